@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The log of what machines fetched: the evidence that is shown when one of them does not come back."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Self
+
+MAX_LOG_BYTES = 10_000_000  # one older file of this size is kept beside it
+_BLOCK = 64 * 1024
+
+Protocol = Literal["http", "tftp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One finished request.
+
+    ``time``: when it ended, UTC; ``status``: HTTP's, also for TFTP (200, 404, 403), 499 where the client
+    went away before the end; ``bytes``: of the file's content; ``seconds``: from request to end.
+    """
+
+    time: datetime
+    protocol: Protocol
+    client: str
+    path: str
+    status: int
+    bytes: int
+    seconds: float
+
+    def to_json(self) -> str:
+        """One line, without its end."""
+        time = self.time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return json.dumps(asdict(self) | {"time": time})
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """The request that to_json wrote; raises ValueError."""
+        fields = json.loads(line)
+        try:
+            return cls(**fields | {"time": datetime.fromisoformat(fields["time"])})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"no request: {error}") from error
+
+    def __str__(self) -> str:
+        took = f"{self.bytes} bytes in {self.seconds:.1f} s"
+        return f"{self.time:%H:%M:%S} {self.protocol} {self.path}: {self.status}, {took}"
+
+
+def log_path(repository: Path) -> Path:
+    """The log of a boot repository; beside it, for what is in the repository is served."""
+    return repository.parent / "requests.jsonl"
+
+
+class RequestLog:
+    """Appends requests to the log of one repository; safe to use from several threads of one process."""
+
+    def __init__(self, path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+
+    def append(self, request: Request) -> None:
+        """Write one request; raises OSError."""
+        line = f"{request.to_json()}\n".encode()
+        with self._lock:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                os.write(descriptor, line)
+                full = os.fstat(descriptor).st_size >= self._max_bytes
+            finally:
+                os.close(descriptor)
+            if full:
+                self._path.replace(_older(self._path))
+
+
+def requests_of(repository: Path, address: str, since: datetime) -> list[Request]:
+    """What a machine fetched since then, oldest first; reads the log from its end only as far as needed."""
+    found: list[Request] = []
+    path = log_path(repository)
+    for line in (line for file in (path, _older(path)) for line in _lines_from_end(file)):
+        try:
+            request = Request.from_json(line)
+        except ValueError:
+            continue  # the part of a line that was written when the disk was full or the power went
+        if request.time < since:
+            break
+        if request.client == address:
+            found.append(request)
+    return found[::-1]
+
+
+def _older(path: Path) -> Path:
+    return path.with_name(f"{path.name}.1")
+
+
+def _lines_from_end(path: Path) -> Iterator[str]:
+    try:
+        reader = path.open("rb")
+    except FileNotFoundError:
+        return
+    with reader:
+        position = reader.seek(0, os.SEEK_END)
+        rest = b""
+        while position:
+            step = min(_BLOCK, position)
+            position -= step
+            reader.seek(position)
+            rest, *lines = (reader.read(step) + rest).split(b"\n")
+            yield from (line.decode(errors="replace") for line in reversed(lines) if line)
+        if rest:
+            yield rest.decode(errors="replace")

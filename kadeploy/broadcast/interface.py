@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every way to broadcast an image takes and gives, and what it needs from its caller.
+
+A caller makes a ``Delivery`` and gives it, with a ``RelayTransport`` that can start a program on a node, to a
+``Broadcast``: ``results = await ChainBroadcast().run(delivery, transport, progress)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+Pipeline = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """The file to send: size in bytes, SHA-256 in hexadecimal, empty where the environment declares none."""
+
+    path: Path
+    size: int
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A node and the address at which the other nodes reach it."""
+
+    node: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastOptions:
+    """Deadlines in seconds, sizes in bytes.
+
+    silence: a peer that has given no sign of life for so long is dead, whatever TCP thinks of it.
+    patience: how long a node without a predecessor waits for another one; it must cover `silence` times the
+        number of adjacent nodes that may die together.
+    start_timeout: from the start of a relay to its listening.
+    report_timeout: a relay that has told the head nothing for so long is lost.
+    deadline: for the whole broadcast, after which unfinished nodes are failed; None leaves it to the caller.
+    """
+
+    window: int = 64 << 20
+    silence: float = 3.0
+    patience: float = 60.0
+    start_timeout: float = 30.0
+    report_timeout: float = 10.0
+    deadline: float | None = None
+    start_fanout: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One image for many nodes, in the order of the chain.
+
+    `consumer` is what takes the stream on each node: a pipeline of argument lists, or the path to write.
+    `head_address` is where the nodes reach this process.
+    """
+
+    image: ImageSource
+    targets: Sequence[Target]
+    consumer: Pipeline | str
+    head_address: str
+    options: BroadcastOptions = field(default_factory=BroadcastOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayResult:
+    """How it ended on one node. Ok means: the digest is right and the consumer exited with 0."""
+
+    reason: str = ""
+    evidence: str = ""
+    received: int = 0
+    sha256: str = ""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return not self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastProgress:
+    """Bytes that `node` has received and its consumer has taken, of `size`."""
+
+    node: str
+    received: int
+    consumed: int
+    size: int
+
+
+class RelayProcess(Protocol):
+    """A program running on a node, most often through ssh."""
+
+    async def readline(self) -> bytes:
+        """The next line of its standard output, b"" at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Send to its standard input."""
+
+    async def stop(self) -> str:
+        """Close standard input, which ends a relay and its consumer, and make sure within seconds that it
+        ended, by force if need be. Returns how it ended with the last lines of its standard error."""
+
+
+class RelayTransport(Protocol):
+    """Starts programs on nodes."""
+
+    async def start(self, node: str, arguments: Sequence[str]) -> RelayProcess:
+        """Start `arguments` on `node`; raises NodeError."""
+
+
+class Broadcast(Protocol):
+    """One way to bring an image to many nodes."""
+
+    async def run(
+        self,
+        delivery: Delivery,
+        transport: RelayTransport,
+        progress: Callable[[BroadcastProgress], None],
+    ) -> Mapping[str, RelayResult]:
+        """The result of every target. When it returns or is cancelled, nothing of it runs on any node."""

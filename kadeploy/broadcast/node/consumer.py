@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the stream ends on this node: a pipeline of commands in a process group of its own, or a path.
+
+Runs on nodes: only modules of Debian's python3-minimal.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import threading
+
+from kadeploy.broadcast.node.ring import Cursor
+from kadeploy.broadcast.node.wire import spawn
+
+PIPE_BYTES = 1 << 20  # fs.pipe-max-size; the default of 64 KiB costs a context switch each
+EVIDENCE_BYTES = 4096
+EVIDENCE_LINES = 20
+
+
+class Consumer:
+    """Takes the whole stream; afterwards `reason` is empty, or says what failed, with `evidence`.
+
+    Raises OSError from the constructor when a command or the path cannot be opened.
+    """
+
+    def __init__(self, target: list[list[str]] | str) -> None:
+        self.reason = ""
+        self._target = target
+        self._tail = b""
+        self._stages: list[subprocess.Popen[bytes]] = []
+        self._lock = threading.Lock()
+        if isinstance(target, str):
+            self._sink = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        else:
+            self._sink = self._start(target)
+
+    @property
+    def evidence(self) -> str:
+        lines = self._tail.decode(errors="replace").splitlines()
+        return "\n".join(lines[-EVIDENCE_LINES:])
+
+    def consume(self, cursor: Cursor) -> None:
+        """Blocks until the stream is over and the commands ended; a failure releases the ring at once."""
+        try:
+            cursor.drain(self._write)
+            if isinstance(self._target, str):
+                sync(self._sink)
+        except BrokenPipeError:
+            pass  # the reader ended early: its exit status says whether that was a failure
+        except OSError as error:
+            self.reason = f"cannot write {self._target}: {error.strerror}"
+        cursor.release()
+        os.close(self._sink)
+        if self._stages:
+            self._settle()
+
+    def kill(self) -> None:
+        """End the pipeline and everything it started."""
+        with self._lock:
+            if self._stages:
+                os.killpg(self._stages[0].pid, signal.SIGKILL)
+
+    def _start(self, pipeline: list[list[str]]) -> int:
+        errors, stderr = os.pipe()
+        stdin: int = subprocess.PIPE
+        try:
+            for number, command in enumerate(pipeline, 1):
+                stage = subprocess.Popen(
+                    command,
+                    stdin=stdin,
+                    # What the last one prints must not get between the lines for the head.
+                    stdout=stderr if number == len(pipeline) else subprocess.PIPE,
+                    stderr=stderr,
+                    process_group=self._stages[0].pid if self._stages else 0,
+                )
+                self._stages.append(stage)
+                if number > 1:
+                    os.close(stdin)
+                if number < len(pipeline):
+                    assert stage.stdout
+                    stdin = os.dup(stage.stdout.fileno())
+                    stage.stdout.close()
+        except OSError:
+            self.kill()
+            raise
+        finally:
+            os.close(stderr)
+        self._listener = spawn(self._listen, errors)
+        first = self._stages[0].stdin
+        assert first
+        sink = os.dup(first.fileno())
+        first.close()
+        fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return sink
+
+    def _write(self, piece: memoryview) -> None:
+        written = 0
+        while written < len(piece):
+            written += os.write(self._sink, piece[written:])
+
+    def _listen(self, errors: int) -> None:
+        while piece := os.read(errors, EVIDENCE_BYTES):
+            self._tail = (self._tail + piece)[-EVIDENCE_BYTES:]
+        os.close(errors)
+
+    def _settle(self) -> None:
+        for stage in self._stages:
+            # Unreaped until all have ended: a zombie keeps the group's number ours, so `kill` hits no other.
+            os.waitid(os.P_PID, stage.pid, os.WEXITED | os.WNOWAIT)
+        with self._lock:
+            ended = [(stage.args, stage.wait()) for stage in self._stages]
+            self._stages = []
+        self._listener.join(1.0)  # something left behind may hold stderr open
+        # A stage killed by SIGPIPE only tells that the one after it ended first.
+        guilty = [stage for stage in ended if stage[1] not in (0, -signal.SIGPIPE)] or ended[-1:]
+        arguments, status = guilty[-1]
+        if status:
+            assert isinstance(arguments, list)
+            how = f"exited with status {status}" if status > 0 else f"was killed by signal {-status}"
+            self.reason = f"{arguments[0]} {how}"
+
+
+def sync(descriptor: int) -> None:
+    """Only now does a disk tell of its write errors; what has no storage (a pipe, /dev/null) has none."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the relay gets to a node that has only python3-minimal: as text on its standard input.
+
+``ARGUMENTS`` start an interpreter whose first input line says how long the program is that follows;
+``program`` is both of them. The modules in it keep the names by which they import each other, so that what
+runs on the nodes is the code the tests import.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+PACKAGE = "kadeploy.broadcast.node"
+MODULES = ("wire", "ring", "forwarder", "consumer", "receiver", "relay")  # each after those it imports
+
+# exec of our own text: nothing has to be written to the node's disk, and no argument shows what runs.
+ARGUMENTS = (
+    "python3",
+    "-ISc",
+    "import sys; b = sys.stdin.buffer; exec(compile(b.read(int(b.readline())), 'relay', 'exec'))",
+)
+
+_LOADER = """
+import sys, types
+for name, text in {modules!r}:
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name, "exec"), module.__dict__)
+sys.modules["{package}.relay"].main()
+"""
+
+
+@cache
+def program() -> bytes:
+    """What to send first to the standard input of ``ARGUMENTS``."""
+    folder = files(PACKAGE)
+    modules = [(f"{PACKAGE}.{name}", (folder / f"{name}.py").read_text("utf-8")) for name in MODULES]
+    text = _LOADER.format(modules=modules, package=PACKAGE).encode()
+    return b"%d\n%b" % (len(text), text)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who sees a deployment: the log on standard output, and a live table where there is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kadeploy.cli.transcript import Transcript
+from kadeploy.operations.feed import Group
+from kadeploy.steps.deployment import Transfer
+from kadeploy.workflow.events import Notice
+
+if TYPE_CHECKING:
+    from kadeploy.cli.live import LiveTable
+
+
+class Audience:
+    """Observer that passes everything on to the transcript and, on a terminal, to the live table.
+
+    ``identifier_file`` gets the workflow's identifier as soon as there is one, without a newline.
+    """
+
+    def __init__(self, level: int, *, to_stderr: bool, identifier_file: Path | None) -> None:
+        self._identifier_file = identifier_file
+        self._stream = sys.stderr if to_stderr else sys.stdout
+        self._transcript = Transcript(level, self.write)
+        self._live: LiveTable | None = None
+        if sys.stderr.isatty():
+            # Only here: a quarter of a second to import, and nobody draws into a file.
+            from rich.console import Console
+
+            from kadeploy.cli.live import LiveTable
+
+            self._live = LiveTable(Console(stderr=True))
+
+    def __enter__(self) -> Audience:
+        if self._live is not None:
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transcript.flush()
+        if self._live is not None:
+            self._live.__exit__()
+            self._live = None
+
+    def write(self, line: str) -> None:
+        """Write a line of the log, above the table where both are on the terminal.
+
+        Where nobody reads any more the deployment goes on in silence.
+        """
+        line = "".join(character for character in line if character.isprintable() or character == "\t")
+        if self._live is not None and self._stream.isatty():
+            self._live.console.print(line, markup=False, highlight=False)
+        else:
+            with suppress(OSError, ValueError):
+                click.echo(line, file=self._stream)
+
+    def started(self, wid: str, groups: Sequence[Group]) -> None:
+        if self._identifier_file is not None:
+            self._identifier_file.write_text(wid, encoding="utf-8")
+        self._transcript.started(wid, groups)
+        if self._live is not None:
+            self._live.started(wid, groups)
+
+    def grabbed(self, what: str, source: str, done: int, total: int) -> None:
+        self._transcript.grabbed(what, source, done, total)
+        if self._live is not None:
+            self._live.grabbed(what, source, done, total)
+
+    def noticed(self, group: Group, notice: Notice) -> None:
+        self._transcript.noticed(group, notice)
+        if self._live is not None:
+            self._live.noticed(group, notice)
+
+    def transferred(self, transfer: Transfer) -> None:
+        if self._live is not None:
+            self._live.transferred(transfer)
+
+    def ended(self, wid: str) -> None:
+        self._transcript.ended(wid)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What --dry-run prints: per cluster the steps with their deadlines, the partition table, what is erased."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kadeploy.disks.layout import MIB, partition_device
+from kadeploy.nodes import fold
+from kadeploy.operations.plan import Part, Plan
+from kadeploy.steps.deployment import Deployment
+from kadeploy.workflow.automaton import Instance, MicroStep
+
+
+def describe(plan: Plan) -> Iterator[str]:
+    """The plan as lines; nothing was touched."""
+    environment = plan.environment
+    yield f"Environment {environment.label} of {environment.owner}: {environment.image.file}"
+    image = plan.parts[0].deployment.image
+    verdict = "as declared" if image.sha256 == environment.image.sha256 else "not declared"
+    if environment.image.sha256 not in ("", image.sha256):
+        verdict = f"WRONG: declared {environment.image.sha256}, every node will fail"
+    yield f"  {image.size} bytes, sha256 {image.sha256} ({verdict})"
+    for part in plan.parts:
+        yield ""
+        yield from _describe_part(part)
+    yield ""
+    yield "Dry run: no node was touched."
+
+
+def _describe_part(part: Part) -> Iterator[str]:
+    count = len(part.group.nodes)
+    yield f"Cluster {part.group.cluster}: {fold(part.group.nodes)} ({count} nodes)"
+    yield from _describe_disk(part.deployment)
+    for macro in part.group.automaton.macrosteps:
+        yield f"  {macro.name}"
+        for instance in macro.instances:
+            yield from _describe_instance(instance, count)
+
+
+def _describe_disk(deployment: Deployment) -> Iterator[str]:
+    target = deployment.target
+    if target.partition is None:
+        yield f"  ERASED: all of {target.block_device}, by the image itself"
+        return
+    if deployment.options.partition_disks:
+        yield f"  ERASED: all of {deployment.layout.block_device}, which gets this GPT:"
+        for partition in deployment.layout.partitions:
+            size = f"{partition.size // MIB} MiB" if partition.size else "the rest"
+            device = partition_device(deployment.layout.block_device, partition.number)
+            mark = "  <- the image" if device == target.device else ""
+            yield f"    {device} {partition.role.value:9} {size}{mark}"
+    else:
+        yield f"  ERASED: {target.device}"
+
+
+def _describe_instance(instance: Instance, count: int) -> Iterator[str]:
+    timeout = instance.timeout.seconds(count)
+    limit = f"{timeout:g} s an attempt" if timeout else "no limit of its own"
+    yield f"    {instance.name}: {instance.retries + 1} attempts at most, {limit}"
+    for step in instance.microsteps:
+        hold = "  <- held here" if step.breakpoint else ""
+        yield f"      {step.name} ({_timeout(step, count)}){hold}"
+
+
+def _timeout(step: MicroStep, count: int) -> str:
+    return f"{step.timeout.seconds(count):g} s"
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """The plan as one document; timeouts in seconds."""
+    return {
+        "schema": 1,
+        "environment": plan.environment.label,
+        "image": {
+            "size": plan.parts[0].deployment.image.size,
+            "sha256": plan.parts[0].deployment.image.sha256,
+        },
+        "clusters": [_part_to_json(part) for part in plan.parts],
+    }
+
+
+def _part_to_json(part: Part) -> dict[str, Any]:
+    deployment, count = part.deployment, len(part.group.nodes)
+    return {
+        "cluster": part.group.cluster,
+        "nodes": list(part.group.nodes),
+        "target": deployment.target.device,
+        "erased": (
+            deployment.layout.block_device if deployment.options.partition_disks else deployment.target.device
+        ),
+        "partitions": [
+            {"number": partition.number, "role": partition.role.value, "bytes": partition.size}
+            for partition in deployment.layout.partitions
+        ],
+        "macrosteps": {
+            macro.name: [
+                {
+                    "instance": instance.name,
+                    "retries": instance.retries,
+                    "timeout": instance.timeout.seconds(count),
+                    "microsteps": [
+                        {"name": step.name, "timeout": step.timeout.seconds(count), "hold": step.breakpoint}
+                        for step in instance.microsteps
+                    ],
+                }
+                for instance in macro.instances
+            ]
+            for macro in part.group.automaton.macrosteps
+        },
+    }

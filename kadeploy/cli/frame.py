@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every command shares: options, exit statuses, the shape of errors, lists of nodes.
+
+Kadeploy3 parsed its options with Ruby's OptionParser; scripts rely on what that allows: unambiguous
+beginnings of long options, and options whose value may be left out. Everything slow to import is imported
+where it is needed, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from kadeploy.errors import ExitStatus, FileError, FileProblem, KadeployError, NotFoundError, UsageError
+
+MAX_NODE_FILE = 16 * 1024 * 1024  # bytes; OAR repeats the name of a node once per core
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+EXIT_STATUS = """\
+0    everything asked for was done
+1    some node failed
+2    the command line cannot be obeyed
+3    refused: rights, node in use, unknown or unsuitable environment, errors in a file
+4    a service does not work (store, network, boot files)
+130  interrupted"""
+
+ENVIRONMENT = """\
+KADEPLOY_CONFIG_DIR  directory of the configuration instead of /etc/kadeploy
+KADEPLOY_DEBUG       when set, unexpected errors come with their traceback"""
+
+FILES = """\
+/etc/kadeploy/server.conf    this site's settings, among them the place of the store
+/var/lib/kadeploy            the store, unless database.name says otherwise"""
+
+
+class Command(click.Command):
+    """A command with the sections of a manual page, and with OptionParser's manners."""
+
+    def __init__(self, *args: Any, examples: str = "", sections: Mapping[str, str] | None = None, **kw: Any):
+        super().__init__(*args, **kw)
+        self._sections = {
+            **(sections or {}),
+            "EXAMPLES": examples,
+            "EXIT STATUS": EXIT_STATUS,
+            "ENVIRONMENT": ENVIRONMENT,
+            "FILES": FILES,
+        }
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        names = {
+            name: parameter
+            for parameter in self.get_params(ctx)
+            for name in (*parameter.opts, *parameter.secondary_opts)
+            if name.startswith("--")
+        }
+        return super().parse_args(ctx, list(_complete(args, names)))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, text in self._sections.items():
+            formatter.write(f"\n{title}:\n{textwrap.indent(text, '  ')}\n")
+
+
+def _complete(args: Sequence[str], names: Mapping[str, click.Parameter]) -> Iterator[str]:
+    """The arguments with the beginnings of long options made whole."""
+    for position, argument in enumerate(args):
+        if argument == "--":
+            yield from args[position:]
+            return
+        name, equals, value = argument.partition("=")
+        candidates = sorted(known for known in names if known.startswith(name))
+        if not argument.startswith("--") or name in names or not candidates:
+            yield argument
+        elif len({names[candidate] for candidate in candidates}) == 1:
+            yield candidates[0] + equals + value
+        else:
+            raise click.UsageError(f"{name} is ambiguous: {', '.join(candidates)}")
+
+
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"Kadeploy version: {version('kadeploy')}")
+        context.exit()
+
+
+def version_option(function: Function) -> Function:
+    """``-v/--version`` as Kadeploy3 prints it."""
+    option: Callable[[Function], Function] = click.option(
+        "-v",
+        "--version",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_version,
+        help="Print the version and exit.",
+    )
+    return option(function)
+
+
+def json_option(function: Function) -> Function:
+    """``--json``, as the parameter ``as_json``."""
+    option: Callable[[Function], Function] = click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON instead."
+    )
+    return option(function)
+
+
+def node_options(function: Function) -> Function:
+    """``-m`` and ``-f``, as the parameters ``machines`` and ``files``, for ``read_nodes``."""
+    machines: Callable[[Function], Function] = click.option(
+        "-m",
+        "--machine",
+        "machines",
+        multiple=True,
+        metavar="NODES",
+        help="A node or a range as node-[1-3,7].site.tld; repeatable.",
+    )
+    files: Callable[[Function], Function] = click.option(
+        "-f",
+        "--file",
+        "files",
+        multiple=True,
+        metavar="FILE",
+        help="A file with one node per line, '-' for standard input; repeatable.",
+    )
+    return machines(files(function))
+
+
+def read_nodes(machines: Sequence[str], files: Sequence[str]) -> list[str]:
+    """The nodes of ``-m`` and ``-f``, each once, in their order.
+
+    Raises UsageError for what is no node set, FileError with all the wrong lines of a file.
+    """
+    from kadeploy import nodes
+
+    names = [name for text in machines for name in nodes.parse(text)]
+    for file in files:
+        names.extend(_read_node_file(file))
+    names = nodes.unique(names)
+    if len(names) > nodes.MAX_NODES:
+        raise UsageError(f"{len(names)} nodes are more than the {nodes.MAX_NODES} of one operation")
+    return names
+
+
+def _read_node_file(file: str) -> list[str]:
+    from kadeploy import nodes
+
+    names: dict[str, list[str]] = {}
+    problems: list[FileProblem] = []
+    for number, line in enumerate(_read_text(file).splitlines(), start=1):
+        text = line.partition("#")[0].strip()
+        if not text or text in names:
+            continue
+        try:
+            names[text] = nodes.parse(text)
+        except UsageError as error:
+            names[text] = []
+            problems.append(FileProblem(file, error.message, number, 1))
+    if problems:
+        raise FileError(problems)
+    return [name for expanded in names.values() for name in expanded]
+
+
+def _read_text(file: str) -> str:
+    try:
+        if file == "-":
+            content = sys.stdin.buffer.read(MAX_NODE_FILE + 1)
+        else:
+            with Path(file).open("rb") as stream:
+                content = stream.read(MAX_NODE_FILE + 1)
+    except OSError as error:
+        raise NotFoundError(f"{file} cannot be read: {error.strerror}") from error
+    if len(content) > MAX_NODE_FILE:
+        raise UsageError(f"{file} is larger than {MAX_NODE_FILE} bytes")
+    return content.decode("utf-8", errors="replace")
+
+
+def user_name() -> str:
+    """Login of the user who runs the command; no variable of the environment can change it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def run(command: click.Command) -> NoReturn:
+    """Run a command as the process's only job, and exit with its status."""
+    name = Path(sys.argv[0]).name
+    try:
+        status = command.main(prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough. What is still buffered must not fail again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = ExitStatus.OK
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(f"{name}: interrupted", err=True)
+        status = ExitStatus.INTERRUPTED
+    except Exception as error:
+        if os.environ.get("KADEPLOY_DEBUG"):
+            raise
+        status = _tell(name, error)
+    sys.exit(int(status or ExitStatus.OK))
+
+
+def _tell(name: str, error: BaseException) -> ExitStatus:
+    """One sentence and a hint on stderr; the exit status that belongs to the error."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    match error:
+        case FileError():  # its lines begin with file:line:column, for editors
+            message, hint, status = error.message, error.hint, error.status
+        case KadeployError():
+            message, hint, status = f"{name}: {error.message}", error.hint, error.status
+        case click.ClickException():
+            message, hint = f"{name}: {error.format_message()}", f"'{name} --help' explains the options"
+            status = ExitStatus.USAGE
+        case _:
+            message = f"{name}: unexpected error: {type(error).__name__}: {error}"
+            hint, status = "set KADEPLOY_DEBUG=1 to see where, and report it", ExitStatus.SERVICE
+    click.echo(message, err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+    return status

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kadeploy: install an environment on nodes, and say truthfully for each whether it runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kadeploy.cli import frame
+from kadeploy.errors import ExitStatus, UsageError
+
+EXAMPLES = """\
+kadeploy -e debian12-min -f $OAR_NODE_FILE -k
+    deploy on the nodes of an OAR job; log in with the keys of ~/.ssh/authorized_keys
+kadeploy -e debian12-min -m node-[1-3] -k ~/.ssh/id_ed25519.pub -o ok -n ko
+    the nodes that run it end up in the file ok, the others in ko
+kadeploy -a my.yaml -m node-1 --dry-run
+    show the steps, their deadlines and what would be erased; touch nothing
+kadeploy -e big -f nodes --force-steps "SetDeploymentEnv|SetDeploymentEnvUntrusted:1:450&BroadcastEnv|\
+BroadcastEnvChain:1:1200&BootNewEnv|BootNewEnvKexec:0:250,BootNewEnvHardReboot:1:500"
+    more time for the broadcast; kexec first, a reboot for nodes where that fails
+kadeploy -e debian12-min -m node-1 -k --breakpoint BroadcastEnv:manage_user_post_install
+    stop before the user's post-install and look around in the deployment environment
+kadeploy --list; kadeploy --resume D-27d177c2-d02a-46cb-b9a2-9c4a0a51939b
+    go on where the nodes are held, or where a killed command has left them"""
+
+SECTIONS = {
+    "WHERE THE NODES COME FROM": """\
+-f and -m; without them the file that OAR_NODE_FILE names, then SLURM_JOB_NODELIST.""",
+    "OUTPUT": """\
+Standard output has the log (-V chooses how much) and the lists of nodes; with --json only a JSON
+document, and the log goes to standard error. On a terminal a table of the nodes is drawn meanwhile.
+-V 0 the operation, 1 macro-steps, 2 failures, 3 micro-steps, 4 their times, 5 each node.""",
+    "STEPS": """\
+--force-steps SetDeploymentEnv|I:N:T[,I:N:T]&BroadcastEnv|I:N:T[,...]&BootNewEnv|I:N:T[,...]
+I an instance, N how often it is retried after its first attempt, T seconds of an attempt (0: no limit).
+SetDeploymentEnvUntrusted; BroadcastEnvChain (BroadcastEnvKastafior and BroadcastEnvKascade mean it, too);
+BootNewEnvClassical, BootNewEnvKexec, BootNewEnvHardReboot.""",
+}
+
+
+@click.command(
+    cls=frame.Command,
+    examples=EXAMPLES,
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("-e", "--env-name", metavar="NAME", help="A recorded environment (kaenv -l).")
+@click.option("-a", "--env-file", metavar="FILE", help="A description: a path, or an http(s) URL.")
+@click.option("-u", "--env-user", metavar="USER", help="Owner of the environment of -e.")
+@click.option("--env-version", type=click.IntRange(min=0), metavar="N", help="Version of -e (default: last).")
+@frame.node_options
+@click.option(
+    "-k",
+    "--key",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Public keys to log in with as root: a path or an http(s) URL (default ~/.ssh/authorized_keys).",
+)
+@click.option(
+    "-o", "--output-ok-nodes", type=click.Path(path_type=Path), metavar="FILE", help="The good nodes."
+)
+@click.option("-n", "--output-ko-nodes", type=click.Path(path_type=Path), metavar="FILE", help="The others.")
+@click.option(
+    "--output-known-hosts",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Host keys read from the good nodes' disks, for ssh -o UserKnownHostsFile=FILE.",
+)
+@click.option(
+    "-p", "--partition-number", "partition", type=click.IntRange(1, 128), metavar="N", help="Target."
+)
+@click.option(
+    "-b", "--block-device", default="", metavar="DEV", help="Disk; without -p all of it (dd images)."
+)
+@click.option(
+    "-r", "--reformat-tmp", default="", metavar="FS", help="Make this file system on the tmp partition."
+)
+@click.option("--vlan", metavar="ID", help="Not supported yet.")
+@click.option("--force-steps", default="", metavar="STEPS", help="Replace the automaton, see STEPS.")
+@click.option(
+    "--breakpoint", "hold", default="", metavar="MACRO[:MICRO]", help="Hold the nodes before this step."
+)
+@click.option(
+    "--hold-time", type=click.FloatRange(min=60), default=86400.0, show_default=True, metavar="SECONDS"
+)
+@click.option("--resume", metavar="WID", help="Let held nodes, or those of a killed command, go on.")
+@click.option("--retry", metavar="WID", help="Redo the failed nodes from the macro-step where each failed.")
+@click.option(
+    "--from", "start", default="", metavar="MACRO[:MICRO]", help="Where --resume and --retry begin."
+)
+@click.option("--abandon", metavar="WID", help="Give up the held nodes of a workflow.")
+@click.option("--list", "listing", is_flag=True, help="Show held, running and recent workflows.")
+@click.option("--no-kexec", is_flag=True, help="Reboot where kexec would have been used.")
+@click.option("--disable-disk-partitioning", is_flag=True, help="Keep the partition table.")
+@click.option("--disable-bootloader-install", is_flag=True, help="Install no bootloader.")
+@click.option("--force", is_flag=True, help="Take nodes that another operation uses.")
+@click.option("--min-ok", metavar="N|P%", help="Enough nodes for exit status 0.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print the plan, touch nothing.")
+@click.option("--wait/--no-wait", default=True, help="--no-wait needs a server.")
+@click.option("-s", "--script", type=click.Path(path_type=Path), metavar="FILE", help="Run this at the end.")
+@click.option("--write-workflow-id", type=click.Path(path_type=Path), metavar="FILE", help="For scripts.")
+@click.option("-V", "--verbose-level", type=click.IntRange(0, 5), default=3, show_default=True, metavar="0-5")
+@click.option("-d", "--debug-mode", is_flag=True, help="Show every command that is run on nodes.")
+@frame.json_option
+@frame.version_option
+def command(**options: Any) -> ExitStatus:
+    """Deploy an environment on nodes.
+
+    The nodes are rebooted into a deployment environment that lives in their memory, their disks are
+    partitioned and formatted, the image is broadcast through a chain of the nodes and unpacked, adapted by
+    post-installs, made bootable and booted. A node counts as good only when the system that was written to
+    its disk answers and proves itself by its ssh host key.
+
+    ALL DATA ON THE DISK OF THE NODES ARE LOST.
+    """
+    asked = [name for name in ("resume", "retry", "abandon", "listing") if options[name]]
+    wanted = [name for name in ("env_name", "env_file") if options[name]]
+    if len(asked) + len(wanted) != 1:
+        raise UsageError(
+            "give what to do: one of -e NAME, -a FILE, --resume, --retry, --abandon, --list",
+        )
+    if options["resume"] or options["retry"]:
+        kept = ("key", "partition", "block_device", "reformat_tmp", "force_steps", "hold", "no_kexec")
+        if any(options[name] for name in kept):
+            raise UsageError(
+                "a resumed workflow keeps its key, target, steps and breakpoint",
+                hint="give only -m or -f, --from, --force, --hold-time, and where the results go",
+            )
+    if options["start"] and not (options["resume"] or options["retry"]):
+        raise UsageError("--from belongs to --resume and --retry")
+    if options["vlan"]:
+        raise UsageError("--vlan is not supported yet", hint="deploy in the default VLAN")
+    if not options["wait"]:
+        raise UsageError("--no-wait needs a server, and none is configured", hint="put '&' behind it")
+    good, bad = options["output_ok_nodes"], options["output_ko_nodes"]
+    if good and bad and good.resolve() == bad.resolve():
+        raise UsageError("-o and -n name the same file")
+    if options["abandon"] or options["listing"]:
+        from kadeploy.cli import workflows
+
+        return workflows.carry_out(options)
+    from kadeploy.cli import deploy
+
+    return deploy.deploy(options)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    frame.run(command)

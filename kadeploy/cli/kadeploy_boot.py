@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kadeploy-boot: the server from which nodes boot (HTTP and TFTP)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from kadeploy.boot.repository import BootRepository
+from kadeploy.boot.service import serve
+from kadeploy.config import namespace, site
+from kadeploy.errors import KadeployError
+
+
+@click.command()
+@click.option(
+    "--config-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory of server.conf (default: $KADEPLOY_CONFIG_DIR, or /etc/kadeploy).",
+)
+def main(config_dir: Path | None) -> None:
+    """Serve the boot repository of server.conf over HTTP and TFTP until SIGTERM or SIGINT.
+
+    Prints one line when both ports answer.
+    """
+    logging.basicConfig(level=logging.WARNING, format="kadeploy-boot: %(message)s")
+    try:
+        configuration = site.load(config_dir)
+        namespace.enter(configuration.server.network.namespace)
+        asyncio.run(_serve(configuration))
+    except KadeployError as error:
+        hint = f"\nkadeploy-boot: {error.hint}" if error.hint else ""
+        click.echo(f"kadeploy-boot: {error.message}{hint}", err=True)
+        sys.exit(error.status)
+
+
+async def _serve(configuration: site.Site) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    network = configuration.server.network
+    repository = BootRepository.of(configuration)
+
+    def ready() -> None:
+        ports = f"http port {network.ports.http}, tftp port {network.ports.tftp}"
+        click.echo(f"serving {repository.root} on {network.server_address}, {ports}")
+
+    await serve(repository, network, ready, stop)

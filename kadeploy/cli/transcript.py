@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The log of a deployment as plain lines, in the shapes that scripts of Kadeploy3's users parse.
+
+Nodes arrive one by one, for steps are pipelined; what happens to several of them within a moment becomes
+one line with the folded node set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from kadeploy.nodes import fold
+from kadeploy.operations.feed import Group
+from kadeploy.operations.statistics import reason
+from kadeploy.steps.deployment import Transfer
+from kadeploy.workflow.events import (
+    InstanceEnded,
+    InstanceStarted,
+    NodeEnded,
+    Notice,
+    StepCleared,
+    StepEnded,
+    StepStarted,
+    Waiting,
+)
+
+MOMENT = 0.2  # seconds in which equal happenings are gathered into one line
+BROADCAST_STEP = "send_environment"
+
+
+@dataclass(slots=True)
+class Transcript:
+    """Observer that writes lines up to a level.
+
+    0 the operation, 1 macro-steps, 2 failures, 3 micro-steps, 4 their times, 5 each node.
+    """
+
+    level: int
+    write: Callable[[str], None]
+    _groups: tuple[Group, ...] = ()
+    _moment: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    _flush: asyncio.TimerHandle | None = None
+    _grabbed: set[str] = field(default_factory=set)
+
+    def started(self, wid: str, groups: Sequence[Group]) -> None:
+        self._groups = tuple(groups)
+        self._line(0, f"Deployment #{wid} started")
+        if len(groups) > 1:
+            self._line(0, "---")
+            for group in groups:
+                self._line(0, f"[{group.prefix}] {group.cluster}: {fold(group.nodes)}")
+            self._line(0, "---")
+        for group in groups:
+            self._line(0, self._prefix(group) + f"Launching a deployment on {fold(group.nodes)}")
+
+    def grabbed(self, what: str, source: str, done: int, total: int) -> None:
+        if source not in self._grabbed:
+            self._grabbed.add(source)
+            name = "tarball" if what == "image" else what
+            self._line(3, f"Grab the {name} file {source}")
+
+    def transferred(self, transfer: Transfer) -> None:
+        """Bytes are for a terminal; a log gets the time of the whole broadcast."""
+
+    def ended(self, wid: str) -> None:
+        self.flush()
+        self._line(0, f"Deployment #{wid} done")
+
+    def noticed(self, group: Group, notice: Notice) -> None:
+        match notice:
+            case InstanceStarted():
+                again = f" (attempt {notice.attempt + 1})" if notice.attempt else ""
+                name = group.automaton.instance(notice.position).name
+                self._gather(group, 1, f"Performing a Deploy[{name}] step{again} on {{}}", [notice.node])
+            case StepStarted():
+                step = group.automaton.microstep(notice.position).name
+                self._gather(group, 3, f"  {step} on {{}}", notice.nodes)
+            case StepEnded():
+                self._step_ended(group, notice)
+            case StepCleared():
+                self._step_cleared(group, notice)
+            case InstanceEnded():
+                self._instance_ended(group, notice)
+            case Waiting():
+                step = group.automaton.microstep(notice.position).name
+                self._gather(group, 3, f"  {step}: {notice.present} nodes wait for {notice.awaited} more", [])
+            case NodeEnded():
+                self._node_ended(group, notice)
+
+    def _step_ended(self, group: Group, notice: StepEnded) -> None:
+        step = group.automaton.microstep(notice.position).name
+        if notice.failure:
+            text = f"!!! The nodes {{}} failed on step {step}: {_literal(reason(notice.failure))}"
+            self._gather(group, 2, text, [notice.node])
+        else:
+            self._gather(group, 5, f"   * {step} ended on {{}} after {notice.seconds:.1f}s", [notice.node])
+
+    def _step_cleared(self, group: Group, notice: StepCleared) -> None:
+        name = group.automaton.instance(notice.position).name
+        step = group.automaton.microstep(notice.position).name
+        if step == BROADCAST_STEP:
+            self._gather(group, 3, f"   * Broadcast time: {notice.seconds:.0f}s", [])
+        self._gather(group, 4, f"   ~ Time in {name}-{step}: {notice.seconds:.0f}s", [])
+
+    def _instance_ended(self, group: Group, notice: InstanceEnded) -> None:
+        name = group.automaton.instance(notice.position).name
+        if notice.failure:
+            self._gather(
+                group, 1, f"Step Deploy[{name}] failed for {{}} after {notice.seconds:.0f}s", [notice.node]
+            )
+        else:
+            self._gather(
+                group, 1, f"End of step Deploy[{name}] for {{}} after {notice.seconds:.0f}s", [notice.node]
+            )
+
+    def _node_ended(self, group: Group, notice: NodeEnded) -> None:
+        step = group.automaton.microstep(notice.position).name
+        if notice.phase == "held":
+            self._gather(group, 2, f"*** Breakpoint on {step} reached for {{}}", [notice.node])
+        elif notice.phase == "ok":
+            self._gather(group, 1, "End of deployment for {}", [notice.node])
+
+    # Lines ----------------------------------------------------------------------------------------
+
+    def _gather(self, group: Group, level: int, template: str, nodes: Sequence[str]) -> None:
+        if level > self.level:
+            return
+        self._moment.setdefault((self._prefix(group), template), []).extend(nodes)
+        if self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(MOMENT, self.flush)
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        gathered, self._moment = self._moment, {}
+        for (prefix, template), nodes in gathered.items():
+            self.write(prefix + template.format(fold(nodes)))
+
+    def _line(self, level: int, text: str) -> None:
+        if level <= self.level:
+            self.flush()
+            self.write(text)
+
+    def _prefix(self, group: Group) -> str:
+        return f"[{group.prefix}] " if len(self._groups) > 1 else ""
+
+
+def _literal(text: str) -> str:
+    """Text in which braces are no placeholders."""
+    return text.replace("{", "{{").replace("}", "}}")

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a deployment leaves behind: the summary that scripts parse, node files, JSON, exit status."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from kadeploy.errors import ExitStatus, UsageError
+from kadeploy.operations.feed import DeploymentResult
+
+EVIDENCE_LINES = 10
+
+
+def summary(result: DeploymentResult) -> Iterator[str]:
+    """The lines that execo and others parse, with a list of their own for held and aborted nodes."""
+    yield ""
+    if good := result.in_phase("ok"):
+        yield "The deployment is successful on nodes"
+        yield from (node.node for node in good)
+    if held := result.in_phase("held"):
+        yield "The deployment is held on nodes"
+        yield from (f"{node.node} ({node.place})" for node in held)
+    for phase, verb in (("ko", "failed"), ("aborted", "was aborted")):
+        if bad := result.in_phase(phase):
+            yield f"The deployment {verb} on nodes"
+            yield from (f"{node.node} ({node.error})" for node in bad)
+
+
+def evidence(result: DeploymentResult) -> Iterator[str]:
+    """The last lines that show why each node failed."""
+    for node in result.in_phase("ko"):
+        if node.evidence:
+            yield f"{node.node}: {node.error}"
+            yield from (f"    {line}" for line in node.evidence.splitlines()[-EVIDENCE_LINES:])
+
+
+def to_json(result: DeploymentResult) -> dict[str, Any]:
+    """One document; ``phase`` is ok, ko, held or aborted, seconds are of the whole deployment."""
+    return {
+        "schema": 1,
+        "wid": result.wid,
+        "seconds": round(result.seconds, 3),
+        "nodes": [
+            {
+                "node": node.node,
+                "phase": node.phase,
+                "step": node.place,
+                "reason": node.reason,
+                "evidence": node.evidence,
+                "host_keys": list(node.host_keys),
+            }
+            for node in result.nodes
+        ],
+    }
+
+
+def known_hosts(result: DeploymentResult) -> Iterator[str]:
+    """Lines of ssh's known_hosts for the nodes that were verified."""
+    for node in result.in_phase("ok"):
+        yield from (f"{node.node},{node.address} {key}" for key in node.host_keys)
+
+
+def write_lines(path: Path | None, lines: Sequence[str]) -> None:
+    """Append to a file that was emptied when the options were read (Kadeploy3)."""
+    if path is not None:
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+
+def parse_min_ok(text: str, count: int) -> int:
+    """How many of ``count`` nodes must be ok: a number, or a percentage rounded up."""
+    wanted = _number_of_nodes(text, count)
+    if wanted > count:
+        raise UsageError(f"--min-ok {text}: there are only {count} nodes")
+    return wanted
+
+
+def _number_of_nodes(text: str, count: int) -> int:
+    match = re.fullmatch(r"(\d{1,6})(%?)", text)
+    if match is None or (match[2] and int(match[1]) > 100):
+        raise UsageError(f"--min-ok: '{text}' is neither a number of nodes nor a percentage like 95%")
+    return -(-count * int(match[1]) // 100) if match[2] else int(match[1])
+
+
+def exit_status(result: DeploymentResult, min_ok: int | None) -> ExitStatus:
+    """0 where every node came to the end that was asked for, or enough of them did."""
+    good = len(result.in_phase("ok")) + len(result.in_phase("held"))
+    return (
+        ExitStatus.OK
+        if good >= (len(result.nodes) if min_ok is None else min_ok)
+        else ExitStatus.NODES_FAILED
+    )

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kadeploy --list and --abandon: workflows that hold nodes, run, or ended lately."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from kadeploy.cli import frame
+from kadeploy.config import site as configuration
+from kadeploy.config.site import Site
+from kadeploy.errors import ExitStatus
+from kadeploy.nodes import fold
+from kadeploy.operations import workflows
+from kadeploy.operations.workflows import Overview
+from kadeploy.store.store import Store
+
+Options = Mapping[str, Any]
+
+
+def carry_out(options: Options) -> ExitStatus:
+    """Do what --list or --abandon asks for."""
+    asyncio.run(_carry_out(options, configuration.load()))
+    return ExitStatus.OK
+
+
+async def _carry_out(options: Options, site: Site) -> None:
+    async with Store.open(site.path(site.server.database.name)) as store:
+        if options["abandon"]:
+            almighty = site.server.rights.almighty
+            found = await workflows.find(store, options["abandon"], frame.user_name(), almighty)
+            names = await workflows.abandon(store, found)
+            click.echo(f"{fold(names)} abandoned", err=True)
+            return
+        overviews = await workflows.list_recent(store)
+    if options["as_json"]:
+        click.echo(json.dumps({"schema": 1, "workflows": [_to_json(overview) for overview in overviews]}))
+    else:
+        for overview in overviews:
+            click.echo(_line(overview))
+
+
+def _line(overview: Overview) -> str:
+    workflow = overview.workflow
+    started = datetime.fromtimestamp(workflow.started, UTC).astimezone()
+    nodes = workflows.describe_nodes(overview)
+    return f"{workflow.id}  {started:%Y-%m-%d %H:%M:%S}  {workflow.user}  {overview.state}: {nodes}"
+
+
+def _to_json(overview: Overview) -> dict[str, Any]:
+    workflow = overview.workflow
+    return {
+        "wid": workflow.id,
+        "user": workflow.user,
+        "state": overview.state,
+        "started": datetime.fromtimestamp(workflow.started, UTC).isoformat(),
+        "nodes": {record.name: str(record.state) for record in overview.nodes},
+    }

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Automata as administrators and users write them: instances of macro-steps with retries and timeouts.
+
+``retries`` are attempts after the first one (Kadeploy3 since 3.1.6), ``timeout`` is in seconds of one
+attempt, 0 for none. The tutorial's broadcast names stand for the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field, field_validator
+
+from kadeploy.config.expression import Expression, TimeoutExpression
+from kadeploy.config.yaml_file import FileModel
+from kadeploy.errors import UsageError
+
+MACRO_STEPS = ("SetDeploymentEnv", "BroadcastEnv", "BootNewEnv")
+
+# Later Kadeploy versions renamed the first macro-step; the chain had two implementations.
+ALIASES = {
+    "SetDeploymentMiniOS": "SetDeploymentEnv",
+    "SetDeploymentMiniOSUntrusted": "SetDeploymentEnvUntrusted",
+}
+
+INSTANCES: dict[str, tuple[str, ...]] = {
+    "SetDeploymentEnv": ("SetDeploymentEnvUntrusted",),
+    "BroadcastEnv": ("BroadcastEnvChain", "BroadcastEnvKastafior", "BroadcastEnvKascade"),
+    "BootNewEnv": ("BootNewEnvClassical", "BootNewEnvKexec", "BootNewEnvHardReboot"),
+}
+
+
+class MicroStepSetting(FileModel):
+    """Settings of one micro-step of an instance; seconds and attempts after the first."""
+
+    name: str
+    timeout: TimeoutExpression = Expression("0")
+    retries: int = Field(default=0, ge=0)
+    breakpoint: bool = False
+
+
+class InstanceSetting(FileModel):
+    """One implementation of a macro-step, by the suffix of its name (``Untrusted``) as in Kadeploy3."""
+
+    type: str
+    retries: int = Field(default=0, ge=0, le=100)
+    timeout: TimeoutExpression = Expression("0")
+    breakpoint: bool = False
+    microsteps: tuple[MicroStepSetting, ...] = ()
+
+
+class MacroSteps(FileModel):
+    """The ordered instances of each macro-step; the next one is tried when the one before has failed."""
+
+    SetDeploymentEnv: tuple[InstanceSetting, ...] = Field(
+        default=(InstanceSetting(type="Untrusted", retries=2, timeout=Expression("500")),), min_length=1
+    )
+    BroadcastEnv: tuple[InstanceSetting, ...] = Field(
+        default=(InstanceSetting(type="Chain", retries=2, timeout=Expression("1000")),), min_length=1
+    )
+    BootNewEnv: tuple[InstanceSetting, ...] = Field(
+        default=(
+            InstanceSetting(type="Classical", retries=0, timeout=Expression("500")),
+            InstanceSetting(type="HardReboot", retries=1, timeout=Expression("500")),
+        ),
+        min_length=1,
+    )
+
+    @field_validator(*MACRO_STEPS)
+    @classmethod
+    def _instances_exist(
+        cls, value: tuple[InstanceSetting, ...], info: object
+    ) -> tuple[InstanceSetting, ...]:
+        macro = getattr(info, "field_name")  # noqa: B009
+        for setting in value:
+            check_instance(macro, macro + setting.type)
+        return value
+
+    def of(self, macro: str) -> tuple[InstanceSetting, ...]:
+        """The instances of a macro-step by its name."""
+        instances: tuple[InstanceSetting, ...] = getattr(self, macro)
+        return instances
+
+
+class Automata(FileModel):
+    """The ``automata`` key of a cluster file."""
+
+    macrosteps: MacroSteps = MacroSteps()
+
+
+def check_instance(macro: str, instance: str) -> None:
+    """Raises ValueError naming the right instances where ``instance`` is none of ``macro``."""
+    if instance not in INSTANCES[macro]:
+        raise ValueError(f"'{instance}' is no instance of {macro}; there are {', '.join(INSTANCES[macro])}")
+
+
+def parse_force_steps(text: str) -> MacroSteps:
+    """The automaton of ``--force-steps``.
+
+    Grammar (Kadeploy3): ``SetDeploymentEnv|I:N:T[,I:N:T…]&BroadcastEnv|…&BootNewEnv|…`` with the full name
+    of an instance, its retries after the first attempt and the timeout of an attempt in seconds. A trailing
+    comma is tolerated. Raises UsageError with everything that is wrong.
+    """
+    sections = text.strip().split("&")
+    problems: list[str] = []
+    names = [ALIASES.get(section.partition("|")[0], section.partition("|")[0]) for section in sections]
+    if tuple(names) != MACRO_STEPS:
+        problems.append(
+            f"wanted the macro-steps {' & '.join(MACRO_STEPS)} in this order, got {' & '.join(names)}"
+        )
+    settings: dict[str, Sequence[InstanceSetting]] = {}
+    for name, section in zip(names, sections, strict=True):
+        if name in MACRO_STEPS:
+            settings[name] = _parse_instances(name, section.partition("|")[2], problems)
+    if problems:
+        raise UsageError(
+            "--force-steps: " + "; ".join(problems),
+            hint="write SetDeploymentEnv|SetDeploymentEnvUntrusted:1:450&"
+            "BroadcastEnv|BroadcastEnvChain:1:1200&BootNewEnv|BootNewEnvClassical:1:400",
+        )
+    return _macro_steps(settings)
+
+
+def _macro_steps(settings: Mapping[str, Sequence[InstanceSetting]]) -> MacroSteps:
+    return MacroSteps.model_validate({name: tuple(instances) for name, instances in settings.items()})
+
+
+def _parse_instances(macro: str, text: str, problems: list[str]) -> list[InstanceSetting]:
+    instances = [_parse_instance(macro, item, problems) for item in text.removesuffix(",").split(",")]
+    return [instance for instance in instances if instance is not None]
+
+
+def _parse_instance(macro: str, item: str, problems: list[str]) -> InstanceSetting | None:
+    name, *numbers = item.split(":")
+    name = ALIASES.get(name, name)
+    try:
+        check_instance(macro, name)
+    except ValueError as error:
+        problems.append(str(error))
+        return None
+    if len(numbers) != 2 or not all(number.isascii() and number.isdigit() for number in numbers):
+        problems.append(f"'{item}' is not {name}:RETRIES:TIMEOUT with two whole numbers")
+        return None
+    if int(numbers[0]) > 100 or int(numbers[1]) > 7 * 24 * 3600:
+        problems.append(f"'{item}' asks for more than 100 retries or a timeout of more than a week")
+        return None
+    return InstanceSetting(
+        type=name.removeprefix(macro), retries=int(numbers[0]), timeout=Expression(numbers[1])
+    )

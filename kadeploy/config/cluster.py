@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cluster's file: its disks, its boot kernels, how its machines are switched, its automaton."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from kadeploy.config.automata import Automata
+from kadeploy.config.expression import Expression, TimeoutExpression
+from kadeploy.config.yaml_file import FileModel
+
+Level = Literal["soft", "hard", "very_hard"]
+LEVELS: tuple[Level, ...] = ("soft", "hard", "very_hard")
+
+
+class PartitionEntry(FileModel):
+    """One partition; ``size`` as 512MiB, 20GiB or rest."""
+
+    name: Literal["bios_boot", "esp", "swap", "prod", "deploy", "tmp"]
+    number: int = Field(ge=1, le=128)
+    size: str
+
+
+class Partitioning(FileModel):
+    """The disk, its GPT layout in order, and optionally a script that partitions instead of ours."""
+
+    block_device: str = Field(pattern=r"^/dev/[A-Za-z0-9/_.:-]+$")
+    layout: tuple[PartitionEntry, ...] = Field(min_length=1)
+    script: Path | None = None
+
+
+class UserKernel(FileModel):
+    """``params`` are put before the kernel parameters of each environment."""
+
+    params: str = ""
+
+
+class DeployKernel(FileModel):
+    """The miniOS: its files, the public host key built into it, the file systems it can make."""
+
+    vmlinuz: Path
+    initrd: Path
+    host_key: Path
+    params: str = ""
+    supported_fs: tuple[str, ...] = ("ext2", "ext3", "ext4", "vfat")
+
+
+class Kernels(FileModel):
+    user: UserKernel = UserKernel()
+    deploy: DeployKernel
+
+
+class Boot(FileModel):
+    """``install_bootloader``: script run in the miniOS instead of the built-in grub installation."""
+
+    install_bootloader: Path | None = None
+    kernels: Kernels
+
+
+class PowerOperation(FileModel):
+    """One way to switch a machine, at a level of force.
+
+    ``cmd`` is run on this machine, without a shell, after its placeholders HOSTNAME_FQDN, HOSTNAME_SHORT
+    and BMC were replaced; ``method: ipmi`` and ``method: ssh`` need no command.
+    """
+
+    name: Level = "soft"
+    method: Literal["ipmi", "ssh", "command"] = "command"
+    cmd: str = ""
+    timeout: float = Field(default=30, gt=0)
+
+    @model_validator(mode="after")
+    def _command_is_given(self) -> Self:
+        if (self.method == "command") != bool(self.cmd):
+            raise ValueError("'cmd' belongs to method command, and to no other")
+        return self
+
+
+class Ipmi(FileModel):
+    """Account of the BMCs; the password is in a file, for a command line is visible to everybody."""
+
+    user: str = "admin"
+    password_file: Path
+    port: int = Field(default=623, ge=1, le=65535)
+    interface: Literal["lanplus", "lan"] = "lanplus"
+    cipher_suite: int = Field(default=17, ge=0, le=255)
+
+
+class RemoteOperations(FileModel):
+    """How machines are switched; lists are tried from their level upwards."""
+
+    reboot: tuple[PowerOperation, ...] = Field(min_length=1, max_length=3)
+    power_on: tuple[PowerOperation, ...] = Field(default=(), max_length=3)
+    power_off: tuple[PowerOperation, ...] = Field(default=(), max_length=3)
+    power_status: tuple[PowerOperation, ...] = Field(default=(), max_length=1)
+    console: str = ""
+    ipmi: Ipmi | None = None
+
+    @model_validator(mode="after")
+    def _ipmi_has_an_account(self) -> Self:
+        operations = (*self.reboot, *self.power_on, *self.power_off, *self.power_status)
+        if self.ipmi is None and any(operation.method == "ipmi" for operation in operations):
+            raise ValueError("method ipmi needs 'ipmi: {user, password_file}'")
+        return self
+
+
+class AdminArchive(FileModel):
+    """A post-install of the administrator: an archive and the script in it to run."""
+
+    file: Path
+    format: Literal["tgz", "tbz2", "txz", "tzst"] = "tgz"
+    script: str
+
+
+class AdminArchives(FileModel):
+    files: tuple[AdminArchive, ...] = ()
+
+
+class Timeouts(FileModel):
+    """Seconds until a rebooted (or kexec'ed) node must answer; numbers or expressions of n."""
+
+    reboot: TimeoutExpression = Expression("300")
+    kexec: TimeoutExpression = Expression("120")
+
+
+class Gather(FileModel):
+    """A step that needs the nodes together starts when all are there.
+
+    It also starts ``grace`` seconds after the share ``quorum`` of them is there; the late ones make the
+    next cohort. Machines of one kind boot within a minute of each other, so who is later than that behind
+    half of them most likely never comes; should it come, it costs a second broadcast, not the others' time.
+    """
+
+    quorum: float = Field(default=0.5, gt=0, le=1)
+    grace: float = Field(default=60, ge=0)
+
+
+class Broadcast(FileModel):
+    """``silence``: seconds without a sign of life after which a node of the chain is skipped."""
+
+    silence: float = Field(default=3, gt=0)
+
+
+class ClusterConfig(FileModel):
+    """The whole of a cluster file; relative paths are below the configuration directory."""
+
+    partitioning: Partitioning
+    boot: Boot
+    remoteops: RemoteOperations
+    postinstall: AdminArchives = AdminArchives()
+    automata: Automata = Automata()
+    timeouts: Timeouts = Timeouts()
+    gather: Gather = Gather()
+    broadcast: Broadcast = Broadcast()
+    console_log: str = ""
+    arch: str = "x86_64"

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""clusters.conf: which nodes there are, and how each is reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from kadeploy import nodes
+from kadeploy.config.yaml_file import FileModel
+from kadeploy.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One machine: its name, its address, and the address of its BMC (may be empty)."""
+
+    name: str
+    address: str
+    bmc: str
+    cluster: str
+
+    @property
+    def short_name(self) -> str:
+        return self.name.partition(".")[0]
+
+
+class NodeRange(FileModel):
+    """``node-[1-10]`` with ``10.0.0.[1-10]``: ranges of equal cardinality, paired in order."""
+
+    name: str
+    address: str
+    bmc: str = ""
+
+    @field_validator("name", "address", "bmc")
+    @classmethod
+    def _is_range(cls, value: str) -> str:
+        try:
+            if value:
+                nodes.expand_range(value)
+        except UsageError as error:
+            raise ValueError(error.message) from None
+        return value
+
+    @field_validator("address")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        for address in nodes.expand_range(value):
+            ip_address(address)
+        return value
+
+    @model_validator(mode="after")
+    def _same_cardinality(self) -> Self:
+        names = len(nodes.expand_range(self.name))
+        for field, value in (("address", self.address), ("bmc", self.bmc)):
+            if value and len(nodes.expand_range(value)) != names:
+                raise ValueError(f"{names} names but {len(nodes.expand_range(value))} of '{field}'")
+        return self
+
+    def expand(self, cluster: str) -> list[Node]:
+        """The nodes of this range."""
+        names = nodes.expand_range(self.name)
+        bmcs = nodes.expand_range(self.bmc) if self.bmc else [""] * len(names)
+        addresses = nodes.expand_range(self.address)
+        return [Node(*fields, cluster) for fields in zip(names, addresses, bmcs, strict=True)]
+
+
+class ClusterEntry(FileModel):
+    """A cluster: its nodes and the file that says how they are deployed."""
+
+    name: str
+    prefix: str = ""
+    conf_file: str
+    nodes: list[NodeRange] = Field(min_length=1)
+
+
+class ClustersConfig(FileModel):
+    """The whole of clusters.conf."""
+
+    clusters: list[ClusterEntry] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _nodes_are_unique(self) -> Self:
+        seen: dict[str, str] = {}
+        for entry in self.clusters:
+            for node in (node for group in entry.nodes for node in group.expand(entry.name)):
+                for identity in (node.name, node.address):
+                    if identity in seen:
+                        raise ValueError(f"{identity} is given twice ({seen[identity]} and {entry.name})")
+                    seen[identity] = entry.name
+        return self
+
+    def expand(self) -> dict[str, Node]:
+        """Every node of the site by name."""
+        groups = ((entry, group) for entry in self.clusters for group in entry.nodes)
+        return {node.name: node for entry, group in groups for node in group.expand(entry.name)}

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""server.conf: this machine's part in a deployment (network, boot files, cache, store, windows)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field
+
+from kadeploy.config.yaml_file import FileModel
+
+
+class BootMethod(StrEnum):
+    """The network boot programs for which profiles can be written."""
+
+    IPXE = "IPXE"
+    PXELINUX = "PXElinux"
+
+
+class ExportKind(StrEnum):
+    """How the boot program fetches kernel and initrd."""
+
+    HTTP = "http"
+    TFTP = "tftp"
+
+
+class ProfileName(StrEnum):
+    """Names of the profiles' files: ``AC1F000B``, ``172.31.0.11``, ``node-1.site.tld`` or ``node-1``."""
+
+    IP_HEX = "ip_hex"
+    IP = "ip"
+    HOSTNAME = "hostname"
+    HOSTNAME_SHORT = "hostname_short"
+
+
+class Database(FileModel):
+    """Where the store lives; ``name`` is the path of the SQLite file."""
+
+    kind: str = Field(default="sqlite", pattern="^sqlite$")
+    name: Path = Path("/var/lib/kadeploy/kadeploy.sqlite")
+
+
+class Rights(FileModel):
+    """Users who may do everything, as a comma list (Kadeploy3's format)."""
+
+    almighty_users: str = "root"
+
+    @property
+    def almighty(self) -> frozenset[str]:
+        return frozenset(name.strip() for name in self.almighty_users.split(",") if name.strip())
+
+
+class Ports(FileModel):
+    """TCP and UDP ports: of the nodes (ssh) and of this machine (http, tftp)."""
+
+    ssh: int = Field(default=22, ge=1, le=65535)
+    http: int = Field(default=8069, ge=1, le=65535)
+    tftp: int = Field(default=69, ge=1, le=65535)
+
+
+class Network(FileModel):
+    """``server_address``: this machine's address as the nodes see it.
+
+    ``namespace``: network namespace that commands enter by themselves (a lab's).
+    """
+
+    server_address: str
+    namespace: str = ""
+    ports: Ports = Ports()
+
+
+class Window(FileModel):
+    """At most ``size`` nodes at once."""
+
+    size: int = Field(default=50, ge=1)
+
+
+class Windows(FileModel):
+    """Throttles of what hurts a site when done to all nodes at once (power supplies, DHCP)."""
+
+    reboot: Window = Window()
+
+
+class Export(FileModel):
+    """What the boot program uses to fetch kernels and initrds."""
+
+    kind: ExportKind = ExportKind.HTTP
+
+
+class Profiles(FileModel):
+    """Directory of the profiles below the repository, and how their files are named."""
+
+    directory: str = "profiles"
+    filename: ProfileName = ProfileName.IP
+
+
+class NetworkBoot(FileModel):
+    """The boot program that the site's DHCP server hands out, and where its files live."""
+
+    method: BootMethod = BootMethod.IPXE
+    repository: Path
+    export: Export = Export()
+    profiles: Profiles = Profiles()
+
+
+class Pxe(FileModel):
+    """Kadeploy3 knew three boot programs; one is enough as long as it can also boot the disk."""
+
+    dhcp: NetworkBoot
+
+
+class Cache(FileModel):
+    """Directory of the copies of images and archives; ``size`` in MB."""
+
+    directory: Path = Path("/var/cache/kadeploy")
+    size: int = Field(default=20_000, ge=1)
+
+
+class DeploymentPaths(FileModel):
+    """Paths in the miniOS: where images and post-install archives are unpacked."""
+
+    extraction_dir: str = Field(default="/mnt/dest", pattern="^/[A-Za-z0-9/_.-]+$")
+    rambin_dir: str = Field(default="/rambin", pattern="^/[A-Za-z0-9/_.-]+$")
+
+
+class Environments(FileModel):
+    """How environments are put on nodes; archive sizes in MB."""
+
+    deployment: DeploymentPaths = DeploymentPaths()
+    max_preinstall_size: int = Field(default=20, ge=1)
+    max_postinstall_size: int = Field(default=20, ge=1)
+
+
+class ServerConfig(FileModel):
+    """The whole of server.conf; relative paths are below the configuration directory."""
+
+    database: Database = Database()
+    rights: Rights = Rights()
+    ssh_private_key: Path = Path("keys/id_deploy")
+    network: Network
+    pxe: Pxe
+    cache: Cache = Cache()
+    windows: Windows = Windows()
+    environments: Environments = Environments()

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole configuration directory, read once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kadeploy import nodes
+from kadeploy.config.cluster import ClusterConfig
+from kadeploy.config.clusters import ClustersConfig, Node
+from kadeploy.config.server import ServerConfig
+from kadeploy.config.yaml_file import Model, load_file
+from kadeploy.errors import FileError, FileProblem, NotFoundError
+
+DEFAULT_DIRECTORY = Path("/etc/kadeploy")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """``clusters`` maps a cluster's name to its configuration, ``nodes`` a node's name to the node.
+
+    ``prefixes`` maps a cluster's name to what marks its lines in logs of several clusters.
+    """
+
+    directory: Path
+    server: ServerConfig
+    clusters: dict[str, ClusterConfig]
+    nodes: dict[str, Node]
+    prefixes: dict[str, str]
+
+    def path(self, path: Path) -> Path:
+        """A path as written in a file of the directory, absolute."""
+        return self.directory / path
+
+    def find(self, names: Iterable[str]) -> list[Node]:
+        """The nodes of these names; raises NotFoundError listing all that are unknown."""
+        wanted = nodes.unique(names)
+        unknown = [name for name in wanted if name not in self.nodes]
+        if unknown:
+            raise NotFoundError(
+                f"unknown node: {nodes.fold(unknown)}"
+                if len(unknown) == 1
+                else f"unknown nodes: {nodes.fold(unknown)}",
+                hint=f"this site has {nodes.fold(self.nodes)}",
+            )
+        return [self.nodes[name] for name in wanted]
+
+
+def directory() -> Path:
+    """$KADEPLOY_CONFIG_DIR, or $KADEPLOY3_CONFIG_DIR, or /etc/kadeploy."""
+    for variable in ("KADEPLOY_CONFIG_DIR", "KADEPLOY3_CONFIG_DIR"):
+        if os.environ.get(variable):
+            return Path(os.environ[variable])
+    return DEFAULT_DIRECTORY
+
+
+def load(path: Path | None = None) -> Site:
+    """Read server.conf, clusters.conf and the clusters' files.
+
+    Raises NotFoundError where there is no configuration, FileError with the problems of all files.
+    """
+    base = (path or directory()).absolute()
+    if not (base / "server.conf").is_file():
+        raise NotFoundError(
+            f"{base} has no server.conf", hint="set KADEPLOY_CONFIG_DIR, or start a lab with 'kalab up -n 3'"
+        )
+    problems: list[FileProblem] = []
+    server = _load(base / "server.conf", ServerConfig, problems)
+    entries = _load(base / "clusters.conf", ClustersConfig, problems)
+    clusters = {
+        entry.name: _load(base / entry.conf_file, ClusterConfig, problems)
+        for entry in (entries.clusters if entries else ())
+    }
+    if problems or server is None or entries is None:
+        raise FileError(problems)
+    known = {name: cluster for name, cluster in clusters.items() if cluster is not None}
+    prefixes = {entry.name: entry.prefix or entry.name for entry in entries.clusters}
+    return Site(base, server, known, entries.expand(), prefixes)
+
+
+def _load(path: Path, model: type[Model], problems: list[FileProblem]) -> Model | None:
+    try:
+        return load_file(path, model)
+    except FileError as error:
+        problems.extend(error.problems)
+        return None

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Partition layouts, file systems, bootloaders: typed layout in, commands out. Nothing here runs anything."""

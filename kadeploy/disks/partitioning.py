@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The partition table: what sfdisk reads, and the one command that makes it on a node."""
+
+from __future__ import annotations
+
+from kadeploy.disks.command import Command
+from kadeploy.disks.layout import MIB, DiskLayout, Partition, partition_prefix
+
+# disk, what its partitions' names begin with, extraction directory, devices of the new partitions ...
+# Standard input goes to sfdisk, everything before reads nothing.
+_TEXT = """set -eu
+disk=$1; prefix=$2; extraction_directory=$3; shift 3
+
+if ! [ -b "$disk" ]; then
+    echo "$disk is not a block device of this node" >&2
+    exit 1
+fi
+
+# Stop using the disk. What cannot be unmounted makes wipefs refuse, with the reason.
+umount --recursive "$extraction_directory" 2>/dev/null || true
+while read -r device _; do
+    case $device in
+        "$disk" | "$prefix"[0-9]*) umount --all-targets --recursive "$device" || true ;;
+    esac
+done </proc/self/mounts
+while read -r device _; do
+    case $device in
+        "$disk" | "$prefix"[0-9]*) swapoff "$device" || true ;;
+    esac
+done </proc/swaps
+
+# The kernel forgets the old partitions first: a new one that overlaps an old one would be refused.
+for entry in /sys/class/block/"$(basename "$(readlink -f "$disk")")"/*/partition; do
+    [ -e "$entry" ] || continue
+    read -r number <"$entry"
+    delpart "$disk" "$number"
+done
+
+wipefs --all --force --quiet "$disk" </dev/null
+# Telling the kernel is left to partx: it reads the table itself, which works with kernels that have no
+# parser for GPT, and does it without the quarter of a second that sfdisk sleeps.
+sfdisk --quiet --wipe always --wipe-partitions always --no-tell-kernel "$disk"
+partx --add "$disk"
+
+# devtmpfs makes the devices at once; a udev that renames them may need a moment.
+for partition in "$@"; do
+    attempts=0
+    until [ -b "$partition" ]; do
+        attempts=$((attempts + 1))
+        if [ "$attempts" -gt 100 ]; then
+            echo "the partition table is written, but $partition does not appear" >&2
+            exit 1
+        fi
+        sleep 0.05
+    done
+done
+"""
+
+
+def create_partition_table(layout: DiskLayout, extraction_directory: str = "/mnt/dest") -> Command:
+    """Make the table of ``layout`` on its disk and wait until the devices of its partitions are there.
+
+    Everything on the disk is lost. May be repeated as it is.
+    """
+    words = (
+        "sh",
+        "-c",
+        _TEXT,
+        "create_partition_table",
+        layout.block_device,
+        partition_prefix(layout.block_device),
+        extraction_directory,
+        *layout.devices(),
+    )
+    return Command(words, sfdisk_script(layout).encode())
+
+
+def sfdisk_script(layout: DiskLayout) -> str:
+    """A GPT whose partitions begin on whole MiB, in sfdisk's own language."""
+    lines = ["label: gpt", f"grain: {MIB}", "unit: sectors", ""]
+    return "\n".join([*lines, *map(_entry, layout.partitions), ""])
+
+
+def _entry(partition: Partition) -> str:
+    fields = [f"type={partition.role.type_guid}", f'name="{partition.role.value}"']
+    if partition.size is not None:
+        fields.insert(0, f"size={partition.size // 1024}KiB")
+    return f"{partition.number} : {', '.join(fields)}"

@@ -1,0 +1,95 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154 # image is set by image-paths.sh
+# Makes the disk boot the environment through grub.
+
+disk=${KADEPLOY_BLOCK_DEVICE:?}
+partition=${KADEPLOY_DEPLOY_PART:?}
+esp=${KADEPLOY_ESP_PART:-}
+parameters=$(printf '%s' "${KADEPLOY_ENV_KERNEL_PARAMS:-}" | tr '\n\r\t' '   ')
+
+[ -z "${KADEPLOY_ENV_HYPERVISOR:-}" ] || fail "a hypervisor cannot be booted by this installation of grub"
+
+# Prints $1 as a word of grub's language, the same whatever is in it. $2: characters that stay outside of
+# the quotes, as separators. $1 must not hold a double quote, which serves as a mark on the way.
+quoted() {
+    printf '%s' "$1" | sed -e "s/[^'$2]\{1,\}/\"&\"/g" -e "s/'/\\\\'/g" -e "s/\"/'/g"
+}
+
+# Prints kernel parameters as words of grub's language. The kernel takes spaces between double quotes as
+# part of a parameter, and grub puts such quotes round words with spaces when it calls the kernel. (It also
+# puts a backslash before single quotes and backslashes, which no way of writing them prevents.)
+quoted_parameters() {
+    rest=$1
+    separators=' '
+    while [ -n "$rest" ]; do
+        quoted "${rest%%\"*}" "$separators"
+        case $rest in
+            *\"*) rest=${rest#*\"} ;;
+            *) rest= ;;
+        esac
+        [ -n "$separators" ] && separators='' || separators=' '
+    done
+}
+
+# Without an initrd there is only the kernel to find the root, and it knows of partitions, not of file systems.
+root_parameter() {
+    case " $parameters " in
+        *" root="*) return ;;
+    esac
+    if [ -n "$initrd" ]; then
+        printf 'root=UUID=%s ' "$uuid"
+    else
+        printf 'root=PARTUUID=%s ' "$(blkid -p -s PART_ENTRY_UUID -o value "$partition")"
+    fi
+}
+
+# Grub speaks on the serial line that the kernel is told to use.
+terminal() {
+    serial=$(printf '%s\n' "$parameters" | tr ' ' '\n' | sed -n 's/^console=ttyS\([0-9]\{1,2\}.*\)$/\1/p' | tail -n 1)
+    [ -n "$serial" ] || return 0
+    speed=$(printf '%s\n' "$serial" | sed -n 's/^[0-9]*,\([0-9]\{1,\}\).*$/\1/p')
+    printf 'serial --unit=%s --speed=%s\n' "${serial%%[!0-9]*}" "${speed:-9600}"
+    echo 'terminal_input serial console'
+    echo 'terminal_output serial console'
+}
+
+configuration() {
+    terminal
+    echo 'set default=0'
+    echo 'set timeout=0'
+    printf 'search --no-floppy --fs-uuid --set=root %s\n' "$uuid"
+    printf 'menuentry %s {\n' "$(quoted "$(printf '%s' "${KADEPLOY_ENV:-environment}" | tr -d '"\n')" '')"
+    printf '    linux %s %s\n' "$(quoted "$kernel" '')" "$(quoted_parameters "$(root_parameter)$parameters")"
+    [ -z "$initrd" ] || printf '    initrd %s\n' "$(quoted "$initrd" '')"
+    echo '}'
+}
+
+install_for_bios() {
+    grub-install --target=i386-pc --boot-directory="$image/boot" --no-floppy "$disk"
+}
+
+# --removable: EFI/BOOT/BOOTX64.EFI is what firmware starts without an entry in its memory, which a machine
+# that boots by network keeps for the network.
+install_for_uefi() {
+    directory=$(mktemp -d)
+    trap 'umount "$directory" 2>/dev/null || true; rmdir "$directory"' EXIT
+    [ "$(blkid -p -s TYPE -o value "$esp" || true)" = vfat ] || mkfs.vfat -F 32 "$esp" >/dev/null
+    mount -t vfat "$esp" "$directory"
+    grub-install --target=x86_64-efi --efi-directory="$directory" --boot-directory="$image/boot" \
+        --removable --no-nvram
+    umount "$directory"
+}
+
+kernel=$(file_in_image "${KADEPLOY_ENV_KERNEL:?}" kernel)
+initrd=
+[ -z "${KADEPLOY_ENV_INITRD:-}" ] || initrd=$(file_in_image "$KADEPLOY_ENV_INITRD" initrd)
+uuid=$(blkid -p -s UUID -o value "$partition") || fail "$partition holds no file system with a UUID"
+
+mkdir -p "$image/boot/grub"
+install_for_bios
+if [ -n "$esp" ] && [ -d /sys/firmware/efi ]; then
+    install_for_uefi
+fi
+configuration >"$image/boot/grub/grub.cfg.new"
+mv "$image/boot/grub/grub.cfg.new" "$image/boot/grub/grub.cfg"

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cache directory: digests of local files, and copies of remote ones under their digests.
+
+Several processes use it at once: every file appears by a rename, complete, and is never changed after.
+Only what is below ``digests``, ``downloads`` and ``images`` is ever touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kadeploy.config.site import Site
+from kadeploy.errors import ServiceError
+
+# Seconds in which a copy is not evicted after its last use: another process may be serving it by its path.
+IN_USE = 3600.0
+# A temporary file that old belongs to no living download.
+ABANDONED = 24 * 3600.0
+
+
+class Cache:
+    """``max_bytes`` bounds the copies; copies that were used lately stay even beyond it."""
+
+    def __init__(self, directory: Path, max_bytes: int) -> None:
+        self.directory = directory
+        self.max_bytes = max_bytes
+
+    @classmethod
+    def of(cls, site: Site) -> Cache:
+        """The cache that a site's server.conf describes."""
+        settings = site.server.cache
+        return cls(site.path(settings.directory), settings.size * 1000 * 1000)
+
+    def image(self, sha256: str) -> Path | None:
+        """The copy with this digest, marked as used now; None where there is none."""
+        path = self._folder("images") / sha256
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        return path
+
+    def keep(self, temporary: Path, sha256: str) -> Path:
+        """Make a complete temporary file the copy with this digest, and room for it."""
+        path = self._folder("images") / sha256
+        temporary.replace(path)
+        self.evict()
+        return path
+
+    def temporary(self) -> Path:
+        """A new empty file of the caller's, to download to."""
+        folder = self._folder("images")
+        try:
+            descriptor, name = tempfile.mkstemp(dir=folder, prefix=".partial-")
+        except OSError as error:
+            raise _unusable(folder, error) from error
+        os.close(descriptor)
+        return Path(name)
+
+    def evict(self) -> None:
+        """Remove the copies that were not used for longest until the rest fits."""
+        now = time.time()
+        total = 0
+        for used, size, path in sorted(self._copies(), reverse=True):
+            total += size
+            age = now - used
+            wanted = total <= self.max_bytes if not path.name.startswith(".") else age < ABANDONED
+            if not wanted and age > IN_USE:
+                total -= size
+                path.unlink(missing_ok=True)
+
+    def _copies(self) -> list[tuple[float, int, Path]]:
+        copies = []
+        for path in self._folder("images").iterdir():
+            with suppress(FileNotFoundError):  # evicted by another process
+                status = path.stat()
+                copies.append((status.st_mtime, status.st_size, path))
+        return copies
+
+    def remember(self, kind: str, key: str, facts: Mapping[str, Any]) -> None:
+        """Keep facts (JSON values) about a thing; ``kind`` is ``digests`` or ``downloads``."""
+        folder = self._folder(kind)
+        try:
+            with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".", delete=False) as file:
+                json.dump(facts, file)
+            Path(file.name).replace(folder / _name(key))
+        except OSError as error:
+            raise _unusable(folder, error) from error
+
+    def recall(self, kind: str, key: str) -> dict[str, Any]:
+        """The facts kept about a thing, empty where there are none that can be read."""
+        try:
+            facts = json.loads((self.directory / kind / _name(key)).read_text())
+        except (OSError, ValueError):
+            return {}
+        return facts if isinstance(facts, dict) else {}
+
+    def _folder(self, name: str) -> Path:
+        folder = self.directory / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise _unusable(folder, error) from error
+        return folder
+
+
+def _unusable(folder: Path, error: OSError) -> ServiceError:
+    return ServiceError(
+        f"the cache {folder} cannot be used: {error.strerror}", hint="set cache.directory in server.conf"
+    )
+
+
+def _name(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

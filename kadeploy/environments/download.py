@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files over HTTP: bounded, retried where the line or the server was at fault, resumed where they broke."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from kadeploy.errors import NotFoundError, RefusedError, ServiceError
+
+ATTEMPTS = 4
+# Seconds: of silence, not of the whole transfer, for images are as large as they are.
+TIMEOUT = httpx2.Timeout(30, connect=10)
+CHUNK = 1024 * 1024
+
+Progress = Callable[[int, int | None], None]
+
+
+def ignore_progress(done: int, total: int | None) -> None:
+    """For callers who do not want to be told bytes done and bytes in all (None where unknown)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server says of the state of a file, to ask it later whether that has changed."""
+
+    etag: str = ""
+    last_modified: str = ""
+
+    def conditions(self) -> dict[str, str]:
+        """Headers of a request that wants the file only if it has changed."""
+        headers = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in headers.items() if value}
+
+
+class _TransientError(Exception):
+    """The server was at fault, perhaps not for long."""
+
+
+async def fetch_bytes(url: str, max_bytes: int) -> bytes:
+    """The content of a small file; raises NotFoundError, RefusedError (too large), ServiceError."""
+    content = b""
+
+    async def attempt(client: httpx2.AsyncClient) -> None:
+        nonlocal content
+        async with _request(client, url, {}) as response:
+            content = b""
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                _check_size(url, len(content), max_bytes)
+
+    await _retry(url, attempt)
+    return content
+
+
+async def download(
+    url: str, target: Path, max_bytes: int, known: Validators, progress: Progress
+) -> Validators | None:
+    """Write the file to ``target``, which is the caller's own; None where it is as ``known`` says.
+
+    Raises NotFoundError, RefusedError (too large), ServiceError (no answer, or only faults).
+    """
+    transfer = _Transfer(url, target, max_bytes, known, progress)
+    await _retry(url, transfer.attempt)
+    return None if transfer.unchanged else transfer.validators
+
+
+class _Transfer:
+    """One download over several attempts; a later one goes on where the one before broke."""
+
+    def __init__(self, url: str, target: Path, max_bytes: int, known: Validators, progress: Progress) -> None:
+        self._url = url
+        self._target = target
+        self._max_bytes = max_bytes
+        self._known = known
+        self._progress = progress
+        self._done = 0
+        self.validators = Validators()
+        self.unchanged = False
+
+    async def attempt(self, client: httpx2.AsyncClient) -> None:
+        # The bytes as they are stored: a server that compresses on the way would change the digest.
+        headers = {"Accept-Encoding": "identity"} | (self._resumption() or self._known.conditions())
+        async with _request(client, self._url, headers) as response:
+            if response.status_code == httpx2.codes.NOT_MODIFIED:
+                self.unchanged = True
+                return
+            if response.status_code != httpx2.codes.PARTIAL_CONTENT:
+                self._done = 0
+            self.validators = Validators(
+                response.headers.get("etag", ""), response.headers.get("last-modified", "")
+            )
+            await self._receive(response)
+
+    def _resumption(self) -> dict[str, str]:
+        """Headers that ask for the rest, if the file is still the same; a weak ETag does not promise it."""
+        etag = self.validators.etag
+        if not self._done or not etag or etag.startswith("W/"):
+            return {}
+        return {"Range": f"bytes={self._done}-", "If-Range": etag}
+
+    async def _receive(self, response: httpx2.Response) -> None:
+        length = response.headers.get("content-length", "")
+        total = self._done + int(length) if length.isdigit() else None
+        _check_size(self._url, total or 0, self._max_bytes)
+        with self._target.open("r+b" if self._done else "wb") as file:
+            file.seek(self._done)
+            async for chunk in response.aiter_raw(CHUNK):
+                _check_size(self._url, self._done + len(chunk), self._max_bytes)
+                await asyncio.to_thread(file.write, chunk)
+                self._done += len(chunk)
+                self._progress(self._done, total)
+            file.truncate()
+        if total is not None and self._done != total:
+            raise _TransientError(f"{self._done} of {total} bytes came")
+
+
+@asynccontextmanager
+async def _request(
+    client: httpx2.AsyncClient, url: str, headers: dict[str, str]
+) -> AsyncIterator[httpx2.Response]:
+    async with client.stream("GET", url, headers=headers) as response:
+        status = response.status_code
+        if status >= 500 or status in (httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.REQUEST_TIMEOUT):
+            raise _TransientError(f"HTTP status {status}")
+        if status >= 400:
+            raise NotFoundError(f"{url} cannot be fetched: HTTP status {status} {response.reason_phrase}")
+        yield response
+
+
+async def _retry(url: str, attempt: Callable[[httpx2.AsyncClient], Awaitable[None]]) -> None:
+    try:
+        async with httpx2.AsyncClient(timeout=TIMEOUT, follow_redirects=True, max_redirects=5) as client:
+            async for retry in AsyncRetrying(
+                retry=retry_if_exception_type((httpx2.TransportError, _TransientError)),
+                stop=stop_after_attempt(ATTEMPTS),
+                wait=wait_exponential_jitter(multiplier=0.2, max=5, jitter=0.2),
+                reraise=True,
+            ):
+                with retry:
+                    await attempt(client)
+    except (httpx2.TransportError, _TransientError) as error:
+        reason = str(error) or type(error).__name__
+        raise ServiceError(f"{url} cannot be fetched after {ATTEMPTS} attempts: {reason}") from error
+    except (httpx2.InvalidURL, httpx2.TooManyRedirects) as error:
+        raise NotFoundError(f"{url} cannot be fetched: {error}") from error
+
+
+def _check_size(url: str, size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise RefusedError(
+            f"{url} is larger than {max_bytes} bytes", hint="raise cache.size in server.conf if it must be"
+        )

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An environment as the engine sees it: checked, complete, immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Visibility(StrEnum):
+    """Who sees an environment: its owner, those who name its owner, or everybody."""
+
+    PRIVATE = "private"
+    SHARED = "shared"
+    PUBLIC = "public"
+
+
+class System(StrEnum):
+    """What is booted, for the files that a bootloader needs differ."""
+
+    LINUX = "linux"
+    XEN = "xen"
+    OTHER = "other"
+
+
+class ImageKind(StrEnum):
+    """An archive of files, or the bytes of a partition (of a whole disk where ``multipart``)."""
+
+    TAR = "tar"
+    DD = "dd"
+
+
+class Compression(StrEnum):
+    """How images and archives are compressed."""
+
+    GZIP = "gzip"
+    BZIP2 = "bzip2"
+    XZ = "xz"
+    ZSTD = "zstd"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """``file`` is a URI or an absolute path, ``sha256`` the declared digest, empty where none is."""
+
+    file: str
+    kind: ImageKind
+    compression: Compression
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A pre- or post-install: a tar archive, and the script in it (``none`` to extract only)."""
+
+    archive: str
+    compression: Compression
+    script: str = "none"
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What is booted: absolute paths in the image, and parameters of kernel and hypervisor.
+
+    ``block_device`` and ``partition`` say where from, for images of a whole disk.
+    """
+
+    kernel: str = ""
+    initrd: str = ""
+    kernel_params: str = ""
+    hypervisor: str = ""
+    hypervisor_params: str = ""
+    block_device: str = ""
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition of an image of a whole disk."""
+
+    id: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Everything that a description says, and its owner. ``partition_type`` is the type's number."""
+
+    name: str
+    owner: str
+    os: System
+    image: Image
+    version: int = 1
+    description: str = ""
+    author: str = ""
+    alias: str = ""
+    arch: str = ""
+    visibility: Visibility = Visibility.PRIVATE
+    destructive: bool = False
+    filesystem: str = ""
+    partition_type: int = 0
+    multipart: bool = False
+    partitions: tuple[Partition, ...] = ()
+    boot: Boot = Boot()
+    preinstall: Archive | None = None
+    postinstalls: tuple[Archive, ...] = ()
+    custom_variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """``name:version``, as kastat and the logs write it."""
+        return f"{self.name}:{self.version}"

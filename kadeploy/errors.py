@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error this project raises on purpose.
+
+    KadeployError
+    ├── UsageError            the command line cannot be obeyed                exit 2
+    ├── RefusedError          rights, node in use, unsuitable environment      exit 3
+    │   ├── FileError         errors found in files, with their positions
+    │   └── NotFoundError     a node, environment, workflow or file is unknown
+    ├── ServiceError          a service of ours or of the site does not work   exit 4
+    └── NodeError             something failed on one node; ends as a ko node  exit 1
+        ├── RemoteError       a command on the node failed or could not be run
+        └── PowerError        the node could not be switched
+
+An error is one sentence that names the thing, and a hint that says what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What the commands of this project tell the shell."""
+
+    OK = 0
+    NODES_FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    SERVICE = 4
+    INTERRUPTED = 130
+
+
+class KadeployError(Exception):
+    """One sentence about one thing; ``hint`` says what the reader may do."""
+
+    status = ExitStatus.SERVICE
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(KadeployError):
+    """The command line cannot be obeyed as it is written."""
+
+    status = ExitStatus.USAGE
+
+
+class RefusedError(KadeployError):
+    """The request is understood and refused; nothing was touched."""
+
+    status = ExitStatus.REFUSED
+
+
+class NotFoundError(RefusedError):
+    """A thing that was named does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """One problem of a file; line and column count from 1, 0 where the file has no such place."""
+
+    path: str
+    message: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+        return f"{place}: {self.message}"
+
+
+class FileError(RefusedError):
+    """All the problems of one or more files at once."""
+
+    def __init__(self, problems: Sequence[FileProblem], *, hint: str = "") -> None:
+        super().__init__("\n".join(str(problem) for problem in problems), hint=hint)
+        self.problems = tuple(problems)
+
+
+class ServiceError(KadeployError):
+    """A service (store, boot files, BMC gateway, network) does not do its work."""
+
+
+class NodeError(KadeployError):
+    """Something failed on one node; ``evidence`` holds the last lines that show it."""
+
+    status = ExitStatus.NODES_FAILED
+
+    def __init__(self, message: str, *, evidence: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.evidence = evidence
+
+
+class RemoteError(NodeError):
+    """A command on a node failed, or the node could not be reached to run it."""
+
+
+class PowerError(NodeError):
+    """A node could not be switched, or its power state not read."""

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kadeploy configuration of a lab: server.conf, clusters.conf, the cluster's file, keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kadeploy.errors import NotFoundError
+from kadeploy.lab import bmc
+from kadeploy.lab.plan import BMC_USER, HTTP_PORT, SERVER_ADDRESS, LabPlan
+
+CLUSTER = "lab"
+KERNEL_PARAMETERS = "console=ttyS0,115200 net.ifnames=0"
+DEPLOY_KEY = Path("keys/id_deploy")
+BMC_PASSWORD = Path("keys/bmc_password")
+HOST_KEY = "ssh_host_ed25519_key.pub"
+DEPLOY_ENV_FILES = ("vmlinuz", "initrd", "id_deploy", HOST_KEY)
+
+
+def check_deploy_env(directory: Path) -> None:
+    """Raises NotFoundError where the deployment environment is not complete."""
+    missing = [name for name in DEPLOY_ENV_FILES if not (directory / name).is_file()]
+    if missing:
+        raise NotFoundError(
+            f"the deployment environment {directory} has no {', '.join(missing)}",
+            hint="build it with bin/build-deploy-env, or name another one with --deploy-env",
+        )
+
+
+def write(plan: LabPlan, password: str) -> None:
+    """All files, into the plan's configuration directory, which exists."""
+    (plan.config / "keys").mkdir(mode=0o700, exist_ok=True)
+    _write_secret(plan.config / DEPLOY_KEY, (plan.deploy_env / "id_deploy").read_text())
+    _write_secret(plan.config / BMC_PASSWORD, password + "\n")
+    head = f"# Written by 'kalab up' for lab '{plan.name}'; gone with 'kalab down'.\n"
+    files = {"server.conf": server(plan), "clusters.conf": clusters(plan), "lab.conf": cluster(plan)}
+    for name, content in files.items():
+        (plan.config / name).write_text(head + yaml.safe_dump(content, sort_keys=False))
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text)
+
+
+def server(plan: LabPlan) -> dict[str, Any]:
+    """server.conf."""
+    pxelinux = plan.boot_program == "pxelinux"
+    # pxelinux looks for pxelinux.cfg/AC1F000B, whatever a site would like to call it.
+    profiles = {"directory": "pxelinux.cfg", "filename": "ip_hex"} if pxelinux else {"filename": "ip"}
+    boot = {
+        "method": "PXElinux" if pxelinux else "IPXE",
+        "repository": str(plan.repository),
+        "export": {"kind": "tftp" if pxelinux else "http"},
+        "profiles": profiles,
+    }
+    return {
+        "database": {"kind": "sqlite", "name": str(plan.state / "kadeploy.sqlite")},
+        "rights": {"almighty_users": "root"},
+        "ssh_private_key": str(DEPLOY_KEY),
+        "network": {
+            "server_address": SERVER_ADDRESS,
+            "namespace": plan.namespace,
+            "ports": {"http": HTTP_PORT},
+        },
+        "pxe": {"dhcp": boot},
+        "cache": {"directory": str(plan.state / "cache"), "size": 5000},
+    }
+
+
+def clusters(plan: LabPlan) -> dict[str, Any]:
+    """clusters.conf."""
+    first, last = plan.nodes[0], plan.nodes[-1]
+    ranges = {
+        "name": f"node-[1-{plan.count}]",
+        "address": f"{_network(first.address)}.[{_host(first.address)}-{_host(last.address)}]",
+        "bmc": f"{_network(first.bmc_address)}.[{_host(first.bmc_address)}-{_host(last.bmc_address)}]",
+    }
+    return {"clusters": [{"name": CLUSTER, "prefix": "node-", "conf_file": "lab.conf", "nodes": [ranges]}]}
+
+
+def cluster(plan: LabPlan) -> dict[str, Any]:
+    """The cluster's file."""
+    content: dict[str, Any] = {
+        "partitioning": {"block_device": "/dev/vda", "layout": _layout(plan)},
+        "boot": {
+            "kernels": {"user": {"params": "console=ttyS0,115200 net.ifnames=0"}, "deploy": _mini_os(plan)}
+        },
+        "remoteops": _remote_operations(plan),
+        "timeouts": {
+            # Emulated machines share the host's processors: they boot the slower the more they are.
+            "reboot": "120 + 30*n",
+            "kexec": "120 + 30*n",
+        },
+        # A starved emulated machine says nothing for longer than real ones do.
+        "broadcast": {"silence": 15},
+        "automata": {"macrosteps": _automaton()},
+        "console_log": str(plan.state / "nodes" / "HOSTNAME_SHORT" / "console.log"),
+    }
+    if plan.postinstall.is_file():
+        archive = {"file": str(plan.postinstall), "format": "tgz", "script": "postinstall"}
+        content["postinstall"] = {"files": [archive]}
+    return content
+
+
+def _mini_os(plan: LabPlan) -> dict[str, Any]:
+    return {
+        "vmlinuz": str(plan.deploy_env / "vmlinuz"),
+        "initrd": str(plan.deploy_env / "initrd"),
+        "host_key": str(plan.deploy_env / HOST_KEY),
+        "params": KERNEL_PARAMETERS,
+    }
+
+
+def _layout(plan: LabPlan) -> list[dict[str, Any]]:
+    """``deploy`` takes three quarters of what the small partitions leave, ``tmp`` the rest."""
+    small = {"bios_boot": 1, "esp": 64, "swap": 128}
+    deploy = (plan.disk // 2**20 - sum(small.values())) * 3 // 4
+    sizes = {**{name: f"{size}MiB" for name, size in small.items()}, "deploy": f"{deploy}MiB", "tmp": "rest"}
+    return [
+        {"name": name, "number": number, "size": size} for number, (name, size) in enumerate(sizes.items(), 1)
+    ]
+
+
+def _remote_operations(plan: LabPlan) -> dict[str, Any]:
+    ipmi = {"method": "ipmi", "timeout": 20}
+    soft, hard, very_hard = {"name": "soft"}, {"name": "hard"}, {"name": "very_hard"}
+    return {
+        "reboot": [{**soft, "method": "ssh", "timeout": 20}, {**hard, **ipmi}, {**very_hard, **ipmi}],
+        "power_on": [{**hard, **ipmi}],
+        "power_off": [{**soft, "method": "ssh", "timeout": 20}, {**hard, **ipmi}],
+        "power_status": [{**hard, **ipmi}],
+        "console": f"kalab console --name {plan.name} HOSTNAME_SHORT",
+        "ipmi": {
+            "user": BMC_USER,
+            "password_file": str(BMC_PASSWORD),
+            "port": bmc.PORT,
+            "cipher_suite": bmc.CIPHER_SUITE,
+        },
+    }
+
+
+def _automaton() -> dict[str, Any]:
+    reboot = "200 + 60*n"  # a boot, a retry by a harder reboot, and the work of the other steps
+    return {
+        "SetDeploymentEnv": [{"type": "Untrusted", "retries": 2, "timeout": reboot}],
+        "BroadcastEnv": [{"type": "Chain", "retries": 2, "timeout": "300 + 60*n"}],
+        "BootNewEnv": [
+            {"type": "Classical", "retries": 0, "timeout": reboot},
+            {"type": "HardReboot", "retries": 1, "timeout": reboot},
+        ],
+    }
+
+
+def _network(address: str) -> str:
+    return address.rpartition(".")[0]
+
+
+def _host(address: str) -> str:
+    return address.rpartition(".")[2]

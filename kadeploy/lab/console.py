@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine's serial console: the record of it, and a terminal attached to it."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+import termios
+import tty
+from pathlib import Path
+
+from kadeploy.errors import RefusedError
+from kadeploy.lab.plan import NodePlan
+
+ESCAPE = b"\x1d"  # Ctrl-], as telnet and virsh have it
+TAIL_BYTES = 4096
+
+
+def last_line(record: Path) -> str:
+    """The last line of the record that is not empty, without control characters."""
+    with record.open("rb") as file:
+        file.seek(max(0, record.stat().st_size - TAIL_BYTES))
+        text = file.read().decode(errors="replace").replace("\r", "\n")
+    lines = ("".join(c for c in line if c.isprintable()).strip() for line in text.split("\n"))
+    return next((line for line in reversed(list(lines)) if line), "")
+
+
+def attach(node: NodePlan) -> None:
+    """Connect this terminal to the console until Ctrl-] or the machine's end.
+
+    Raises RefusedError where the machine is off.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(str(node.file("console.sock")))
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise RefusedError(
+                f"{node.name} is off: its console cannot be attached",
+                hint=f"'kalab console --log {node.name}' shows what was recorded",
+            ) from None
+        source = sys.stdin.fileno()
+        if not os.isatty(source):
+            _relay(connection, source)
+            return
+        before = termios.tcgetattr(source)
+        try:
+            tty.setraw(source)
+            _relay(connection, source)
+        finally:
+            termios.tcsetattr(source, termios.TCSADRAIN, before)
+
+
+def _relay(connection: socket.socket, source: int) -> None:
+    watched: list[int] = [connection.fileno(), source]
+    while True:
+        ready, _, _ = select.select(watched, [], [])
+        if connection.fileno() in ready:
+            data = connection.recv(65536)
+            if not data:
+                return
+            os.write(sys.stdout.fileno(), data)
+        if source in ready:
+            typed = os.read(source, 4096)
+            if not typed:
+                watched.remove(source)  # input was a file: go on showing
+            before, escape, _ = typed.partition(ESCAPE)
+            connection.sendall(before)
+            if escape:
+                return

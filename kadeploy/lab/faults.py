@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be wrong with a machine on purpose.
+
+A fault is a file in the machine's ``faults`` directory, seen by whoever acts for the machine, and, where it
+shows at once, something done to the machine when it is switched.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kadeploy.config import namespace
+from kadeploy.errors import NotFoundError
+from kadeploy.lab import dhcp, processes
+from kadeploy.lab.machine import Machine
+from kadeploy.lab.plan import LabPlan, NodePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``switch`` does what shows at once, told whether the fault is on."""
+
+    meaning: str
+    switch: Callable[[LabPlan, NodePlan, bool], None]
+
+
+def set_fault(lab: LabPlan, node: NodePlan, kind: str, *, on: bool) -> None:
+    """Switch a fault of a machine on or off; raises NotFoundError for an unknown kind."""
+    if kind not in FAULTS:
+        raise NotFoundError(f"there is no fault '{kind}'", hint=f"there are {', '.join(FAULTS)}")
+    mark = node.directory / "faults" / kind
+    if on:
+        mark.touch()
+    else:
+        mark.unlink(missing_ok=True)
+    FAULTS[kind].switch(lab, node, on)
+
+
+def active(node: NodePlan) -> list[str]:
+    """The faults of a machine that are on."""
+    return sorted(path.name for path in (node.directory / "faults").iterdir())
+
+
+def _by_mark(lab: LabPlan, node: NodePlan, on: bool) -> None:
+    """The BMC looks at the mark itself."""
+
+
+def _hide_boot(lab: LabPlan, node: NodePlan, on: bool) -> None:
+    """No address for the firmware, and no disk in its boot order; what runs keeps its lease."""
+    hidden = [other.name for other in lab.nodes if "no-boot" in active(other)]
+    (lab.state / dhcp.HOSTS).write_text(dhcp.hosts(lab, hidden))
+    processes.send(str(lab.state / dhcp.RECORD), signal.SIGHUP)
+    machine = Machine(str(node.directory))
+    with machine.locked():
+        if machine.pid is not None:
+            machine.apply_boot_order()
+
+
+def _plug(lab: LabPlan, node: NodePlan, on: bool) -> None:
+    from kadeploy.lab import network  # pyroute2 takes 0.1 s to import
+
+    namespace.enter(lab.namespace)
+    network.set_link(node.tap, up=not on)
+
+
+FAULTS = {
+    "no-power": Fault("its BMC refuses to switch it", _by_mark),
+    "no-boot": Fault("its firmware finds nothing to boot, from the next reboot on", _hide_boot),
+    "link-down": Fault("its network cable is unplugged", _plug),
+}

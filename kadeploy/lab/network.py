@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab's network: a namespace with a bridge and a tap per machine, and no way out of it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from pyroute2 import IPRoute, netns
+
+from kadeploy.config import namespace
+from kadeploy.lab.plan import IPV6_PREFIX, PREFIX_LENGTH, SERVER_ADDRESS, LabPlan
+
+BRIDGE = "br0"
+
+
+def exists(name: str) -> bool:
+    """Whether there is a network namespace of this name."""
+    return (namespace.DIRECTORY / name).exists()
+
+
+def create(plan: LabPlan) -> None:
+    """Make the namespace, enter it, and build everything in it."""
+    netns.create(plan.namespace)
+    namespace.enter(plan.namespace)
+    with IPRoute() as route:
+        route.link("set", index=_index(route, "lo"), state="up")
+        # The bridge must forward from the first frame on: a machine's firmware asks for an address at once.
+        route.link("add", ifname=BRIDGE, kind="bridge", br_forward_delay=0, br_stp_state=0)
+        bridge = _index(route, BRIDGE)
+        addresses = [SERVER_ADDRESS, *(node.bmc_address for node in plan.nodes)]
+        for address in addresses:
+            route.addr("add", index=bridge, address=address, prefixlen=PREFIX_LENGTH)
+        # No duplicate address detection, which would keep the bridge silent for 2 s after the first carrier.
+        Path(f"/proc/sys/net/ipv6/conf/{BRIDGE}/accept_dad").write_text("0")
+        route.addr("add", index=bridge, address=f"{IPV6_PREFIX}1", prefixlen=64)
+        # An address that did not answer yet is asked for again after this time, 1 s unless told: a machine is
+        # to be seen within half a second of answering.
+        Path(f"/proc/sys/net/ipv4/neigh/{BRIDGE}/retrans_time_ms").write_text("250")
+        route.link("set", index=bridge, state="up")
+        for node in plan.nodes:
+            route.link("add", ifname=node.tap, kind="tuntap", mode="tap")
+            route.link("set", index=_index(route, node.tap), master=bridge, state="up")
+
+
+def set_link(tap: str, *, up: bool) -> None:
+    """Plug or unplug a machine's wire; the caller is in the namespace."""
+    with IPRoute() as route:
+        route.link("set", index=_index(route, tap), state="up" if up else "down")
+
+
+def remove(name: str) -> None:
+    """Take the namespace's name away; the kernel ends it with the last process in it."""
+    try:
+        netns.remove(name)
+    except FileNotFoundError:
+        return
+
+
+def inhabitants(name: str) -> list[int]:
+    """The pids of all processes in the namespace."""
+    try:
+        wanted = (namespace.DIRECTORY / name).stat().st_ino
+    except FileNotFoundError:
+        return []
+    pids = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _namespace_of(entry) == wanted:
+            pids.append(int(entry.name))
+    return [pid for pid in pids if pid != os.getpid()]
+
+
+def _namespace_of(process: Path) -> int | None:
+    with contextlib.suppress(OSError):
+        return (process / "ns" / "net").stat().st_ino
+    return None
+
+
+def _index(route: IPRoute, name: str) -> int:
+    found = route.link_lookup(ifname=name)
+    if not found:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), name)
+    index: int = found[0]
+    return index

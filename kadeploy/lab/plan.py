@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a lab consists of: names, addresses and paths, all of them following from its options."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from kadeploy.errors import NotFoundError, UsageError
+
+Firmware = Literal["bios", "uefi"]
+BootProgram = Literal["ipxe", "pxelinux"]
+
+ROOT = Path("/var/lib/kalab")
+SERVER_ADDRESS = "172.31.0.1"
+PREFIX_LENGTH = 16
+IPV6_PREFIX = "fdab:1ab::"  # of 64 bits, unique local
+HTTP_PORT = 8069
+BMC_USER = "admin"
+MAX_NODES = 200  # addresses of the nodes end with 11 to 210
+MAX_STATE_PATH = 70  # a unix socket below it must fit into the 108 bytes of sun_path
+
+_LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
+_UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One machine; ``index`` counts from 0, ``directory`` holds all that belongs to it."""
+
+    index: int
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        return f"node-{self.index + 1}"
+
+    @property
+    def address(self) -> str:
+        return f"172.31.0.{11 + self.index}"
+
+    @property
+    def bmc_address(self) -> str:
+        return f"172.31.1.{11 + self.index}"
+
+    @property
+    def mac(self) -> str:
+        # 52:54:00 is QEMU's own range; equal addresses in two labs never meet.
+        return f"52:54:00:1f:00:{11 + self.index:02x}"
+
+    @property
+    def tap(self) -> str:
+        return f"tap{self.index + 1}"
+
+    def file(self, name: str) -> Path:
+        """A file of this machine."""
+        return self.directory / name
+
+
+@dataclass(frozen=True, slots=True)
+class LabPlan:
+    """The options of ``kalab up``; memory in MiB, disk in bytes, paths absolute."""
+
+    name: str
+    count: int
+    state: Path
+    config: Path
+    deploy_env: Path
+    postinstall: Path
+    memory: int = 1024
+    disk: int = 4 * 2**30
+    firmware: Firmware = "bios"
+    boot_program: BootProgram = "ipxe"
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not 1 <= self.count <= MAX_NODES:
+            raise UsageError(f"a lab of {self.count} nodes cannot be made", hint=f"1 to {MAX_NODES} nodes")
+        if len(str(self.state)) > MAX_STATE_PATH:
+            raise UsageError(
+                f"the state directory {self.state} has more than {MAX_STATE_PATH} characters",
+                hint="the paths of sockets below it would be too long: choose a shorter --state-dir",
+            )
+        if self.firmware == "uefi" and self.boot_program == "pxelinux":
+            raise UsageError("pxelinux boots machines with a BIOS only", hint="use --pxe ipxe with UEFI")
+
+    @property
+    def namespace(self) -> str:
+        return namespace_of(self.name)
+
+    @property
+    def nodes(self) -> tuple[NodePlan, ...]:
+        return tuple(
+            NodePlan(index, self.state / "nodes" / f"node-{index + 1}") for index in range(self.count)
+        )
+
+    @property
+    def repository(self) -> Path:
+        """Where kadeploy puts what the nodes fetch when they boot."""
+        return self.state / "boot"
+
+    @property
+    def boot_file(self) -> str:
+        """What the DHCP server tells a machine to boot."""
+        if self.boot_program == "pxelinux":
+            return "pxelinux.0"
+        return f"http://{SERVER_ADDRESS}:{HTTP_PORT}/boot.ipxe"
+
+    def node(self, name: str) -> NodePlan:
+        """The machine of this name; raises NotFoundError."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise NotFoundError(
+            f"lab '{self.name}' has no node '{name}'", hint=f"it has node-1 to node-{self.count}"
+        )
+
+    def to_json(self) -> str:
+        """Text from which from_json makes an equal plan."""
+        return json.dumps(asdict(self), default=str, indent=1)
+
+
+def from_json(text: str) -> LabPlan:
+    """The plan that to_json wrote."""
+    data = json.loads(text)
+    for key in ("state", "config", "deploy_env", "postinstall"):
+        data[key] = Path(data[key])
+    return LabPlan(**data)
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError for a name from which no namespace and no directory can be named."""
+    if not _LAB_NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name}' is no name for a lab", hint="lower-case letters, digits and dashes, at most 20"
+        )
+
+
+def namespace_of(name: str) -> str:
+    """The network namespace of the lab of this name."""
+    return f"kalab-{name}"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``4GiB``; raises UsageError."""
+    match = re.fullmatch(r"([0-9]{1,6})(MiB|GiB|TiB)", text)
+    if not match or int(match[1]) == 0:
+        raise UsageError(f"'{text}' is no size", hint="write 512MiB or 4GiB")
+    return int(match[1]) * _UNITS[match[2]]

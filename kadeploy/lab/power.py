@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Switching machines by hand, over IPMI, as kadeploy does it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kadeploy.config import namespace
+from kadeploy.lab import bmc
+from kadeploy.lab.configuration import BMC_PASSWORD
+from kadeploy.lab.plan import LabPlan, NodePlan
+
+SECONDS = 20.0  # for one command
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """What ipmitool said, and whether the BMC obeyed."""
+
+    ok: bool
+    text: str
+
+
+def switch(lab: LabPlan, nodes: Sequence[NodePlan], action: str) -> Iterator[tuple[NodePlan, Switched]]:
+    """Tell the BMC of each node ``on``, ``off``, ``cycle``, ``reset`` or ``status``, in order.
+
+    Enters the lab's namespace.
+    """
+    namespace.enter(lab.namespace)
+    for node in nodes:
+        argv = bmc.client_arguments(node, lab.config / BMC_PASSWORD, "chassis", "power", action)
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            yield node, Switched(False, f"its BMC did not answer within {SECONDS:g} s")
+        else:
+            text = (done.stdout if done.returncode == 0 else done.stderr).strip()
+            yield node, Switched(done.returncode == 0, text)

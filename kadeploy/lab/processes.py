@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that outlive their parent: started with a record of who they are, ended only if they are those.
+
+A record is a file with the pid and the kernel's start time of the process (field 22 of proc(5) stat), which
+together name one process for as long as the machine runs. The child writes it before it executes the
+program, while it still holds the lock of its parent: whoever gets the lock later finds the record.
+
+Standard library only and quick to import, for a BMC starts it for each command.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from pathlib import Path
+
+MARKER = "KALAB_STATE"  # in the environment of all processes of a lab: its state directory
+_RUNNING = frozenset("RSDTtI")
+
+
+def launch(argv: list[str], *, record: str, log: str, state: str) -> int:
+    """Start a program in a session of its own, its output appended to ``log``; its pid.
+
+    Raises OSError where the program cannot be executed.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _become(argv, record, log, state, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        failure = pipe.read()  # ends when the program is executed
+    if failure:
+        os.waitpid(pid, 0)
+        Path(record).unlink(missing_ok=True)
+        number = int(failure)
+        raise OSError(number, os.strerror(number), argv[0])
+    return pid
+
+
+def _become(argv: list[str], record: str, log: str, state: str, failure: int) -> None:
+    try:
+        os.setsid()
+        flags = os.O_WRONLY | os.O_CREAT
+        descriptor = os.open(record, flags | os.O_TRUNC, 0o600)
+        os.write(descriptor, f"{os.getpid()} {_stat(os.getpid())[1]}\n".encode())
+        output = os.open(log, flags | os.O_APPEND, 0o600)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+            if descriptor > 2:
+                _close_on_exec(descriptor)
+        os.execvpe(argv[0], argv, {**os.environ, MARKER: state})  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        os.write(failure, str(error.errno or 5).encode())
+    finally:
+        os._exit(127)
+
+
+def _close_on_exec(descriptor: int) -> None:
+    # ipmi_sim leaves its sockets open in what it starts: a machine would keep the port of its BMC busy.
+    try:
+        os.set_inheritable(descriptor, False)
+    except OSError:
+        return  # the descriptor with which the directory was listed
+
+
+def _stat(pid: int) -> tuple[str, int, int]:
+    """State, start time in clock ticks since boot, and session of a process; OSError if there is none."""
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return fields[0], int(fields[19]), int(fields[3])
+
+
+def read_record(record: str) -> tuple[int, int] | None:
+    """Pid and start time of a record; None where there is none or it was never completed."""
+    try:
+        pid, start = (int(field) for field in Path(record).read_text(encoding="ascii").split())
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid, start
+
+
+def running(record: str) -> int | None:
+    """The pid of the recorded process if it runs (one that waits for its parent does not)."""
+    known = read_record(record)
+    if known is None:
+        return None
+    try:
+        state, start, _ = _stat(known[0])
+    except OSError:
+        return None
+    return known[0] if start == known[1] and state in _RUNNING else None
+
+
+def stop(record: str, *, state: str, grace: float) -> None:
+    """End the recorded process, after ``grace`` seconds by force, and what is left of its session.
+
+    Raises TimeoutError for a process that even SIGKILL does not end within 10 s.
+    """
+    known = read_record(record)
+    if known is None:
+        return
+    pid, start = known
+    if grace > 0:
+        _signal(pid, start, signal.SIGTERM, grace)
+    _signal(pid, start, signal.SIGKILL, 10)
+    for member, started in _session(pid, state):
+        _signal(member, started, signal.SIGKILL, 10)
+    if running(record) is not None:
+        raise TimeoutError(f"process {pid} ({record}) does not end")
+    Path(record).unlink(missing_ok=True)
+
+
+def send(record: str, number: signal.Signals) -> None:
+    """Signal the recorded process if it runs."""
+    known = read_record(record)
+    if known is not None:
+        _signal(*known, number, 0)
+
+
+def _signal(pid: int, start: int, number: signal.Signals, wait: float) -> None:
+    """Signal the process of this pid and start time, and wait at most ``wait`` seconds for its end."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        # Looked at after it was opened: what is signalled below is the process looked at here.
+        state, started, _ = _stat(pid)
+        if started != start or state not in _RUNNING:
+            return
+        signal.pidfd_send_signal(descriptor, number)
+        select.select([descriptor], [], [], wait)
+    except (ProcessLookupError, FileNotFoundError):
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _session(session: int, state: str) -> list[tuple[int, int]]:
+    """Pid and start time of what lives of a session of the lab with this state directory."""
+    members = []
+    for pid in [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]:
+        try:
+            status, start, leader = _stat(pid)
+            if leader == session and status in _RUNNING and _belongs(pid, state):
+                members.append((pid, start))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return members
+
+
+def _belongs(pid: int, state: str) -> bool:
+    return f"{MARKER}={state}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")

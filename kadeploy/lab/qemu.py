@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line of a machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from kadeploy.lab.plan import LabPlan, NodePlan
+
+Accelerator = Literal["kvm", "tcg"]
+
+PROGRAM = "qemu-system-x86_64"
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE.fd")
+OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS.fd")
+
+
+def arguments(plan: LabPlan, node: NodePlan, accelerator: Accelerator) -> list[str]:
+    """The machine, without the order of its boot devices, which its BMC appends."""
+    return [
+        PROGRAM,
+        *("-name", f"{plan.name}/{node.name}"),
+        *("-nodefaults", "-no-user-config"),
+        *_processor(plan, accelerator),
+        *("-m", str(plan.memory)),
+        *("-display", "none", "-vga", "none"),
+        # Nothing is tried but the devices that the BMC orders: no fallback behind the user's back.
+        *("-boot", "strict=on"),
+        *("-rtc", "base=utc,clock=host"),
+        *("-device", "virtio-rng-pci"),
+        *_firmware(plan, node),
+        *_network(node),
+        *_disk(node),
+        *_console(node),
+        *("-qmp", f"unix:{_escape(node.file('qmp.sock'))},server=on,wait=off"),
+    ]
+
+
+def _processor(plan: LabPlan, accelerator: Accelerator) -> list[str]:
+    machine = "pc" if plan.firmware == "bios" else "q35"
+    # Without graphics SeaBIOS and iPXE talk to the serial console, where the record is.
+    common = ["-machine", f"{machine},graphics=off", "-smp", "1"]
+    if accelerator == "kvm":
+        return [*common, "-accel", "kvm", "-cpu", "host"]
+    return [*common, "-accel", "tcg,tb-size=256", "-cpu", "max"]
+
+
+def _firmware(plan: LabPlan, node: NodePlan) -> list[str]:
+    if plan.firmware == "bios":
+        return []
+    variables = _escape(node.file("OVMF_VARS.fd"))
+    return [
+        *("-drive", f"if=pflash,format=raw,readonly=on,file={OVMF_CODE}"),
+        *("-drive", f"if=pflash,format=raw,file={variables}"),
+    ]
+
+
+def _network(node: NodePlan) -> list[str]:
+    # The ROM is QEMU's default one, an iPXE: only that one gets the PCI ids of the card patched in, and
+    # SeaBIOS ignores a ROM with other ids.
+    return [
+        *("-netdev", f"tap,id=wire0,ifname={node.tap},script=no,downscript=no"),
+        *("-device", f"virtio-net-pci,id=net0,netdev=wire0,mac={node.mac}"),
+    ]
+
+
+def _disk(node: NodePlan) -> list[str]:
+    # cache=unsafe: the disk has to survive its machine, not the host.
+    drive = f"if=none,id=drive0,format=raw,cache=unsafe,discard=unmap,file={_escape(node.file('disk'))}"
+    return ["-drive", drive, "-device", "virtio-blk-pci,id=disk0,drive=drive0,serial=kalab"]
+
+
+def _console(node: NodePlan) -> list[str]:
+    path, record = _escape(node.file("console.sock")), _escape(node.file("console.log"))
+    chardev = f"socket,id=console0,path={path},server=on,wait=off,logfile={record},logappend=on"
+    return ["-chardev", chardev, "-serial", "chardev:console0"]
+
+
+def _escape(path: Path) -> str:
+    """QEMU's option syntax doubles commas."""
+    return str(path).replace(",", ",,")

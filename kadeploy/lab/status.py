@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the machines of a lab are doing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kadeploy.lab import console, faults
+from kadeploy.lab.machine import Machine
+from kadeploy.lab.plan import LabPlan
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """``power`` is on or off, ``pid`` None when off; ``boot_device`` as the BMC was told last."""
+
+    name: str
+    power: str
+    pid: int | None
+    address: str
+    bmc: str
+    boot_device: str
+    faults: tuple[str, ...]
+    console: str
+
+
+def of(lab: LabPlan) -> list[NodeStatus]:
+    """The state of each machine, by its process."""
+    return [
+        NodeStatus(
+            name=node.name,
+            power="off" if (pid := Machine(str(node.directory)).pid) is None else "on",
+            pid=pid,
+            address=node.address,
+            bmc=node.bmc_address,
+            boot_device={"default": "disk"}.get(device := Machine(str(node.directory)).boot_device, device),
+            faults=tuple(faults.active(node)),
+            console=console.last_line(node.file("console.log")),
+        )
+        for node in lab.nodes
+    ]

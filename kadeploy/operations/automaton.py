@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The automaton of one deployment: settings of the cluster or the user, without the bypassed steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kadeploy.config.automata import ALIASES, INSTANCES, MACRO_STEPS, InstanceSetting
+from kadeploy.config.expression import Expression
+from kadeploy.errors import RefusedError, UsageError
+from kadeploy.operations.request import DeploymentRequest
+from kadeploy.steps.catalogue import STEPS, Step
+from kadeploy.steps.deployment import Deployment
+from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position, Scope
+
+KEXEC_REPLACEMENT_MARGIN = 200  # seconds above the reboot's own timeout (Kadeploy3)
+
+
+def build(deployment: Deployment, request: DeploymentRequest) -> Automaton:
+    """The automaton; raises UsageError for a breakpoint out of reach."""
+    settings = request.automaton or deployment.cluster.automata.macrosteps
+    macrosteps = tuple(
+        MacroStep(
+            macro,
+            tuple(_instance(deployment, macro, setting, request.kexec) for setting in settings.of(macro)),
+        )
+        for macro in MACRO_STEPS
+    )
+    gather = deployment.cluster.gather
+    automaton = Automaton(macrosteps, Gathering(gather.quorum, gather.grace))
+    _check_timeouts(automaton, len(deployment.nodes))
+    return _with_breakpoint(automaton, request.breakpoint) if request.breakpoint else automaton
+
+
+def _instance(deployment: Deployment, macro: str, setting: InstanceSetting, kexec: bool) -> Instance:
+    name = macro + setting.type
+    if name == "BootNewEnvKexec" and not (kexec and can_kexec(deployment)):
+        timeout = Expression(f"{deployment.cluster.timeouts.reboot} + {KEXEC_REPLACEMENT_MARGIN}")
+        setting = setting.model_copy(update={"type": "Classical", "retries": 0, "timeout": timeout})
+        name = macro + setting.type
+    if unknown := {own.name for own in setting.microsteps} - {step.name for step in STEPS[name]}:
+        raise RefusedError(
+            f"{name} has no micro-step {', '.join(sorted(unknown))}, which the cluster's file sets"
+        )
+    steps = [_microstep(deployment, step, setting) for step in STEPS[name] if step.applies(deployment)]
+    if setting.breakpoint:
+        steps[0] = replace(steps[0], breakpoint=True)
+    return Instance(name, tuple(steps), setting.timeout, setting.retries)
+
+
+def _check_timeouts(automaton: Automaton, count: int) -> None:
+    """Every expression must give seconds for every number of nodes, and no micro-step may wait for ever."""
+    for instance in (instance for macro in automaton.macrosteps for instance in macro.instances):
+        limits = [(instance.name, instance.timeout), *((s.name, s.timeout) for s in instance.microsteps)]
+        for name, timeout in limits:
+            try:
+                seconds = min(timeout.seconds(n) for n in range(1, count + 1))
+            except ValueError as error:
+                raise RefusedError(f"the timeout '{timeout}' of {name} is wrong: {error}") from None
+            if not seconds and name != instance.name:
+                raise RefusedError(f"the timeout '{timeout}' of {name} is 0 for some number of nodes")
+
+
+def can_kexec(deployment: Deployment) -> bool:
+    """Whether the miniOS can start the deployed kernel: a Linux on a file system that it can read."""
+    return deployment.environment.os == "linux" and deployment.mountable
+
+
+def _microstep(deployment: Deployment, step: Step, setting: InstanceSetting) -> MicroStep:
+    scope = Scope.SET if step.together else Scope.NODE
+    micro = MicroStep(step.name, scope, step.deadline(deployment), step.restart or step.name)
+    own = next((own for own in setting.microsteps if own.name == step.name), None)
+    if own is None:
+        return micro
+    timeout = own.timeout if own.timeout.seconds(1) else micro.timeout
+    return replace(micro, timeout=timeout, retries=own.retries, breakpoint=own.breakpoint)
+
+
+def _with_breakpoint(automaton: Automaton, text: str) -> Automaton:
+    """The automaton with a breakpoint at ``Macro`` or ``Macro:micro``; Macro may be an instance."""
+    wanted, _, micro = text.partition(":")
+    wanted = ALIASES.get(wanted, wanted)
+    if not any(wanted in (macro, *names) for macro, names in INSTANCES.items()):
+        known = ", ".join(name for macro, names in INSTANCES.items() for name in (macro, *names))
+        raise UsageError(f"--breakpoint: '{wanted}' is no macro-step", hint=f"there are {known}")
+    every = [(macro.name, instance) for macro in automaton.macrosteps for instance in macro.instances]
+    meant = [instance for macro, instance in every if _is_meant(wanted, macro, instance.name)]
+    if not meant:
+        used = ", ".join(instance.name for _, instance in every)
+        raise UsageError(f"--breakpoint: {wanted} is not used in this deployment", hint=f"it uses {used}")
+    held = {instance.name: _hold(instance, micro) for instance in meant if not micro or _has(instance, micro)}
+    if not held:
+        names = ", ".join(step.name for step in meant[0].microsteps)
+        raise UsageError(
+            f"--breakpoint: {meant[0].name} does not run '{micro}' in this deployment",
+            hint=f"it runs {names}",
+        )
+    macrosteps = [
+        replace(macro, instances=tuple(held.get(instance.name, instance) for instance in macro.instances))
+        for macro in automaton.macrosteps
+    ]
+    return replace(automaton, macrosteps=tuple(macrosteps))
+
+
+def find_position(automaton: Automaton, text: str) -> Position | None:
+    """Position of ``Macro`` or ``Macro:micro``; None for ''. Raises UsageError where there is none."""
+    if not text:
+        return None
+    wanted, _, micro = text.partition(":")
+    wanted = ALIASES.get(wanted, wanted)
+    for macro_index, macro in enumerate(automaton.macrosteps):
+        for index, instance in enumerate(macro.instances):
+            if _is_meant(wanted, macro.name, instance.name) and (not micro or _has(instance, micro)):
+                names = [step.name for step in instance.microsteps]
+                return Position(macro_index, index, names.index(micro) if micro else 0)
+    raise UsageError(f"--from: this workflow does not run {text}")
+
+
+def _has(instance: Instance, micro: str) -> bool:
+    return any(step.name == micro for step in instance.microsteps)
+
+
+def _is_meant(wanted: str, macro: str, instance: str) -> bool:
+    """Whether a name means an instance; the chain answers to the names of Kadeploy3's chains."""
+    if wanted in (macro, instance):
+        return True
+    return STEPS.get(wanted) is STEPS[instance]
+
+
+def _hold(instance: Instance, micro: str) -> Instance:
+    index = [step.name for step in instance.microsteps].index(micro) if micro else 0
+    steps = list(instance.microsteps)
+    steps[index] = replace(steps[index], breakpoint=True)
+    return replace(instance, microsteps=tuple(steps))

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a cluster's disks suit a request, and which device the image goes to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kadeploy.config.cluster import ClusterConfig
+from kadeploy.disks.layout import DiskLayout, Role, layout_of
+from kadeploy.environments.environment import Environment, ImageKind
+from kadeploy.errors import RefusedError, UsageError
+from kadeploy.operations.request import DeploymentRequest
+from kadeploy.steps.deployment import Target
+
+
+def check(request: DeploymentRequest, name: str, cluster: ClusterConfig, environment: Environment) -> None:
+    """Raises RefusedError where a cluster cannot serve the request; UsageError as target does."""
+    supported = cluster.boot.kernels.deploy.supported_fs
+    if environment.preinstall is not None:
+        raise RefusedError(
+            f"{environment.label} has a preinstall, which is not supported",
+            hint="describe the disk in the cluster's file",
+        )
+    if environment.multipart:
+        raise RefusedError(
+            f"{environment.label} is an image of several partitions, which is not supported",
+            hint="make a dd image of the whole disk, or a tar image",
+        )
+    if environment.arch and environment.arch != cluster.arch:
+        raise RefusedError(f"{environment.label} is for {environment.arch}, cluster {name} is {cluster.arch}")
+    if environment.image.kind is ImageKind.TAR and environment.filesystem not in supported:
+        raise RefusedError(
+            f"{environment.label} wants {environment.filesystem}, which the miniOS of {name} cannot make",
+            hint=f"it can make {', '.join(supported)}",
+        )
+    if request.reformat_tmp:
+        _check_reformat(request.reformat_tmp, name, supported, layout(request, cluster))
+    target(request, name, layout(request, cluster), environment)
+
+
+def layout(request: DeploymentRequest, cluster: ClusterConfig) -> DiskLayout:
+    """The cluster's layout, on the disk that the request names."""
+    found = layout_of(cluster.partitioning)
+    return replace(found, block_device=request.block_device) if request.block_device else found
+
+
+def _check_reformat(filesystem: str, name: str, supported: tuple[str, ...], layout: DiskLayout) -> None:
+    if filesystem not in supported:
+        raise RefusedError(
+            f"-r {filesystem}: the miniOS of {name} cannot make it",
+            hint=f"it can make {', '.join(supported)}",
+        )
+    if layout.partition(Role.TMP) is None:
+        raise RefusedError(f"-r {filesystem}: cluster {name} has no tmp partition")
+
+
+def target(request: DeploymentRequest, name: str, layout: DiskLayout, environment: Environment) -> Target:
+    """Where the image goes: a given partition, the whole disk (-b without -p), or the cluster's own."""
+    device = layout.block_device
+    if request.partition is not None:
+        return _given_partition(device, request.partition, name, layout)
+    if request.block_device:
+        if environment.image.kind is not ImageKind.DD:
+            raise UsageError(
+                f"-b {device} without -p means the whole disk, for which {environment.label} is no dd image",
+                hint="add -p PARTITION",
+            )
+        return Target(device, None)
+    deploy = layout.partition(Role.DEPLOY)
+    if deploy is None:
+        raise RefusedError(f"cluster {name} has no deploy partition", hint="add -p PARTITION")
+    return Target(device, deploy.number)
+
+
+def _given_partition(device: str, number: int, name: str, layout: DiskLayout) -> Target:
+    roles = {partition.number: partition.role for partition in layout.partitions}
+    if number not in roles:
+        known = ", ".join(f"{known} ({role.value})" for known, role in roles.items())
+        raise RefusedError(
+            f"-p {number}: {device} of cluster {name} has no such partition", hint=f"it has {known}"
+        )
+    return Target(device, number)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the engine's micro-steps with the functions of the steps' catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+from kadeploy.errors import KadeployError, NodeError
+from kadeploy.steps.catalogue import STEPS, Step
+from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.visit import Visit
+from kadeploy.workflow.automaton import Automaton
+from kadeploy.workflow.driver import Report
+from kadeploy.workflow.events import Failure, Run
+
+MAX_REASON = 500  # characters of the sentence that ends in lists and statistics
+
+
+class StepExecutor:
+    """Executor of one cluster's part of a deployment. ``reboots`` is the window of all its parts."""
+
+    def __init__(self, deployment: Deployment, automaton: Automaton, reboots: asyncio.Semaphore) -> None:
+        self._deployment = deployment
+        self._automaton = automaton
+        self._reboots = reboots
+
+    def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
+        """A place in the window of reboots, for the steps that need one."""
+        return self._reboots if self._step(run).throttled else nullcontext()
+
+    async def __call__(self, run: Run, report: Report) -> None:
+        """Run one micro-step on its nodes and report each."""
+        step = self._step(run)
+        visits = [Visit(self._deployment.nodes[name], run.attempt) for name in run.nodes]
+        if step.together is not None:
+            await self._run_together(step, visits, report)
+        else:
+            await self._run_alone(step, visits[0], report)
+
+    def _step(self, run: Run) -> Step:
+        name = self._automaton.microstep(run.position).name
+        steps = STEPS[self._automaton.instance(run.position).name]
+        return next(step for step in steps if step.name == name)
+
+    async def _run_alone(self, step: Step, visit: Visit, report: Report) -> None:
+        assert step.node is not None
+        try:
+            await step.node(self._deployment, visit)
+        except KadeployError as error:
+            report(visit.node.name, failure_of(error))
+        except asyncio.CancelledError:
+            report(visit.node.name, Failure(printable(visit.observed), printable(visit.evidence)))
+            raise
+        else:
+            report(visit.node.name, None)
+
+    async def _run_together(self, step: Step, visits: Sequence[Visit], report: Report) -> None:
+        assert step.together is not None
+
+        def ended(node: str, error: NodeError | None) -> None:
+            report(node, failure_of(error) if error else None)
+
+        try:
+            await step.together(self._deployment, visits, ended)
+        except KadeployError as error:
+            for visit in visits:
+                report(visit.node.name, failure_of(error))
+
+
+def failure_of(error: KadeployError) -> Failure:
+    """What the engine keeps of an error on a node."""
+    evidence = error.evidence if isinstance(error, NodeError) else error.hint
+    return Failure(printable(error.message)[:MAX_REASON], printable(evidence))
+
+
+def printable(text: str) -> str:
+    """Text without what would draw on, or worse, the terminal of who reads it: it comes from nodes."""
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")

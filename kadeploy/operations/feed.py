@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operation tells while it runs, to whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kadeploy.steps.deployment import Transfer
+from kadeploy.workflow.automaton import Automaton
+from kadeploy.workflow.events import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The nodes of one cluster in an operation, and their automaton; ``prefix`` marks it in logs."""
+
+    cluster: str
+    prefix: str
+    nodes: tuple[str, ...]
+    automaton: Automaton
+
+
+class Observer(Protocol):
+    """Is told what happens, in order, and must not block."""
+
+    def started(self, wid: str, groups: Sequence[Group]) -> None:
+        """The operation begins."""
+
+    def grabbed(self, what: str, source: str, done: int, total: int) -> None:
+        """A file is being copied to this machine or digested: bytes of total (0: not known)."""
+
+    def noticed(self, group: Group, notice: Notice) -> None:
+        """Something happened to nodes."""
+
+    def transferred(self, transfer: Transfer) -> None:
+        """The broadcast has come further on a node."""
+
+    def ended(self, wid: str) -> None:
+        """Every node has come to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """How it ended for one node: phase ok, ko, held or aborted; ``place`` is Instance-micro."""
+
+    node: str
+    phase: str
+    place: str = ""
+    reason: str = ""
+    evidence: str = ""
+    host_keys: tuple[str, ...] = ()
+    address: str = ""
+
+    @property
+    def error(self) -> str:
+        """``Instance-micro: reason``, as in Kadeploy3's lists and statistics; '' for a good node."""
+        return f"{self.place}: {self.reason}" if self.reason else ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentResult:
+    """How it ended for every node, in the order in which they were given; ``seconds`` for all."""
+
+    wid: str
+    seconds: float
+    nodes: tuple[NodeResult, ...] = field(default=())
+
+    def in_phase(self, phase: str) -> list[NodeResult]:
+        """The nodes that ended in a phase."""
+        return [node for node in self.nodes if node.phase == phase]

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An operation's leases: they keep others off its nodes as long as it works on them, or holds them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from kadeploy.store import leases
+from kadeploy.store.store import Store
+
+LEASE_SECONDS = 120.0  # a lease of a dead process ends at once; this bounds one of a machine that died
+RENEWAL_SECONDS = 30.0
+
+
+class NodeLeases:
+    """The leases of one workflow in this process. ``lost`` are nodes that another has taken by force."""
+
+    def __init__(self, store: Store, wid: str, names: Sequence[str]) -> None:
+        self._store = store
+        self._wid = wid
+        self._names = frozenset(names)
+        self.lost: set[str] = set()
+
+    async def acquire(self, user: str, *, force: bool) -> None:
+        """Lease all nodes or none; raises RefusedError naming those in use."""
+        await leases.acquire(self._store, sorted(self._names), self._wid, user, LEASE_SECONDS, force=force)
+
+    @asynccontextmanager
+    async def renewed(self, on_loss: Callable[[set[str]], None]) -> AsyncIterator[None]:
+        """Keep the leases while the block runs; tell at once which nodes others have taken."""
+        async with asyncio.TaskGroup() as group:
+            renewal = group.create_task(self._renew(on_loss), name="leases")
+            yield
+            renewal.cancel()
+
+    async def _renew(self, on_loss: Callable[[set[str]], None]) -> None:
+        while True:
+            await asyncio.sleep(RENEWAL_SECONDS)
+            kept = await leases.renew(self._store, self._wid, LEASE_SECONDS)
+            gone = set(self._names.difference(kept, self.lost))
+            self.lost |= gone
+            if gone:
+                on_loss(gone)
+
+    async def release(self, held: Sequence[str], seconds: float) -> None:
+        """Free the nodes, but for held ones, which stay leased to the workflow for some seconds."""
+        await leases.keep(self._store, self._wid, held, seconds)
+        await leases.release(self._store, self._wid, sorted(self._names.difference(held)))

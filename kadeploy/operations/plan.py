@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a request to a checked plan. Only copies of files are written: no node, no state is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kadeploy.boot.repository import BootRepository
+from kadeploy.config.clusters import Node
+from kadeploy.config.site import Site
+from kadeploy.environments import environment as described
+from kadeploy.environments import registry
+from kadeploy.environments.cache import Cache
+from kadeploy.environments.environment import Environment
+from kadeploy.environments.image import LocalFile, fetch
+from kadeploy.errors import NotFoundError, RefusedError
+from kadeploy.operations import automaton, disk
+from kadeploy.operations.feed import Group
+from kadeploy.operations.request import DeploymentRequest
+from kadeploy.power.control import PowerControl
+from kadeploy.remote import hostkey
+from kadeploy.remote.connection import NodeConnections
+from kadeploy.steps.deployment import Archive, Deployment, MiniOs, Options, Transfer
+from kadeploy.store.store import Store
+
+MEGABYTE = 1_000_000
+ARCHIVE_COMPRESSIONS = {"tgz": "gzip", "tbz2": "bzip2", "txz": "xz", "tzst": "zstd"}
+
+Grabbed = Callable[[str, str, int, int], None]
+Transferred = Callable[[Transfer], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one cluster does in a deployment."""
+
+    group: Group
+    deployment: Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request that can be carried out."""
+
+    request: DeploymentRequest
+    nodes: tuple[Node, ...]
+    environment: Environment
+    parts: tuple[Part, ...]
+    remote: NodeConnections
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must not change while a workflow is held: its nodes, steps and image, as JSON values."""
+        return {
+            "image": self.parts[0].deployment.image_sha256,
+            "nodes": {part.group.cluster: list(part.group.nodes) for part in self.parts},
+            "steps": {
+                part.group.cluster: [
+                    [instance.name, *(step.name for step in instance.microsteps)]
+                    for macro in part.group.automaton.macrosteps
+                    for instance in macro.instances
+                ]
+                for part in self.parts
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What is the same for all clusters of a plan."""
+
+    request: DeploymentRequest
+    environment: Environment
+    image: LocalFile
+    archives: tuple[Archive, ...]
+    remote: NodeConnections
+    transferred: Transferred
+
+
+class Planner:
+    """Checks requests against a site; tells by ``grabbed`` which file it copies or digests."""
+
+    def __init__(self, site: Site, store: Store, grabbed: Grabbed) -> None:
+        self._site = site
+        self._store = store
+        self._grabbed = grabbed
+        self._cache = Cache.of(site)
+
+    async def plan(self, request: DeploymentRequest, transferred: Transferred) -> Plan:
+        """Check everything that can be checked before a node is touched.
+
+        Raises NotFoundError, RefusedError, UsageError and FileError; ServiceError where a file cannot be had.
+        """
+        nodes = self._site.find(request.nodes)
+        clusters = dict.fromkeys(node.cluster for node in nodes)
+        environment = await self._find_environment(request)
+        for name in clusters:
+            disk.check(request, name, self._site.clusters[name], environment)
+        inputs = _Inputs(
+            request,
+            environment,
+            await self._grab("image", environment.image.file, environment.image.sha256),
+            tuple([await self._grab_archive(archive) for archive in environment.postinstalls]),
+            self._connections(nodes),
+            transferred,
+        )
+        parts = [
+            await self._part(inputs, [node for node in nodes if node.cluster == name]) for name in clusters
+        ]
+        return Plan(request, tuple(nodes), environment, tuple(parts), inputs.remote)
+
+    async def _find_environment(self, request: DeploymentRequest) -> Environment:
+        wanted = request.environment
+        if isinstance(wanted, Environment):
+            return wanted
+        caller = registry.Caller(request.user, self._site.server.rights.almighty)
+        return await registry.find(
+            self._store, wanted.name, caller, owner=wanted.owner, version=wanted.version
+        )
+
+    async def _grab(self, what: str, uri: str, sha256: str = "") -> LocalFile:
+        def progress(done: int, total: int | None) -> None:
+            self._grabbed(what, uri, done, total or 0)
+
+        progress(0, 0)
+        return await fetch(uri, self._cache, expected_sha256=sha256, progress=progress)
+
+    async def _grab_archive(self, archive: described.Archive) -> Archive:
+        file = await self._grab("postinstall", archive.archive)
+        limit = self._site.server.environments.max_postinstall_size
+        if file.size > limit * MEGABYTE:
+            raise RefusedError(f"the post-install {archive.archive} is larger than {limit} MB")
+        if archive.sha256 and file.sha256 != archive.sha256:
+            raise RefusedError(
+                f"{archive.archive} has changed since it was recorded",
+                hint="kaenv --update-postinstalls-checksum records it again",
+            )
+        script = () if archive.script in ("", "none") else tuple(shlex.split(archive.script))
+        return Archive(file.path, archive.compression, script)
+
+    def _connections(self, nodes: Sequence[Node]) -> NodeConnections:
+        key = self._site.path(self._site.server.ssh_private_key)
+        if not key.is_file():
+            raise NotFoundError(
+                f"the engine's ssh key {key} is missing", hint="bin/build-deploy-env makes one"
+            )
+        return NodeConnections(
+            client_key=key,
+            address={node.name: node.address for node in nodes},
+            port=self._site.server.network.ports.ssh,
+        )
+
+    async def _part(self, inputs: _Inputs, nodes: Sequence[Node]) -> Part:
+        name = nodes[0].cluster
+        cluster, request = self._site.clusters[name], inputs.request
+        layout = disk.layout(request, cluster)
+        boot = BootRepository.of(self._site)
+        deployment = Deployment(
+            site=self._site,
+            cluster_name=name,
+            cluster=cluster,
+            nodes={node.name: node for node in nodes},
+            environment=inputs.environment,
+            target=disk.target(request, name, layout, inputs.environment),
+            layout=layout,
+            image=inputs.image,
+            admin_archives=self._admin_archives(name),
+            user_archives=inputs.archives,
+            options=Options(
+                request.keys, request.reformat_tmp, request.partition_disks, request.install_bootloader
+            ),
+            remote=inputs.remote,
+            boot=boot,
+            power=PowerControl(cluster.remoteops, self._site.directory, inputs.remote),
+            minios=await asyncio.to_thread(self._minios, name, boot),
+            transferred=inputs.transferred,
+        )
+        # The one system into which the engine logs in; whatever else a node runs, it will not talk to us.
+        for node in nodes:
+            inputs.remote.pin(node.name, [deployment.minios.host_key])
+        group = Group(
+            name,
+            self._site.prefixes[name],
+            tuple(node.name for node in nodes),
+            automaton.build(deployment, request),
+        )
+        return Part(group, deployment)
+
+    def _admin_archives(self, cluster: str) -> tuple[Archive, ...]:
+        archives = []
+        for entry in self._site.clusters[cluster].postinstall.files:
+            path = self._site.path(entry.file)
+            if not path.is_file():
+                raise NotFoundError(
+                    f"the post-install {path} is missing", hint="bin/build-postinstall makes ours"
+                )
+            compression = ARCHIVE_COMPRESSIONS[entry.format]
+            archives.append(Archive(path, compression, tuple(shlex.split(entry.script))))
+        return tuple(archives)
+
+    def _minios(self, cluster: str, boot: BootRepository) -> MiniOs:
+        kernel = self._site.clusters[cluster].boot.kernels.deploy
+        host_key = self._site.path(kernel.host_key)
+        try:
+            key = host_key.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise NotFoundError(
+                f"the miniOS' host key {host_key} cannot be read: {error.strerror}",
+                hint="bin/build-deploy-env makes it",
+            ) from error
+        if not hostkey.usable([key]):
+            raise RefusedError(f"{host_key} is not a public host key", hint="bin/build-deploy-env makes it")
+        boot.prepare()
+        vmlinuz = boot.install_kernel(self._site.path(kernel.vmlinuz))
+        return MiniOs(vmlinuz, boot.install_kernel(self._site.path(kernel.initrd)), key)

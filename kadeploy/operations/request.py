@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kadeploy.config.automata import MacroSteps
+from kadeploy.environments import description
+from kadeploy.environments.environment import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentName:
+    """A recorded environment: its owner and version where the user named them."""
+
+    name: str
+    owner: str | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRequest:
+    """One deployment.
+
+    ``keys``: lines of authorized_keys; ``partition``: a number, None for the cluster's own, or for the
+    whole disk where ``block_device`` is given; ``automaton`` replaces the cluster's; ``breakpoint`` as
+    on the command line; ``hold_seconds``: how long held nodes stay leased.
+    """
+
+    user: str
+    nodes: tuple[str, ...]
+    environment: EnvironmentName | Environment
+    keys: bytes = b""
+    block_device: str = ""
+    partition: int | None = None
+    reformat_tmp: str = ""
+    automaton: MacroSteps | None = None
+    breakpoint: str = ""
+    hold_seconds: float = 24 * 3600.0
+    force: bool = False
+    kexec: bool = True
+    partition_disks: bool = True
+    install_bootloader: bool = True
+
+
+def to_mapping(request: DeploymentRequest, environment: Environment) -> dict[str, Any]:
+    """What the store keeps of a request, as JSON values, with the very environment that it meant."""
+    return {
+        "nodes": list(request.nodes),
+        "environment": description.to_mapping(environment),
+        "environment_owner": environment.owner,
+        "keys": request.keys.decode(errors="replace"),
+        "block_device": request.block_device,
+        "partition": request.partition,
+        "reformat_tmp": request.reformat_tmp,
+        "automaton": request.automaton and request.automaton.model_dump(mode="json"),
+        "breakpoint": request.breakpoint,
+        "hold_seconds": request.hold_seconds,
+        "kexec": request.kexec,
+        "partition_disks": request.partition_disks,
+        "install_bootloader": request.install_bootloader,
+    }
+
+
+def from_mapping(mapping: Mapping[str, Any], user: str) -> DeploymentRequest:
+    """The request that ``to_mapping`` was given."""
+    fields = dict(mapping)
+    owner = fields.pop("environment_owner")
+    automaton = fields["automaton"]
+    return DeploymentRequest(
+        user=user,
+        nodes=tuple(fields.pop("nodes")),
+        environment=description.from_mapping(fields.pop("environment"), owner),
+        keys=fields.pop("keys").encode(),
+        automaton=MacroSteps.model_validate(automaton) if automaton else None,
+        **{name: value for name, value in fields.items() if name != "automaton"},
+    )

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Switching by the machine's BMC, through ipmitool."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from kadeploy.config.cluster import Ipmi, Level
+from kadeploy.config.clusters import Node
+from kadeploy.errors import PowerError
+from kadeploy.power.command import check, execute
+from kadeploy.power.operation import Action, PowerState
+
+SESSION_ATTEMPTS = 3
+STATUS_INTERVAL = 0.5  # seconds
+RESEND_INTERVAL, RESENDS = "1", "3"  # of ipmitool: a datagram is sent again after 1 s, 3 times
+
+# BMCs have few session slots and lose datagrams under load: what fails before a session stands may be tried
+# again. "Unable to establish" is also what some say to a wrong password, hence the small number.
+_TRANSIENT = (
+    "Unable to establish IPMI v2 / RMCP+ session",
+    "Unable to establish LAN session",
+    "insufficient resources",
+    "Node busy",
+    "Get Auth Capabilities error",
+)
+_PERMANENT = ("HMAC is invalid", "unauthorized name", "invalid authentication algorithm", "Password file")
+
+logger = logging.getLogger(__name__)
+
+
+class _SessionError(PowerError):
+    """No session with the BMC; it may go better in a moment."""
+
+
+class Bmc:
+    """The BMC of one node, for one operation that is to end within ``timeout`` seconds."""
+
+    def __init__(self, account: Ipmi, directory: Path, node: Node, timeout: float) -> None:
+        if not node.bmc:
+            raise PowerError(f"{node.name} has no BMC", hint="give 'bmc' in clusters.conf")
+        self._node = node
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout
+        self._prefix = [
+            *("ipmitool", "-I", account.interface, "-H", node.bmc, "-p", str(account.port)),
+            *("-U", account.user, "-f", str(directory / account.password_file)),
+            *("-N", RESEND_INTERVAL, "-R", RESENDS),
+            *(("-C", str(account.cipher_suite)) if account.interface == "lanplus" else ()),
+        ]
+
+    async def switch(self, action: Action, level: Level) -> None:
+        """Do what is asked and wait until the BMC says it is so; raises PowerError."""
+        match action:
+            case Action.POWER_OFF:
+                await self._chassis("power", "soft" if level == "soft" else "off")
+                await self._reach(PowerState.OFF)
+            case Action.REBOOT if await self.status() is PowerState.ON:
+                await self._boot_from_network()
+                await self._chassis("power", "cycle" if level == "very_hard" else "reset")
+                await self._reach(PowerState.ON)
+            case _:  # a machine that is off obeys no reset
+                await self._boot_from_network()
+                await self._chassis("power", "on")
+                await self._reach(PowerState.ON)
+
+    async def status(self) -> PowerState:
+        """What the BMC says; raises PowerError."""
+        text = await self._chassis("power", "status")
+        for state in PowerState:
+            if text.strip().lower().endswith(f" is {state}"):
+                return state
+        raise PowerError(f"the BMC of {self._node.name} says neither on nor off", evidence=text)
+
+    async def _boot_from_network(self) -> None:
+        # For the next boot only. Some BMCs do not know it and boot from the network by their setup; which
+        # profile the machine booted is proved by its token, hence no failure here.
+        try:
+            await self._chassis("bootdev", "pxe")
+        except _SessionError:
+            raise
+        except PowerError as error:
+            logger.warning("the BMC of %s does not take the boot device: %s", self._node.name, error.evidence)
+
+    async def _reach(self, state: PowerState) -> None:
+        while await self.status() is not state:
+            if time.monotonic() + 2 * STATUS_INTERVAL > self._deadline:  # the last question takes time too
+                raise PowerError(f"{self._node.name} is not {state} after {self._timeout:g} s")
+            await asyncio.sleep(STATUS_INTERVAL)
+
+    async def _chassis(self, *words: str) -> str:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(_SessionError),
+            stop=stop_after_attempt(SESSION_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.2, max=2),
+            reraise=True,
+        )
+        return await retrying(self._ipmitool, "chassis", *words)
+
+    async def _ipmitool(self, *words: str) -> str:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise PowerError(f"the BMC of {self._node.name} did not obey within {self._timeout:g} s")
+        completed = await execute([*self._prefix, *words], timeout=left)
+        try:
+            return check(completed, self._timeout).stdout
+        except PowerError as error:
+            what = f"the BMC of {self._node.name} ({self._node.bmc}): {' '.join(words)}: {error.message}"
+            kind = _SessionError if _is_transient(completed.stderr) else PowerError
+            raise kind(what, evidence=error.evidence) from None
+
+
+def _is_transient(text: str) -> bool:
+    return any(mark in text for mark in _TRANSIENT) and not any(mark in text for mark in _PERMANENT)

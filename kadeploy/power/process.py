@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs run on this machine: with a deadline, bounded output, and no process left when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_OUTPUT = 20_000  # bytes of each stream that are kept, the last ones; Kadeploy3 kept as many
+
+DRAIN_TIME = 0.2  # seconds for the last output of a program that has ended
+REAP_TIME = 2.0  # seconds for the kernel to end a killed program, unless it hangs in a driver
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """``status`` is None where the program was killed at its deadline, negative where by a signal."""
+
+    argv: tuple[str, ...]
+    status: int | None
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def evidence(self) -> str:
+        """The last ten lines of what the program said, of stderr if it used that."""
+        return "\n".join((self.stderr.strip() or self.stdout.strip()).splitlines()[-10:])
+
+
+async def run(argv: Sequence[str], *, timeout: float, directory: Path | None = None) -> Completed:
+    """Run a program in a process group of its own and wait until it exits, at most ``timeout`` seconds.
+
+    The group is killed at the deadline and when the caller is cancelled. What a program that exits in time
+    leaves in the background stays. Raises OSError where the program cannot be executed.
+    """
+    logger.debug("%s", shlex.join(argv))
+    started = time.monotonic()
+    transport, output = await asyncio.get_running_loop().subprocess_exec(
+        _Output, *argv, stdin=asyncio.subprocess.DEVNULL, cwd=directory, start_new_session=True
+    )
+    try:
+        in_time = await _within(timeout, output.exited)
+        if in_time:  # what it left in the background may hold the streams open for ever
+            await _within(DRAIN_TIME, output.closed)
+    finally:
+        if not output.exited.is_set():
+            await _kill(transport.get_pid(), output.exited)
+        transport.close()
+    status = transport.get_returncode() if in_time else None
+    seconds = time.monotonic() - started
+    return Completed(tuple(argv), status, output.text(1), output.text(2), seconds)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
+
+
+async def _kill(group: int, exited: asyncio.Event) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+    await _within(REAP_TIME, exited)
+
+
+class _Output(asyncio.SubprocessProtocol):
+    """Keeps the end of stdout (1) and stderr (2)."""
+
+    def __init__(self) -> None:
+        self.exited = asyncio.Event()
+        self.closed = asyncio.Event()
+        self._streams = {1: bytearray(), 2: bytearray()}
+        self._open = set(self._streams)
+
+    def text(self, stream: int) -> str:
+        """What is kept of a stream; bytes that are no UTF-8 are replaced."""
+        return self._streams[stream].decode(errors="replace")
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """The program wrote."""
+        self._streams[fd] += data
+        del self._streams[fd][:-MAX_OUTPUT]
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """The last process that had the stream closed it."""
+        self._open.discard(fd)
+        if not self._open:
+            self.closed.set()
+
+    def process_exited(self) -> None:
+        """The program ended."""
+        self.exited.set()

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Switching by asking the running system; the soft way, possible only while it runs and lets us in."""
+
+from __future__ import annotations
+
+from kadeploy.config.clusters import Node
+from kadeploy.errors import PowerError
+from kadeploy.power.operation import Action, PowerState, RemoteRunner
+
+# Started in a session of its own and a moment later, for sshd is to report the end of this command first.
+_DETACHED = "setsid sh -c 'sleep 0.5; exec {command}' </dev/null >/dev/null 2>&1 &"
+_COMMANDS = {Action.REBOOT: "reboot", Action.POWER_OFF: "poweroff"}
+
+
+async def switch(remote: RemoteRunner, action: Action, node: Node, *, timeout: float) -> None:
+    """Ask the system to reboot or to power off; raises PowerError or RemoteError where it is not reached."""
+    if action not in _COMMANDS:
+        raise PowerError(f"{node.name} cannot be switched on over ssh")
+    text = _DETACHED.format(command=_COMMANDS[action])
+    await remote.run(node.name, ["sh", "-c", text], timeout=timeout)
+
+
+async def status(remote: RemoteRunner, node: Node, *, timeout: float) -> PowerState:
+    """On, if the system answers; raises RemoteError where it does not, which proves nothing."""
+    await remote.run(node.name, ["true"], timeout=timeout)
+    return PowerState.ON

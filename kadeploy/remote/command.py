@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is run on a node: the one place where a remote command line is made, and the fixed shell texts.
+
+Values never become part of a shell text: they are positional parameters or environment variables.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kadeploy.errors import RemoteError
+
+OUTPUT_LIMIT = 20_000  # bytes of each stream that are kept, the last ones; Kadeploy3's bound
+EVIDENCE_LINES = 10
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+# Every process of a run carries this variable in its environment, so that all of them can be found and
+# ended: sshd refuses to pass signals on in a session of root.
+RUN_VARIABLE = "KADEPLOY_RUN"
+
+# A connection that breaks looks like the end of the file to the node, hence the sizes.
+_RECEIVE = """
+umask 077
+trap 'rm -f "$temporary"' EXIT
+trap 'exit 143' HUP INT TERM
+cat >"$temporary"
+if [ "$(wc -c <"$temporary")" -ne "$size" ]; then
+    echo "$(wc -c <"$temporary") of $size bytes arrived" >&2
+    exit 1
+fi
+"""
+
+# size, arguments of the script ...
+SCRIPT_TEXT = f"""set -e
+size=$1; shift
+temporary=$(mktemp "${{TMPDIR:-/tmp}}/kadeploy-script.XXXXXX")
+{_RECEIVE}
+chmod 755 "$temporary"
+umask 022
+"$temporary" "$@" </dev/null
+"""
+
+# size, destination, mode
+PUT_TEXT = f"""set -e
+size=$1; destination=$2; mode=$3
+mkdir -p "$(dirname "$destination")"
+temporary=$(mktemp "$destination.XXXXXX")
+{_RECEIVE}
+chmod "$mode" "$temporary"
+mv -fT "$temporary" "$destination"
+"""
+
+# run. Ends all its processes: TERM, and KILL to those that are still there half a second later. The login
+# shell, which reads its start-up files first, has the variable in its command line, the others have it in
+# their environment. Looks three times before it believes that there is none: the run may be about to
+# start. The brackets keep grep from finding itself.
+KILL_TEXT = f"""none=0
+for signal in TERM 0 0 0 0 KILL KILL KILL; do
+    found=$(grep -ls "[{RUN_VARIABLE[0]}]{RUN_VARIABLE[1:]}=$1" /proc/[0-9]*/environ /proc/[0-9]*/cmdline)
+    if [ -z "$found" ]; then
+        none=$((none + 1))
+        [ $none -lt 3 ] || exit 0
+    fi
+    for file in $found; do
+        process=${{file#/proc/}}
+        kill -"$signal" "${{process%%/*}}" 2>/dev/null
+    done
+    sleep 0.1
+done
+exit 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a command ended: ``status`` is negative for a signal; of the streams, their last 20 kB."""
+
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class Tail:
+    """The last bytes of a stream that may be endless."""
+
+    __slots__ = ("_data", "_limit")
+
+    def __init__(self, limit: int = OUTPUT_LIMIT) -> None:
+        self._data = bytearray()
+        self._limit = limit
+
+    def add(self, data: bytes) -> None:
+        self._data += data[-self._limit :]
+        if len(self._data) > 2 * self._limit:
+            del self._data[: -self._limit]
+
+    def text(self) -> str:
+        return self._data[-self._limit :].decode("utf-8", errors="replace")
+
+
+def command_line(arguments: Sequence[str], env: Mapping[str, str] | None, run: str) -> str:
+    """The text that the node's login shell gets. ``run`` names this run for KILL_TEXT.
+
+    The variables travel in it because sshd's AcceptEnv refuses unknown ones. ``env`` without ``exec`` would
+    leave a shell waiting where the login shell does not replace itself.
+    """
+    variables = {**(env or {}), RUN_VARIABLE: run}
+    wrong = [name for name in variables if not _NAME.fullmatch(name)]
+    if wrong:
+        raise RemoteError(f"'{wrong[0]}' is not the name of a variable")
+    words = [*(f"{name}={value}" for name, value in variables.items()), *arguments]
+    if any("\0" in word for word in words):
+        raise RemoteError(f"the command '{arguments[0]}' has a NUL byte in its arguments or variables")
+    return shlex.join(["exec", "env", *words])
+
+
+def described(arguments: Sequence[str]) -> str:
+    """A command as messages name it: short, and without the text of our own scripts."""
+    words = ["sh -c …", *arguments[3:]] if list(arguments[:2]) == ["sh", "-c"] else list(arguments)
+    text = " ".join(words)
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def evidence(result: Result) -> str:
+    """The last lines of standard error, or of standard output where there is no other trace."""
+    text = result.stderr.strip() or result.stdout.strip()
+    return "\n".join(text.splitlines()[-EVIDENCE_LINES:])

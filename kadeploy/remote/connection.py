@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands, scripts, copies and long-running programs on nodes, over one connection per node and boot."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+import asyncssh
+
+from kadeploy.errors import RemoteError
+from kadeploy.remote.command import (
+    KILL_TEXT,
+    PUT_TEXT,
+    SCRIPT_TEXT,
+    Result,
+    command_line,
+    described,
+    evidence,
+)
+from kadeploy.remote.pool import ConnectionPool, open_session
+from kadeploy.remote.process import RemoteProcess
+from kadeploy.remote.session import CommandSession, chunks_of, start_command
+
+logger = logging.getLogger(__name__)
+
+KILL_TIME = 5.0  # seconds for ending what a cancelled command left on its node
+
+
+class NodeConnections(ConnectionPool):
+    """Runs commands on nodes as root. Its owner calls aclose() in the end."""
+
+    async def run(
+        self,
+        node: str,
+        arguments: Sequence[str],
+        *,
+        input: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float,
+        check: bool = True,
+        on_output: Callable[[bytes], None] | None = None,
+    ) -> Result:
+        """Run a command and wait for its end, at most ``timeout`` seconds, connecting included.
+
+        Raises RemoteError when that time is over, when the node cannot be reached, when the connection
+        breaks, and, with ``check``, when the status is not 0. When it is cancelled or its time is over, the
+        command is ended on the node with all its children. A command that leaves something running in the
+        background must redirect the streams of that, for they keep the channel open. ``on_output`` gets
+        standard output piece by piece, as it comes.
+        """
+        return await self._execute(node, arguments, input or b"", env, timeout, check, on_output)
+
+    async def run_script(
+        self,
+        node: str,
+        script: bytes,
+        arguments: Sequence[str] = (),
+        *,
+        env: Mapping[str, str] | None = None,
+        timeout: float,
+        check: bool = True,
+    ) -> Result:
+        """Copy a script to a temporary file on the node, execute it, remove it: one round trip."""
+        words = ["sh", "-c", SCRIPT_TEXT, "script", str(len(script)), *arguments]
+        return await self._execute(node, words, script, env, timeout, check)
+
+    async def put(
+        self, node: str, data: bytes | Path, destination: str, *, mode: int = 0o644, timeout: float
+    ) -> None:
+        """Write a file on the node, whole or not at all; makes the directory where there is none."""
+        if not destination.startswith("/"):
+            raise RemoteError(f"'{destination}' is not an absolute path")
+        try:
+            size = len(data) if isinstance(data, bytes) else (await asyncio.to_thread(data.stat)).st_size
+        except OSError as error:
+            raise RemoteError(f"cannot read {data!s} to send it to {node}: {error.strerror}") from error
+        words = ["sh", "-c", PUT_TEXT, "put", str(size), destination, f"{mode:o}"]
+        await self._execute(node, words, data, None, timeout, True)
+
+    async def start(
+        self, node: str, arguments: Sequence[str], env: Mapping[str, str] | None = None
+    ) -> RemoteProcess:
+        """Start a long-running program; its owner ends it by RemoteProcess.stop() or kill()."""
+        run = secrets.token_hex(8)
+        command = command_line(arguments, env, run)
+        try:
+            process = await self.open(
+                node, lambda connection: connection.create_process(command, encoding=None)
+            )
+        except asyncio.CancelledError:
+            await self._end(node, run)
+            raise
+        return RemoteProcess(process, lambda: self._end(node, run))
+
+    async def _execute(
+        self,
+        node: str,
+        arguments: Sequence[str],
+        data: bytes | Path,
+        env: Mapping[str, str] | None,
+        timeout: float,
+        check: bool,
+        on_output: Callable[[bytes], None] | None = None,
+    ) -> Result:
+        name = described(arguments)
+        try:
+            async with asyncio.timeout(timeout), self._session(node, arguments, env, on_output) as session:
+                await session.feed(chunks_of(data))
+                result = await session.result()
+        except TimeoutError as error:
+            raise RemoteError(f"command '{name}' on {node} did not end within {timeout:g} s") from error
+        logger.debug("%s: %s -> %d in %.2f s%s", node, name, result.status, result.seconds, _shown(result))
+        if check and result.status != 0:
+            raise RemoteError(
+                f"command '{name}' on {node} exited with status {result.status}", evidence=evidence(result)
+            )
+        return result
+
+    @contextlib.asynccontextmanager
+    async def _session(
+        self,
+        node: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str] | None,
+        on_output: Callable[[bytes], None] | None,
+    ) -> AsyncIterator[CommandSession]:
+        """A command that runs inside this context; left before its end, it is ended."""
+        run = secrets.token_hex(8)
+        command = command_line(arguments, env, run)
+        async with self.sessions(node):
+            try:
+                session = await self.open(
+                    node, lambda connection: start_command(connection, command, on_output)
+                )
+            except asyncio.CancelledError:
+                await self._end(node, run)
+                raise
+            try:
+                yield session
+            finally:
+                if session.status is None:
+                    await self._end(node, run)
+                session.abandon()
+
+    async def _end(self, node: str, run: str) -> None:
+        """End every process of a run, as far as a standing connection still reaches the node.
+
+        Without one there is nothing more to do: sshd has closed the streams of the run with it.
+        """
+        connection = self.standing(node)
+        if connection is None:
+            return
+        command = command_line(["sh", "-c", KILL_TEXT, "kill", run], None, secrets.token_hex(8))
+        # What is reported is why the run had to be ended, not that the node would not even do that.
+        with contextlib.suppress(asyncssh.Error, OSError, RemoteError, TimeoutError):
+            async with asyncio.timeout(KILL_TIME):
+                session = await open_session(connection, lambda standing: start_command(standing, command))
+                await session.result()
+
+
+def _shown(result: Result) -> str:
+    """A command's output as indented lines, for those who follow every command."""
+    streams = (("stdout", result.stdout), ("stderr", result.stderr))
+    return "".join(f"\n  {name}: {line}" for name, text in streams for line in text.splitlines())

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ssh connections, one per node and boot: opened when first needed, host key pinned, reopened when dead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import asyncssh
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential
+
+from kadeploy.errors import RemoteError
+from kadeploy.remote.algorithms import CIPHERS, KEY_EXCHANGES
+
+KEEPALIVE = 5  # seconds; a node that is silent for three of them is gone
+SESSIONS = 8  # at once on a node: sshd's MaxSessions is 10, and ending a command needs one, too
+CLOSE_TIME = 3.0  # seconds for saying goodbye
+SLOT_TIME = 2.0  # seconds for sshd to free the place of a session whose exit status we have already
+
+Opened = TypeVar("Opened")
+
+
+@dataclass(slots=True)
+class _Link:
+    """What is kept of one node; ``boot`` counts forget(), so that a handshake under way notices it."""
+
+    keys: tuple[asyncssh.SSHKey, ...] = ()
+    connection: asyncssh.SSHClientConnection | None = None
+    boot: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SESSIONS))
+
+    def standing(self) -> asyncssh.SSHClientConnection | None:
+        if self.connection is not None and self.connection.is_closed():
+            self.connection = None
+        return self.connection
+
+
+class ConnectionPool:
+    """Keeps a connection for each node.
+
+    ``address`` maps a node to where its sshd listens, ``connect_timeout`` is the number of seconds for TCP
+    and handshake together, ``handshakes`` bounds how many handshakes run at once: each costs both ends
+    milliseconds of processor time, and a thousand at a time would time out together.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_key: Path,
+        address: Callable[[str], str] | Mapping[str, str],
+        port: int = 22,
+        connect_timeout: float = 10.0,
+        handshakes: int = 16,
+        username: str = "root",
+    ) -> None:
+        self._address = address.__getitem__ if isinstance(address, Mapping) else address
+        self._port = port
+        self._connect_timeout = connect_timeout
+        self._handshakes = asyncio.Semaphore(handshakes)
+        self._links: dict[str, _Link] = {}
+        self._options = asyncssh.SSHClientConnectionOptions(
+            config=None,
+            username=username,
+            client_keys=[_client_key(client_key)],
+            agent_path=None,
+            agent_forwarding=False,
+            x11_forwarding=False,
+            gss_host=None,
+            preferred_auth="publickey",
+            compression_algs=None,
+            kex_algs=list(KEY_EXCHANGES),
+            encryption_algs=list(CIPHERS),
+            connect_timeout=connect_timeout,
+            keepalive_interval=KEEPALIVE,
+            keepalive_count_max=3,
+        )
+
+    def pin(self, node: str, keys: Sequence[str]) -> None:
+        """From now on accept these host keys of ``node`` (OpenSSH public key lines), and no other.
+
+        A connection that stands is dropped if its key is not among them.
+        """
+        link = self._link(node)
+        try:
+            link.keys = tuple(asyncssh.import_public_key(key) for key in keys)
+        except asyncssh.KeyImportError as error:
+            raise RemoteError(f"the host key of {node} is not a public key: {error}") from error
+        if link.connection is not None and link.connection.get_server_host_key() not in link.keys:
+            self.forget(node)
+
+    def forget(self, node: str) -> None:
+        """Drop the connection, because the node reboots. Its pinned keys stay until pin() replaces them."""
+        link = self._link(node)
+        link.boot += 1
+        if link.connection is not None:
+            link.connection.abort()
+            link.connection = None
+
+    async def aclose(self) -> None:
+        """Close all connections; what still runs through them is ended by its own callers."""
+        connections = [link.connection for link in self._links.values() if link.connection is not None]
+        for node in self._links:
+            self._links[node].boot += 1
+            self._links[node].connection = None
+        for connection in connections:
+            connection.close()
+        with contextlib.suppress(TimeoutError):  # a node that does not answer the goodbye is left alone
+            async with asyncio.timeout(CLOSE_TIME):
+                await asyncio.gather(*(connection.wait_closed() for connection in connections))
+
+    def sessions(self, node: str) -> asyncio.Semaphore:
+        """To be held by whoever runs one of many commands on a node."""
+        return self._link(node).sessions
+
+    def standing(self, node: str) -> asyncssh.SSHClientConnection | None:
+        """The connection to a node, if there is one; nothing is opened."""
+        return self._link(node).standing()
+
+    async def open(
+        self, node: str, make: Callable[[asyncssh.SSHClientConnection], Awaitable[Opened]]
+    ) -> Opened:
+        """What ``make`` makes of the node's connection; a connection that proves dead is replaced once.
+
+        Raises RemoteError.
+        """
+        reused = self.standing(node)
+        if reused is not None:
+            try:
+                return await open_session(reused, make)
+            except (asyncssh.Error, OSError) as error:
+                if not reused.is_closed() and not isinstance(error, asyncssh.ConnectionLost):
+                    raise RemoteError(f"{node} refuses to run a command: {error}") from error
+                self._drop(node, reused)
+        try:
+            return await open_session(await self._connected(node), make)
+        except (asyncssh.Error, OSError) as error:
+            raise RemoteError(f"{node} refuses to run a command: {error}") from error
+
+    def _link(self, node: str) -> _Link:
+        return self._links.setdefault(node, _Link())
+
+    def _drop(self, node: str, connection: asyncssh.SSHClientConnection) -> None:
+        link = self._link(node)
+        connection.abort()
+        if link.connection is connection:
+            link.connection = None
+
+    async def _connected(self, node: str) -> asyncssh.SSHClientConnection:
+        link = self._link(node)
+        async with link.lock:
+            standing = link.standing()
+            if standing is not None:
+                return standing
+            boot = link.boot
+            async with self._handshakes:
+                connection = await self._connect(node, link.keys)
+            if link.boot != boot:
+                connection.abort()
+                raise RemoteError(f"{node} was rebooted while it was being connected to")
+            link.connection = connection
+            return connection
+
+    async def _connect(self, node: str, keys: Sequence[asyncssh.SSHKey]) -> asyncssh.SSHClientConnection:
+        if not keys:
+            raise RemoteError(f"no host key is known for {node}", hint="pin it before the first command")
+        try:
+            return await asyncssh.connect(
+                self._address(node), self._port, options=self._options, known_hosts=(list(keys), [], [])
+            )
+        except TimeoutError as error:
+            raise RemoteError(f"{node} does not answer ssh within {self._connect_timeout:g} s") from error
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise RemoteError(f"{node} answers ssh with a host key that is not its own") from error
+        except asyncssh.PermissionDenied as error:
+            raise RemoteError(f"{node} refuses the engine's key") from error
+        except asyncssh.KeyExchangeFailed as error:
+            raise RemoteError(
+                f"{node} has no ssh host key of the expected type or no common algorithm: {error}"
+            ) from error
+        except (asyncssh.Error, OSError) as error:
+            raise RemoteError(f"no ssh connection to {node}: {error}") from error
+
+
+async def open_session(
+    connection: asyncssh.SSHClientConnection,
+    make: Callable[[asyncssh.SSHClientConnection], Awaitable[Opened]],
+) -> Opened:
+    """What ``make`` makes of a connection; again for some 2 s while sshd says that there is no place.
+
+    Raises asyncssh.Error or OSError. sshd refuses sessions beyond MaxSessions by OPEN_CONNECT_FAILED, and
+    counts one until it has cleaned up behind it. Nothing ran where the channel was refused.
+    """
+
+    def lacks_place(error: BaseException) -> bool:
+        # asyncssh gives the same code to channels of a connection that was lost.
+        return (
+            isinstance(error, asyncssh.ChannelOpenError)
+            and error.code in (asyncssh.OPEN_CONNECT_FAILED, asyncssh.OPEN_RESOURCE_SHORTAGE)
+            and not connection.is_closed()
+        )
+
+    async def attempt() -> Opened:
+        return await make(connection)
+
+    attempts = AsyncRetrying(
+        retry=retry_if_exception(lacks_place),
+        wait=wait_exponential(multiplier=0.05, max=0.5),
+        stop=stop_after_delay(SLOT_TIME),
+        reraise=True,
+    )
+    return await attempts(attempt)
+
+
+def _client_key(path: Path) -> asyncssh.SSHKey:
+    try:
+        return asyncssh.read_private_key(path)
+    except OSError as error:
+        raise RemoteError(f"cannot read the engine's key {path}: {error.strerror}") from error
+    except asyncssh.KeyImportError as error:
+        raise RemoteError(f"{path} is not a private key without passphrase: {error}") from error

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One command in one ssh channel: input with flow control, bounded output, the way it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import asyncssh
+
+from kadeploy.errors import RemoteError
+from kadeploy.remote.command import Result, Tail
+
+CHUNK = 256 * 1024
+
+
+class CommandSession(asyncssh.SSHClientSession[bytes]):
+    """Receives a command's output as it comes; nothing but the last part of it is kept."""
+
+    def __init__(self, on_output: Callable[[bytes], None] | None = None) -> None:
+        self._on_output = on_output
+        self.stdout = Tail()
+        self.stderr = Tail()
+        self.status: int | None = None
+        self.started = time.monotonic()
+        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._closed: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self._channel = chan
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        if datatype == asyncssh.EXTENDED_DATA_STDERR:
+            self.stderr.add(data)
+            return
+        self.stdout.add(data)
+        if self._on_output is not None:
+            self._on_output(data)
+
+    def eof_received(self) -> bool:
+        return True  # a command that closed its output may still read
+
+    def exit_status_received(self, status: int) -> None:
+        self.status = status
+
+    def exit_signal_received(self, signal_name: str, core_dumped: bool, msg: str, lang: str) -> None:
+        number = getattr(signal, f"SIG{signal_name}", None)
+        self.status = -int(number) if number is not None else -1
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._writable.set()
+        if not self._closed.done():
+            self._closed.set_result(exc)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the channel is closed, after which nothing of the command is known any more."""
+        return self._closed.done()
+
+    async def feed(self, chunks: AsyncIterator[bytes]) -> None:
+        """Send the input, then its end; a command that does not want all of it ends without complaint."""
+        assert self._channel is not None
+        async for chunk in chunks:
+            await self._writable.wait()
+            if self.ended:
+                return
+            self._channel.write(chunk)
+        if not self.ended:
+            self._channel.write_eof()
+
+    async def result(self) -> Result:
+        """How the command ended; RemoteError when the connection ended before it."""
+        error = await self._closed
+        if self.status is None:
+            why = f": {error}" if error is not None else ""
+            raise RemoteError(f"the connection broke{why}", evidence=self.stderr.text()[-2000:])
+        return Result(self.status, self.stdout.text(), self.stderr.text(), time.monotonic() - self.started)
+
+    def abandon(self) -> None:
+        """Close the channel without waiting for anything."""
+        if self._channel is not None and not self.ended:
+            self._channel.abort()
+
+
+async def start_command(
+    connection: asyncssh.SSHClientConnection,
+    command: str,
+    on_output: Callable[[bytes], None] | None = None,
+) -> CommandSession:
+    """Start a command line; raises asyncssh.Error or OSError."""
+    session = CommandSession(on_output)
+    await connection.create_session(lambda: session, command, encoding=None)
+    return session
+
+
+async def chunks_of(source: bytes | Path) -> AsyncIterator[bytes]:
+    """The bytes of a file, or these bytes, in pieces that a window of ssh can carry."""
+    if isinstance(source, bytes):
+        for start in range(0, len(source), CHUNK):
+            yield source[start : start + CHUNK]
+        return
+    with await asyncio.to_thread(source.open, "rb") as file:
+        while chunk := await asyncio.to_thread(file.read, CHUNK):
+            yield chunk

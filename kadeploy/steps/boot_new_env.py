@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BootNewEnv: start the installed system and prove that it is the one which answers."""
+
+from __future__ import annotations
+
+from kadeploy.steps.boot import end_system, has_left_minios
+from kadeploy.steps.broadcast_env import kernel_files
+from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.set_deployment_env import mount_deploy_part, umount_deploy_part
+from kadeploy.steps.visit import Visit
+
+KEXEC_LOAD_TIMEOUT = 60.0  # seconds to read kernel and initrd from a slow disk
+
+
+async def reboot_from_deploy_env(deployment: Deployment, visit: Visit) -> None:
+    """Order the reboot in the miniOS: it has nothing to shut down, so at once."""
+    if await has_left_minios(deployment, visit):
+        return
+    await end_system(deployment, visit, "reboot -f")
+
+
+async def kexec(deployment: Deployment, visit: Visit) -> None:
+    """Start the installed kernel from the miniOS, without the firmware's minutes."""
+    if await has_left_minios(deployment, visit):
+        return
+    await mount_deploy_part(deployment, visit)  # where an engine was killed behind the umount below
+    kernel, initrd = await kernel_files(deployment, visit)
+    argv = ["kexec", "-l", kernel, f"--command-line={kexec_params(deployment)}"]
+    if initrd:
+        argv.append(f"--initrd={initrd}")
+    await deployment.remote.run(visit.node.name, argv, timeout=KEXEC_LOAD_TIMEOUT)
+    await umount_deploy_part(deployment, visit)
+    await end_system(deployment, visit, "kexec -e")
+
+
+def kexec_params(deployment: Deployment) -> str:
+    """The kernel's parameters, with the root device put first where they name none (Kadeploy3)."""
+    params = deployment.kernel_params
+    if any(param.startswith("root=") for param in params.split()):
+        return params
+    return f"root={deployment.target.device} {params}".strip()

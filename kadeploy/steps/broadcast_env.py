@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BroadcastEnv: bring the image to all the nodes together, then make it the system of each."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Callable, Sequence
+from importlib import resources
+
+from kadeploy.broadcast.chain import ChainBroadcast
+from kadeploy.broadcast.interface import (
+    BroadcastOptions,
+    BroadcastProgress,
+    Delivery,
+    ImageSource,
+    RelayResult,
+    Target,
+)
+from kadeploy.disks import bootloader
+from kadeploy.errors import NodeError
+from kadeploy.remote import hostkey
+from kadeploy.steps.boot import COMMAND_TIMEOUT
+from kadeploy.steps.deployment import Archive, Deployment, Transfer
+from kadeploy.steps.set_deployment_env import append_keys, renew_deploy_part, umount_deploy_part
+from kadeploy.steps.visit import Visit
+
+SCRIPT_TIMEOUT = 600.0  # seconds of one post-install script
+BOOTLOADER_TIMEOUT = 300.0  # seconds: grub-install takes long on emulated or slow disks
+SYNC_TIMEOUT = 600.0  # seconds: gigabytes of dirty pages on one spinning disk
+
+DECOMPRESS = {
+    "gzip": ["gzip", "-dc"],
+    "bzip2": ["bzip2", "-dc"],
+    "xz": ["xz", "-dc"],
+    "zstd": ["zstd", "-dcq", "--long=31"],
+}
+# Of itself tar restores user attributes only: ping would lose its capability.
+ALL_XATTRS = ("--xattrs", "--xattrs-include=*")
+UNPACK_ARCHIVE = 'rm -rf "$1" && mkdir -p "$1" && tar -I "$2" -xf - -C "$1" --numeric-owner'
+RUN_SCRIPT = 'cd "$1" && shift && exec "$@"'
+READ_HOST_KEYS = resources.files("kadeploy.steps").joinpath("scripts/host-keys.sh")
+
+Ended = Callable[[str, NodeError | None], None]
+
+
+async def send_environment(deployment: Deployment, visits: Sequence[Visit], ended: Ended) -> None:
+    """Broadcast the image through the chain of the nodes; each unpacks it while it forwards it."""
+    visits = await _renew_written(deployment, visits, ended)
+    if not visits:
+        return
+    network = deployment.site.server.network
+    delivery = Delivery(
+        image=ImageSource(deployment.image.path, deployment.image.size, deployment.image_sha256),
+        targets=[Target(visit.node.name, visit.node.address) for visit in visits],
+        consumer=_consumer(deployment),
+        head_address=network.server_address,
+        options=BroadcastOptions(silence=deployment.cluster.broadcast.silence),
+    )
+
+    def follow(progress: BroadcastProgress) -> None:
+        deployment.transferred(Transfer(progress.node, progress.received, progress.consumed, progress.size))
+
+    results = await ChainBroadcast().run(delivery, deployment.remote, follow)
+    for node, result in results.items():
+        ended(node, _failure(result))
+
+
+async def _renew_written(deployment: Deployment, visits: Sequence[Visit], ended: Ended) -> Sequence[Visit]:
+    """Give nodes on which an image was begun a fresh file system; returns those that can go on."""
+    failed: set[str] = set()
+
+    async def renew(visit: Visit) -> None:
+        try:
+            await again(deployment, visit)
+        except NodeError as error:
+            failed.add(visit.node.name)
+            ended(visit.node.name, error)
+
+    # An image of bytes must not be written below the file system that the last attempt has mounted.
+    again = renew_deploy_part if deployment.environment.image.kind == "tar" else umount_deploy_part
+
+    async with asyncio.TaskGroup() as group:
+        for visit in visits:
+            if deployment.facts_of(visit.node).written:
+                group.create_task(renew(visit))
+    ready = [visit for visit in visits if visit.node.name not in failed]
+    for visit in ready:
+        await deployment.remember(visit.node, written=True)
+    return ready
+
+
+def _failure(result: RelayResult) -> NodeError | None:
+    return None if result.ok else NodeError(result.reason, evidence=result.evidence)
+
+
+def _consumer(deployment: Deployment) -> list[list[str]]:
+    """The pipeline that takes the image's stream on a node."""
+    decompress = DECOMPRESS[deployment.environment.image.compression]
+    if deployment.environment.image.kind == "dd":
+        return [
+            decompress,
+            ["dd", f"of={deployment.target.device}", "bs=1M", "iflag=fullblock", "conv=fsync"],
+        ]
+    tar = ["tar", "-xpf", "-", "-C", deployment.extraction_dir, "--numeric-owner", "--acls", *ALL_XATTRS]
+    return [decompress, tar]
+
+
+async def manage_admin_post_install(deployment: Deployment, visit: Visit) -> None:
+    """Run the post-installs of the cluster's administrator."""
+    for archive in deployment.admin_archives:
+        await _post_install(deployment, visit, archive)
+
+
+async def manage_user_post_install(deployment: Deployment, visit: Visit) -> None:
+    """Run the post-installs of the environment."""
+    for archive in deployment.user_archives:
+        await _post_install(deployment, visit, archive)
+
+
+async def _post_install(deployment: Deployment, visit: Visit, archive: Archive) -> None:
+    """Unpack an archive in the miniOS and run its script with the KADEPLOY_* variables."""
+    node, directory = visit.node.name, deployment.archive_dir
+    decompress = DECOMPRESS[archive.compression][0]
+    visit.observed = f"{archive.path.name} was being unpacked"
+    content = await asyncio.to_thread(archive.path.read_bytes)
+    argv = ["sh", "-c", UNPACK_ARCHIVE, "sh", directory, decompress]
+    await deployment.remote.run(node, argv, input=content, timeout=SCRIPT_TIMEOUT)
+    if not archive.script:
+        return
+    program, *arguments = archive.script
+    name = f"{shlex.join(archive.script)} of {archive.path.name}"
+    visit.observed = f"{name} was running"
+    result = await deployment.remote.run(
+        node,
+        ["sh", "-c", RUN_SCRIPT, "sh", directory, f"./{program}", *arguments],
+        env=deployment.variables(visit.node),
+        timeout=SCRIPT_TIMEOUT,
+        check=False,
+    )
+    if result.status != 0:
+        said = result.stderr.strip() or result.stdout.strip()
+        last = f": {said.splitlines()[-1]}" if said else ""
+        raise NodeError(f"{name} exited with status {result.status}{last}", evidence=said)
+
+
+async def check_kernel_files(deployment: Deployment, visit: Visit) -> None:
+    """Kernel and initrd must be in the image, following links inside of it."""
+    await kernel_files(deployment, visit)
+
+
+async def kernel_files(deployment: Deployment, visit: Visit) -> tuple[str, str]:
+    """Paths in the miniOS of the unpacked kernel and initrd ('' for none), links followed."""
+    result = await deployment.remote.run_script(
+        visit.node.name,
+        bootloader.kernel_files_script(),
+        env=deployment.variables(visit.node),
+        timeout=COMMAND_TIMEOUT,
+        check=False,
+    )
+    if result.status != 0:
+        raise NodeError(result.stderr.strip() or "the kernel files of the image cannot be found")
+    kernel, initrd = result.stdout.split("\n")[:2]
+    return kernel, initrd
+
+
+async def send_key(deployment: Deployment, visit: Visit) -> None:
+    """Let the user into the deployed system."""
+    await append_keys(deployment, visit, f"{deployment.extraction_dir}/root/.ssh")
+
+
+async def install_bootloader(deployment: Deployment, visit: Visit) -> None:
+    """Install grub, or run the cluster's own script."""
+    own = deployment.cluster.boot.install_bootloader
+    script = deployment.site.path(own).read_bytes if own else bootloader.install_grub_script
+    text = await asyncio.to_thread(script)
+    variables = deployment.variables(visit.node)
+    await deployment.remote.run_script(visit.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
+
+
+async def read_host_keys(deployment: Deployment, visit: Visit) -> None:
+    """Read the ssh host keys on the node's new disk, or make them: after the reboot they prove it."""
+    script = await asyncio.to_thread(READ_HOST_KEYS.read_bytes)
+    mounted = deployment.extraction_dir if deployment.mountable else ""
+    result = await deployment.remote.run(
+        visit.node.name,
+        ["sh", "-s", deployment.target.device, mounted],
+        input=script,
+        timeout=COMMAND_TIMEOUT,
+    )
+    # An image may lead out of itself by a link: the miniOS' own key proves nothing.
+    keys = tuple(
+        key for key in hostkey.usable(result.stdout.splitlines()) if key not in deployment.minios.host_key
+    )
+    if not keys:
+        raise NodeError("the image has no ssh server whose key could prove what the node runs")
+    await deployment.remember(visit.node, host_keys=keys)
+
+
+async def sync(deployment: Deployment, visit: Visit) -> None:
+    """Write everything to the disk; of a file system that is mounted, errors of writing are told."""
+    argv = ["sync", "-f", deployment.extraction_dir] if deployment.mountable else ["sync"]
+    await deployment.remote.run(visit.node.name, argv, timeout=SYNC_TIMEOUT)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which micro-steps each instance is made of, in order, and when one of them is bypassed.
+
+The names and their order are Kadeploy3's. ``read_host_keys`` is ours: it makes the last step a proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from kadeploy.config.expression import Expression
+from kadeploy.disks.layout import Role
+from kadeploy.steps import boot, boot_new_env, broadcast_env, set_deployment_env
+from kadeploy.steps.broadcast_env import Ended
+from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.visit import Visit
+
+NodeStep = Callable[[Deployment, Visit], Awaitable[None]]
+SetStep = Callable[[Deployment, Sequence[Visit], Ended], Awaitable[None]]
+Condition = Callable[[Deployment], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A micro-step: what runs it, its deadline in seconds, and when it applies.
+
+    Exactly one of ``node`` and ``together`` is given. ``timeout`` is an expression, or the name of one of
+    the cluster's timeouts. ``restart``: the step from which it is redone when the engine was killed in it,
+    itself where '' is given. ``throttled``: it counts in the window of reboots.
+    """
+
+    name: str
+    node: NodeStep | None = None
+    together: SetStep | None = None
+    timeout: str = "60"
+    restart: str = ""
+    throttled: bool = False
+    applies: Condition = lambda deployment: True
+
+    def deadline(self, deployment: Deployment) -> Expression:
+        """The step's timeout on a cluster."""
+        timeouts = {"reboot": deployment.cluster.timeouts.reboot, "kexec": deployment.cluster.timeouts.kexec}
+        return timeouts.get(self.timeout) or Expression(self.timeout)
+
+
+def _has_keys(deployment: Deployment) -> bool:
+    return bool(deployment.options.keys)
+
+
+def _partitions(deployment: Deployment) -> bool:
+    return deployment.target.partition is not None and deployment.options.partition_disks
+
+
+def _formats(deployment: Deployment) -> bool:
+    return deployment.environment.image.kind == "tar"
+
+
+def _mounts_before_broadcast(deployment: Deployment) -> bool:
+    return deployment.mountable and _formats(deployment)
+
+
+def _mounts_after_broadcast(deployment: Deployment) -> bool:
+    return deployment.mountable and not _formats(deployment)
+
+
+def _formats_tmp(deployment: Deployment) -> bool:
+    tmp = deployment.layout.partition(Role.TMP)
+    wanted = bool(deployment.options.reformat_tmp) and tmp is not None
+    return wanted and deployment.target.partition not in (None, tmp.number if tmp else None)
+
+
+def _formats_swap(deployment: Deployment) -> bool:
+    swap = deployment.layout.partition(Role.SWAP)
+    wanted = swap is not None and deployment.environment.os == "linux"
+    return wanted and deployment.target.partition not in (None, swap.number if swap else None)
+
+
+def _installs_bootloader(deployment: Deployment) -> bool:
+    return deployment.mountable and deployment.options.install_bootloader
+
+
+_UNTRUSTED = (
+    Step("switch_pxe", set_deployment_env.switch_pxe_minios),
+    Step("reboot", boot.reboot_soft, timeout="120", restart="switch_pxe", throttled=True),
+    Step("wait_reboot", boot.wait_reboot_minios, timeout="reboot"),
+    Step("send_key_in_deploy_env", set_deployment_env.send_key_in_deploy_env, applies=_has_keys),
+    Step(
+        "create_partition_table",
+        set_deployment_env.create_partition_table,
+        timeout="120",
+        applies=_partitions,
+    ),
+    Step("format_deploy_part", set_deployment_env.format_deploy_part, timeout="600", applies=_formats),
+    Step("mount_deploy_part", set_deployment_env.mount_deploy_part, applies=_mounts_before_broadcast),
+    Step("format_tmp_part", set_deployment_env.format_tmp_part, timeout="600", applies=_formats_tmp),
+    Step("format_swap_part", set_deployment_env.format_swap_part, timeout="120", applies=_formats_swap),
+)
+
+# A post-install that was broken off may not be run again on what it left: the image is unpacked anew.
+_CHAIN = (
+    Step("send_environment", together=broadcast_env.send_environment, timeout="3600"),
+    Step("mount_deploy_part", set_deployment_env.mount_deploy_part, applies=_mounts_after_broadcast),
+    Step(
+        "manage_admin_post_install",
+        broadcast_env.manage_admin_post_install,
+        timeout="600",
+        restart="send_environment",
+        applies=lambda deployment: deployment.mountable and bool(deployment.admin_archives),
+    ),
+    Step(
+        "manage_user_post_install",
+        broadcast_env.manage_user_post_install,
+        timeout="600",
+        restart="send_environment",
+        applies=lambda deployment: deployment.mountable and bool(deployment.user_archives),
+    ),
+    Step("check_kernel_files", broadcast_env.check_kernel_files, applies=lambda d: d.mountable),
+    Step(
+        "send_key", broadcast_env.send_key, applies=lambda d: d.mountable and _has_keys(d), restart="send_key"
+    ),
+    Step("install_bootloader", broadcast_env.install_bootloader, timeout="300", applies=_installs_bootloader),
+    Step("read_host_keys", broadcast_env.read_host_keys),
+    Step("sync", broadcast_env.sync, timeout="600"),
+)
+
+_CLASSICAL = (
+    Step("switch_pxe", boot.switch_pxe_local_disk),
+    Step("umount_deploy_part", set_deployment_env.umount_deploy_part, applies=lambda d: d.mountable),
+    Step("reboot_from_deploy_env", boot_new_env.reboot_from_deploy_env, throttled=True),
+    Step("wait_reboot", boot.wait_reboot_deployed, timeout="reboot"),
+)
+
+_KEXEC = (
+    Step("switch_pxe", boot.switch_pxe_local_disk),
+    Step("umount_deploy_part", set_deployment_env.umount_deploy_part),
+    Step("mount_deploy_part", set_deployment_env.mount_deploy_part),
+    Step("kexec", boot_new_env.kexec, timeout="120", throttled=True),
+    Step("wait_reboot", boot.wait_reboot_deployed, timeout="kexec"),
+)
+
+_HARD_REBOOT = (
+    Step("switch_pxe", boot.switch_pxe_local_disk),
+    Step("reboot", boot.reboot_hard, timeout="120", restart="switch_pxe", throttled=True),
+    Step("wait_reboot", boot.wait_reboot_deployed, timeout="reboot"),
+)
+
+STEPS: dict[str, tuple[Step, ...]] = {
+    "SetDeploymentEnvUntrusted": _UNTRUSTED,
+    "BroadcastEnvChain": _CHAIN,
+    "BroadcastEnvKastafior": _CHAIN,
+    "BroadcastEnvKascade": _CHAIN,
+    "BootNewEnvClassical": _CLASSICAL,
+    "BootNewEnvKexec": _KEXEC,
+    "BootNewEnvHardReboot": _HARD_REBOOT,
+}

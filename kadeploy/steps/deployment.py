@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the micro-steps of one deployment on one cluster share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kadeploy.boot.repository import BootRepository
+from kadeploy.config.cluster import ClusterConfig
+from kadeploy.config.clusters import Node
+from kadeploy.config.site import Site
+from kadeploy.disks.layout import DiskLayout, Role, partition_device
+from kadeploy.environments.environment import Environment
+from kadeploy.environments.image import LocalFile
+from kadeploy.power.control import PowerControl
+from kadeploy.remote.connection import NodeConnections
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the image goes: a partition, or the whole disk where ``partition`` is None."""
+
+    block_device: str
+    partition: int | None
+
+    @property
+    def device(self) -> str:
+        """Path of the device that is written."""
+        if self.partition is None:
+            return self.block_device
+        return partition_device(self.block_device, self.partition)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A post-install archive on this machine, and the script in it, with its arguments, or none."""
+
+    path: Path
+    compression: str
+    script: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MiniOs:
+    """The deployment environment: its files' paths in the boot repository, and its public host key."""
+
+    kernel: str
+    initrd: str
+    host_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for beyond environment and nodes; ``keys`` are lines of authorized_keys."""
+
+    keys: bytes = b""
+    reformat_tmp: str = ""
+    partition_disks: bool = True
+    install_bootloader: bool = True
+
+
+@dataclass(slots=True)
+class NodeFacts:
+    """What this deployment knows of a node.
+
+    It is recognised by the token of the miniOS boot it was sent to, later by the keys on its new disk.
+    ``written``: an image was begun to be unpacked since its file system was made. ``erased``: its disk is
+    not what it was. ``left_minios``: it was ordered to leave the miniOS. ``previous_profile``: what it
+    would have booted, None for its disk.
+    """
+
+    boot_token: str = ""
+    rebooted_at: float = 0.0
+    written: bool = False
+    erased: bool = False
+    left_minios: bool = False
+    previous_profile: str | None = None
+    host_keys: tuple[str, ...] = ()
+
+
+async def _forgetful(node: str, facts: NodeFacts) -> None:
+    """Keeps nothing: for plans that are only looked at."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is known of the nodes, by their names. ``keep`` writes it where another engine will find it."""
+
+    facts: dict[str, NodeFacts] = field(default_factory=dict)
+    keep: Callable[[str, NodeFacts], Awaitable[None]] = _forgetful
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Progress of the broadcast on one node: bytes received, and taken by what unpacks, of ``total``."""
+
+    node: str
+    received: int
+    consumed: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Inputs and tools of the steps. ``facts`` maps a node's name to what is known of it."""
+
+    site: Site
+    cluster_name: str
+    cluster: ClusterConfig
+    nodes: Mapping[str, Node]
+    environment: Environment
+    target: Target
+    layout: DiskLayout
+    image: LocalFile
+    admin_archives: tuple[Archive, ...]
+    user_archives: tuple[Archive, ...]
+    options: Options
+    remote: NodeConnections
+    boot: BootRepository
+    power: PowerControl
+    minios: MiniOs
+    transferred: Callable[[Transfer], None]
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def extraction_dir(self) -> str:
+        """Where the image is unpacked in the miniOS."""
+        return self.site.server.environments.deployment.extraction_dir
+
+    @property
+    def archive_dir(self) -> str:
+        """Where post-install archives are unpacked in the miniOS."""
+        return self.site.server.environments.deployment.rambin_dir
+
+    @property
+    def erased(self) -> tuple[str, ...]:
+        """The devices whose content is lost: the whole disk, or those that are written or formatted."""
+        if self.target.partition is None or self.options.partition_disks:
+            return (self.target.block_device,)
+        roles = [Role.SWAP] if self.environment.os == "linux" else []
+        roles += [Role.TMP] if self.options.reformat_tmp else []
+        others = [device for role in roles if (device := self.layout.device(role)) is not None]
+        return tuple(dict.fromkeys([self.target.device, *others]))
+
+    @property
+    def mountable(self) -> bool:
+        """Whether the miniOS can mount what is deployed (Kadeploy3: file system in supported_fs)."""
+        supported = self.cluster.boot.kernels.deploy.supported_fs
+        return self.target.partition is not None and self.environment.filesystem in supported
+
+    @property
+    def image_sha256(self) -> str:
+        """The digest that the image must have: the declared one, else that of the file itself."""
+        return self.environment.image.sha256 or self.image.sha256
+
+    @property
+    def kernel_params(self) -> str:
+        """Kernel parameters of the deployed system: the cluster's, then the environment's."""
+        parts = (self.cluster.boot.kernels.user.params, self.environment.boot.kernel_params)
+        return " ".join(part for part in parts if part)
+
+    def facts_of(self, node: Node) -> NodeFacts:
+        """What is known of a node in this deployment."""
+        return self.memory.facts.setdefault(node.name, NodeFacts())
+
+    async def remember(self, node: Node, **changes: Any) -> None:
+        """Change what is known of a node, and keep it before anything is done that relies on it."""
+        facts = self.facts_of(node)
+        for name, value in changes.items():
+            setattr(facts, name, value)
+        await self.memory.keep(node.name, facts)
+
+    def variables(self, node: Node) -> dict[str, str]:
+        """The KADEPLOY_* variables exported to every script (Kadeploy3's, and KADEPLOY_NODE)."""
+        environment = self.environment
+        return {
+            **environment.custom_variables,
+            **self.layout.variables(),
+            "KADEPLOY_NODE": node.name,
+            "KADEPLOY_CLUSTER": self.cluster_name,
+            "KADEPLOY_BLOCK_DEVICE": self.target.block_device,
+            "KADEPLOY_DEPLOY_PART": self.target.device,
+            "KADEPLOY_DEPLOY_PART_NUM": "" if self.target.partition is None else str(self.target.partition),
+            "KADEPLOY_PREPOST_EXTRACTION_DIR": self.archive_dir,
+            "KADEPLOY_TMP_DIR": "/tmp",  # noqa: S108 - the miniOS' own, Kadeploy3's value
+            "KADEPLOY_ENV": environment.name,
+            "KADEPLOY_ENV_KERNEL": environment.boot.kernel,
+            "KADEPLOY_ENV_INITRD": environment.boot.initrd,
+            "KADEPLOY_ENV_KERNEL_PARAMS": self.kernel_params,
+            "KADEPLOY_ENV_HYPERVISOR": environment.boot.hypervisor,
+            "KADEPLOY_ENV_HYPERVISOR_PARAMS": environment.boot.hypervisor_params,
+            "KADEPLOY_OS_KIND": environment.os,
+            "KADEPLOY_PART_TYPE": f"{environment.partition_type:x}",
+            "KADEPLOY_FS_TYPE": environment.filesystem,
+            "KADEPLOY_FS_TYPE_TMP": self.options.reformat_tmp,
+            "KADEPLOY_ENV_EXTRACTION_DIR": self.extraction_dir,
+        }

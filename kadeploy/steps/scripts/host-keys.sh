@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# host-keys.sh DEVICE [ROOT]: print the public ssh host keys of the system on DEVICE, one a line.
+# ROOT is where it is mounted; without it the device (or each partition of a disk) is mounted read-only
+# for as long as it takes. Keys are made where the mounted system has an ssh server without any.
+set -eu
+device=$1
+root=${2:-}
+
+# A public key counts with its private one beside it only: who cleans an image may have left the former.
+print_keys() {
+    for key in "$1"/etc/ssh/ssh_host_*_key; do
+        [ -f "$key" ] && [ -f "$key.pub" ] && cut -d ' ' -f 1,2 "$key.pub"
+    done
+    return 0
+}
+
+if [ -n "$root" ]; then
+    if [ -z "$(print_keys "$root")" ] && [ -x "$root/usr/sbin/sshd" ]; then
+        # Not RSA: it takes an emulated or old processor many seconds, and no client needs it.
+        for type in ed25519 ecdsa; do
+            rm -f "$root/etc/ssh/ssh_host_${type}_key"
+            ssh-keygen -q -t "$type" -N '' -f "$root/etc/ssh/ssh_host_${type}_key"
+        done
+    fi
+    print_keys "$root"
+    exit 0
+fi
+
+mountpoint=$(mktemp -d)
+trap 'umount "$mountpoint" 2>/dev/null || :; rmdir "$mountpoint"' EXIT
+partx -u "$device" 2>/dev/null || : # a partition has no partitions
+for candidate in $(lsblk -lnpo NAME "$device"); do
+    # noload: the journal of a file system that is only looked at is not to be replayed
+    if mount -o ro,noload "$candidate" "$mountpoint" 2>/dev/null || mount -o ro "$candidate" "$mountpoint" 2>/dev/null; then
+        print_keys "$mountpoint"
+        umount "$mountpoint"
+    fi
+done

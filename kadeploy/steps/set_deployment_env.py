@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SetDeploymentEnv: boot the RAM-only miniOS and prepare the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from kadeploy.disks import filesystems, partitioning
+from kadeploy.disks.layout import Role
+from kadeploy.steps.boot import COMMAND_TIMEOUT
+from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.visit import Visit
+
+FORMAT_TIMEOUT = 600.0  # seconds: mkfs of a large slow disk
+# Lazily where something still uses it (Kadeploy3): a post-install may leave mounts and daemons there.
+UMOUNT = 'if mountpoint -q "$1"; then umount -R "$1" || { sync; umount -R -l "$1"; }; fi'
+APPEND_KEYS = 'umask 077 && mkdir -p "$1" && cat >> "$1/authorized_keys"'
+
+
+async def switch_pxe_minios(deployment: Deployment, visit: Visit) -> None:
+    """Write the boot profile of the miniOS, with a token that proves the boot that is ordered next."""
+    facts = deployment.facts_of(visit.node)
+    if not facts.boot_token:
+        previous = await asyncio.to_thread(deployment.boot.read_profile, visit.node)
+        await deployment.remember(visit.node, previous_profile=previous)
+    await deployment.remember(visit.node, boot_token=secrets.token_hex(8), left_minios=False)
+    text = deployment.boot.minios_profile(
+        kernel=deployment.minios.kernel,
+        initrd=deployment.minios.initrd,
+        params=deployment.cluster.boot.kernels.deploy.params,
+        token=facts.boot_token,
+    )
+    await asyncio.to_thread(deployment.boot.write_profile, visit.node, text)
+
+
+async def send_key_in_deploy_env(deployment: Deployment, visit: Visit) -> None:
+    """Let the user into the miniOS."""
+    await append_keys(deployment, visit, "/root/.ssh")
+
+
+async def append_keys(deployment: Deployment, visit: Visit, directory: str) -> None:
+    """Append the user's keys to the authorized_keys of a directory of the node."""
+    keys = deployment.options.keys.rstrip(b"\n") + b"\n"
+    argv = ["sh", "-c", APPEND_KEYS, "sh", directory]
+    await deployment.remote.run(visit.node.name, argv, input=keys, timeout=COMMAND_TIMEOUT)
+
+
+async def create_partition_table(deployment: Deployment, visit: Visit) -> None:
+    """Write the cluster's layout, or run the cluster's own script."""
+    await deployment.remember(visit.node, erased=True)
+    script = deployment.cluster.partitioning.script
+    if script is not None:
+        text = await asyncio.to_thread(deployment.site.path(script).read_bytes)
+        variables = deployment.variables(visit.node)
+        await deployment.remote.run_script(visit.node.name, text, [], env=variables, timeout=FORMAT_TIMEOUT)
+        return
+    command = partitioning.create_partition_table(deployment.layout, deployment.extraction_dir)
+    await deployment.remote.run(
+        visit.node.name, command.arguments, input=command.input, timeout=COMMAND_TIMEOUT
+    )
+
+
+async def format_deploy_part(deployment: Deployment, visit: Visit) -> None:
+    """Make the environment's file system on the target partition."""
+    await _format(deployment, visit, deployment.environment.filesystem, deployment.target.device)
+    await deployment.remember(visit.node, written=False)
+
+
+async def renew_deploy_part(deployment: Deployment, visit: Visit) -> None:
+    """Make the file system again: what a broken-off unpacking left there is nobody's image."""
+    await umount_deploy_part(deployment, visit)
+    await format_deploy_part(deployment, visit)
+    await mount_deploy_part(deployment, visit)
+
+
+async def umount_deploy_part(deployment: Deployment, visit: Visit) -> None:
+    """Leave the file system clean."""
+    argv = ["sh", "-c", UMOUNT, "sh", deployment.extraction_dir]
+    await deployment.remote.run(visit.node.name, argv, timeout=COMMAND_TIMEOUT)
+
+
+async def format_tmp_part(deployment: Deployment, visit: Visit) -> None:
+    """Make the file system that -r asks for on the tmp partition."""
+    await _format(deployment, visit, deployment.options.reformat_tmp, deployment.layout.device(Role.TMP))
+
+
+async def format_swap_part(deployment: Deployment, visit: Visit) -> None:
+    """Make the swap area."""
+    await _format(deployment, visit, "swap", deployment.layout.device(Role.SWAP))
+
+
+async def _format(deployment: Deployment, visit: Visit, filesystem: str, device: str | None) -> None:
+    assert device is not None, "the step applies only where the layout has the partition"
+    await deployment.remember(visit.node, erased=True)
+    argv = filesystems.mkfs_command(filesystem, device)
+
+    def follow(progress: filesystems.MkfsProgress) -> None:
+        visit.observed = f"mkfs was at {progress.done}/{progress.total} of {progress.phase}"
+
+    await deployment.remote.run(
+        visit.node.name, argv, timeout=FORMAT_TIMEOUT, on_output=filesystems.MkfsOutput(follow)
+    )
+
+
+async def mount_deploy_part(deployment: Deployment, visit: Visit) -> None:
+    """Mount the target partition where the image is unpacked."""
+    mount = 'mkdir -p "$2" && { mountpoint -q "$2" || mount "$1" "$2"; }'
+    argv = ["sh", "-c", mount, "sh", deployment.target.device, deployment.extraction_dir]
+    await deployment.remote.run(visit.node.name, argv, timeout=COMMAND_TIMEOUT)

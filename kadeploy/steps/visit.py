@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node in one micro-step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kadeploy.config.clusters import Node
+
+
+@dataclass(slots=True)
+class Visit:
+    """``attempt`` counts the attempts of the instance from 0.
+
+    A step that waits keeps ``observed`` (one sentence) and ``evidence`` up to date: they are what the
+    user is told when its deadline passes.
+    """
+
+    node: Node
+    attempt: int
+    observed: str = ""
+    evidence: str = ""

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leases of nodes: what keeps two operations, of whatever process, off the same node.
+
+A lease ends when it is released, when its time is over, or when the process that holds it has ended. Held
+nodes are leased to nobody: only their workflow may take them over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from kadeploy import nodes as node_sets
+from kadeploy.errors import RefusedError
+from kadeploy.store.process import Process
+from kadeploy.store.store import Store
+from kadeploy.store.tables import leases
+
+NOBODY = ""  # owner of leases of held nodes, which wait for no process but for their user
+
+_CHUNK = 10_000  # SQLite takes at most 32,766 values in one statement
+
+
+async def acquire(
+    store: Store,
+    nodes: Sequence[str],
+    workflow_id: str,
+    user: str,
+    seconds: float,
+    *,
+    force: bool = False,
+    now: Callable[[], float] = time.time,
+) -> None:
+    """Lease all the nodes for this process, or none.
+
+    With ``force`` nodes of other workflows are taken from them. A caller that may be cancelled puts this
+    call inside the ``try`` whose ``finally`` releases. Raises RefusedError naming the nodes in use.
+    """
+    owner = str(Process.current())
+
+    def change(connection: Connection) -> None:
+        # The same workflow in another process is somebody else too: a second --resume of it.
+        mine = {(workflow_id, owner), (workflow_id, NOBODY)}
+        others = [row for row in _held(connection, nodes, now()) if (row.workflow_id, row.owner) not in mine]
+        if others and not force:
+            raise _in_use(others)
+        _delete_nodes(connection, nodes)
+        rows = [
+            {
+                "node": node,
+                "workflow_id": workflow_id,
+                "owner": owner,
+                "user": user,
+                "expires_at": now() + seconds,
+            }
+            for node in node_sets.unique(nodes)
+        ]
+        if rows:
+            connection.execute(insert(leases), rows)
+
+    await store.write(change)
+
+
+async def keep(
+    store: Store,
+    workflow_id: str,
+    nodes: Sequence[str],
+    seconds: float,
+    *,
+    now: Callable[[], float] = time.time,
+) -> None:
+    """Let the leases of held nodes outlive this process, for some seconds from now."""
+
+    def change(connection: Connection) -> None:
+        values = {"owner": NOBODY, "expires_at": now() + seconds}
+        for start in range(0, len(nodes), _CHUNK):
+            chosen = leases.c.node.in_(nodes[start : start + _CHUNK])
+            own = (leases.c.workflow_id == workflow_id) & chosen
+            connection.execute(update(leases).where(own).values(**values))
+
+    await store.write(change)
+
+
+async def renew(
+    store: Store, workflow_id: str, seconds: float, *, now: Callable[[], float] = time.time
+) -> list[str]:
+    """Make the leases of a workflow last ``seconds`` from now; the nodes it still holds."""
+
+    owner = str(Process.current())
+
+    def change(connection: Connection) -> list[str]:
+        own = (leases.c.workflow_id == workflow_id) & (leases.c.owner == owner)
+        connection.execute(update(leases).where(own).values(expires_at=now() + seconds))
+        return list(connection.scalars(select(leases.c.node).where(own).order_by(leases.c.node)))
+
+    return await store.write(change)
+
+
+async def release(store: Store, workflow_id: str, nodes: Sequence[str] | None = None) -> None:
+    """End the leases that this process has for a workflow, or only those of some nodes."""
+
+    owner = str(Process.current())
+
+    def change(connection: Connection) -> None:
+        mine = (leases.c.workflow_id == workflow_id) & (leases.c.owner == owner)
+        own = delete(leases).where(mine)
+        if nodes is None:
+            connection.execute(own)
+            return
+        for start in range(0, len(nodes), _CHUNK):
+            connection.execute(own.where(leases.c.node.in_(nodes[start : start + _CHUNK])))
+
+    await store.write(change)
+
+
+async def abandon(store: Store, workflow_id: str) -> None:
+    """End the leases of a workflow's held nodes."""
+    own = (leases.c.workflow_id == workflow_id) & (leases.c.owner == NOBODY)
+    await store.write(lambda connection: connection.execute(delete(leases).where(own)))
+
+
+async def held(store: Store, nodes: Sequence[str], *, now: Callable[[], float] = time.time) -> dict[str, str]:
+    """Which of the nodes are leased, and the workflow that holds each."""
+    rows = await store.read(lambda connection: _held(connection, nodes, now()))
+    return {row.node: row.workflow_id for row in rows}
+
+
+def _held(connection: Connection, nodes: Sequence[str], now: float) -> list[Row[tuple[str, str, str, str]]]:
+    """Living leases of the nodes: not expired, and their process not known to have ended."""
+    rows: list[Row[tuple[str, str, str, str]]] = []
+    for start in range(0, len(nodes), _CHUNK):
+        wanted = leases.c.node.in_(nodes[start : start + _CHUNK]) & (leases.c.expires_at > now)
+        rows.extend(
+            connection.execute(
+                select(leases.c.node, leases.c.workflow_id, leases.c.owner, leases.c.user).where(wanted)
+            )
+        )
+    owners = {row.owner for row in rows} - {NOBODY}
+    dead = {owner for owner in owners if Process.parse(owner).is_dead()}
+    return [row for row in rows if row.owner not in dead]
+
+
+def _delete_nodes(connection: Connection, nodes: Sequence[str]) -> None:
+    for start in range(0, len(nodes), _CHUNK):
+        connection.execute(delete(leases).where(leases.c.node.in_(nodes[start : start + _CHUNK])))
+
+
+def _in_use(rows: Sequence[Row[tuple[str, str, str, str]]]) -> RefusedError:
+    def holder(row: Row[tuple[str, str, str, str]]) -> tuple[str, str]:
+        return row.workflow_id, row.user
+
+    parts = [
+        f"{node_sets.fold(row.node for row in group)} in use by workflow {workflow_id} of {user}"
+        for (workflow_id, user), group in groupby(sorted(rows, key=holder), key=holder)
+    ]
+    return RefusedError("; ".join(parts), hint="wait until it has ended, or take the nodes with --force")

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The identity of a process: what tells whether the holder of a lease still lives."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process: the machine and its pid namespace, the boot of that machine, pid, and start in ticks.
+
+    A pid alone is used again after some hours; with the start time and the boot it is unique.
+    """
+
+    machine: str
+    boot: str
+    pid: int
+    start: int
+
+    @classmethod
+    def current(cls) -> Process:
+        """The process that calls this."""
+        return cls(_machine(), _boot(), os.getpid(), _start(os.getpid()) or 0)
+
+    @classmethod
+    def parse(cls, text: str) -> Process:
+        """The process that ``str`` wrote."""
+        machine, boot, pid, start = text.rsplit(" ", 3)
+        return cls(machine, boot, int(pid), int(start))
+
+    def __str__(self) -> str:
+        return f"{self.machine} {self.boot} {self.pid} {self.start}"
+
+    def is_dead(self) -> bool:
+        """Whether it is known to have ended; of processes of other machines nothing is known."""
+        if self.machine != _machine():
+            return False
+        return self.boot != _boot() or self.start != _start(self.pid)
+
+
+def _machine() -> str:
+    # Containers may share the host's name; their pids mean nothing outside their namespace.
+    return f"{platform.node()}/{Path('/proc/self/ns/pid').readlink()}"
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _start(pid: int) -> int | None:
+    """Field 22 of /proc/PID/stat, counted behind the command's name, which may hold blanks; None if gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # A zombie has ended, although its parent has not asked for its status yet.
+    return None if fields[0] in "ZX" else int(fields[19])

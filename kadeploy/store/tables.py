@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the store. Times are seconds since the epoch, durations seconds.
+
+A change here needs a migration beside it (``migrations/versions``) and a new ``migrations.HEAD``.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+# Constraints have names because a later migration can only alter what it can name.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _workflow() -> Column[str]:
+    return Column(
+        "workflow_id",
+        String,
+        ForeignKey("workflows.id", ondelete="CASCADE"),
+        nullable=False,
+        primary_key=True,
+    )
+
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("user", String, nullable=False),
+    Column("visibility", String, nullable=False),
+    Column("description", JSON, nullable=False),
+    Column("recorded", Float, nullable=False),
+    UniqueConstraint("name", "version", "user"),
+)
+
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("started", Float, nullable=False),
+    Column("finished", Float),
+)
+
+events = Table(
+    "events",
+    metadata,
+    _workflow(),
+    Column("sequence", Integer, primary_key=True),
+    Column("time", Float, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("payload", JSON, nullable=False),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    _workflow(),
+    Column("node", String, primary_key=True),
+    Column("macro", String, primary_key=True),
+    Column("instance", String, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("micro", String, primary_key=True),
+    Column("started_at", Float, primary_key=True),
+    Column("duration", Float, nullable=False),
+    Column("ok", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index(None, "started_at"),
+)
+
+records = Table(
+    "records",
+    metadata,
+    _workflow(),
+    Column("hostname", String, primary_key=True),
+    Column("user", String, nullable=False),
+    *(Column(f"step{number}", String, nullable=False) for number in (1, 2, 3)),
+    *(Column(f"timeout_step{number}", Integer, nullable=False) for number in (1, 2, 3)),
+    *(Column(f"retry_step{number}", Integer, nullable=False) for number in (1, 2, 3)),
+    Column("start", Float, nullable=False),
+    *(Column(f"step{number}_duration", Float, nullable=False) for number in (1, 2, 3)),
+    Column("env", String, nullable=False),
+    Column("md5", String, nullable=False),
+    Column("success", Boolean, nullable=False),
+    Column("error", Text, nullable=False),
+    Index(None, "start"),
+    Index(None, "hostname"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("workflow_id", String, nullable=False),
+    Column("environment_name", String, nullable=False),
+    Column("environment_version", Integer),
+    Column("environment_user", String, nullable=False),
+    Column("date", Float, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("node", String, primary_key=True),
+    Column("workflow_id", String, nullable=False, index=True),
+    Column("owner", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)

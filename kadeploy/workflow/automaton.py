@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a workflow does: macro-steps, each with ordered instances, each made of micro-steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kadeploy.config.expression import Expression
+
+
+class Scope(StrEnum):
+    """Whether a micro-step runs for each node on its own, or needs the nodes together."""
+
+    NODE = "node"
+    SET = "set"
+
+
+@dataclass(frozen=True, slots=True)
+class MicroStep:
+    """An elementary operation; ``timeout`` in seconds, ``retries`` are attempts after the first.
+
+    ``restart`` says what a node whose engine was killed during this step does about it: the name of the
+    micro-step of the same instance from which it is redone, itself where it may be repeated as it is.
+    """
+
+    name: str
+    scope: Scope
+    timeout: Expression
+    restart: str
+    retries: int = 0
+    breakpoint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One implementation of a macro-step; ``timeout`` is the seconds of one attempt, 0 for none."""
+
+    name: str
+    microsteps: tuple[MicroStep, ...]
+    timeout: Expression
+    retries: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.microsteps:
+            raise ValueError(f"instance {self.name} has no micro-step")
+
+
+@dataclass(frozen=True, slots=True)
+class MacroStep:
+    """A macro-step and the instances tried in order."""
+
+    name: str
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """When a set-scoped step starts without the late: share of nodes there, and seconds after that."""
+
+    quorum: float
+    grace: float
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Indexes of a macro-step, of one of its instances, and of a micro-step of that."""
+
+    macro: int
+    instance: int
+    micro: int
+
+
+@dataclass(frozen=True, slots=True)
+class Automaton:
+    """The macro-steps in order, for all nodes of one cluster."""
+
+    macrosteps: tuple[MacroStep, ...]
+    gathering: Gathering
+
+    def instance(self, position: Position) -> Instance:
+        """The instance of a position."""
+        return self.macrosteps[position.macro].instances[position.instance]
+
+    def microstep(self, position: Position) -> MicroStep:
+        """The micro-step of a position."""
+        return self.instance(position).microsteps[position.micro]
+
+    def following(self, position: Position) -> Position | None:
+        """Where a node goes after success; None at the end of the last macro-step."""
+        if position.micro + 1 < len(self.instance(position).microsteps):
+            return Position(position.macro, position.instance, position.micro + 1)
+        if position.macro + 1 < len(self.macrosteps):
+            return Position(position.macro + 1, 0, 0)
+        return None

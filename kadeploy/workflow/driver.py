@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The asyncio driver of a state machine: journals events first, then applies them and acts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from kadeploy.workflow.automaton import Position
+from kadeploy.workflow.events import (
+    Aborted,
+    Done,
+    Effect,
+    Event,
+    Failure,
+    GraceOver,
+    Notice,
+    Resumed,
+    Run,
+    Started,
+    StartGrace,
+)
+from kadeploy.workflow.machine import Machine
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[str, Failure | None], None]
+
+
+class Executor(Protocol):
+    """Runs micro-steps. It calls ``report`` once per node as soon as that node has ended."""
+
+    def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
+        """What a micro-step waits for before it begins, and gives back when it has ended (a window)."""
+
+    async def __call__(self, run: Run, report: Report) -> None: ...
+
+
+class Journal(Protocol):
+    """Keeps events so that they survive this process."""
+
+    async def append(self, events: Sequence[Event]) -> None: ...
+
+
+class Driver:
+    """Drives one machine until all its nodes have ended.
+
+    When ``run`` is cancelled or fails, the nodes that had not ended are aborted. ``observe`` is told every
+    notice, in order; it must neither block nor raise.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        execute: Executor,
+        journal: Journal,
+        observe: Callable[[Notice], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.machine = machine
+        self._execute = execute
+        self._journal = journal
+        self._observe = observe
+        self._now = now
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._timers: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], set[str]] = {}
+
+    async def start(self, nodes: Sequence[str]) -> None:
+        """Take the nodes from the first micro-step to their ends."""
+        await self._run(Started(self._now(), tuple(nodes)))
+
+    async def resume(self, nodes: Sequence[str], start: Position | None = None) -> None:
+        """Let nodes of a machine that was replayed from its journal go on to their ends."""
+        await self._run(Resumed(self._now(), tuple(nodes), start))
+
+    def abort(self, nodes: Sequence[str], reason: str) -> None:
+        """End some nodes from outside; the others go on."""
+        self._events.put_nowait(Aborted(self._now(), reason, tuple(nodes)))
+
+    async def _run(self, first: Event) -> None:
+        self._events.put_nowait(first)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                finished = False
+                while not finished:
+                    for effect in await self._apply(await self._next_events()):
+                        self._act(tasks, effect)
+                    finished = self.machine.finished
+                for timer in self._timers:
+                    timer.cancel()
+        except BaseException as error:
+            # The tasks have ended by now: nothing of ours touches the nodes any more. The machine comes
+            # first, for it tells the user what became of the nodes even where the journal has failed.
+            interrupted = isinstance(error, asyncio.CancelledError)
+            event = Aborted(self._now(), "aborted by the user" if interrupted else "the engine failed")
+            self._tell(self.machine.apply(event)[1])
+            try:
+                await self._journal.append([event])
+            except Exception:  # the first error is the one that the user must see
+                log.exception("the end of the workflow could not be journaled")
+            raise
+
+    async def _next_events(self) -> list[Event]:
+        events = [await self._events.get()]
+        while not self._events.empty():
+            events.append(self._events.get_nowait())
+        return events
+
+    async def _apply(self, events: Sequence[Event]) -> list[Effect]:
+        await self._journal.append(events)
+        wanted: list[Effect] = []
+        for event in events:
+            effects, notices = self.machine.apply(event)
+            wanted.extend(effects)
+            self._tell(notices)
+            if isinstance(event, Aborted):
+                self._cancel(set(event.nodes or ()))
+        return wanted
+
+    def _tell(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            self._observe(notice)
+
+    def _cancel(self, nodes: set[str]) -> None:
+        """End the tasks that run for none but these nodes; a broadcast goes on for the others."""
+        for task, members in self._running.items():
+            if members <= nodes:
+                task.cancel()
+
+    def _act(self, tasks: asyncio.TaskGroup, effect: Effect) -> None:
+        match effect:
+            case Run():
+                task = tasks.create_task(self._run_step(effect), name=f"task-{effect.task}")
+                self._running[task] = set(effect.nodes)
+                task.add_done_callback(self._running.pop)
+            case StartGrace():
+                timer = tasks.create_task(self._wait_grace(effect), name=f"grace-{effect.grace}")
+                self._timers.add(timer)
+                timer.add_done_callback(self._timers.discard)
+
+    async def _wait_grace(self, effect: StartGrace) -> None:
+        await asyncio.sleep(effect.seconds)
+        self._events.put_nowait(GraceOver(self._now(), effect.position, effect.grace))
+
+    async def _run_step(self, run: Run) -> None:
+        missing = dict.fromkeys(run.nodes)
+        deadline = asyncio.timeout(None)
+
+        def report(node: str, failure: Failure | None) -> None:
+            if node in missing:
+                del missing[node]
+                over = failure is not None and _is_over(deadline)
+                self._events.put_nowait(Done(self._now(), run.task, node, failure, over))
+
+        unreported = await self._execute_in_time(run, report, deadline)
+        for node in missing:
+            self._events.put_nowait(Done(self._now(), run.task, node, unreported, deadline.expired()))
+
+    async def _execute_in_time(self, run: Run, report: Report, deadline: asyncio.Timeout) -> Failure | None:
+        """Run a step; returns what became of the nodes that it did not report."""
+        try:
+            # The deadline is the step's own: what it waits for others is not its time.
+            async with self._execute.admission(run), deadline:
+                if run.timeout is not None:
+                    deadline.reschedule(asyncio.get_running_loop().time() + run.timeout)
+                await self._execute(run, report)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return Failure("internal error: the step was cancelled from inside")
+        except Exception as error:  # the edge of a step: a defect there must not take the other nodes along
+            if deadline.expired():
+                return None
+            log.exception("defect in the micro-step of task %d", run.task)
+            return Failure(f"internal error: {type(error).__name__}: {error}")
+        return Failure("the step gave no result for this node")
+
+
+def _is_over(deadline: asyncio.Timeout) -> bool:
+    when = deadline.when()
+    return when is not None and asyncio.get_running_loop().time() >= when

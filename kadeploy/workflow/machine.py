@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state machine of a workflow: (state, event) -> (state, effects, notices), without clock or IO.
+
+A node that fails repeats the micro-step (its own retries), then the same instance from its first
+micro-step, then the next instance, and then it is ko. Node-scoped steps are pipelined. A set-scoped step
+gathers its nodes: it starts when no live node can still arrive, or when the quorum has arrived and its
+grace is over; the late ones make the next cohort.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kadeploy.workflow.automaton import Automaton, Position, Scope
+from kadeploy.workflow.events import (
+    Abandoned,
+    Aborted,
+    Done,
+    Effect,
+    Event,
+    Failure,
+    GraceOver,
+    InstanceEnded,
+    InstanceStarted,
+    NodeEnded,
+    Notice,
+    Resumed,
+    Run,
+    Started,
+    StartGrace,
+    StepCleared,
+    StepEnded,
+    StepStarted,
+    Waiting,
+)
+
+
+class Phase(StrEnum):
+    """Where a node is with respect to its end."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    OK = "ok"
+    KO = "ko"
+    HELD = "held"
+    ABORTED = "aborted"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (Phase.WAITING, Phase.RUNNING)
+
+
+@dataclass(slots=True)
+class NodeState:
+    """One node: its position, its attempts, and the seconds that its instance may still run."""
+
+    position: Position
+    phase: Phase = Phase.WAITING
+    attempt: int = 0
+    retrying: bool = False
+    step_attempt: int = 0
+    task: int = 0
+    step_started: float = 0.0
+    instance_started: float = 0.0
+    budget: float | None = None
+    ended: float = 0.0
+    failure: Failure | None = None
+
+
+@dataclass(slots=True)
+class _Task:
+    """A running micro-step: who is still in it, and which limit its timeout stands for."""
+
+    position: Position
+    nodes: set[str]
+    timeout: float | None
+    limited_by_instance: bool
+
+
+@dataclass(slots=True)
+class Machine:
+    """A workflow over the nodes of one cluster. ``apply`` is the only way to change it."""
+
+    automaton: Automaton
+    nodes: dict[str, NodeState] = field(default_factory=dict)
+    effects: list[Effect] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    _tasks: dict[int, _Task] = field(default_factory=dict)
+    _last_task: int = 0
+    _waiting: dict[Position, list[str]] = field(default_factory=dict)
+    _graces: dict[Position, int] = field(default_factory=dict)
+    _last_grace: int = 0
+    _crowd: Counter[Position] = field(default_factory=Counter)
+    _retrying: Counter[Position] = field(default_factory=Counter)
+    _passages: dict[Position, float] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every node has come to an end."""
+        return bool(self.nodes) and not self._crowd.total()
+
+    def in_phase(self, phase: Phase) -> list[str]:
+        """The nodes in a phase, in the order in which they were given."""
+        return [name for name, node in self.nodes.items() if node.phase is phase]
+
+    def apply(self, event: Event) -> tuple[list[Effect], list[Notice]]:
+        """Change the state; returns what is to be done and what is to be told."""
+        self.effects, self.notices = [], []
+        match event:
+            case Started():
+                self._start(event)
+            case Done():
+                self._end_step(event)
+            case GraceOver():
+                # A cohort that started without its grace being over has left this one behind.
+                if self._graces.get(event.position) == event.grace:
+                    self._release(event.at, event.position)
+            case Aborted():
+                self._abort(event)
+            case Resumed():
+                self._resume(event)
+            case Abandoned():
+                self._abandon(event)
+        self._release_gathered(event.at)
+        self._clear_passages(event.at)
+        return self.effects, self.notices
+
+    # Events ---------------------------------------------------------------------------------------
+
+    def _start(self, event: Started) -> None:
+        first = Position(0, 0, 0)
+        for name in event.nodes:
+            self.nodes[name] = NodeState(first)
+            self._crowd[first] += 1
+        for name in event.nodes:
+            self._enter_instance(event.at, name, first)
+
+    def _end_step(self, event: Done) -> None:
+        task = self._tasks.get(event.task)
+        if task is None or event.node not in task.nodes:
+            return  # the node was aborted meanwhile
+        self._leave_task(event.task, event.node)
+        node = self.nodes[event.node]
+        if node.budget is not None:
+            node.budget = max(node.budget - (event.at - node.step_started), 0.0)
+        failure = self._timeout_failure(task, node, event.failure) if event.timed_out else event.failure
+        self.notices.append(
+            StepEnded(event.at, event.node, node.position, node.attempt, node.step_started, failure)
+        )
+        if failure is None:
+            self._succeed(event.at, event.node)
+        else:
+            exhausted = event.timed_out and task.limited_by_instance
+            self._fail(event.at, event.node, failure, may_repeat_step=not exhausted)
+
+    def _leave_task(self, number: int, name: str) -> None:
+        task = self._tasks[number]
+        task.nodes.discard(name)
+        if not task.nodes:
+            del self._tasks[number]
+
+    def _abort(self, event: Aborted) -> None:
+        if event.nodes is None:
+            self._passages.clear()  # how long a step took until it was broken off tells nobody anything
+        for name in self.nodes if event.nodes is None else event.nodes:
+            node = self.nodes[name]
+            if node.phase is Phase.WAITING:
+                self._waiting[node.position].remove(name)
+            elif node.phase is Phase.RUNNING:
+                self._leave_task(node.task, name)
+            if not node.phase.ended:
+                self._end(event.at, name, Phase.ABORTED, Failure(event.reason))
+
+    def _abandon(self, event: Abandoned) -> None:
+        """Give up nodes that are held, or that a dead engine has left behind."""
+        failure = Failure("the node was abandoned")
+        for name in event.nodes:
+            phase = self.nodes[name].phase
+            if phase is Phase.HELD:
+                self._reopen(event.at, name)
+            elif phase.ended:
+                continue
+            self._end(event.at, name, Phase.ABORTED, failure)
+        self._tasks.clear()
+        self._waiting.clear()
+
+    def _resume(self, event: Resumed) -> None:
+        self._tasks.clear()
+        self._waiting.clear()
+        self._graces.clear()
+        self._passages.clear()
+        chosen = [name for name in dict.fromkeys(event.nodes) if self.nodes[name].phase is not Phase.OK]
+        for name, node in self.nodes.items():
+            if not node.phase.ended:
+                self._step_back(name)
+                if name not in chosen:
+                    self._end(event.at, name, Phase.HELD, None)
+            elif name in chosen:
+                self._reopen(event.at, name)
+        for name in chosen:
+            self._continue(event.at, name, event.start)
+
+    def _step_back(self, name: str) -> None:
+        """Put a node where the micro-step that its dead engine has left says that it is to be redone."""
+        node = self.nodes[name]
+        if node.phase is Phase.RUNNING:
+            names = [step.name for step in self.automaton.instance(node.position).microsteps]
+            restart = names.index(self.automaton.microstep(node.position).restart)
+            self._move(name, Position(node.position.macro, node.position.instance, restart))
+
+    def _continue(self, at: float, name: str, start: Position | None) -> None:
+        """Let a node go on: at ``start``, where it is, or, if it failed, where its macro-step begins."""
+        node = self.nodes[name]
+        if start is None and node.phase not in (Phase.KO, Phase.ABORTED):
+            node.step_attempt = 0
+            self._enter_step(at, name, node.position, holds=False)
+            return
+        node.attempt = 0
+        first = start or Position(node.position.macro, 0, 0)
+        self._enter_instance(at, name, first, holds=start is None)
+
+    # Where a node goes ----------------------------------------------------------------------------
+
+    def _succeed(self, at: float, name: str) -> None:
+        node = self.nodes[name]
+        following = self.automaton.following(node.position)
+        if following is not None and following.macro == node.position.macro:
+            node.step_attempt = 0
+            self._enter_step(at, name, following)
+            return
+        self._leave_instance(at, name, None)
+        if following is None:
+            self._end(at, name, Phase.OK, None)
+        else:
+            node.attempt = 0
+            self._enter_instance(at, name, following)
+
+    def _fail(self, at: float, name: str, failure: Failure, *, may_repeat_step: bool) -> None:
+        node = self.nodes[name]
+        if may_repeat_step and node.step_attempt < self.automaton.microstep(node.position).retries:
+            node.step_attempt += 1
+            self._enter_step(at, name, node.position)
+            return
+        self._leave_instance(at, name, failure)
+        macro, instance = node.position.macro, node.position.instance
+        if node.attempt < self.automaton.instance(node.position).retries:
+            node.attempt += 1
+            self._enter_instance(at, name, Position(macro, instance, 0))
+        elif instance + 1 < len(self.automaton.macrosteps[macro].instances):
+            node.attempt = 0
+            self._enter_instance(at, name, Position(macro, instance + 1, 0))
+        else:
+            self._end(at, name, Phase.KO, failure)
+
+    def _enter_instance(self, at: float, name: str, position: Position, *, holds: bool = True) -> None:
+        node = self.nodes[name]
+        node.instance_started = at
+        node.step_attempt = 0
+        node.budget = self.automaton.instance(position).timeout.seconds(self._live()) or None
+        self.notices.append(InstanceStarted(at, name, position, node.attempt))
+        self._enter_step(at, name, position, holds=holds)
+
+    def _leave_instance(self, at: float, name: str, failure: Failure | None) -> None:
+        node = self.nodes[name]
+        seconds = at - node.instance_started
+        self.notices.append(InstanceEnded(at, name, node.position, node.attempt, seconds, failure))
+
+    def _enter_step(self, at: float, name: str, position: Position, *, holds: bool = True) -> None:
+        self._move(name, position)
+        self.nodes[name].phase = Phase.WAITING
+        step = self.automaton.microstep(position)
+        if step.breakpoint and holds:
+            self._end(at, name, Phase.HELD, None)
+        elif step.scope is Scope.NODE:
+            self._begin(at, position, [name])
+        else:
+            self._waiting.setdefault(position, []).append(name)
+
+    def _reopen(self, at: float, name: str) -> None:
+        """Count an ended node among the live ones again; the time it lay still is nobody's."""
+        node = self.nodes[name]
+        self._count(node, 1)
+        node.instance_started += at - node.ended
+        node.failure = None
+
+    def _move(self, name: str, position: Position) -> None:
+        node = self.nodes[name]
+        self._count(node, -1)
+        node.position, node.retrying = position, node.attempt > 0
+        self._count(node, 1)
+
+    def _count(self, node: NodeState, change: int) -> None:
+        self._crowd[node.position] += change
+        if node.retrying:
+            self._retrying[node.position] += change
+
+    def _end(self, at: float, name: str, phase: Phase, failure: Failure | None) -> None:
+        node = self.nodes[name]
+        self._count(node, -1)
+        node.phase, node.failure, node.task, node.ended = phase, failure, 0, at
+        self.notices.append(NodeEnded(at, name, phase, node.position, failure))
+
+    # Steps ----------------------------------------------------------------------------------------
+
+    def _begin(self, at: float, position: Position, names: list[str]) -> None:
+        step = self.automaton.microstep(position)
+        count = self._live() if step.scope is Scope.NODE else len(names)
+        own = step.timeout.seconds(count) or None
+        budgets = [self.nodes[name].budget for name in names]
+        left = None if None in budgets else max(budget for budget in budgets if budget is not None)
+        timeout = min((limit for limit in (own, left) if limit is not None), default=None)
+        self._last_task += 1
+        self._tasks[self._last_task] = _Task(
+            position, set(names), timeout, timeout is not None and timeout == left
+        )
+        self._passages.setdefault(position, at)
+        for name in names:
+            node = self.nodes[name]
+            node.phase, node.task, node.step_started = Phase.RUNNING, self._last_task, at
+        attempt = max(self.nodes[name].attempt for name in names)
+        self.effects.append(Run(self._last_task, position, tuple(names), attempt, count, timeout))
+        self.notices.append(StepStarted(at, tuple(names), position))
+
+    def _release_gathered(self, at: float) -> None:
+        for position in sorted(self._waiting):
+            present, awaited = len(self._waiting[position]), self._awaited(position, self._crowd)
+            if not present:
+                del self._waiting[position]
+            elif not awaited:
+                self._release(at, position)
+            elif position not in self._graces and self._may_leave_behind(position, present, awaited):
+                self._last_grace += 1
+                self._graces[position] = self._last_grace
+                seconds = self.automaton.gathering.grace
+                self.effects.append(StartGrace(position, seconds, self._last_grace))
+                self.notices.append(Waiting(at, position, present, awaited))
+
+    def _release(self, at: float, position: Position) -> None:
+        self._graces.pop(position, None)
+        self._begin(at, position, self._waiting.pop(position))
+
+    def _may_leave_behind(self, position: Position, present: int, awaited: int) -> bool:
+        """With a quorum, or when those that are still to come have all failed once already."""
+        if present >= self.automaton.gathering.quorum * (present + awaited):
+            return True
+        return awaited == self._awaited(position, self._retrying)
+
+    def _clear_passages(self, at: float) -> None:
+        """Told right behind the end that cleared them, before what begins because of it."""
+        cleared = [position for position in self._passages if not self._is_coming_or_there(position)]
+        index = 1 if self.notices and isinstance(self.notices[0], StepEnded) else len(self.notices)
+        self.notices[index:index] = [
+            StepCleared(at, position, at - self._passages.pop(position)) for position in cleared
+        ]
+
+    def _is_coming_or_there(self, position: Position) -> bool:
+        return bool(self._crowd[position] or self._awaited(position, self._crowd))
+
+    def _timeout_failure(self, task: _Task, node: NodeState, seen: Failure | None) -> Failure:
+        if task.limited_by_instance:
+            instance = self.automaton.instance(node.position)
+            allowed = instance.timeout.seconds(self._live())
+            reason = f"Timeout in the {instance.name} step: its {allowed:g} s are over"
+        else:
+            step = self.automaton.microstep(node.position)
+            reason = f"Timeout in the {step.name} step after {task.timeout:g} s"
+        if seen is None:
+            return Failure(reason)
+        return Failure(f"{reason}, {seen.reason}" if seen.reason else reason, seen.evidence)
+
+    def _awaited(self, position: Position, crowd: Counter[Position]) -> int:
+        """How many of a crowd are on their way to a position."""
+        return sum(crowd[place] for place in self._before(position))
+
+    def _before(self, position: Position) -> Iterator[Position]:
+        for place in self._crowd:
+            if place.macro < position.macro:
+                if position.instance == 0:
+                    yield place
+            elif (place.macro, place.instance) == (position.macro, position.instance) and place < position:
+                yield place
+
+    def _live(self) -> int:
+        return max(self._crowd.total(), 1)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""create_partition_table on a block device of the kernel: again over an old table, in use, mounted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kadeploy.disks.filesystems import mkfs_command
+from kadeploy.disks.layout import MIB, DiskLayout, Partition, Role
+from kadeploy.disks.partitioning import create_partition_table
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root"),
+]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[str]:
+    """An empty disk of 1 GiB; its mounts, partitions and device are gone afterwards, whatever happens."""
+    image = tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(1024 * MIB)
+    made = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True)
+    device = made.stdout.strip()
+    try:
+        yield device
+    finally:
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            if line.startswith(f"{device}p"):
+                subprocess.run(["umount", "--lazy", line.split()[1]], check=True)
+        subprocess.run(["partx", "--delete", device], capture_output=True)
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def layout(disk: str, swap: int) -> DiskLayout:
+    return DiskLayout(
+        disk,
+        (
+            Partition(1, Role.BIOS_BOOT, 2 * MIB),
+            Partition(2, Role.SWAP, swap * MIB),
+            Partition(3, Role.DEPLOY, 256 * MIB),
+            Partition(5, Role.TMP, None),
+        ),
+    )
+
+
+def partition(table: DiskLayout, mountpoint: Path) -> subprocess.CompletedProcess[bytes]:
+    command = create_partition_table(table, str(mountpoint))
+    return subprocess.run(command.arguments, input=command.input, capture_output=True, timeout=30)
+
+
+def sizes(table: DiskLayout) -> list[int]:
+    """MiB of each partition as the kernel sees it, but for the last, which has the rest."""
+    listed = subprocess.run(
+        ["blockdev", "--getsize64", *table.devices()], check=True, capture_output=True, text=True
+    )
+    return [int(size) // MIB for size in listed.stdout.split()][:-1]
+
+
+def test_a_table_replaces_another_that_is_mounted_and_full_of_signatures(disk: str, tmp_path: Path) -> None:
+    mountpoint = tmp_path / "dest"
+    mountpoint.mkdir()
+    # Smaller and larger than before, so that new partitions overlap old ones in both directions.
+    for swap in (128, 64, 200):
+        table = layout(disk, swap)
+        ended = partition(table, mountpoint)
+        assert ended.returncode == 0, ended.stderr
+        assert sizes(table) == [2, swap, 256]
+        deploy = table.device(Role.DEPLOY)
+        assert deploy is not None
+        assert (
+            subprocess.run(["blkid", "-p", "-s", "TYPE", deploy], capture_output=True).stdout.strip() == b""
+        )
+        subprocess.run(mkfs_command("ext4", deploy), check=True)
+        subprocess.run(["mount", deploy, mountpoint], check=True)
+
+
+def test_a_disk_in_use_is_an_error_that_names_it(disk: str, tmp_path: Path) -> None:
+    mountpoint = tmp_path / "dest"
+    mountpoint.mkdir()
+    table = layout(disk, 64)
+    assert partition(table, mountpoint).returncode == 0
+    deploy = table.device(Role.DEPLOY)
+    assert deploy is not None
+    subprocess.run(mkfs_command("ext4", deploy), check=True)
+    subprocess.run(["mount", deploy, mountpoint], check=True)
+    with (mountpoint / "open").open("wb"):
+        ended = partition(table, mountpoint)
+    assert ended.returncode != 0
+    assert b"busy" in ended.stderr
+    assert (mountpoint / "open").exists()

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deployments on QEMU machines that end well: by kexec, through grub, with pxelinux up to a breakpoint."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from .laboratory import DEPLOY_ENV, Laboratory
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+
+NODES = ["node-1", "node-2", "node-3"]
+# As the tutorial of Grid'5000 has it.
+TUTORIAL_STEPS = (
+    "SetDeploymentEnv|SetDeploymentEnvUntrusted:1:450&"
+    "BroadcastEnv|BroadcastEnvKastafior:1:900&"
+    "BootNewEnv|BootNewEnvKexec:1:250"
+)
+
+
+def test_three_nodes_by_kexec(lab: Laboratory) -> None:
+    run = lab.deploy("node-[1-3]", "-e", "debian12-min", "--force-steps", TUTORIAL_STEPS)
+    outcome = run.outcome(800)
+    assert (outcome.status, outcome.ok, outcome.ko) == (0, NODES, []), outcome
+    assert "The deployment is successful on nodes\nnode-1\nnode-2\nnode-3" in outcome.log
+    assert "Time in BootNewEnvKexec-kexec: " in outcome.log
+    lab.assert_deployed(run, *NODES)
+    assert lab.node_states(*NODES) == ["deployed"] * 3
+    rows = list(csv.reader(io.StringIO(lab.command("kastat", "-F", "hostname,step3,success"))))
+    assert sorted(rows) == [[node, "BootNewEnvKexec", "true"] for node in NODES]
+    lab.cycle(run, "node-1")
+
+
+def test_breakpoint_on_a_node_that_boots_with_pxelinux(pxelinux_lab: Laboratory) -> None:
+    lab = pxelinux_lab
+    hold = ["--breakpoint", "BroadcastEnvKastafior:manage_user_post_install"]
+    run = lab.deploy("node-1", "-e", "debian12-min", *hold)
+    outcome = run.outcome(600)
+    assert (outcome.status, outcome.ok, outcome.ko) == (0, ["node-1"], []), outcome
+    assert outcome.reasons("is held") == {"node-1": "BroadcastEnvChain-manage_user_post_install"}
+    assert "is successful" not in outcome.log
+    assert "manage_user_post_install ended" not in outcome.log
+    assert lab.node_states("node-1") == ["held"]
+    look = "findmnt -no SOURCE /mnt/dest; cat /mnt/dest/etc/hostname; ls /mnt/dest/usr/sbin/sshd"
+    for key in (DEPLOY_ENV / "id_deploy", lab.directory / "key"):
+        done = lab.ssh("node-1", lab.minios_hosts("node-1"), key, look)
+        assert (done.returncode, done.stdout) == (0, "/dev/vda4\nnode-1\n/mnt/dest/usr/sbin/sshd\n"), (
+            done.stderr
+        )

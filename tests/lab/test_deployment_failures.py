@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deployments in which nodes fail: those are told with step and reason, and the others are deployed."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from .laboratory import Laboratory, image_description, until
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+
+MEGABYTE = 1_000_000
+SET_UP = "SetDeploymentEnv|SetDeploymentEnvUntrusted:0:400&BroadcastEnv|BroadcastEnvChain:0:600&BootNewEnv|"
+POST_INSTALL = """\
+#!/bin/sh
+[ "$KADEPLOY_NODE" = node-2 ] || exit 0
+echo "there is no licence for $KADEPLOY_NODE" >&2
+exit 3
+"""
+
+
+def test_power_cut_during_the_broadcast_and_a_node_that_never_comes_back(lab: Laboratory) -> None:
+    lab.command("kaenv", "-a", str(lab.describe("second.yaml", version=2)))
+    steps = f"{SET_UP}BootNewEnvClassical:0:120"
+    run = lab.deploy("node-[1-3]", "-e", "debian12-min", "--env-version", "2", "--force-steps", steps)
+    run.wait_for("send_environment on node-[1-3]", 450)
+    before = lab.received("node-3")
+    until(lambda: lab.received("node-3") > before + 10 * MEGABYTE, 200, lambda: "no data came to node-3")
+    lab.kalab("power", "node-3", "off")
+    with lab.fault("node-2", "no-boot"):
+        outcome = run.outcome(900)
+    assert (outcome.status, outcome.ok, outcome.ko) == (1, ["node-1"], ["node-2", "node-3"]), outcome
+    reasons = outcome.reasons("failed")
+    assert list(reasons) == ["node-2", "node-3"]
+    assert reasons["node-2"].startswith("BootNewEnvClassical-wait_reboot: ")
+    assert reasons["node-3"].startswith("BroadcastEnvChain-send_environment: ")
+    assert "console: " in outcome.errors, "the console of node-2 is no evidence"
+    assert lab.node_states("node-1", "node-2", "node-3") == ["deployed", "deploy_failed", "deploy_failed"]
+    lab.assert_deployed(run, "node-1")
+    lab.cycle(run, "node-1")
+
+
+def test_bmc_that_refuses_and_post_install_that_fails(lab: Laboratory) -> None:
+    archive = lab.directory / "postinstall.tgz"
+    pack(archive, POST_INSTALL)
+    entry = {"archive": str(archive), "compression": "gzip", "script": "postinstall"}
+    description = lab.describe("post-install.yaml", postinstalls=[entry])
+    lab.kalab("power", "node-3", "off")
+    with lab.fault("node-3", "no-power"):
+        steps = f"{SET_UP}BootNewEnvKexec:0:300"
+        run = lab.deploy("node-[1-3]", "-a", str(description), "--force-steps", steps)
+        outcome = run.outcome(900)
+    assert (outcome.status, outcome.ok, outcome.ko) == (1, ["node-1"], ["node-2", "node-3"]), outcome
+    reasons = outcome.reasons("failed")
+    assert list(reasons) == ["node-2", "node-3"]
+    assert reasons["node-2"].startswith("BroadcastEnvChain-manage_user_post_install: ")
+    assert "3" in reasons["node-2"]
+    assert reasons["node-3"].startswith("SetDeploymentEnvUntrusted-reboot: ")
+    assert "there is no licence for node-2" in outcome.errors
+    lab.assert_deployed(run, "node-1")
+
+
+def test_image_with_another_digest_than_declared(lab: Laboratory) -> None:
+    description = lab.describe("digest.yaml", image=image_description() | {"sha256": "0123456789abcdef" * 4})
+    run = lab.deploy("node-[1-2]", "-a", str(description), "--force-steps", f"{SET_UP}BootNewEnvKexec:0:300")
+    outcome = run.outcome(900)
+    assert (outcome.status, outcome.ok, outcome.ko) == (1, [], ["node-1", "node-2"]), outcome
+    for reason in outcome.reasons("failed").values():
+        assert reason.startswith("BroadcastEnvChain-send_environment: ")
+        assert "SHA-256" in reason
+    assert "is successful" not in outcome.log
+    assert lab.node_states("node-1", "node-2") == ["deploy_failed"] * 2
+
+
+def pack(archive: Path, script: str) -> None:
+    """A post-install of one script."""
+    with tarfile.open(archive, "w:gz") as file:
+        member = tarfile.TarInfo("postinstall")
+        member.size, member.mode = len(script.encode()), 0o755
+        file.addfile(member, io.BytesIO(script.encode()))

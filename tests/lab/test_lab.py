@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labs come up with working BMCs, and go away without a trace, also after a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kadeploy.config import site
+from kadeploy.lab import configuration, journal, processes
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
+]
+
+KALAB = [sys.executable, "-c", "from kadeploy.cli.kalab import main; main()"]
+NAMES = (f"t{os.getpid()}a", f"t{os.getpid()}b")
+
+
+class Lab:
+    """kalab for a lab of one name, in a state directory of its own."""
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self.name = name
+        self.state = directory / name
+        self.options = ["--name", name]
+        self.deploy_env = directory / "deploy-env"
+        self.deploy_env.mkdir(exist_ok=True)
+        for file in configuration.DEPLOY_ENV_FILES:
+            (self.deploy_env / file).write_text("nothing boots here\n")
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [*KALAB, arguments[0], *self.options, *arguments[1:]],
+            capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+    def start(self, count: int = 1) -> subprocess.Popen[str]:
+        """``kalab up`` in the background."""
+        places = ["--state-dir", str(self.state), "--deploy-env", str(self.deploy_env)]
+        return subprocess.Popen(
+            [*KALAB, "up", "-n", str(count), *self.options, *places],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def up(self, count: int = 1) -> str:
+        with self.start(count) as process:
+            out, err = process.communicate(timeout=100)
+        assert process.returncode == 0, err
+        return out
+
+    def down(self) -> None:
+        self.run("down")
+
+    def power(self) -> str:
+        power: str = json.loads(self.run("status", "--json"))[0]["power"]
+        return power
+
+    def processes(self) -> list[str]:
+        """Command lines of whatever runs with this lab's mark."""
+        mark = f"{processes.MARKER}={self.state}".encode()
+        found = []
+        for process in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if process.name.isdigit() and mark in (process / "environ").read_bytes().split(b"\0"):
+                    found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        return found
+
+    def assert_gone(self) -> None:
+        assert self.processes() == []
+        assert not Path(f"/run/netns/kalab-{self.name}").exists()
+        assert f"kalab-{self.name}" not in Path("/proc/self/mountinfo").read_text()
+        assert not self.state.exists()
+        assert self.name not in journal.names()
+
+
+@pytest.fixture
+def labs(tmp_path: Path) -> Iterator[tuple[Lab, Lab]]:
+    pair = (Lab(NAMES[0], tmp_path), Lab(NAMES[1], tmp_path))
+    yield pair
+    for lab in pair:
+        lab.down()
+        lab.assert_gone()
+
+
+def test_power_through_the_bmc(labs: tuple[Lab, Lab]) -> None:
+    lab = labs[0]
+    config = Path(lab.up().removeprefix("export KADEPLOY_CONFIG_DIR=").strip())
+    assert site.load(config).nodes["node-1"].bmc == "172.31.1.11"
+    assert lab.power() == "off"
+    lab.run("power", "node-1", "on")
+    assert lab.power() == "on"
+    assert "is on" in lab.run("power", "node-1", "status")
+    lab.run("power", "node-1", "reset")
+    await_console(lab, "SeaBIOS")
+    pid = json.loads(lab.run("status", "--json"))[0]["pid"]
+    os.kill(pid, signal.SIGKILL)  # the machine dies: its BMC says so
+    await_power(lab, "off")
+    assert "is off" in lab.run("power", "node-1", "status")
+    lab.run("power", "node-1", "reset", status=1)
+    lab.run("power", "node-1", "cycle")
+    await_power(lab, "on")
+    lab.run("power", "node-1", "off")
+    assert lab.power() == "off"
+
+
+def test_faults(labs: tuple[Lab, Lab]) -> None:
+    lab = labs[0]
+    lab.up()
+    lab.run("fault", "node-1", "no-power", "on")
+    lab.run("power", "node-1", "on", status=1)
+    assert json.loads(lab.run("status", "--json"))[0]["faults"] == ["no-power"]
+    lab.run("fault", "node-1", "no-power", "off")
+    lab.run("fault", "node-1", "link-down", "on")
+    lab.run("power", "node-1", "on")
+    assert " tap1: <BROADCAST,MULTICAST> " in lab.run("exec", "--", "ip", "link", "show", "tap1")
+    lab.run("fault", "node-1", "link-down", "off")
+    assert ",UP" in lab.run("exec", "--", "ip", "link", "show", "tap1")
+    assert "no fault 'flood'" in lab.run("fault", "node-1", "flood", "on", status=3)
+
+
+def test_two_labs_side_by_side(labs: tuple[Lab, Lab]) -> None:
+    first, second = labs
+    first.up()
+    second.up()
+    first.run("power", "node-1", "on")
+    assert (first.power(), second.power()) == ("on", "off")
+    first.down()
+    first.assert_gone()
+    first.down()
+    assert "is off" in second.run("power", "node-1", "status")
+
+
+def test_up_refuses_a_lab_that_is_up(labs: tuple[Lab, Lab]) -> None:
+    lab = labs[0]
+    lab.up()
+    with lab.start() as again:
+        _, err = again.communicate(timeout=60)
+    assert again.returncode == 3
+    assert "is up already" in err
+    assert "is off" in lab.run("power", "node-1", "status")
+
+
+def test_down_leaves_the_processes_of_others_alone(labs: tuple[Lab, Lab]) -> None:
+    lab = labs[0]
+    lab.up()
+    other = subprocess.Popen([*KALAB, "exec", *lab.options, "--", "sleep", "60"])
+    with other:
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{other.pid}/comm").read_text() != "sleep\n":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        lab.down()
+        assert other.poll() is None
+        other.kill()
+
+
+def test_the_firmware_boots_from_the_network_only_without_the_fault(labs: tuple[Lab, Lab]) -> None:
+    lab = labs[0]
+    lab.up()
+    lab.run("power", "node-1", "on")
+    await_console(lab, "boot.ipxe... ok")
+    lab.run("fault", "node-1", "no-boot", "on")
+    (lab.state / "nodes" / "node-1" / "console.log").write_text("")
+    lab.run("power", "node-1", "reset")
+    await_console(lab, "No bootable device")
+    record = lab.run("console", "--log", "node-1")
+    assert "boot.ipxe" not in record
+    assert "Hard Disk" not in record
+
+
+@pytest.mark.parametrize("delay", [0.15, 0.25, 0.35, 0.5])
+def test_killed_up_leaves_nothing_after_down(labs: tuple[Lab, Lab], delay: float) -> None:
+    lab = labs[0]
+    with lab.start(count=6) as process:
+        time.sleep(delay)
+        process.kill()
+    lab.down()
+    lab.assert_gone()
+
+
+def test_up_clears_what_a_killed_up_has_left(labs: tuple[Lab, Lab]) -> None:
+    lab = labs[0]
+    with lab.start(count=6) as process:
+        await_file(lab.state / "nodes" / "node-1" / "bmc.pid")
+        process.kill()
+    assert lab.up().startswith("export KADEPLOY_CONFIG_DIR=")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_up_clears_itself(labs: tuple[Lab, Lab], number: signal.Signals) -> None:
+    lab = labs[0]
+    with lab.start(count=6) as process:
+        await_file(lab.state / "dnsmasq.pid")
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    lab.assert_gone()
+
+
+def await_file(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} does not appear"
+        time.sleep(0.01)
+
+
+def await_power(lab: Lab, power: str) -> None:
+    deadline = time.monotonic() + 15
+    while lab.power() != power:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def await_console(lab: Lab, text: str) -> None:
+    deadline = time.monotonic() + 60
+    while text not in lab.run("console", "--log", "node-1"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Texts of profiles: what goes in, what comes out, what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kadeploy.boot import profile
+from kadeploy.config.server import BootMethod, ProfileName
+from kadeploy.errors import RefusedError
+
+HTTP, TFTP = "http://10.0.0.1:8069", "tftp://10.0.0.1:69"
+FILES = {"kernel": "kernels/aa-vmlinuz", "initrd": "kernels/bb-initrd"}
+
+
+def test_ipxe_minios() -> None:
+    text = profile.minios(BootMethod.IPXE, HTTP, **FILES, params="console=ttyS0  quiet", token="T1")
+    assert text.splitlines()[:4] == [
+        "#!ipxe",
+        "kernel http://10.0.0.1:8069/kernels/aa-vmlinuz initrd=initrd.img console=ttyS0 quiet"
+        " kadeploy.boot=T1 BOOTIF=01-${netX/mac:hexhyp} || goto failed",
+        "initrd --name initrd.img http://10.0.0.1:8069/kernels/bb-initrd || goto failed",
+        "boot || goto failed",
+    ]
+
+
+@pytest.mark.parametrize(("url", "prefix"), [(HTTP, f"{HTTP}/"), (TFTP, "")])
+def test_pxelinux_minios(url: str, prefix: str) -> None:
+    text = profile.minios(BootMethod.PXELINUX, url, **FILES, params="quiet", token="T1")
+    assert text.splitlines() == [
+        "DEFAULT minios",
+        "PROMPT 0",
+        "LABEL minios",
+        f"  KERNEL {prefix}kernels/aa-vmlinuz",
+        f"  APPEND initrd={prefix}kernels/bb-initrd quiet kadeploy.boot=T1",
+        "  IPAPPEND 2",
+    ]
+
+
+@pytest.mark.parametrize("method", BootMethod)
+@pytest.mark.parametrize(
+    "params",
+    ["quiet\nchain http://evil/", "quiet\rboot", "a\x0bb", "a\x00b", "a\u2028b", "caf\u00e9", "x" * 2001],
+)
+def test_parameters_are_one_line(method: BootMethod, params: str) -> None:
+    with pytest.raises(RefusedError):
+        profile.minios(method, HTTP, **FILES, params=params)
+
+
+@pytest.mark.parametrize("params", ["a || shell", "a && shell", "a ; shell", "a #b", "x=${username}"])
+def test_parameters_that_ipxe_would_obey(params: str) -> None:
+    with pytest.raises(RefusedError):
+        profile.minios(BootMethod.IPXE, HTTP, **FILES, params=params)
+
+
+@pytest.mark.parametrize("path", ["", "a b", "../../etc/passwd", "/etc/passwd", "a\nb", "a;b", "-v", "${x}"])
+@pytest.mark.parametrize("which", ["kernel", "initrd"])
+def test_paths_are_one_word(path: str, which: str) -> None:
+    with pytest.raises(RefusedError):
+        profile.minios(BootMethod.IPXE, HTTP, **{**FILES, which: path})
+
+
+@given(st.text(max_size=60), st.sampled_from(BootMethod))
+def test_whatever_is_accepted_adds_no_line(params: str, method: BootMethod) -> None:
+    plain = profile.minios(method, HTTP, **FILES)
+    try:
+        text = profile.minios(method, HTTP, **FILES, params=params)
+    except RefusedError:
+        return
+    assert [line.split()[0] for line in text.splitlines()] == [line.split()[0] for line in plain.splitlines()]
+
+
+def test_token_is_one_word() -> None:
+    with pytest.raises(RefusedError):
+        profile.minios(BootMethod.PXELINUX, HTTP, **FILES, token="a b")
+
+
+def test_local_disk() -> None:
+    assert "sanboot --no-describe --drive 0x80" in profile.local_disk(BootMethod.IPXE)
+    assert "iseq ${platform} efi && exit 1 ||" in profile.local_disk(BootMethod.IPXE)
+    assert "COM32 chain.c32\n  APPEND hd0\n" in profile.local_disk(BootMethod.PXELINUX)
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        (ProfileName.IP, "${ip}"),
+        (ProfileName.IP_HEX, "${ip:hexraw}"),
+        (ProfileName.HOSTNAME, "${hostname}"),
+        (ProfileName.HOSTNAME_SHORT, "${hostname}"),
+    ],
+)
+def test_first_script_falls_through_to_the_disk(name: ProfileName, address: str) -> None:
+    lines = profile.first_script(f"{HTTP}/profiles", name).splitlines()
+    assert lines[0] == "#!ipxe"
+    assert lines[1].startswith(f"chain {HTTP}/profiles/{address} || ")
+    assert lines[2:] == profile.local_disk(BootMethod.IPXE).splitlines()[1:]

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes that are processes of this machine, each with a loopback address of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from kadeploy.broadcast.interface import Target
+from kadeploy.errors import RemoteError
+
+HEAD = "127.0.1.250"
+MARK = "BROADCAST_TEST"
+
+
+class LocalProcess:
+    """``RelayProcess`` over a child process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.port = 0
+        self.received = 0
+        self.skipped: set[str] = set()
+        self.patience = 5.0  # seconds to end after its input did
+
+    async def readline(self) -> bytes:
+        assert self.process.stdout
+        line = await self.process.stdout.readline()
+        if line.startswith(b"{"):
+            event = json.loads(line)
+            self.port = event.get("port", self.port)
+            self.received = event.get("bytes", self.received)
+            if event["event"] == "skipped":
+                self.skipped.add(event["node"])
+        return line
+
+    async def write(self, data: bytes) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(data)
+        await self.process.stdin.drain()
+
+    async def stop(self) -> str:
+        assert self.process.stdin and self.process.stdout and self.process.stderr
+        self.process.stdin.close()
+        try:
+            async with asyncio.timeout(self.patience):
+                await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+        errors = (await self.process.stderr.read()).decode()
+        await self.process.stdout.read()
+        return f"status {self.process.returncode} {errors}"
+
+
+class LocalTransport:
+    """Starts relays here, with their node's name in $NODE and `folder` in $OUT and as a mark."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.unreachable: set[str] = set()
+        self.processes: dict[str, LocalProcess] = {}
+
+    async def start(self, node: str, arguments: Sequence[str]) -> LocalProcess:
+        if node in self.unreachable:
+            raise RemoteError(f"{node} cannot be reached", evidence="No route to host")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments[1:],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "NODE": node, "OUT": str(self.folder), MARK: str(self.folder)},
+            cwd="/",
+        )
+        self.processes[node] = self.adopt(node, process)
+        return self.processes[node]
+
+    def adopt(self, node: str, process: asyncio.subprocess.Process) -> LocalProcess:
+        return LocalProcess(process)
+
+    def signal(self, node: str, number: signal.Signals) -> None:
+        process = self.processes[node]
+        process.patience = 0.1 if number == signal.SIGSTOP else 5.0
+        os.kill(process.process.pid, number)
+
+    def say(self, node: str, event: Mapping[str, object]) -> None:
+        """Let the head hear `event` as if the relay of `node` had reported it."""
+        stdout = self.processes[node].process.stdout
+        assert stdout
+        stdout.feed_data(json.dumps(event).encode() + b"\n")
+
+    def received(self, node: str) -> int:
+        return self.processes[node].received if node in self.processes else 0
+
+    def skipped(self) -> set[str]:
+        """The nodes that another relay has given up."""
+        return set().union(*(process.skipped for process in self.processes.values()))
+
+
+def targets(count: int) -> list[Target]:
+    return [Target(f"n{number}", f"127.0.1.{number}") for number in range(1, count + 1)]
+
+
+def alive(folder: Path) -> list[str]:
+    """What still runs of the relays and consumers that were started for `folder`."""
+    mark = f"{MARK}={folder}\0".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().decode(errors="replace"))
+    return found
+
+
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)

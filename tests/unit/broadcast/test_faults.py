@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes that die or hang in the middle of the stream: the others end with every byte."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Mapping
+from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
+from typing import Any
+
+import pytest
+
+from kadeploy.broadcast.chain import GRACE
+from kadeploy.broadcast.head import Head
+from kadeploy.broadcast.interface import RelayResult
+
+from .conftest import GATED, STORE, Bench
+from .local import until
+
+COUNT = 5
+SILENT = "no sign of life"
+SLOW_COPY = "import os, time\nwhile data := os.read(0, 1 << 20): os.write(1, data); time.sleep(0.06)"
+THROTTLE = [sys.executable, "-ISc", SLOW_COPY]  # about 15 MB/s
+EVERYBODY = [f"n{number}" for number in range(1, COUNT + 1)]
+
+
+async def stalled(bench: Bench, count: int = COUNT) -> asyncio.Task[Mapping[str, RelayResult]]:
+    """A broadcast that cannot go on: all gates are shut, and every window is full far from the end."""
+    nodes = [f"n{number}" for number in range(1, count + 1)]
+    bench.shut_gates(*nodes)
+    broadcast = asyncio.create_task(bench.run(count, GATED))
+    await until(lambda: all(bench.transport.received(node) >= bench.options.window for node in nodes))
+    assert all(bench.transport.received(node) < bench.source.size / 2 for node in nodes)
+    return broadcast
+
+
+async def break_nodes(
+    bench: Bench, victims: list[str], signal: Signals, count: int = COUNT
+) -> dict[str, str]:
+    """Signal `victims` while all nodes are in the middle of the stream; the reasons they failed for."""
+    broadcast = await stalled(bench, count)
+    for node in victims:
+        bench.transport.signal(node, signal)
+    bench.open_gates()
+    results = await broadcast
+    bench.assert_exact(results, failed=set(victims))
+    assert not any(results[node].sha256 for node in victims), results
+    return {node: results[node].reason for node in victims}
+
+
+@pytest.mark.parametrize("victims", [["n1"], ["n5"], ["n2", "n3"], ["n1", "n3", "n5"], EVERYBODY])
+async def test_killed(bench: Bench, victims: list[str]) -> None:
+    reasons = await break_nodes(bench, victims, SIGKILL)
+    assert all(reason.startswith("the relay ended") for reason in reasons.values())
+
+
+async def test_hung_nodes_are_found_at_the_same_time(bench: Bench) -> None:
+    """Each by the living one before it; of neighbours the second one silence after the first."""
+    reasons = await break_nodes(bench, ["n1", "n3", "n4", "n6"], SIGSTOP, count=7)
+    finders = {"n1": "the head", "n3": "n2", "n4": "n2", "n6": "n5"}
+    assert reasons == {node: f"given up by {by}: {SILENT}" for node, by in finders.items()}
+    seconds = [bench.results[node].seconds for node in ("n1", "n3", "n6")]
+    assert max(seconds) - min(seconds) < bench.options.silence
+
+
+async def test_revived_node_disturbs_nobody(bench: Bench) -> None:
+    """A relay that was given up finds its successors taken over, and nobody believes what it says of them."""
+    broadcast = await stalled(bench)
+    bench.transport.signal("n2", SIGSTOP)
+    await until(lambda: "n2" in bench.transport.skipped())
+    bench.transport.signal("n2", SIGCONT)
+    bench.transport.say("n2", {"event": "skipped", "node": "n3", "reason": SILENT})
+    await asyncio.sleep(2 * GRACE)
+    bench.open_gates()
+    bench.assert_exact(await broadcast, failed={"n2"})
+
+
+async def test_gap_beyond_the_ring_is_read_from_the_head(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """n3 lags by more than the ring of n1 holds when n2, whose buffers had the difference, is lost."""
+    served: list[tuple[int, int, int]] = []
+    original = Head._serve_range
+
+    def record(self: Head, sock: Any, greeting: tuple[int, int, int]) -> None:
+        served.append(greeting)
+        original(self, sock, greeting)
+
+    monkeypatch.setattr(Head, "_serve_range", record)
+    bench.shut_gates("n3")
+    broadcast = asyncio.create_task(bench.run(4, GATED))
+    await until(lambda: bench.transport.received("n1") > bench.transport.received("n3") + (3 << 20) > 3 << 20)
+    bench.transport.signal("n2", SIGKILL)
+    await until(lambda: served)
+    bench.open_gates()
+    bench.assert_exact(await broadcast, failed={"n2"})
+    _, first, last = served[0]
+    assert last - first > 0
+
+
+@pytest.mark.parametrize("seed", [116])
+async def test_random_faults_in_a_flowing_stream(bench: Bench, seed: int) -> None:
+    chance = random.Random(seed)
+    victims = chance.sample(EVERYBODY, chance.randint(1, 3))
+    broadcast = asyncio.create_task(bench.run(COUNT, [THROTTLE, *STORE]))
+    await until(lambda: all(bench.transport.received(node) for node in EVERYBODY))
+    for node in victims:
+        await asyncio.sleep(chance.uniform(0, 0.4))
+        bench.transport.signal(node, chance.choice([SIGKILL, SIGSTOP]))
+    results = await broadcast
+    bench.assert_exact(results, failed=set(victims))
+    assert not any("not finished" in results[node].reason for node in victims), results

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pieces of the node-side program, and that a bare python3 can run it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import socket
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kadeploy.broadcast.node.receiver import Abandoned, Receiver
+from kadeploy.broadcast.node.relay import encode
+from kadeploy.broadcast.node.ring import Ring
+from kadeploy.broadcast.node.wire import PeerLost, accept, connect, read_frame, spawn
+from kadeploy.broadcast.program import MODULES, PACKAGE, program
+
+# Of what the modules of `node/` use: in Debian's libpython3.11-minimal and python3.11-minimal (by dpkg -c).
+MINIMAL = {
+    "__future__", "_operator", "ast", "collections.abc", "errno", "fcntl", "hashlib", "os", "signal",
+    "socket", "struct", "subprocess", "sys", "threading", "time", "typing",
+}  # fmt: skip
+
+TEXT = st.text(st.characters(max_codepoint=0xD7FF) | st.just("\U0001f600"))
+VALUES = st.recursive(
+    TEXT | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def modules() -> dict[str, ast.Module]:
+    """The parsed modules inside the program that is sent, in order."""
+    length, _, text = program().partition(b"\n")
+    assert len(text) == int(length)
+    loop = next(node for node in ast.parse(text).body if isinstance(node, ast.For))
+    return {name: ast.parse(source) for name, source in ast.literal_eval(loop.iter)}
+
+
+def test_program_imports_only_what_a_minimal_python_has() -> None:
+    seen: set[str] = set()
+    for name, module in modules().items():
+        for node in ast.walk(module):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module in MINIMAL | seen, f"{name} imports {node.module}"
+            elif isinstance(node, ast.Import):
+                assert {alias.name for alias in node.names} <= MINIMAL, name
+        seen.add(name)
+    assert seen == {f"{PACKAGE}.{name}" for name in MODULES}
+
+
+@given(VALUES)
+def test_events_are_json(value: object) -> None:
+    text = encode(value)
+    assert json.loads(text) == value
+    assert "\n" not in text
+
+
+def test_events_are_json_whatever_a_command_prints() -> None:
+    assert json.loads(encode('\ue000 \udcff tar: "\\\x1b')) == '? ? tar: "\\\x1b'
+
+
+@given(VALUES)
+def test_what_the_head_sends_is_a_python_literal(value: object) -> None:
+    assert ast.literal_eval(json.dumps(value, ensure_ascii=False)) == value
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_ring_never_loses_what_a_cursor_has_not_read(data: st.DataObject) -> None:
+    """Random filling, reading and going back, against the stream itself."""
+    capacity = data.draw(st.integers(1, 20))
+    stream = bytes(range(100))
+    ring = Ring(capacity, len(stream))
+    cursors = [ring.cursor(), ring.cursor()]
+    for _ in range(data.draw(st.integers(0, 60))):
+        if data.draw(st.booleans()):
+            room = ring.reserve(min(data.draw(st.integers(1, 30)), len(stream) - ring.end), 0)
+            count = data.draw(st.integers(0, len(room)))
+            room[:] = b"\xff" * len(room)
+            room[:count] = stream[ring.end : ring.end + count]
+            ring.commit(count)
+        cursor = data.draw(st.sampled_from(cursors))
+        if data.draw(st.booleans()):
+            wanted = data.draw(st.integers(0, ring.end))
+            got = cursor.seek(wanted)
+            assert got == wanted or got == ring.oldest() > wanted
+        piece = cursor.peek(0)
+        assert piece == stream[cursor.offset : cursor.offset + len(piece)]
+        cursor.advance(data.draw(st.integers(0, len(piece))))
+        assert ring.end - min(cursor.offset for cursor in cursors) <= capacity
+
+
+def test_receiver_does_not_wait_for_ever() -> None:
+    receiver = Receiver(Ring(10, 10), b"secret", silence=1.0, patience=0.1)
+    receiver.expect()
+    with pytest.raises(Abandoned, match=r"no predecessor for 0\.1 s \(the last one: none ever connected\)"):
+        receiver.run(("127.0.0.1", 9))
+
+
+def test_peer_that_hangs_after_the_handshake_is_found_by_its_silence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        done = threading.Event()
+
+        def serve() -> None:
+            sock, _ = server.accept()
+            accept(sock, b"secret", 5.0)
+            done.wait(5)
+            sock.close()
+
+        spawn(serve)
+        with (
+            connect(server.getsockname(), b"secret", bytes(17), 0.2) as sock,
+            pytest.raises(PeerLost, match="no sign of life"),
+        ):
+            read_frame(sock)
+        done.set()
+
+
+def test_peer_that_hangs_in_the_handshake() -> None:
+    """The kernel accepts connections for a stopped process too."""
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(PeerLost, match="no sign of life"):
+        connect(server.getsockname(), b"secret", bytes(17), 0.2)

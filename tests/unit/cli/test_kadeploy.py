@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kadeploy as a user calls it, as far as no node is needed: refusals, dry run, help."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.cli.conftest import Command
+
+CASES = yaml.safe_load((Path(__file__).parents[2] / "data" / "refusals" / "cases.yaml").read_text())
+
+DESCRIPTION = """\
+name: known
+os: linux
+image: {file: image.tar.gz, kind: tar, compression: gzip}
+filesystem: ext4
+boot: {kernel: /vmlinuz}
+"""
+BROKEN = """\
+name: ""
+os: linux
+image: {file: x, kind: zip, compression: gzip}
+"""
+
+
+@pytest.fixture
+def ready(command: Command, configuration: Path, tmp_path: Path) -> Command:
+    """kadeploy in a site with a recorded environment and everything a plan needs."""
+    for name in ("vmlinuz", "initrd"):
+        (configuration / name).write_bytes(name.encode())
+    (configuration / "keys").mkdir()
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", configuration / "keys" / "id_deploy"],
+        check=True,
+    )
+    (configuration / "host_key.pub").write_bytes((configuration / "keys" / "id_deploy.pub").read_bytes())
+    (tmp_path / "private").write_bytes((configuration / "keys" / "id_deploy").read_bytes())
+    subprocess.run(["tar", "-czf", tmp_path / "image.tar.gz", "-T", "/dev/null"], check=True)
+    (tmp_path / "known.yaml").write_text(DESCRIPTION)
+    (tmp_path / "elsewhere.yaml").write_text(DESCRIPTION.replace("known", "elsewhere") + "arch: riscv64\n")
+    (tmp_path / "broken.yaml").write_text(BROKEN)
+    (tmp_path / "noimage.yaml").write_text(DESCRIPTION.replace("image.tar.gz", "missing.tar.gz"))
+    for name in ("known.yaml", "elsewhere.yaml"):
+        assert command("kaenv", "-a", name).returncode == 0
+    return command
+
+
+def _workflows(configuration: Path) -> int:
+    with sqlite3.connect(configuration / "store" / "kadeploy.sqlite") as store:
+        return int(store.execute("select count(*) from workflows").fetchone()[0])
+
+
+def test_refusals_touch_nothing(ready: Command, configuration: Path) -> None:
+    for case in CASES:
+        result = ready("kadeploy", *case["arguments"])
+        assert (result.returncode, case["says"] in result.stderr) == (case["status"], True), (case, result)
+        assert "Traceback" not in result.stderr and "Deployment #" not in result.stdout
+        assert not (configuration / "pxe" / "profiles").exists() or not list(
+            (configuration / "pxe" / "profiles").iterdir()
+        )
+    assert _workflows(configuration) == 0
+
+
+def test_a_dry_run_shows_the_plan(ready: Command, configuration: Path) -> None:
+    result = ready("kadeploy", "-e", "known", "-m", "node-[1-3]", "--dry-run")
+    assert result.returncode == 0
+    assert "Cluster test: node-[1-3] (3 nodes)" in result.stdout
+    assert "ERASED: all of /dev/vda" in result.stdout and "/dev/vda3 deploy" in result.stdout
+    for step in ("create_partition_table (120 s)", "send_environment (3600 s)", "install_bootloader"):
+        assert step in result.stdout
+    assert "send_key" not in result.stdout, "without -k there is no key to send"
+    assert _workflows(configuration) == 0
+
+
+def test_the_plan_as_json(ready: Command) -> None:
+    plan = _plan(ready, "--breakpoint", "BroadcastEnv:sync")
+    [cluster] = plan["clusters"]
+    assert cluster["nodes"] == ["node-2"] and cluster["erased"] == "/dev/vda"
+    [broadcast] = cluster["macrosteps"]["BroadcastEnv"]
+    assert [step["name"] for step in broadcast["microsteps"] if step["hold"]] == ["sync"]
+
+
+def _plan(ready: Command, *arguments: str) -> Any:
+    result = ready("kadeploy", "-e", "known", "-m", "node-2", "--dry-run", "--json", *arguments)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_kexec_and_no_kexec(ready: Command) -> None:
+    steps = (
+        "SetDeploymentEnv|SetDeploymentEnvUntrusted:1:450&BroadcastEnv|BroadcastEnvKastafior:1:900"
+        "&BootNewEnv|BootNewEnvKexec:1:250"
+    )
+    for arguments, instance in (((), "BootNewEnvKexec"), (("--no-kexec",), "BootNewEnvClassical")):
+        plan = _plan(ready, "--force-steps", steps, *arguments)
+        [boot] = plan["clusters"][0]["macrosteps"]["BootNewEnv"]
+        assert boot["instance"] == instance
+
+
+def test_nodes_of_the_batch_scheduler(ready: Command, tmp_path: Path) -> None:
+    (tmp_path / "oar").write_text("node-2\nnode-2\nnode-1\n")
+    plan = _with_variable(ready, "OAR_NODE_FILE", str(tmp_path / "oar"))
+    assert plan["clusters"][0]["nodes"] == ["node-2", "node-1"]
+    plan = _with_variable(ready, "SLURM_JOB_NODELIST", "node-[3-4]")
+    assert plan["clusters"][0]["nodes"] == ["node-3", "node-4"]
+
+
+def _with_variable(ready: Command, name: str, value: str) -> Any:
+    result = ready("kadeploy", "-e", "known", "--dry-run", "--json", variables={name: value})
+    assert result.returncode == 0 and f"nodes of {name}" in result.stderr, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_unambiguous_beginnings_of_options(ready: Command) -> None:
+    assert ready("kadeploy3", "-e", "known", "-m", "node-1", "--dry", "--verb", "1").returncode == 0
+    assert "ambiguous" in ready("kadeploy3", "-e", "known", "-m", "node-1", "--output").stderr
+
+
+def test_help_is_complete_and_quick(command: Command) -> None:
+    started = time.perf_counter()
+    result = command("kadeploy", "--help")
+    assert result.returncode == 0 and time.perf_counter() - started < 10
+    for section in ("EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "STEPS", "OUTPUT"):
+        assert f"{section}:" in result.stdout

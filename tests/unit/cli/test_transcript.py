@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is seen of a deployment: log lines, the live table, the lists at the end."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from kadeploy.cli import verdict
+from kadeploy.cli.live import LiveTable
+from kadeploy.cli.transcript import Transcript
+from kadeploy.config.expression import Expression
+from kadeploy.errors import ExitStatus, UsageError
+from kadeploy.operations.feed import DeploymentResult, Group, NodeResult
+from kadeploy.steps.deployment import Transfer
+from kadeploy.workflow.automaton import (
+    Automaton,
+    Gathering,
+    Instance,
+    MacroStep,
+    MicroStep,
+    Position,
+    Scope,
+)
+from kadeploy.workflow.events import (
+    Done,
+    Event,
+    Failure,
+    InstanceStarted,
+    NodeEnded,
+    Started,
+    StepCleared,
+    StepEnded,
+    StepStarted,
+)
+from kadeploy.workflow.machine import Machine
+
+STEPS = tuple(MicroStep(name, Scope.NODE, Expression("9"), name) for name in ("reboot", "sync"))
+AUTOMATON = Automaton(
+    (MacroStep("SetDeploymentEnv", (Instance("SetDeploymentEnvUntrusted", STEPS, Expression("0")),)),),
+    Gathering(1, 0),
+)
+GROUP = Group("red", "r", ("node-1", "node-2", "node-3"), AUTOMATON)
+FIRST = Position(0, 0, 0)
+RESULT = DeploymentResult(
+    "D-1",
+    12.0,
+    (
+        NodeResult("node-1", "ok", host_keys=("ssh-ed25519 A", "ecdsa B"), address="10.0.0.1"),
+        NodeResult(
+            "node-2", "ko", "BroadcastEnvChain-sync", "the disk {is} full", "dd: [/dev/vda]\nno space"
+        ),
+        NodeResult("node-3", "held", "BootNewEnvKexec-kexec"),
+    ),
+)
+
+
+async def lines(level: int, *events: Event) -> list[str]:
+    """The log of a machine's whole life."""
+    written: list[str] = []
+    transcript, machine = Transcript(level, written.append), Machine(AUTOMATON)
+    transcript.started("D-1", [GROUP])
+    for event in (Started(0, GROUP.nodes), *events):
+        for notice in machine.apply(event)[1]:
+            transcript.noticed(GROUP, notice)
+    transcript.ended("D-1")
+    return written
+
+
+GOOD = tuple(Done(at, task, f"node-{(task - 1) % 3 + 1}") for at, task in enumerate(range(1, 7), start=1))
+
+
+async def test_lines_are_folded_and_name_step_and_instance() -> None:
+    found = await lines(4, *GOOD)
+    assert found[:3] == [
+        "Deployment #D-1 started",
+        "Launching a deployment on node-[1-3]",
+        "Performing a Deploy[SetDeploymentEnvUntrusted] step on node-[1-3]",
+    ]
+    assert "   ~ Time in SetDeploymentEnvUntrusted-reboot: 3s" in found
+    assert found[-1] == "Deployment #D-1 done"
+    assert [line for line in found if re.search("Time in", line)][-1].endswith("-sync: 5s")
+
+
+async def test_levels_hide_what_is_finer() -> None:
+    assert await lines(0, *GOOD) == [
+        "Deployment #D-1 started",
+        "Launching a deployment on node-[1-3]",
+        "Deployment #D-1 done",
+    ]
+    assert not [line for line in await lines(3, *GOOD) if "Time in" in line]
+
+
+async def test_equal_failures_are_one_line_whatever_is_in_them() -> None:
+    failure = Failure("exit {status}\nof %s")
+    found = await lines(2, Done(1, 1, "node-1", failure), Done(1, 3, "node-3", failure))
+    assert "!!! The nodes node-[1,3] failed on step reboot: exit {status} of %s" in found
+
+
+def test_the_lists_that_scripts_parse() -> None:
+    assert list(verdict.summary(RESULT)) == [
+        "",
+        "The deployment is successful on nodes",
+        "node-1",
+        "The deployment is held on nodes",
+        "node-3 (BootNewEnvKexec-kexec)",
+        "The deployment failed on nodes",
+        "node-2 (BroadcastEnvChain-sync: the disk {is} full)",
+    ]
+    assert list(verdict.evidence(RESULT))[1:] == ["    dd: [/dev/vda]", "    no space"]
+    assert list(verdict.known_hosts(RESULT)) == ["node-1,10.0.0.1 ssh-ed25519 A", "node-1,10.0.0.1 ecdsa B"]
+
+
+@pytest.mark.parametrize(("text", "enough"), [("0", 0), ("2", 2), ("50%", 2), ("67%", 3), ("100%", 3)])
+def test_enough_nodes(text: str, enough: int) -> None:
+    assert verdict.parse_min_ok(text, 3) == enough
+    expected = ExitStatus.OK if enough <= 2 else ExitStatus.NODES_FAILED
+    assert verdict.exit_status(RESULT, enough) == expected, "held nodes are where they were wanted"
+
+
+@pytest.mark.parametrize("text", ["", "4", "-1", "101%", "1.5", "half"])
+def test_what_is_no_number_of_nodes(text: str) -> None:
+    with pytest.raises(UsageError, match="--min-ok"):
+        verdict.parse_min_ok(text, 3)
+
+
+def test_the_live_table_draws_whatever_nodes_say() -> None:
+    output = io.StringIO()
+    table = LiveTable(Console(file=output, force_terminal=True, width=100, height=30))
+    with table:
+        table.started("D-1", [GROUP])
+        table.noticed(GROUP, InstanceStarted(0, "node-1", FIRST, 0))
+        table.noticed(GROUP, StepStarted(0, GROUP.nodes, FIRST))
+        table.transferred(Transfer("node-1", 5_000_000, 1_000_000, 10_000_000))
+        table.transferred(Transfer("node-2", 10_000_000, 7_000_000, 10_000_000))
+        failure = Failure("no space on [/mnt/dest] [bold")
+        table.noticed(GROUP, StepEnded(1, "node-3", FIRST, 0, 0, failure))
+        table.noticed(GROUP, NodeEnded(1, "node-3", "ko", FIRST, failure))
+        table.noticed(GROUP, StepCleared(1, FIRST, 1))
+        console = Console(file=io.StringIO(), width=100, height=30)
+        console.print(table._draw())
+    drawn = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "2 running, 1 ko of 3 nodes" in drawn
+    assert "5 MB 50%" in drawn and "unpacked 70%" in drawn
+    assert "no space on [/mnt/dest] [bold" in drawn

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kalab as a command: quick to answer, and clear about what it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kadeploy.cli.kalab import fault
+from kadeploy.lab.faults import FAULTS
+
+RUN = [sys.executable, "-c", "from kadeploy.cli.kalab import main; main()"]
+
+
+def kalab(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*RUN, *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_help_needs_nothing_slow() -> None:
+    slow = "{'pyroute2', 'pydantic', 'ClusterShell', 'asyncio', 'kadeploy.lab.cluster'}"
+    code = f"import sys, kadeploy.cli.kalab; print({slow} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_help_of_fault_names_every_kind() -> None:
+    for kind, meaning in FAULTS.items():
+        assert f"{kind:<11} {meaning.meaning}" in (fault.help or "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("up", "-n", "many"), 2, "not a valid integer"),
+        (("up", "--name", "../x"), 2, "no name for a lab"),
+        (("up", "--disk", "4GB"), 2, "'4GB' is no size"),
+        (("up", "--firmware", "uefi", "--pxe", "pxelinux"), 2, "BIOS only"),
+        (("up", "--deploy-env", "/nonexistent"), 3, "has no vmlinuz"),
+        (("status", "--name", "never-made"), 3, "lab 'never-made' is not up"),
+        (("power", "node-1", "explode"), 2, "explode"),
+    ],
+)
+def test_refusals(arguments: tuple[str, ...], status: int, message: str, tmp_path: Path) -> None:
+    where = ("--state-dir", str(tmp_path / "x")) if arguments[0] == "up" else ()
+    done = kalab(*arguments[:1], *where, *arguments[1:])
+    assert done.returncode == status
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A deployment's records: leases, states, statistics, journal; whatever becomes of its nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
+
+import pytest
+
+from kadeploy.config.site import Site
+from kadeploy.errors import RefusedError
+from kadeploy.operations import deployment as operations
+from kadeploy.operations import leasing
+from kadeploy.operations import workflows as workflow_list
+from kadeploy.operations.deployment import DeploymentOperation
+from kadeploy.operations.feed import DeploymentResult
+from kadeploy.operations.plan import Plan
+from kadeploy.operations.request import from_mapping
+from kadeploy.store import journal, leases, node_states, statistics, tables, workflows
+from kadeploy.store.process import Process
+from kadeploy.store.statistics import Filter
+from kadeploy.store.store import Store
+from kadeploy.store.workflows import Workflow
+from kadeploy.workflow.driver import Report
+from kadeploy.workflow.events import Failure, Run
+from kadeploy.workflow.machine import Phase
+from tests.unit.operations.conftest import MakePlan
+
+RESUMED = (Phase.HELD, Phase.RUNNING, Phase.WAITING)
+RETRIED = (Phase.KO, Phase.ABORTED)
+
+
+class Silent:
+    """An observer that remembers the identifier only."""
+
+    wid = ""
+
+    def started(self, wid: str, groups: object) -> None:
+        self.wid = wid
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+class Script:
+    """Stands for the steps, which need machines: fails or hangs where it is told to."""
+
+    failing: frozenset[tuple[str, str]] = frozenset()
+    hanging = ""
+    reached = asyncio.Event()
+
+    def __init__(self, _: object, automaton: object, window: object) -> None:
+        self._automaton = automaton
+
+    def admission(self, _: Run) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
+
+    async def __call__(self, run: Run, report: Report) -> None:
+        name = self._automaton.microstep(run.position).name  # type: ignore[attr-defined]
+        if name == self.hanging:
+            self.reached.set()
+            await asyncio.sleep(60)
+        for node in run.nodes:
+            report(node, Failure("it broke", "last words") if (name, node) in self.failing else None)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> type[Script]:
+    fresh = type("Fresh", (Script,), {"reached": asyncio.Event()})
+    monkeypatch.setattr(operations, "StepExecutor", fresh)
+    return fresh
+
+
+@pytest.fixture
+async def store(site: Site) -> AsyncIterator[Store]:
+    async with Store.open(site.server.database.name) as opened:
+        yield opened
+
+
+Carry = Callable[[Plan], Awaitable[DeploymentResult]]
+
+
+async def test_all_is_recorded_when_nodes_are_ok_and_ko(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    script.failing = frozenset({("create_partition_table", "red-2")})
+    operation = DeploymentOperation(await make_plan(store, "red-1", "red-2", "blue-1"), store, Silent())
+    result = await operation.run()
+    assert [(node.node, node.phase) for node in result.nodes] == [
+        ("red-1", "ok"),
+        ("red-2", "ko"),
+        ("blue-1", "ok"),
+    ]
+    bad = result.nodes[1]
+    assert (bad.place, bad.reason) == ("SetDeploymentEnvUntrusted-create_partition_table", "it broke")
+    assert bad.evidence == "last words"
+    states = await node_states.read(store, ["red-1", "red-2"])
+    assert [str(states[name].state) for name in ("red-1", "red-2")] == ["deployed", "deploy_failed"]
+    rows = {row.hostname: row for row in await statistics.list_records(store, Filter())}
+    assert rows["red-1"].success and rows["red-1"].step3 == "BootNewEnvClassical"
+    assert not rows["red-2"].success and rows["red-2"].retry_step1 == 2
+    assert rows["red-2"].error == "SetDeploymentEnvUntrusted-create_partition_table: it broke"
+    assert await leases.held(store, ["red-1", "red-2", "blue-1"]) == {}
+    assert (await workflows.read(store, result.wid)).state == "done"
+    assert {entry.payload["cluster"] for entry in await journal.read(store, result.wid)} == {"red", "blue"}
+
+
+async def test_held_nodes_are_neither_ok_nor_ko(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    plan = await make_plan(store, "red-1", breakpoint="BroadcastEnv:sync")
+    result = await DeploymentOperation(plan, store, Silent()).run()
+    assert [(node.phase, node.place) for node in result.nodes] == [("held", "BroadcastEnvChain-sync")]
+    assert (await node_states.read(store, ["red-1"]))["red-1"].state == "held"
+    assert (await workflows.read(store, result.wid)).state == "held"
+
+
+@pytest.mark.parametrize("step", ["reboot", "send_environment", "reboot_from_deploy_env"])
+async def test_cancelling_records_aborted_nodes(
+    store: Store, make_plan: MakePlan, script: type[Script], step: str
+) -> None:
+    script.hanging = step
+    operation = DeploymentOperation(await make_plan(store, "red-1", "red-2"), store, Silent())
+    running = asyncio.create_task(operation.run())
+    await script.reached.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert {node.phase for node in operation.result().nodes} == {"aborted"}
+    assert (await node_states.read(store, ["red-2"]))["red-2"].state == "aborted"
+    assert (await workflows.read(store, operation.wid)).state == "aborted"
+    assert await leases.held(store, ["red-1", "red-2"]) == {}
+    assert {row.success for row in await statistics.list_records(store, Filter())} == {False}
+
+
+async def test_a_node_taken_by_force_is_left_alone(
+    store: Store, make_plan: MakePlan, script: type[Script], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leasing, "RENEWAL_SECONDS", 0.05)
+    script.hanging = "reboot"
+    first = DeploymentOperation(await make_plan(store, "red-1", "red-2"), store, Silent())
+    running = asyncio.create_task(first.run())
+    await script.reached.wait()
+    second = DeploymentOperation(await make_plan(store, "red-1", force=True), store, Silent())
+    taking = asyncio.create_task(second.run())
+    async with asyncio.timeout(5):
+        while not first.result().nodes:
+            await asyncio.sleep(0.02)
+    assert [(node.node, node.phase) for node in first.result().nodes] == [("red-1", "aborted")]
+    assert "by force" in first.result().nodes[0].reason
+    running.cancel()
+    await asyncio.wait([running])
+    assert (await node_states.read(store, ["red-1"]))["red-1"].workflow_id == second.wid
+    taking.cancel()
+    await asyncio.wait([taking])
+
+
+async def test_who_watches_cannot_stop_a_deployment(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    class Broken(Silent):
+        def noticed(self, *_: object) -> None:
+            raise ValueError("cannot draw")
+
+    result = await DeploymentOperation(await make_plan(store, "red-1"), store, Broken()).run()
+    assert [node.phase for node in result.nodes] == ["ok"]
+
+
+async def test_a_node_in_use_is_refused_and_left_alone(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    script.hanging = "reboot"
+    first = DeploymentOperation(await make_plan(store, "red-1"), store, Silent())
+    running = asyncio.create_task(first.run())
+    await script.reached.wait()
+    second = Silent()
+    with pytest.raises(RefusedError, match=f"red-1 in use by workflow {first.wid} of alice"):
+        await DeploymentOperation(await make_plan(store, "red-1", "red-2"), store, second).run()
+    assert second.wid == "", "nothing was begun"
+    assert (await node_states.read(store, ["red-1", "red-2"])).keys() == {"red-1"}
+    assert await leases.held(store, ["red-1", "red-2"]) == {"red-1": first.wid}
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_a_held_workflow_is_resumed_and_its_nodes_stay_leased(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    plan = await make_plan(store, "red-1", "red-2", breakpoint="BroadcastEnv:sync")
+    held = await DeploymentOperation(plan, store, Silent()).run()
+    assert await leases.held(store, ["red-1"]) == {"red-1": held.wid}
+    with pytest.raises(RefusedError, match="in use"):
+        await DeploymentOperation(await make_plan(store, "red-1"), store, Silent()).run()
+    workflow = await workflows.read(store, held.wid)
+    again = await make_plan_of(make_plan, store, workflow)
+    result = await DeploymentOperation(again, store, Silent()).resume(workflow, RESUMED, ["red-2"])
+    phases = {node.node: node.phase for node in result.nodes}
+    assert phases == {"red-1": "held", "red-2": "ok"}
+    assert await leases.held(store, ["red-1", "red-2"]) == {"red-1": held.wid}
+    await workflow_list.abandon(store, workflow)
+    assert await leases.held(store, ["red-1"]) == {}
+    rows = {row.hostname: row.success for row in await statistics.list_records(store, Filter())}
+    assert rows["red-2"] is True
+
+
+async def test_an_engine_that_was_killed_is_taken_over(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    script.hanging = "install_bootloader"
+    first = DeploymentOperation(await make_plan(store, "red-1"), store, Silent())
+    running = asyncio.create_task(first.run())
+    await script.reached.wait()
+    await asyncio.sleep(0.05)
+    before = await journal.read(store, first.wid)
+    running.cancel()
+    await asyncio.wait([running])
+    await forget_what_came_after(store, first.wid, len(before))
+    script.hanging = ""
+    workflow = await workflows.read(store, first.wid)
+    operation = DeploymentOperation(await make_plan_of(make_plan, store, workflow), store, Silent())
+    result = await operation.resume(workflow, RESUMED)
+    assert [(node.node, node.phase) for node in result.nodes] == [("red-1", "ok")]
+    runs = await statistics.summarize_steps(store, Filter(workflow_id=first.wid))
+    counts = {run.micro: run.count for run in runs if run.macro != "BootNewEnv"}
+    assert set(counts.values()) == {1}, "nothing that had ended was done again"
+
+
+async def test_a_running_workflow_is_not_resumed_nor_touched(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    script.hanging = "reboot"
+    first = DeploymentOperation(await make_plan(store, "red-1"), store, Silent())
+    running = asyncio.create_task(first.run())
+    await script.reached.wait()
+    async with asyncio.timeout(5):
+        while "red-1" not in await node_states.read(store, ["red-1"]):
+            await asyncio.sleep(0.01)
+    workflow = await workflows.read(store, first.wid)
+    await pretend_another_process_holds(store, first.wid)
+    second = DeploymentOperation(await make_plan_of(make_plan, store, workflow), store, Silent())
+    with pytest.raises(RefusedError, match="in use by workflow"):
+        await second.resume(workflow, RESUMED)
+    assert (await workflows.read(store, first.wid)).state == "running"
+    assert (await node_states.read(store, ["red-1"]))["red-1"].state == "deploying"
+    assert await leases.held(store, ["red-1"]) == {"red-1": first.wid}
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_failed_nodes_are_retried(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
+    script.failing = frozenset({("install_bootloader", "red-2")})
+    plan = await make_plan(store, "red-1", "red-2")
+    failed = await DeploymentOperation(plan, store, Silent()).run()
+    script.failing = frozenset()
+    workflow = await workflows.read(store, failed.wid)
+    again = await make_plan_of(make_plan, store, workflow)
+    result = await DeploymentOperation(again, store, Silent()).resume(workflow, RETRIED)
+    assert {node.node: node.phase for node in result.nodes} == {"red-1": "ok", "red-2": "ok"}
+    with pytest.raises(RefusedError, match="no node of"):
+        await DeploymentOperation(again, store, Silent()).resume(workflow, RETRIED)
+
+
+async def test_a_changed_configuration_is_not_resumed(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    held = await DeploymentOperation(
+        await make_plan(store, "red-1", breakpoint="BootNewEnv"), store, Silent()
+    ).run()
+    other = await make_plan(store, "red-1", breakpoint="BootNewEnv", install_bootloader=False)
+    with pytest.raises(RefusedError, match="has changed"):
+        await DeploymentOperation(other, store, Silent()).resume(
+            await workflows.read(store, held.wid), RESUMED
+        )
+
+
+async def make_plan_of(make_plan: MakePlan, store: Store, workflow: Workflow) -> Plan:
+    """The plan of a recorded workflow, from the request as it is kept."""
+    request = from_mapping(workflow.request["deployment"], workflow.user)
+    plan: Plan = await make_plan(
+        store, *request.nodes, environment=request.environment, breakpoint=request.breakpoint
+    )
+    return plan
+
+
+async def forget_what_came_after(store: Store, wid: str, count: int) -> None:
+    """Leave the store as SIGKILL would have: nothing was written any more."""
+    tables = ("records", "steps")
+    statements = [f"delete from {table} where workflow_id = '{wid}'" for table in tables]
+    statements.append(f"delete from events where workflow_id = '{wid}' and sequence > {count}")
+    await store.write(lambda connection: [connection.exec_driver_sql(text) for text in statements])
+    await workflows.change_state(store, wid, workflows.State.RUNNING)
+
+
+async def pretend_another_process_holds(store: Store, wid: str) -> None:
+    """Let the leases of a workflow belong to a process that lives: the first one of this machine."""
+    machine, boot, _, _ = str(Process.current()).rsplit(" ", 3)
+    started = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
+    owner = f"{machine} {boot} 1 {started}"
+    change = tables.leases.update().where(tables.leases.c.workflow_id == wid).values(owner=owner)
+    await store.write(lambda connection: connection.execute(change))

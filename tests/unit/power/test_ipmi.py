@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ipmitool against a virtual BMC."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kadeploy.config.cluster import Ipmi, Level
+from kadeploy.config.clusters import Node
+from kadeploy.errors import PowerError
+from kadeploy.power.ipmi import Bmc
+from kadeploy.power.operation import Action, PowerState
+
+from .conftest import PASSWORD, VirtualBmc, free_port
+
+
+def connect(virtual: VirtualBmc, node: Node, timeout: float = 15) -> Bmc:
+    return Bmc(virtual.account(), Path("/"), node, timeout)
+
+
+async def test_on_and_off(bmc: VirtualBmc, node: Node) -> None:
+    assert await connect(bmc, node).status() is PowerState.OFF
+    await connect(bmc, node).switch(Action.POWER_ON, "hard")
+    assert bmc.power == "1"
+    assert await connect(bmc, node).status() is PowerState.ON
+    await connect(bmc, node).switch(Action.POWER_OFF, "hard")
+    assert bmc.power == "0"
+    assert await connect(bmc, node).status() is PowerState.OFF
+
+
+@pytest.mark.parametrize(
+    ("power", "level", "orders"),
+    [
+        ("1", "soft", ["set boot pxe", "set reset 1"]),
+        ("1", "hard", ["set boot pxe", "set reset 1"]),
+        ("1", "very_hard", ["set boot pxe", "set power 0", "set power 1"]),
+        ("0", "hard", ["set boot pxe", "set power 1"]),
+        ("0", "very_hard", ["set boot pxe", "set power 1"]),
+    ],
+)
+async def test_reboot(bmc: VirtualBmc, node: Node, power: str, level: Level, orders: list[str]) -> None:
+    bmc.set_power(power)
+    await connect(bmc, node).switch(Action.REBOOT, level)
+    assert bmc.orders == orders
+    assert bmc.power == "1"
+
+
+async def test_soft_power_off_asks_the_system(bmc: VirtualBmc, node: Node) -> None:
+    bmc.set_power("1")
+    await connect(bmc, node).switch(Action.POWER_OFF, "soft")
+    assert bmc.orders == ["set shutdown 1"]
+
+
+async def test_machine_that_does_not_obey(bmc: VirtualBmc, node: Node) -> None:
+    bmc.deafen()
+    with pytest.raises(PowerError, match=r"node-1.site.example is not on after 2 s"):
+        await connect(bmc, node, timeout=2).switch(Action.POWER_ON, "hard")
+
+
+async def test_wrong_password(bmc: VirtualBmc, node: Node) -> None:
+    wrong = Bmc(bmc.account(password="not-this-one"), Path("/"), node, 15)
+    with pytest.raises(PowerError, match=r"chassis power status") as caught:
+        await wrong.status()
+    assert "Unable to establish IPMI v2 / RMCP+ session" in caught.value.evidence
+    assert PASSWORD not in str(caught.value) and "not-this-one" not in str(caught.value)
+
+
+async def test_silent_bmc_meets_the_deadline(bmc: VirtualBmc, node: Node) -> None:
+    started = time.monotonic()
+    nobody = Bmc(bmc.account(port=free_port()), Path("/"), node, 1.5)
+    with pytest.raises(PowerError, match=r"did not end within 1.5 s"):
+        await nobody.status()
+    assert time.monotonic() - started < 4
+
+
+async def test_transient_errors_are_tried_again(
+    tmp_path: Path, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A corner that no BMC shows at will: it refuses two sessions, then works.
+    tool = tmp_path / "ipmitool"
+    tool.write_text(
+        '#!/bin/sh\ncd "${0%/*}"; echo x >>tries\n'
+        '[ "$(wc -l <tries)" -gt 2 ] && echo "Chassis Power is on" && exit\n'
+        'echo "Error: Unable to establish IPMI v2 / RMCP+ session" >&2; exit 1\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    account = Ipmi(password_file=tmp_path / "password")
+    assert await Bmc(account, Path("/"), node, 15).status() is PowerState.ON
+    assert (tmp_path / "tries").read_text() == "x\n" * 3
+
+
+def test_password_is_not_on_the_command_line(bmc: VirtualBmc, node: Node) -> None:
+    prefix = connect(bmc, node)._prefix
+    assert "-f" in prefix and not any(PASSWORD in word for word in prefix)
+
+
+def test_node_without_bmc(tmp_path: Path, node: Node) -> None:
+    with pytest.raises(PowerError, match="has no BMC"):
+        Bmc(Ipmi(password_file=tmp_path), tmp_path, replace(node, bmc=""), 5)

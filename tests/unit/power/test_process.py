@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs with deadlines: real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from kadeploy.power.process import MAX_OUTPUT, run
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+async def wait_for(file: Path) -> list[int]:
+    async with asyncio.timeout(5):
+        while not (file.exists() and len(file.read_text().split()) == 2):
+            await asyncio.sleep(0.01)
+    return [int(word) for word in file.read_text().split()]
+
+
+async def wait_for_end(pids: list[int]) -> None:
+    async with asyncio.timeout(2):  # all were killed at once; the kernel takes a moment for each
+        while any(alive(pid) for pid in pids):
+            await asyncio.sleep(0.01)
+
+
+def family(tmp_path: Path) -> list[str]:
+    """A program with a child of its own that both stay for a minute."""
+    return ["sh", "-c", f"sleep 60 & echo $$ $! >{tmp_path}/pids; wait"]
+
+
+async def test_output_and_status() -> None:
+    completed = await run(["sh", "-c", "echo out; echo err >&2; exit 3"], timeout=5)
+    assert (completed.status, completed.stdout, completed.stderr) == (3, "out\n", "err\n")
+    assert completed.evidence == "err"
+
+
+async def test_output_is_bounded() -> None:
+    completed = await run(["sh", "-c", "head -c 300000 /dev/zero | tr '\\0' x; echo end"], timeout=5)
+    assert len(completed.stdout) == MAX_OUTPUT
+    assert completed.stdout.endswith("xend\n")
+
+
+async def test_deadline_kills_the_group(tmp_path: Path) -> None:
+    started = time.monotonic()
+    completed = await run(family(tmp_path), timeout=0.5)
+    assert completed.status is None
+    assert time.monotonic() - started < 3
+    await wait_for_end(await wait_for(tmp_path / "pids"))
+
+
+async def test_cancel_kills_the_group(tmp_path: Path) -> None:
+    task = asyncio.create_task(run(family(tmp_path), timeout=60))
+    pids = await wait_for(tmp_path / "pids")
+    assert all(alive(pid) for pid in pids)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await wait_for_end(pids)
+
+
+async def test_background_process_does_not_hold_the_result() -> None:
+    started = time.monotonic()
+    completed = await run(["sh", "-c", "sleep 3 & echo done"], timeout=10)
+    assert (completed.status, completed.stdout) == (0, "done\n")
+    assert time.monotonic() - started < 2
+
+
+async def test_no_such_program() -> None:
+    with pytest.raises(FileNotFoundError):
+        await run(["/nonexistent/program"], timeout=1)

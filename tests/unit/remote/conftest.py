@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real sshd of OpenSSH, and one in this process, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kadeploy.remote.connection import NodeConnections
+from kadeploy.remote.hostkey import wait_for_host_key
+
+NODE = "node-1"
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Paths of private keys; the public ones beside them."""
+
+    host: Path
+    other: Path
+    client: Path
+
+    def public(self, name: str) -> str:
+        path: Path = getattr(self, name)
+        return path.with_suffix(".pub").read_text().strip()
+
+
+@dataclass(slots=True)
+class Sshd:
+    """OpenSSH's server; start() and stop() for tests of reconnection."""
+
+    port: int
+    configuration: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert SSHD is not None
+        # Its own process group, so that stop() reaches the processes of its sessions, too.
+        self.process = subprocess.Popen(
+            [SSHD, "-D", "-e", "-f", str(self.configuration)],
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def stop(self) -> None:
+        if self.process is not None:
+            children = _children(self.process.pid)
+            for pid in (self.process.pid, *children):
+                _kill(pid)
+            self.process.wait(5)
+            self.process = None
+
+
+def _children(parent: int) -> list[int]:
+    """Processes of sshd's connections: they have left its group, and outlive it."""
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True)
+    return [int(pid) for pid in listed.stdout.split()]
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, 9)
+    except ProcessLookupError:
+        return
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("host", "other", "client"):
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)], check=True
+        )
+    return Keys(folder / "host", folder / "other", folder / "client")
+
+
+@pytest.fixture
+def sshd(keys: Keys, tmp_path: Path) -> Iterator[Sshd]:
+    if SSHD is None or os.geteuid() != 0:
+        if "CI" in os.environ:
+            pytest.fail("openssh-server is not installed, or this is not root")
+        pytest.skip("needs openssh-server, and root for its sessions")
+    Path("/run/sshd").mkdir(exist_ok=True)
+    port = free_port()
+    authorized = tmp_path / "authorized_keys"
+    authorized.write_text(keys.public("client") + "\n")
+    configuration = tmp_path / "sshd_config"
+    configuration.write_text(
+        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {keys.host}\nAuthorizedKeysFile {authorized}\n"
+        "StrictModes no\nPidFile none\nUsePAM no\nPermitRootLogin prohibit-password\n"
+        "MaxStartups 100\nPasswordAuthentication no\n"
+    )
+    server = Sshd(port, configuration)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def nodes(sshd: Sshd, keys: Keys) -> AsyncIterator[NodeConnections]:
+    """Connections to a node whose sshd answers and whose key is pinned."""
+    async with asyncio.timeout(10):
+        await wait_for_host_key("127.0.0.1", sshd.port, [keys.public("host")], interval=0.05)
+    connections = NodeConnections(
+        client_key=keys.client, address={NODE: "127.0.0.1"}, port=sshd.port, connect_timeout=5
+    )
+    connections.pin(NODE, [keys.public("host")])
+    yield connections
+    await connections.aclose()

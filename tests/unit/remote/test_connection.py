@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands over one connection, against OpenSSH's own server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+from kadeploy.errors import RemoteError
+from kadeploy.remote.command import OUTPUT_LIMIT
+from kadeploy.remote.connection import NodeConnections
+
+from .conftest import NODE, Keys, Sshd
+
+
+def unique_sleep() -> str:
+    """Seconds that no other process sleeps: what a failed test leaves must not be taken for its own."""
+    return f"{secrets.randbelow(10**9) + 10**9}.5"
+
+
+def running(marker: str) -> list[str]:
+    """Command lines with the marker in them, of processes that still run."""
+    listed = subprocess.run(["ps", "-e", "-o", "args="], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if marker in line]
+
+
+async def gone(marker: str) -> bool:
+    for _ in range(40):
+        if not running(marker):
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+async def test_arguments_and_variables_arrive_unchanged(nodes: NodeConnections) -> None:
+    nasty = ["", " ", "it's", '"$HOME"', "`id`", "$(id)", "a\nb", "*", ";reboot", "\\", "é", "-n"]
+    env = {"A": 'it\'s "$(date)"\n;', "B": ""}
+    result = await nodes.run(
+        NODE, ["sh", "-c", 'printf "%s\\0" "$@" "$A" "$B"', "sh", *nasty], env=env, timeout=10
+    )
+    assert result.stdout.split("\0")[:-1] == [*nasty, *env.values()]
+    assert (result.status, result.stderr) == (0, "")
+
+
+async def test_a_failing_command_shows_status_and_last_lines(nodes: NodeConnections) -> None:
+    argv = ["sh", "-c", "seq 50 >&2; exit 7"]
+    with pytest.raises(RemoteError, match=r"on node-1 exited with status 7") as caught:
+        await nodes.run(NODE, argv, timeout=10)
+    assert caught.value.evidence.splitlines() == [str(number) for number in range(41, 51)]
+    result = await nodes.run(NODE, argv, timeout=10, check=False)
+    assert result.status == 7
+
+
+async def test_a_signal_is_a_negative_status(nodes: NodeConnections) -> None:
+    result = await nodes.run(NODE, ["sh", "-c", "kill -9 $$"], timeout=10, check=False)
+    assert result.status == -9
+
+
+async def test_input_arrives_whole(nodes: NodeConnections) -> None:
+    result = await nodes.run(NODE, ["wc", "-c"], input=b"x" * 3_000_000, timeout=20)
+    assert int(result.stdout) == 3_000_000
+
+
+async def test_a_command_may_leave_its_input_unread(nodes: NodeConnections) -> None:
+    result = await nodes.run(NODE, ["true"], input=b"x" * 10_000_000, timeout=20)
+    assert result.status == 0
+
+
+async def test_long_output_is_bounded_to_its_end(nodes: NodeConnections) -> None:
+    result = await nodes.run(NODE, ["sh", "-c", "head -c 30000000 /dev/zero; echo the end"], timeout=30)
+    assert len(result.stdout) == OUTPUT_LIMIT
+    assert result.stdout.endswith("the end\n")
+
+
+async def test_output_is_told_as_it_comes(nodes: NodeConnections) -> None:
+    pieces: list[bytes] = []
+    await nodes.run(NODE, ["sh", "-c", "echo a; echo no >&2; echo b"], timeout=10, on_output=pieces.append)
+    assert b"".join(pieces) == b"a\nb\n"
+
+
+async def test_undecodable_output_is_no_error(nodes: NodeConnections) -> None:
+    result = await nodes.run(NODE, ["printf", r"\377x"], timeout=10)
+    assert result.stdout == "�x"
+
+
+async def test_timeout_ends_the_whole_family(nodes: NodeConnections) -> None:
+    marker = unique_sleep()
+    argv = ["sh", "-c", f"sleep {marker} & setsid sleep {marker} & (trap '' TERM; sleep {marker}); true"]
+    with pytest.raises(RemoteError, match=r"did not end within 0\.5 s"):
+        await nodes.run(NODE, argv, timeout=0.5)
+    assert await gone(marker)
+
+
+async def test_cancelling_ends_the_command(nodes: NodeConnections) -> None:
+    marker = unique_sleep()
+    task = asyncio.create_task(nodes.run(NODE, ["sleep", marker], timeout=60))
+    while not running(marker):
+        await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await gone(marker)
+    assert (await nodes.run(NODE, ["echo", "alive"], timeout=10)).stdout == "alive\n"
+
+
+async def test_fifty_commands_share_one_connection(
+    nodes: NodeConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handshakes = 0
+    connect: Any = asyncssh.connect
+
+    async def counted(*args: Any, **options: Any) -> asyncssh.SSHClientConnection:
+        nonlocal handshakes
+        handshakes += 1
+        connection: asyncssh.SSHClientConnection = await connect(*args, **options)
+        return connection
+
+    monkeypatch.setattr(asyncssh, "connect", counted)
+    results = await asyncio.gather(*(nodes.run(NODE, ["echo", str(n)], timeout=60) for n in range(50)))
+    assert [result.stdout for result in results] == [f"{n}\n" for n in range(50)]
+    assert handshakes == 1
+
+
+async def test_a_command_waits_until_sshd_has_a_free_place(nodes: NodeConnections) -> None:
+    """MaxSessions is 10 by default; one that ended may be counted for a moment longer."""
+    holders = [await nodes.start(NODE, ["cat"]) for _ in range(10)]
+    with pytest.raises(RemoteError, match="node-1 refuses to run a command: open failed"):
+        await nodes.run(NODE, ["echo", "never"], timeout=20)
+    waiting = asyncio.create_task(nodes.run(NODE, ["echo", "late"], timeout=20))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    holders[0].close_input()
+    assert (await waiting).stdout == "late\n"
+    assert await holders[0].stop() == "exit status 0"
+    await asyncio.gather(*(holder.stop() for holder in holders[1:]))
+
+
+async def test_a_wrong_host_key_is_refused(nodes: NodeConnections, keys: Keys) -> None:
+    await nodes.run(NODE, ["true"], timeout=10)
+    nodes.pin(NODE, [keys.public("other")])
+    with pytest.raises(RemoteError, match="host key that is not its own"):
+        await nodes.run(NODE, ["true"], timeout=10)
+    nodes.pin(NODE, [keys.public("other"), keys.public("host")])
+    assert (await nodes.run(NODE, ["true"], timeout=10)).status == 0
+
+
+async def test_without_a_pinned_key_nothing_is_run(sshd: Sshd, keys: Keys) -> None:
+    connections = NodeConnections(client_key=keys.client, address=lambda _: "127.0.0.1", port=sshd.port)
+    with pytest.raises(RemoteError, match="no host key is known for node-1"):
+        await connections.run(NODE, ["true"], timeout=10)
+
+
+async def test_a_wrong_client_key_is_named(nodes: NodeConnections, sshd: Sshd, keys: Keys) -> None:
+    connections = NodeConnections(client_key=keys.other, address={NODE: "127.0.0.1"}, port=sshd.port)
+    connections.pin(NODE, [keys.public("host")])
+    with pytest.raises(RemoteError, match="node-1 refuses the engine's key"):
+        await connections.run(NODE, ["true"], timeout=10)
+
+
+async def test_a_dead_connection_is_replaced(nodes: NodeConnections, sshd: Sshd) -> None:
+    await nodes.run(NODE, ["true"], timeout=10)
+    sshd.stop()
+    sshd.start()
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                result = await nodes.run(NODE, ["echo", "again"], timeout=10)
+                break
+            except RemoteError as error:
+                assert "Connect call failed" in error.message  # the new sshd does not listen yet
+    assert result.stdout == "again\n"
+
+
+async def test_a_connection_that_breaks_in_a_command_is_an_error(
+    nodes: NodeConnections, sshd: Sshd, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    script = 'echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 60'
+    task = asyncio.create_task(nodes.run(NODE, ["sh", "-c", script, "sh", str(pid)], timeout=60))
+    while not pid.exists():
+        await asyncio.sleep(0.05)
+    try:
+        sshd.stop()
+        with pytest.raises(RemoteError, match="the connection broke"):
+            await task
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+async def test_nobody_listening_is_an_error(nodes: NodeConnections, sshd: Sshd) -> None:
+    sshd.stop()
+    with pytest.raises(RemoteError, match="no ssh connection to node-1"):
+        await nodes.run(NODE, ["true"], timeout=10)
+
+
+async def test_a_script_gets_arguments_and_variables_and_is_removed(nodes: NodeConnections) -> None:
+    script = b'#!/bin/sh\nprintf "%s|" "$A" "$@" "$0"\nexit 3\n'
+    result = await nodes.run_script(
+        NODE, script, ["x  y", "'"], env={"A": '"it\'s" $A'}, timeout=10, check=False
+    )
+    *words, path, _ = result.stdout.split("|")
+    assert words == ['"it\'s" $A', "x  y", "'"]
+    assert result.status == 3
+    assert not Path(path).exists()
+
+
+async def test_a_cancelled_script_is_removed(nodes: NodeConnections, tmp_path: Path) -> None:
+    marker = unique_sleep()
+    place = tmp_path / "place"
+    script = f'#!/bin/sh\nprintf %s "$0" >{place}.new\nmv {place}.new {place}\nsleep {marker}\n'.encode()
+    task = asyncio.create_task(nodes.run_script(NODE, script, timeout=60))
+    while not place.exists():
+        await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await gone(marker)
+    assert not Path(place.read_text()).exists()
+
+
+async def test_put_writes_a_large_file_whole(nodes: NodeConnections, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(20_000_000))
+    destination = tmp_path / "new directory" / "it's a kernel"
+    started = time.monotonic()
+    await nodes.put(NODE, source, str(destination), mode=0o640, timeout=60)
+    assert time.monotonic() - started < 20
+    assert destination.read_bytes() == source.read_bytes()
+    assert destination.stat().st_mode & 0o7777 == 0o640
+    assert [path.name for path in destination.parent.iterdir()] == [destination.name]
+
+
+async def test_put_replaces_a_file_and_leaves_it_when_cancelled(
+    nodes: NodeConnections, tmp_path: Path
+) -> None:
+    destination = tmp_path / "file"
+    await nodes.put(NODE, b"old", str(destination), timeout=10)
+    with pytest.raises(RemoteError, match="did not end within"):
+        await nodes.put(NODE, Path("/dev/zero"), str(destination), timeout=0.5)
+    assert destination.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.glob("file*")] == ["file"]
+
+
+async def test_part_of_a_file_is_an_error(nodes: NodeConnections, tmp_path: Path) -> None:
+    # A file of /proc says it has no bytes, and has some: as one that grows while it is sent.
+    with pytest.raises(RemoteError) as caught:
+        await nodes.put(NODE, Path("/proc/self/status"), str(tmp_path / "file"), timeout=10)
+    assert "of 0 bytes arrived" in caught.value.evidence
+    assert not (tmp_path / "file").exists()
+
+
+async def test_a_program_is_spoken_to(nodes: NodeConnections) -> None:
+    process = await nodes.start(NODE, ["sh", "-c", 'while read -r line; do echo "got $line"; done; exit 4'])
+    for word in (b"one", b"two"):
+        await process.write(word + b"\n")
+        assert await process.readline() == b"got " + word + b"\n"
+    process.close_input()
+    assert await process.readline() == b""
+    assert await process.wait() == 4
+
+
+async def test_stop_ends_a_program_by_force(nodes: NodeConnections) -> None:
+    marker = unique_sleep()
+    process = await nodes.start(NODE, ["sh", "-c", f"echo oh >&2; sleep {marker} & sleep {marker}"])
+    while not running(marker):
+        await asyncio.sleep(0.05)
+    ending = await process.stop()
+    assert ending.splitlines() == ["ended by force after 3 s", "oh"]
+    assert await gone(marker)
+
+
+async def test_stop_tells_the_status_of_a_program_that_obeys(nodes: NodeConnections) -> None:
+    process = await nodes.start(NODE, ["cat"])
+    await process.write(b"line\n")
+    assert await process.stop() == "exit status 0"

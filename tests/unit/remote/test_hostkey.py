@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which key answers: nothing, refused, no ssh, the wrong one, the right one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator
+
+import asyncssh
+import pytest
+
+from kadeploy.errors import RemoteError
+from kadeploy.remote.hostkey import host_key, wait_for_host_key
+
+from .conftest import Keys, free_port
+
+LOOPBACK = "127.0.0.1"
+
+
+@pytest.fixture
+async def server(keys: Keys) -> AsyncIterator[int]:
+    """An sshd in this process; its port."""
+    acceptor = await asyncssh.listen(LOOPBACK, 0, server_host_keys=[str(keys.host)])
+    yield acceptor.get_port()
+    acceptor.close()
+    await acceptor.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def _full_server() -> AsyncIterator[int]:
+    """A listener that accepts nothing and whose queue is full."""
+    with socket.create_server((LOOPBACK, 0), backlog=0) as listener, contextlib.ExitStack() as queue:
+        port: int = listener.getsockname()[1]
+        for _ in range(4):
+            waiting = queue.enter_context(contextlib.closing(socket.socket()))
+            waiting.setblocking(False)
+            waiting.connect_ex((LOOPBACK, port))
+        yield port
+
+
+async def seen_until_timeout(port: int, expected: str, seconds: float = 0.7) -> set[str]:
+    seen: set[str] = set()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await wait_for_host_key(LOOPBACK, port, [expected], interval=0.1, on_attempt=seen.add)
+    return seen
+
+
+async def test_the_offered_key_is_read_without_login(server: int, keys: Keys) -> None:
+    line = await host_key(LOOPBACK, server, 5)
+    assert line == " ".join(keys.public("host").split()[:2])
+
+
+async def test_no_key_of_that_type_and_no_server_are_none(server: int) -> None:
+    assert await host_key(LOOPBACK, server, 5, "rsa") is None
+    assert await host_key(LOOPBACK, free_port(), 5) is None
+
+
+async def test_the_expected_key_is_returned(server: int, keys: Keys) -> None:
+    expected = [keys.public("other"), keys.public("host")]
+    async with asyncio.timeout(5):
+        assert await wait_for_host_key(LOOPBACK, server, expected) == keys.public("host")
+
+
+async def test_another_key_is_told(server: int, keys: Keys) -> None:
+    seen = await seen_until_timeout(server, keys.public("other"))
+    assert len(seen) == 1
+    assert "answers with another host key (ssh-ed25519 SHA256:" in seen.pop()
+
+
+async def test_another_type_of_key_is_told(server: int) -> None:
+    ecdsa = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_public_key().decode()
+    assert await seen_until_timeout(server, ecdsa) == {
+        "an sshd answers that has no host key of the expected type"
+    }
+
+
+async def test_a_refused_port_is_told(keys: Keys) -> None:
+    port = free_port()
+    assert await seen_until_timeout(port, keys.public("host")) == {f"port {port} does not answer (refused)"}
+
+
+async def test_a_silent_address_is_told(keys: Keys) -> None:
+    # A full accept queue drops the SYN, as an address does whose machine is off.
+    async with _full_server() as port:
+        seen = await seen_until_timeout(port, keys.public("host"), 1.2)
+    assert seen == {f"port {port} does not answer (no answer)"}
+
+
+async def test_a_port_without_ssh_is_told(keys: Keys) -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(hang_up, LOOPBACK, 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        seen = await seen_until_timeout(port, keys.public("host"))
+    assert len(seen) == 1
+    assert seen.pop().startswith(f"port {port} is open, but no sshd answers there")
+
+
+async def test_a_server_is_seen_soon_after_it_starts(keys: Keys) -> None:
+    port = free_port()
+    waiting = asyncio.create_task(wait_for_host_key(LOOPBACK, port, [keys.public("host")]))
+    await asyncio.sleep(0.6)
+    started = time.monotonic()
+    acceptor = await asyncssh.listen(LOOPBACK, port, server_host_keys=[str(keys.host)])
+    try:
+        async with asyncio.timeout(5):
+            await waiting
+        assert time.monotonic() - started < 0.5
+    finally:
+        acceptor.close()
+        await acceptor.wait_closed()
+
+
+@pytest.mark.parametrize("expected", [[], ["rubbish"]])
+async def test_keys_that_are_none_are_refused(expected: list[str]) -> None:
+    with pytest.raises(RemoteError, match="host key to wait for"):
+        await wait_for_host_key(LOOPBACK, free_port(), expected)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workflows, journals, node states and statistics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kadeploy.errors import NotFoundError, ServiceError, UsageError
+from kadeploy.store import journal, node_states, statistics, workflows
+from kadeploy.store.journal import Entry
+from kadeploy.store.node_states import NodeState
+from kadeploy.store.statistics import Filter, Record, StepRun
+from kadeploy.store.store import Store
+from kadeploy.store.workflows import Kind, State
+
+
+async def test_a_workflow_from_its_beginning_to_its_end(store: Store) -> None:
+    workflow = await workflows.create(store, Kind.DEPLOY, "alice", {"nodes": ["node-1"]})
+    assert workflow.id.startswith("D-")
+    assert await workflows.read(store, workflow.id) == workflow
+
+    await workflows.change_state(store, workflow.id, State.HELD)
+    assert (await workflows.read(store, workflow.id)).finished is None
+    assert [item.id for item in await workflows.list_states(store, State.HELD)] == [workflow.id]
+    await workflows.change_state(store, workflow.id, State.DONE)
+
+    ended = await workflows.read(store, workflow.id)
+    assert ended.state is State.DONE
+    assert ended.finished is not None
+    assert await workflows.list_states(store, State.RUNNING, State.HELD) == []
+
+
+async def test_an_unknown_workflow(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="no workflow D-0"):
+        await workflows.read(store, "D-0")
+    with pytest.raises(NotFoundError, match="no workflow D-0"):
+        await workflows.change_state(store, "D-0", State.DONE)
+
+
+async def test_the_journal_keeps_the_order_of_events(store: Store) -> None:
+    first, second = [await workflows.create(store, Kind.DEPLOY, "alice", {}) for _ in range(2)]
+    events = [Entry(float(number), "Done", {"node": f"node-{number}", "é": None}) for number in range(5)]
+
+    await journal.append(store, first.id, events[:2])
+    await journal.append(store, second.id, events[4:])
+    await journal.append(store, first.id, [])
+    await journal.append(store, first.id, events[2:4])
+
+    assert await journal.read(store, first.id) == events[:4]
+    assert await journal.read(store, second.id) == events[4:]
+
+
+async def test_no_journal_without_a_workflow(store: Store) -> None:
+    with pytest.raises(ServiceError, match="FOREIGN KEY"):
+        await journal.append(store, "D-0", [Entry(0.0, "Started", {})])
+
+
+async def test_node_states_are_the_last_ones(store: Store) -> None:
+    await node_states.record(
+        store, ["node-1", "node-2"], NodeState.DEPLOYING, user="alice", workflow_id="D-1"
+    )
+    await node_states.record(
+        store,
+        ["node-2"],
+        NodeState.DEPLOYED,
+        user="alice",
+        workflow_id="D-1",
+        environment=("debian12", 3, "deploy"),
+    )
+
+    found = await node_states.read(store, ["node-2", "node-1", "node-9"])
+
+    assert {name: record.state for name, record in found.items()} == {
+        "node-1": NodeState.DEPLOYING,
+        "node-2": NodeState.DEPLOYED,
+    }
+    assert found["node-1"].environment_version is None
+    assert (found["node-2"].environment_name, found["node-2"].environment_version) == ("debian12", 3)
+
+
+RECORD = Record(
+    wid="",
+    user="alice",
+    hostname="node-1",
+    step1="SetDeploymentEnvUntrusted",
+    step2="BroadcastEnvChain",
+    step3="BootNewEnvClassical",
+    timeout_step1=550,
+    timeout_step2=600,
+    timeout_step3=400,
+    retry_step1=0,
+    retry_step2=0,
+    retry_step3=0,
+    start=1000.5,
+    step1_duration=107.2,
+    step2_duration=50.0,
+    step3_duration=0.0,
+    env="debian12:1",
+    md5="ab" * 32,
+    success=True,
+    error="",
+)
+
+
+async def fill(store: Store) -> tuple[str, str]:
+    deployment = await workflows.create(store, Kind.DEPLOY, "alice", {})
+    reboot = await workflows.create(store, Kind.REBOOT, "bob", {})
+    failed = replace(RECORD, success=False, error="BroadcastEnv-send_environment: no")
+    records = [
+        replace(RECORD, wid=deployment.id, retry_step1=1, retry_step3=2),
+        replace(failed, wid=deployment.id, hostname="node-2", start=1001.5, retry_step1=1),
+        replace(failed, wid=reboot.id, hostname="node-1", start=2000.0),
+    ]
+    await statistics.add_records(store, records)
+    return deployment.id, reboot.id
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Filter(), ["node-1", "node-2", "node-1"]),
+        (Filter(since=1001.5), ["node-2", "node-1"]),
+        (Filter(until=1001.5), ["node-1", "node-2"]),
+        (Filter(hosts=("node-2", "node-9")), ["node-2"]),
+        (Filter(kind=Kind.REBOOT), ["node-1"]),
+        (Filter(kind=Kind.POWER), []),
+        (Filter(min_retries=1), ["node-1", "node-2"]),
+        (Filter(min_retries=2), ["node-1"]),
+        (Filter(min_retries=1, retry_steps=(1, 3)), ["node-1"]),
+        (Filter(sort=("hostname", "start")), ["node-1", "node-1", "node-2"]),
+        (Filter(limit=1, offset=1), ["node-2"]),
+    ],
+)
+async def test_records_that_are_wanted(store: Store, wanted: Filter, expected: list[str]) -> None:
+    await fill(store)
+
+    assert [record.hostname for record in await statistics.list_records(store, wanted)] == expected
+
+
+async def test_a_record_comes_back_as_it_was(store: Store) -> None:
+    deployment, _ = await fill(store)
+
+    found = await statistics.list_records(store, Filter(workflow_id=deployment, limit=1))
+
+    assert found == [replace(RECORD, wid=deployment, retry_step1=1, retry_step3=2)]
+
+
+async def test_an_unknown_sort_field(store: Store) -> None:
+    with pytest.raises(UsageError, match="unknown field: colour"):
+        await statistics.list_records(store, Filter(sort=("start", "colour")))
+
+
+async def test_failure_rates_per_node(store: Store) -> None:
+    await fill(store)
+
+    assert await statistics.failure_rates(store, Filter()) == {"node-1": 0.5, "node-2": 1.0}
+    assert await statistics.failure_rates(store, Filter(kind=Kind.DEPLOY)) == {"node-1": 0.0, "node-2": 1.0}
+
+
+async def test_step_durations_are_summarized_in_the_order_of_the_steps(store: Store) -> None:
+    workflow = await workflows.create(store, Kind.DEPLOY, "alice", {})
+    names = ("SetDeploymentEnv", "SetDeploymentEnvUntrusted")
+    runs = [
+        StepRun(f"node-{number}", *names, 0, "reboot", 100.0, float(number), ok=number != 7, reason="")
+        for number in range(1, 101)
+    ]
+    runs.append(StepRun("node-1", *names, 0, "format_deploy_part", 200.0, 2.5, ok=True))
+    await statistics.add_steps(store, workflow.id, runs)
+
+    reboot, formatting = await statistics.summarize_steps(store, Filter())
+
+    assert (reboot.micro, formatting.micro) == ("reboot", "format_deploy_part")
+    assert (reboot.count, reboot.median, reboot.p95, reboot.max) == (100, 50.5, 95.0, 100.0)
+    assert reboot.failure_rate == pytest.approx(0.01)
+    assert (formatting.count, formatting.median, formatting.p95, formatting.max) == (1, 2.5, 2.5, 2.5)
+    assert await statistics.summarize_steps(store, Filter(since=300)) == []
+    [only] = await statistics.summarize_steps(store, Filter(hosts=("node-3",)))
+    assert only.max == 3.0

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The asyncio driver: journal first, deadlines, defects, cancelling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from kadeploy.config.expression import Expression
+from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Scope
+from kadeploy.workflow.driver import Driver, Report
+from kadeploy.workflow.events import Event, Failure, NodeEnded, Notice, Run
+from kadeploy.workflow.machine import Machine, Phase
+
+
+def plan(*steps: MicroStep, grace: float = 0.01) -> Automaton:
+    instance = Instance("I", steps, Expression("0"))
+    return Automaton((MacroStep("M", (instance,)),), Gathering(0.5, grace))
+
+
+def step(name: str, scope: Scope = Scope.NODE, timeout: str = "5") -> MicroStep:
+    return MicroStep(name, scope, Expression(timeout), name)
+
+
+class Memory:
+    """A journal; it fails once it holds so many events."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.room = 1000
+
+    async def append(self, events: Sequence[Event]) -> None:
+        await asyncio.sleep(0)
+        if len(self.events) + len(events) > self.room:
+            raise OSError(28, "No space left on device")
+        self.events.extend(events)
+
+
+class Bench:
+    """A driver with a scripted executor."""
+
+    def __init__(self, automaton: Automaton) -> None:
+        self.machine, self.journal = Machine(automaton), Memory()
+        self.notices: list[Notice] = []
+        self.ended: list[str] = []
+        self.window = asyncio.Semaphore(100)
+        self.seen_in_journal: list[bool] = []
+        self.driver = Driver(self.machine, self, self.journal, self.notices.append)
+
+    def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
+        return self.window
+
+    async def __call__(self, run: Run, report: Report) -> None:
+        name = self.machine.automaton.microstep(run.position).name
+        self.seen_in_journal.append(len(self.journal.events) >= run.task)
+        try:
+            await getattr(self, name)(run, report)
+        finally:
+            self.ended.append(name)
+
+    async def good(self, run: Run, report: Report) -> None:
+        for node in run.nodes:
+            report(node, None)
+
+    async def hangs(self, run: Run, report: Report) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            report(run.nodes[0], Failure("nothing answered", "console"))
+            raise
+
+    async def broken(self, run: Run, report: Report) -> None:
+        raise RuntimeError("a defect")
+
+    async def silent(self, run: Run, report: Report) -> None:
+        pass
+
+    async def cancelled_inside(self, run: Run, report: Report) -> None:
+        inner = asyncio.create_task(asyncio.sleep(60))
+        asyncio.get_running_loop().call_soon(inner.cancel)
+        await inner
+
+    async def slow(self, run: Run, report: Report) -> None:
+        await asyncio.sleep(0.03)
+        await self.good(run, report)
+
+    async def late(self, run: Run, report: Report) -> None:
+        if run.nodes == ("n2",):
+            await asyncio.sleep(0.2)
+        await self.good(run, report)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("hangs", "Timeout in the hangs step after 0.05 s, nothing answered"),
+        ("broken", "internal error: RuntimeError: a defect"),
+        ("silent", "the step gave no result for this node"),
+        ("cancelled_inside", "internal error: the step was cancelled from inside"),
+    ],
+)
+async def test_a_step_that_does_not_end_well_has_a_reason(name: str, reason: str) -> None:
+    bench = Bench(plan(step(name, timeout="0.05")))
+    await bench.driver.start(["n1"])
+    failure = bench.machine.nodes["n1"].failure
+    assert bench.machine.in_phase(Phase.KO) == ["n1"]
+    assert failure is not None and failure.reason == reason
+
+
+async def test_late_nodes_form_a_cohort_of_their_own() -> None:
+    bench = Bench(plan(step("late"), step("good", Scope.SET)))
+    await bench.driver.start(["n1", "n2"])
+    assert bench.machine.in_phase(Phase.OK) == ["n1", "n2"]
+    assert bench.ended == ["late", "good", "late", "good"]
+
+
+async def test_cancelling_aborts_and_journals() -> None:
+    bench = Bench(plan(step("good"), step("hangs")))
+    running = asyncio.create_task(bench.driver.start(["n1"]))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert bench.machine.in_phase(Phase.ABORTED) == ["n1"]
+    assert bench.ended == ["good", "hangs"]
+    assert type(bench.journal.events[-1]).__name__ == "Aborted"
+    assert isinstance(bench.notices[-1], NodeEnded)
+
+
+async def test_what_is_done_was_journaled_before() -> None:
+    bench = Bench(plan(step("good"), step("good"), step("good")))
+    await bench.driver.start(["n1"])
+    assert bench.seen_in_journal == [True, True, True]
+
+
+@pytest.mark.parametrize("room", [0, 1, 2])
+async def test_a_journal_that_fails_ends_the_workflow_and_loses_no_node(room: int) -> None:
+    bench = Bench(plan(step("good"), step("hangs"), step("good")))
+    bench.journal.room = room
+    with pytest.raises((ExceptionGroup, OSError)):
+        await bench.driver.start(["n1", "n2"])
+    ended = bench.machine.in_phase(Phase.ABORTED)
+    assert ended == (["n1", "n2"] if room else []), "nothing was begun that is not in the journal"
+
+
+async def test_some_nodes_are_aborted_and_the_others_go_on() -> None:
+    bench = Bench(plan(step("late"), step("good", Scope.SET)))
+    running = asyncio.create_task(bench.driver.start(["n1", "n2"]))
+    await asyncio.sleep(0.05)
+    bench.driver.abort(["n2"], "taken by somebody else")
+    await running
+    assert (bench.machine.in_phase(Phase.OK), bench.machine.in_phase(Phase.ABORTED)) == (["n1"], ["n2"])
+
+
+async def test_waiting_for_a_window_is_not_the_time_of_the_step() -> None:
+    bench = Bench(plan(step("slow", timeout="0.2")))
+    bench.window = asyncio.Semaphore(1)
+    nodes = [f"n{number}" for number in range(12)]
+    await bench.driver.start(nodes)
+    assert bench.machine.in_phase(Phase.OK) == nodes
