@@ -34,8 +34,6 @@ FINISH_SECONDS = 30.0  # for writing down the end, after which the store is give
 
 HINT = "kadeploy --list shows the workflows and their nodes"
 
-HINT = "kadeploy --list shows the workflows and their nodes"
-
 _STATES = {
     Phase.OK: NodeState.DEPLOYED,
     Phase.KO: NodeState.DEPLOY_FAILED,

@@ -16,10 +16,11 @@ from kadeploy.workflow.automaton import Position
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a node failed: one sentence, and the last lines that show it."""
+    """Why a node failed: one sentence, the last lines that show it, and the class of its cause."""
 
     reason: str
     evidence: str = ""
+    cause: str = ""
 
 
 # Events -----------------------------------------------------------------------------------------------

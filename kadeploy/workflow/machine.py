@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from kadeploy.workflow.automaton import Automaton, Position, Scope
@@ -369,7 +369,7 @@ class Machine:
             reason = f"Timeout in the {step.name} step after {task.timeout:g} s"
         if seen is None:
             return Failure(reason)
-        return Failure(f"{reason}, {seen.reason}" if seen.reason else reason, seen.evidence)
+        return replace(seen, reason=f"{reason}, {seen.reason}" if seen.reason else reason)
 
     def _awaited(self, position: Position, crowd: Counter[Position]) -> int:
         """How many of a crowd are on their way to a position."""
