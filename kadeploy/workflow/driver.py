@@ -149,23 +149,30 @@ class Driver:
 
     async def _run_step(self, run: Run) -> None:
         missing = dict.fromkeys(run.nodes)
-        deadline = asyncio.timeout(None)
+        deadline, asked, waited = asyncio.timeout(None), self._now(), 0.0
+
+        def admitted() -> None:
+            nonlocal waited
+            waited = max(self._now() - asked, 0.0)
 
         def report(node: str, failure: Failure | None) -> None:
             if node in missing:
                 del missing[node]
                 over = failure is not None and _is_over(deadline)
-                self._events.put_nowait(Done(self._now(), run.task, node, failure, over))
+                self._events.put_nowait(Done(self._now(), run.task, node, failure, over, waited))
 
-        unreported = await self._execute_in_time(run, report, deadline)
+        unreported = await self._execute_in_time(run, admitted, report, deadline)
         for node in missing:
-            self._events.put_nowait(Done(self._now(), run.task, node, unreported, deadline.expired()))
+            self._events.put_nowait(Done(self._now(), run.task, node, unreported, deadline.expired(), waited))
 
-    async def _execute_in_time(self, run: Run, report: Report, deadline: asyncio.Timeout) -> Failure | None:
+    async def _execute_in_time(
+        self, run: Run, admitted: Callable[[], None], report: Report, deadline: asyncio.Timeout
+    ) -> Failure | None:
         """Run a step; returns what became of the nodes that it did not report."""
         try:
             # The deadline is the step's own: what it waits for others is not its time.
             async with self._execute.admission(run), deadline:
+                admitted()
                 if run.timeout is not None:
                     deadline.reschedule(asyncio.get_running_loop().time() + run.timeout)
                 await self._execute(run, report)

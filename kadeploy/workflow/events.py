@@ -36,13 +36,17 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One node of a task has ended; ``failure`` None means ok, ``timed_out`` that a deadline passed."""
+    """One node of a task has ended; ``failure`` None means ok, ``timed_out`` that a deadline passed.
+
+    ``waited``: seconds until the task was admitted to its window, which are nobody's time.
+    """
 
     at: float
     task: int
     node: str
     failure: Failure | None = None
     timed_out: bool = False
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +180,7 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepEnded:
-    """A node has ended a micro-step after ``seconds``."""
+    """A node has ended a micro-step after ``seconds``; ``started`` when it was admitted to its window."""
 
     at: float
     node: str

@@ -144,12 +144,11 @@ class Machine:
             return  # the node was aborted meanwhile
         self._leave_task(event.task, event.node)
         node = self.nodes[event.node]
+        started = node.step_started + event.waited
         if node.budget is not None:
-            node.budget = max(node.budget - (event.at - node.step_started), 0.0)
+            node.budget = max(node.budget - (event.at - started), 0.0)
         failure = self._timeout_failure(task, node, event.failure) if event.timed_out else event.failure
-        self.notices.append(
-            StepEnded(event.at, event.node, node.position, node.attempt, node.step_started, failure)
-        )
+        self.notices.append(StepEnded(event.at, event.node, node.position, node.attempt, started, failure))
         if failure is None:
             self._succeed(event.at, event.node)
         else:

@@ -12,7 +12,7 @@ import pytest
 from kadeploy.config.expression import Expression
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Scope
 from kadeploy.workflow.driver import Driver, Report
-from kadeploy.workflow.events import Event, Failure, NodeEnded, Notice, Run
+from kadeploy.workflow.events import Done, Event, Failure, NodeEnded, Notice, Run
 from kadeploy.workflow.machine import Machine, Phase
 
 
@@ -161,3 +161,6 @@ async def test_waiting_for_a_window_is_not_the_time_of_the_step() -> None:
     nodes = [f"n{number}" for number in range(12)]
     await bench.driver.start(nodes)
     assert bench.machine.in_phase(Phase.OK) == nodes
+    done = [event for event in bench.journal.events if isinstance(event, Done)]
+    assert sum(event.waited > 0.02 for event in done) == 11, "each but the first had to wait"
+    assert done[-1].waited > done[1].waited

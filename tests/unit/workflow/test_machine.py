@@ -30,6 +30,7 @@ from kadeploy.workflow.events import (
     Run,
     Started,
     StartGrace,
+    StepEnded,
     decode,
     encode,
 )
@@ -82,11 +83,11 @@ class World:
             name = self.machine.automaton.instance(run.position).name
             self.attempts.update((node, name) for node in run.nodes)
 
-    def finish(self, task: int, node: str, ok: bool, timed_out: bool = False) -> None:
+    def finish(self, task: int, node: str, ok: bool, timed_out: bool = False, waited: float = 0.0) -> None:
         self.at += 1
         if ok and not timed_out:
             self.succeeded.setdefault(node, []).append(self.running[task].position)
-        self.send(Done(self.at, task, node, None if ok else Failure("failed"), timed_out))
+        self.send(Done(self.at, task, node, None if ok else Failure("failed"), timed_out, waited))
 
     def kill(self) -> None:
         """The engine dies: what is left of it is the journal."""
@@ -180,7 +181,8 @@ def test_any_interleaving_ends_every_node_once(plan: Automaton, count: int, data
             world.send(GraceOver(world.at, grace.position, grace.grace))
             continue
         task, node = data.draw(st.sampled_from(choices))
-        world.finish(task, node, data.draw(st.booleans()), data.draw(st.sampled_from([False, False, True])))
+        timed_out = data.draw(st.sampled_from([False, False, True]))
+        world.finish(task, node, data.draw(st.booleans()), timed_out, data.draw(st.sampled_from([0.0, 0.5])))
     phases = Counter(state.phase for state in world.machine.nodes.values())
     assert sum(phases[p] for p in (Phase.OK, Phase.KO, Phase.HELD, Phase.ABORTED)) == count
     for (_, name), attempts in world.attempts.items():
@@ -303,6 +305,29 @@ def test_the_instance_limit_skips_the_retries_of_the_step() -> None:
     failure = world.machine.nodes["n1"].failure
     assert world.machine.in_phase(Phase.KO) == ["n1"]
     assert failure and failure.reason == "Timeout in the I step: its 3 s are over, failed"
+
+
+def test_waiting_for_a_window_takes_nothing_from_the_instance() -> None:
+    plan = automaton([instance("I", micro("x", timeout="100"), micro("y", timeout="100"), timeout="30")])
+    world = World(plan)
+    world.send(Started(0, ("n1", "n2")))
+    world.at = 49
+    world.finish(1, "n1", ok=True, waited=45)
+    world.finish(2, "n2", ok=True, waited=40)
+    assert {run.nodes[0]: run.timeout for run in list(world.running.values())[2:]} == {"n1": 25, "n2": 19}
+
+
+def test_a_step_begins_for_the_statistics_when_it_was_admitted() -> None:
+    machine = Machine(automaton([instance("I", micro("x"))]))
+    machine.apply(Started(100, ("n1",)))
+    notices = machine.apply(Done(160, 1, "n1", waited=50))[1]
+    ended = next(notice for notice in notices if isinstance(notice, StepEnded))
+    assert (ended.started, ended.seconds) == (150, 10)
+
+
+def test_a_journal_from_before_windows_were_shared_is_read() -> None:
+    old = {"at": 1.0, "task": 1, "node": "n1", "failure": None, "timed_out": False}
+    assert decode("Done", old) == Done(1.0, 1, "n1")
 
 
 def test_a_breakpoint_holds_before_the_step() -> None:
