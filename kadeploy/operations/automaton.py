@@ -1,51 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The automaton of one deployment: settings of the cluster or the user, without the bypassed steps."""
+"""The automaton of one deployment on one cluster: its recipes with their deadlines and breakpoints."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from kadeploy.config.automata import ALIASES, INSTANCES, MACRO_STEPS, InstanceSetting
-from kadeploy.config.expression import Expression
+from kadeploy.config.automata import ALIASES, INSTANCES, InstanceSetting
 from kadeploy.errors import RefusedError, UsageError
-from kadeploy.operations.request import DeploymentRequest
+from kadeploy.operations.recipe import Recipe, Recipes
 from kadeploy.steps.catalogue import STEPS, Step
 from kadeploy.steps.deployment import Deployment
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position, Scope
 
-KEXEC_REPLACEMENT_MARGIN = 200  # seconds above the reboot's own timeout (Kadeploy3)
 
-
-def build(deployment: Deployment, request: DeploymentRequest) -> Automaton:
+def build(deployment: Deployment, recipes: Recipes, breakpoint: str) -> Automaton:
     """The automaton; raises UsageError for a breakpoint out of reach."""
-    settings = request.automaton or deployment.cluster.automata.macrosteps
     macrosteps = tuple(
-        MacroStep(
-            macro,
-            tuple(_instance(deployment, macro, setting, request.kexec) for setting in settings.of(macro)),
-        )
-        for macro in MACRO_STEPS
+        MacroStep(macro, tuple(_instance(deployment, recipe) for recipe in instances))
+        for macro, instances in recipes.macrosteps.items()
     )
     gather = deployment.cluster.gather
     automaton = Automaton(macrosteps, Gathering(gather.quorum, gather.grace))
     _check_timeouts(automaton, len(deployment.nodes))
-    return _with_breakpoint(automaton, request.breakpoint) if request.breakpoint else automaton
+    return _with_breakpoint(automaton, breakpoint) if breakpoint else automaton
 
 
-def _instance(deployment: Deployment, macro: str, setting: InstanceSetting, kexec: bool) -> Instance:
-    name = macro + setting.type
-    if name == "BootNewEnvKexec" and not (kexec and can_kexec(deployment)):
-        timeout = Expression(f"{deployment.cluster.timeouts.reboot} + {KEXEC_REPLACEMENT_MARGIN}")
-        setting = setting.model_copy(update={"type": "Classical", "retries": 0, "timeout": timeout})
-        name = macro + setting.type
-    if unknown := {own.name for own in setting.microsteps} - {step.name for step in STEPS[name]}:
-        raise RefusedError(
-            f"{name} has no micro-step {', '.join(sorted(unknown))}, which the cluster's file sets"
-        )
-    steps = [_microstep(deployment, step, setting) for step in STEPS[name] if step.applies(deployment)]
+def _instance(deployment: Deployment, recipe: Recipe) -> Instance:
+    setting = recipe.setting
+    steps = [_microstep(deployment, step, setting) for step in recipe.steps]
     if setting.breakpoint:
         steps[0] = replace(steps[0], breakpoint=True)
-    return Instance(name, tuple(steps), setting.timeout, setting.retries)
+    return Instance(recipe.name, tuple(steps), setting.timeout, setting.retries)
 
 
 def _check_timeouts(automaton: Automaton, count: int) -> None:
@@ -59,11 +44,6 @@ def _check_timeouts(automaton: Automaton, count: int) -> None:
                 raise RefusedError(f"the timeout '{timeout}' of {name} is wrong: {error}") from None
             if not seconds and name != instance.name:
                 raise RefusedError(f"the timeout '{timeout}' of {name} is 0 for some number of nodes")
-
-
-def can_kexec(deployment: Deployment) -> bool:
-    """Whether the miniOS can start the deployed kernel: a Linux on a file system that it can read."""
-    return deployment.environment.os == "linux" and deployment.mountable
 
 
 def _microstep(deployment: Deployment, step: Step, setting: InstanceSetting) -> MicroStep:

@@ -198,7 +198,7 @@ class DeploymentOperation:
     def _engine(self, part: Part) -> _Run:
         machine, recorder = Machine(part.group.automaton), Recorder(part.group.automaton)
         journal_of_part = WorkflowJournal(self._store, self.wid, part.group.cluster)
-        executor = StepExecutor(part.deployment, part.group.automaton, self._reboots)
+        executor = StepExecutor(part.deployment, part.recipes, self._reboots)
         part.deployment.memory.keep = journal_of_part.keep
 
         def observe(notice: Notice) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the engine's micro-steps with the functions of the steps' catalogue."""
+"""Runs the engine's micro-steps with the functions of a deployment's recipes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from kadeploy.errors import KadeployError, NodeError
-from kadeploy.steps.catalogue import STEPS, Step
+from kadeploy.operations.recipe import Recipes
+from kadeploy.steps.catalogue import Step
 from kadeploy.steps.deployment import Deployment
 from kadeploy.steps.visit import Visit
-from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, Run
 
@@ -21,28 +21,23 @@ MAX_REASON = 500  # characters of the sentence that ends in lists and statistics
 class StepExecutor:
     """Executor of one cluster's part of a deployment. ``reboots`` is the window of all its parts."""
 
-    def __init__(self, deployment: Deployment, automaton: Automaton, reboots: asyncio.Semaphore) -> None:
+    def __init__(self, deployment: Deployment, recipes: Recipes, reboots: asyncio.Semaphore) -> None:
         self._deployment = deployment
-        self._automaton = automaton
+        self._recipes = recipes
         self._reboots = reboots
 
     def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
         """A place in the window of reboots, for the steps that need one."""
-        return self._reboots if self._step(run).throttled else nullcontext()
+        return self._reboots if self._recipes.step(run.position).throttled else nullcontext()
 
     async def __call__(self, run: Run, report: Report) -> None:
         """Run one micro-step on its nodes and report each."""
-        step = self._step(run)
+        step = self._recipes.step(run.position)
         visits = [Visit(self._deployment.nodes[name], run.attempt) for name in run.nodes]
         if step.together is not None:
             await self._run_together(step, visits, report)
         else:
             await self._run_alone(step, visits[0], report)
-
-    def _step(self, run: Run) -> Step:
-        name = self._automaton.microstep(run.position).name
-        steps = STEPS[self._automaton.instance(run.position).name]
-        return next(step for step in steps if step.name == name)
 
     async def _run_alone(self, step: Step, visit: Visit, report: Report) -> None:
         assert step.node is not None

@@ -18,8 +18,9 @@ from kadeploy.environments.cache import Cache
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.image import LocalFile, fetch
 from kadeploy.errors import NotFoundError, RefusedError
-from kadeploy.operations import automaton, disk
+from kadeploy.operations import automaton, disk, recipe
 from kadeploy.operations.feed import Group
+from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.request import DeploymentRequest
 from kadeploy.power.control import PowerControl
 from kadeploy.remote import hostkey
@@ -40,6 +41,7 @@ class Part:
 
     group: Group
     deployment: Deployment
+    recipes: Recipes
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +183,14 @@ class Planner:
         # The one system into which the engine logs in; whatever else a node runs, it will not talk to us.
         for node in nodes:
             inputs.remote.pin(node.name, [deployment.minios.host_key])
+        recipes = recipe.resolve(deployment, request)
         group = Group(
             name,
             self._site.prefixes[name],
             tuple(node.name for node in nodes),
-            automaton.build(deployment, request),
+            automaton.build(deployment, recipes, request.breakpoint),
         )
-        return Part(group, deployment)
+        return Part(group, deployment, recipes)
 
     def _admin_archives(self, cluster: str) -> tuple[Archive, ...]:
         archives = []

@@ -18,6 +18,7 @@ from kadeploy.operations import workflows as workflow_list
 from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.feed import DeploymentResult
 from kadeploy.operations.plan import Plan
+from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.request import from_mapping
 from kadeploy.store import journal, leases, node_states, statistics, tables, workflows
 from kadeploy.store.process import Process
@@ -52,14 +53,14 @@ class Script:
     hanging = ""
     reached = asyncio.Event()
 
-    def __init__(self, _: object, automaton: object, window: object) -> None:
-        self._automaton = automaton
+    def __init__(self, _: object, recipes: Recipes, window: object) -> None:
+        self._recipes = recipes
 
     def admission(self, _: Run) -> AbstractAsyncContextManager[object]:
         return nullcontext()
 
     async def __call__(self, run: Run, report: Report) -> None:
-        name = self._automaton.microstep(run.position).name  # type: ignore[attr-defined]
+        name = self._recipes.step(run.position).name
         if name == self.hanging:
             self.reached.set()
             await asyncio.sleep(60)
