@@ -12,6 +12,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 LAB_TOOLS = ("qemu-system-x86_64", "dnsmasq", "ipmi_sim", "ipmitool", "ssh")
 IN_CI = os.environ.get("CI") == "true"
@@ -21,6 +22,10 @@ def pytest_configure() -> None:
     """A background job of a shell ignores SIGINT, and so would all that tests start and interrupt."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# For nights: bin/test tests/unit/workflow --hypothesis-profile=nightly
+settings.register_profile("nightly", max_examples=10_000, deadline=None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

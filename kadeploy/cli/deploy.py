@@ -146,8 +146,8 @@ def _cancel_once(task: asyncio.Task[Any]) -> None:
 
 def _tell(result: DeploymentResult, options: Options) -> None:
     """Everything that is left behind for the user, also when the deployment was interrupted."""
-    good = [node.node for node in result.in_phase("ok") + result.in_phase("held")]
-    bad = [node.node for node in result.in_phase("ko") + result.in_phase("aborted")]
+    good = [node.node for node in result.nodes if node.good]
+    bad = [node.node for node in result.nodes if not node.good]
     verdict.write_lines(options["output_ok_nodes"], good)
     verdict.write_lines(options["output_ko_nodes"], bad)
     verdict.write_lines(options["output_known_hosts"], list(verdict.known_hosts(result)))
@@ -169,7 +169,8 @@ async def _request(options: Options, names: Sequence[str]) -> DeploymentRequest:
         partition=options["partition"],
         reformat_tmp=options["reformat_tmp"],
         automaton=parse_force_steps(options["force_steps"]) if options["force_steps"] else None,
-        breakpoint=options["hold"],
+        breakpoints=tuple(options["holds"]),
+        hold_failures=options["breakpoint_on_failure"],
         hold_seconds=options["hold_time"],
         force=options["force"],
         kexec=not options["no_kexec"],

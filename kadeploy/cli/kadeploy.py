@@ -23,6 +23,8 @@ BroadcastEnvChain:1:1200&BootNewEnv|BootNewEnvKexec:0:250,BootNewEnvHardReboot:1
     more time for the broadcast; kexec first, a reboot for nodes where that fails
 kadeploy -e debian12-min -m node-1 -k --breakpoint BroadcastEnv:manage_user_post_install
     stop before the user's post-install and look around in the deployment environment
+kadeploy -e mine -f nodes -k --breakpoint-on-failure
+    leave a node that fails as it is; log in, look, mend it, and let it go on with --resume
 kadeploy --list; kadeploy --resume D-27d177c2-d02a-46cb-b9a2-9c4a0a51939b
     go on where the nodes are held, or where a killed command has left them"""
 
@@ -39,6 +41,18 @@ I an instance, N how often it is retried after its first attempt, T seconds of a
 SetDeploymentEnvUntrusted; BroadcastEnvChain (BroadcastEnvKastafior and BroadcastEnvKascade mean it, too);
 BootNewEnvClassical, BootNewEnvKexec, BootNewEnvHardReboot.""",
 }
+
+# Options of a deployment that its workflow keeps when it is resumed.
+KEPT = (
+    "key",
+    "partition",
+    "block_device",
+    "reformat_tmp",
+    "force_steps",
+    "holds",
+    "breakpoint_on_failure",
+    "no_kexec",
+)
 
 
 @click.command(
@@ -82,7 +96,10 @@ BootNewEnvClassical, BootNewEnvKexec, BootNewEnvHardReboot.""",
 @click.option("--vlan", metavar="ID", help="Not supported yet.")
 @click.option("--force-steps", default="", metavar="STEPS", help="Replace the automaton, see STEPS.")
 @click.option(
-    "--breakpoint", "hold", default="", metavar="MACRO[:MICRO]", help="Hold the nodes before this step."
+    "--breakpoint", "holds", multiple=True, metavar="MACRO[:MICRO]", help="Hold the nodes before this step."
+)
+@click.option(
+    "--breakpoint-on-failure", is_flag=True, help="Hold a node where it fails instead of trying it again."
 )
 @click.option(
     "--hold-time", type=click.FloatRange(min=60), default=86400.0, show_default=True, metavar="SECONDS"
@@ -123,13 +140,11 @@ def command(**options: Any) -> ExitStatus:
         raise UsageError(
             "give what to do: one of -e NAME, -a FILE, --resume, --retry, --abandon, --list",
         )
-    if options["resume"] or options["retry"]:
-        kept = ("key", "partition", "block_device", "reformat_tmp", "force_steps", "hold", "no_kexec")
-        if any(options[name] for name in kept):
-            raise UsageError(
-                "a resumed workflow keeps its key, target, steps and breakpoint",
-                hint="give only -m or -f, --from, --force, --hold-time, and where the results go",
-            )
+    if (options["resume"] or options["retry"]) and any(options[name] for name in KEPT):
+        raise UsageError(
+            "a resumed workflow keeps its key, target, steps and breakpoint",
+            hint="give only -m or -f, --from, --force, --hold-time, and where the results go",
+        )
     if options["start"] and not (options["resume"] or options["retry"]):
         raise UsageError("--from belongs to --resume and --retry")
     if options["vlan"]:

@@ -85,7 +85,9 @@ class Transcript:
                 self._instance_ended(group, notice)
             case Waiting():
                 step = group.automaton.microstep(notice.position).name
-                self._gather(group, 3, f"  {step}: {notice.present} nodes wait for {notice.awaited} more", [])
+                many = f"{notice.present} nodes wait" if notice.present > 1 else "a node waits"
+                limit = f"up to {notice.seconds:.0f}s"
+                self._gather(group, 3, f"  {step}: {many} {limit} for {{}}", notice.awaited)
             case NodeEnded():
                 self._node_ended(group, notice)
 
@@ -117,7 +119,9 @@ class Transcript:
 
     def _node_ended(self, group: Group, notice: NodeEnded) -> None:
         step = group.automaton.microstep(notice.position).name
-        if notice.phase == "held":
+        if notice.phase == "held" and notice.failure:
+            self._gather(group, 2, f"*** {{}} held on {step}, where it failed", [notice.node])
+        elif notice.phase == "held":
             self._gather(group, 2, f"*** Breakpoint on {step} reached for {{}}", [notice.node])
         elif notice.phase == "ok":
             self._gather(group, 1, "End of deployment for {}", [notice.node])

@@ -22,7 +22,7 @@ def summary(result: DeploymentResult) -> Iterator[str]:
         yield from (node.node for node in good)
     if held := result.in_phase("held"):
         yield "The deployment is held on nodes"
-        yield from (f"{node.node} ({node.place})" for node in held)
+        yield from (f"{node.node} ({node.error or node.place})" for node in held)
     for phase, verb in (("ko", "failed"), ("aborted", "was aborted")):
         if bad := result.in_phase(phase):
             yield f"The deployment {verb} on nodes"
@@ -31,7 +31,7 @@ def summary(result: DeploymentResult) -> Iterator[str]:
 
 def evidence(result: DeploymentResult) -> Iterator[str]:
     """The last lines that show why each node failed."""
-    for node in result.in_phase("ko"):
+    for node in result.in_phase("ko") + result.in_phase("held"):
         if node.evidence:
             yield f"{node.node}: {node.error}"
             yield from (f"    {line}" for line in node.evidence.splitlines()[-EVIDENCE_LINES:])
@@ -87,7 +87,7 @@ def _number_of_nodes(text: str, count: int) -> int:
 
 def exit_status(result: DeploymentResult, min_ok: int | None) -> ExitStatus:
     """0 where every node came to the end that was asked for, or enough of them did."""
-    good = len(result.in_phase("ok")) + len(result.in_phase("held"))
+    good = sum(node.good for node in result.nodes)
     return (
         ExitStatus.OK
         if good >= (len(result.nodes) if min_ok is None else min_ok)

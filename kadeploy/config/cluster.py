@@ -129,12 +129,14 @@ class Timeouts(FileModel):
 class Gather(FileModel):
     """A step that needs the nodes together starts when all are there.
 
-    It also starts ``grace`` seconds after the share ``quorum`` of them is there; the late ones make the
-    next cohort. Machines of one kind boot within a minute of each other, so who is later than that behind
-    half of them most likely never comes; should it come, it costs a second broadcast, not the others' time.
+    It also starts without the late ones, which make the next cohort: once the share ``quorum`` is there, the
+    others get as long as those took from the first to the last, at least ``least`` and at most ``grace``
+    seconds. Boot times of machines of one kind lie about as far above their median as below it, so who is
+    later than that has a trouble of its own. It costs a second broadcast then, not the others' time.
     """
 
     quorum: float = Field(default=0.5, gt=0, le=1)
+    least: float = Field(default=2, ge=0)
     grace: float = Field(default=60, ge=0)
 
 

@@ -98,6 +98,8 @@ def cluster(plan: LabPlan) -> dict[str, Any]:
         },
         # A starved emulated machine says nothing for longer than real ones do.
         "broadcast": {"silence": 15},
+        # For the same reason they do not come back together.
+        "gather": {"least": 20},
         "automata": {"macrosteps": _automaton()},
         "console_log": str(plan.state / "nodes" / "HOSTNAME_SHORT" / "console.log"),
     }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kadeploy.config.automata import ALIASES, INSTANCES, InstanceSetting
@@ -13,16 +14,21 @@ from kadeploy.steps.deployment import Deployment
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position, Scope
 
 
-def build(deployment: Deployment, recipes: Recipes, breakpoint: str) -> Automaton:
+def build(
+    deployment: Deployment, recipes: Recipes, breakpoints: Sequence[str], *, hold_failures: bool
+) -> Automaton:
     """The automaton; raises UsageError for a breakpoint out of reach."""
     macrosteps = tuple(
         MacroStep(macro, tuple(_instance(deployment, recipe) for recipe in instances))
         for macro, instances in recipes.macrosteps.items()
     )
     gather = deployment.cluster.gather
-    automaton = Automaton(macrosteps, Gathering(gather.quorum, gather.grace))
+    gathering = Gathering(gather.quorum, gather.grace, gather.least)
+    automaton = Automaton(macrosteps, gathering, hold_failures)
     _check_timeouts(automaton, len(deployment.nodes))
-    return _with_breakpoint(automaton, breakpoint) if breakpoint else automaton
+    for breakpoint in breakpoints:
+        automaton = _with_breakpoint(automaton, breakpoint)
+    return automaton
 
 
 def _instance(deployment: Deployment, recipe: Recipe) -> Instance:
@@ -70,16 +76,26 @@ def _with_breakpoint(automaton: Automaton, text: str) -> Automaton:
         raise UsageError(f"--breakpoint: {wanted} is not used in this deployment", hint=f"it uses {used}")
     held = {instance.name: _hold(instance, micro) for instance in meant if not micro or _has(instance, micro)}
     if not held:
-        names = ", ".join(step.name for step in meant[0].microsteps)
         raise UsageError(
             f"--breakpoint: {meant[0].name} does not run '{micro}' in this deployment",
-            hint=f"it runs {names}",
+            hint=_what_runs_instead(meant[0], micro),
         )
     macrosteps = [
         replace(macro, instances=tuple(held.get(instance.name, instance) for instance in macro.instances))
         for macro in automaton.macrosteps
     ]
     return replace(automaton, macrosteps=tuple(macrosteps))
+
+
+def _what_runs_instead(instance: Instance, micro: str) -> str:
+    """The micro-step behind one that is bypassed, or all there are."""
+    names = [step.name for step in instance.microsteps]
+    all_names = [step.name for step in STEPS[instance.name]]
+    if micro in all_names:
+        for following in all_names[all_names.index(micro) :]:
+            if following in names:
+                return f"it is bypassed; the next one that runs is {following}"
+    return f"it runs {', '.join(names)}"
 
 
 def find_position(automaton: Automaton, text: str) -> Position | None:

@@ -54,6 +54,11 @@ class NodeResult:
     address: str = ""
 
     @property
+    def good(self) -> bool:
+        """Whether it came to the end that was asked for: it is deployed, or held at a breakpoint."""
+        return self.phase == "ok" or (self.phase == "held" and not self.reason)
+
+    @property
     def error(self) -> str:
         """``Instance-micro: reason``, as in Kadeploy3's lists and statistics; '' for a good node."""
         return f"{self.place}: {self.reason}" if self.reason else ""

@@ -188,7 +188,7 @@ class Planner:
             name,
             self._site.prefixes[name],
             tuple(node.name for node in nodes),
-            automaton.build(deployment, recipes, request.breakpoint),
+            automaton.build(deployment, recipes, request.breakpoints, hold_failures=request.hold_failures),
         )
         return Part(group, deployment, recipes)
 

@@ -26,8 +26,9 @@ class DeploymentRequest:
     """One deployment.
 
     ``keys``: lines of authorized_keys; ``partition``: a number, None for the cluster's own, or for the
-    whole disk where ``block_device`` is given; ``automaton`` replaces the cluster's; ``breakpoint`` as
-    on the command line; ``hold_seconds``: how long held nodes stay leased.
+    whole disk where ``block_device`` is given; ``automaton`` replaces the cluster's; ``breakpoints``
+    as on the command line; ``hold_failures``: hold nodes where they fail; ``hold_seconds``: how long held
+    nodes stay leased.
     """
 
     user: str
@@ -38,7 +39,8 @@ class DeploymentRequest:
     partition: int | None = None
     reformat_tmp: str = ""
     automaton: MacroSteps | None = None
-    breakpoint: str = ""
+    breakpoints: tuple[str, ...] = ()
+    hold_failures: bool = False
     hold_seconds: float = 24 * 3600.0
     force: bool = False
     kexec: bool = True
@@ -57,7 +59,8 @@ def to_mapping(request: DeploymentRequest, environment: Environment) -> dict[str
         "partition": request.partition,
         "reformat_tmp": request.reformat_tmp,
         "automaton": request.automaton and request.automaton.model_dump(mode="json"),
-        "breakpoint": request.breakpoint,
+        "breakpoints": list(request.breakpoints),
+        "hold_failures": request.hold_failures,
         "hold_seconds": request.hold_seconds,
         "kexec": request.kexec,
         "partition_disks": request.partition_disks,
@@ -75,6 +78,7 @@ def from_mapping(mapping: Mapping[str, Any], user: str) -> DeploymentRequest:
         nodes=tuple(fields.pop("nodes")),
         environment=description.from_mapping(fields.pop("environment"), owner),
         keys=fields.pop("keys").encode(),
+        breakpoints=tuple(fields.pop("breakpoints")),
         automaton=MacroSteps.model_validate(automaton) if automaton else None,
         **{name: value for name, value in fields.items() if name != "automaton"},
     )

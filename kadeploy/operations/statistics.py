@@ -51,7 +51,7 @@ class Recorder:
                 self.runs.append(self._run(notice))
             case NodeEnded():
                 node = self._node(notice.node)
-                node.success = notice.phase in ("ok", "held")
+                node.success = notice.failure is None
                 node.error = describe(self.automaton, notice)
 
     def _node(self, name: str) -> _NodeFigures:

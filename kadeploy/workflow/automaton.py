@@ -56,10 +56,20 @@ class MacroStep:
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """When a set-scoped step starts without the late: share of nodes there, and seconds after that."""
+    """When a set-scoped step starts without the late ones.
+
+    From the moment when the share ``quorum`` of the nodes is there, the others get as many seconds as those
+    that are there took from the first to the last of them, but no less than ``least`` and no more than
+    ``grace``.
+    """
 
     quorum: float
     grace: float
+    least: float = 0.0
+
+    def seconds(self, spread: float) -> float:
+        """How long the late ones are waited for, when those that are there came within ``spread`` seconds."""
+        return min(max(spread, self.least), self.grace)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,10 +83,14 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Automaton:
-    """The macro-steps in order, for all nodes of one cluster."""
+    """The macro-steps in order, for all nodes of one cluster.
+
+    With ``hold_failures`` a node that fails is held where it failed instead of being tried again.
+    """
 
     macrosteps: tuple[MacroStep, ...]
     gathering: Gathering
+    hold_failures: bool = False
 
     def instance(self, position: Position) -> Instance:
         """The instance of a position."""

@@ -69,10 +69,20 @@ class Driver:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._timers: set[asyncio.Task[None]] = set()
         self._running: dict[asyncio.Task[None], set[str]] = {}
+        self._active = False
 
     async def start(self, nodes: Sequence[str]) -> None:
         """Take the nodes from the first micro-step to their ends."""
         await self._run(Started(self._now(), tuple(nodes)))
+
+    @property
+    def running(self) -> bool:
+        """Whether events are being applied; if not, ``start`` takes nodes in addition."""
+        return self._active
+
+    def add(self, nodes: Sequence[str]) -> None:
+        """Take nodes in addition while it runs."""
+        self._events.put_nowait(Started(self._now(), tuple(nodes)))
 
     async def resume(self, nodes: Sequence[str], start: Position | None = None) -> None:
         """Let nodes of a machine that was replayed from its journal go on to their ends."""
@@ -84,16 +94,18 @@ class Driver:
 
     async def _run(self, first: Event) -> None:
         self._events.put_nowait(first)
+        self._active = True
         try:
             async with asyncio.TaskGroup() as tasks:
-                finished = False
-                while not finished:
+                # Who is told of the last node's end may have added another one.
+                while self._active:
                     for effect in await self._apply(await self._next_events()):
                         self._act(tasks, effect)
-                    finished = self.machine.finished
+                    self._active = not self.machine.finished or not self._events.empty()
                 for timer in self._timers:
                     timer.cancel()
         except BaseException as error:
+            self._active = False
             # The tasks have ended by now: nothing of ours touches the nodes any more. The machine comes
             # first, for it tells the user what became of the nodes even where the journal has failed.
             interrupted = isinstance(error, asyncio.CancelledError)

@@ -28,7 +28,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The workflow begins with these nodes."""
+    """The workflow begins with these nodes, or takes them in addition."""
 
     at: float
     nodes: tuple[str, ...]
@@ -72,8 +72,8 @@ class Resumed:
     """Another engine takes over; it lets these nodes go on, the others that had not ended are held.
 
     Nodes that were in a micro-step begin where that one says it is to be redone, held nodes pass their
-    breakpoint, failed and aborted ones begin the macro-step in which they ended. With ``start`` all of them
-    begin there.
+    breakpoint or repeat the micro-step that failed, failed and aborted ones begin the macro-step in which
+    they ended. With ``start`` all of them begin there.
     """
 
     at: float
@@ -205,12 +205,13 @@ class StepCleared:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Nodes that wait at a set-scoped step for others."""
+    """Nodes that wait at a set-scoped step for others, for at most ``seconds`` more."""
 
     at: float
     position: Position
     present: int
-    awaited: int
+    awaited: tuple[str, ...]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,18 @@
 """The state machine of a workflow: (state, event) -> (state, effects, notices), without clock or IO.
 
 A node that fails repeats the micro-step (its own retries), then the same instance from its first
-micro-step, then the next instance, and then it is ko. Node-scoped steps are pipelined. A set-scoped step
-gathers its nodes: it starts when no live node can still arrive, or when the quorum has arrived and its
-grace is over; the late ones make the next cohort.
+micro-step, then the next instance, and then it is ko; an automaton may ask to hold it instead. Node-scoped
+steps are pipelined. A set-scoped step gathers its nodes: it starts when no live node can still arrive, or
+when the quorum has arrived and its grace is over; the late ones make the next cohort.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from kadeploy.workflow.automaton import Automaton, Position, Scope
+from kadeploy.workflow.census import Census
 from kadeploy.workflow.events import (
     Abandoned,
     Aborted,
@@ -81,6 +80,15 @@ class _Task:
 
 
 @dataclass(slots=True)
+class _Cohort:
+    """Nodes that wait at a set-scoped step, ``since`` the first of them came; ``grace`` 0 while none runs."""
+
+    nodes: list[str]
+    since: float
+    grace: int = 0
+
+
+@dataclass(slots=True)
 class Machine:
     """A workflow over the nodes of one cluster. ``apply`` is the only way to change it."""
 
@@ -90,17 +98,15 @@ class Machine:
     notices: list[Notice] = field(default_factory=list)
     _tasks: dict[int, _Task] = field(default_factory=dict)
     _last_task: int = 0
-    _waiting: dict[Position, list[str]] = field(default_factory=dict)
-    _graces: dict[Position, int] = field(default_factory=dict)
+    _cohorts: dict[Position, _Cohort] = field(default_factory=dict)
     _last_grace: int = 0
-    _crowd: Counter[Position] = field(default_factory=Counter)
-    _retrying: Counter[Position] = field(default_factory=Counter)
+    _census: Census = field(default_factory=Census)
     _passages: dict[Position, float] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
         """Whether every node has come to an end."""
-        return bool(self.nodes) and not self._crowd.total()
+        return bool(self.nodes) and not self._census.live
 
     def in_phase(self, phase: Phase) -> list[str]:
         """The nodes in a phase, in the order in which they were given."""
@@ -116,7 +122,8 @@ class Machine:
                 self._end_step(event)
             case GraceOver():
                 # A cohort that started without its grace being over has left this one behind.
-                if self._graces.get(event.position) == event.grace:
+                cohort = self._cohorts.get(event.position)
+                if cohort is not None and cohort.grace == event.grace:
                     self._release(event.at, event.position)
             case Aborted():
                 self._abort(event)
@@ -134,7 +141,7 @@ class Machine:
         first = Position(0, 0, 0)
         for name in event.nodes:
             self.nodes[name] = NodeState(first)
-            self._crowd[first] += 1
+            self._census.enter(first, retrying=False)
         for name in event.nodes:
             self._enter_instance(event.at, name, first)
 
@@ -167,7 +174,7 @@ class Machine:
         for name in self.nodes if event.nodes is None else event.nodes:
             node = self.nodes[name]
             if node.phase is Phase.WAITING:
-                self._waiting[node.position].remove(name)
+                self._cohorts[node.position].nodes.remove(name)
             elif node.phase is Phase.RUNNING:
                 self._leave_task(node.task, name)
             if not node.phase.ended:
@@ -184,12 +191,11 @@ class Machine:
                 continue
             self._end(event.at, name, Phase.ABORTED, failure)
         self._tasks.clear()
-        self._waiting.clear()
+        self._cohorts.clear()
 
     def _resume(self, event: Resumed) -> None:
         self._tasks.clear()
-        self._waiting.clear()
-        self._graces.clear()
+        self._cohorts.clear()
         self._passages.clear()
         chosen = [name for name in dict.fromkeys(event.nodes) if self.nodes[name].phase is not Phase.OK]
         for name, node in self.nodes.items():
@@ -239,6 +245,10 @@ class Machine:
 
     def _fail(self, at: float, name: str, failure: Failure, *, may_repeat_step: bool) -> None:
         node = self.nodes[name]
+        if self.automaton.hold_failures:
+            self._leave_instance(at, name, failure)
+            self._end(at, name, Phase.HELD, failure)
+            return
         if may_repeat_step and node.step_attempt < self.automaton.microstep(node.position).retries:
             node.step_attempt += 1
             self._enter_step(at, name, node.position)
@@ -258,9 +268,12 @@ class Machine:
         node = self.nodes[name]
         node.instance_started = at
         node.step_attempt = 0
-        node.budget = self.automaton.instance(position).timeout.seconds(self._live()) or None
+        node.budget = self._full_budget(position)
         self.notices.append(InstanceStarted(at, name, position, node.attempt))
         self._enter_step(at, name, position, holds=holds)
+
+    def _full_budget(self, position: Position) -> float | None:
+        return self.automaton.instance(position).timeout.seconds(self._census.live) or None
 
     def _leave_instance(self, at: float, name: str, failure: Failure | None) -> None:
         node = self.nodes[name]
@@ -276,29 +289,26 @@ class Machine:
         elif step.scope is Scope.NODE:
             self._begin(at, position, [name])
         else:
-            self._waiting.setdefault(position, []).append(name)
+            self._cohorts.setdefault(position, _Cohort([], at)).nodes.append(name)
 
     def _reopen(self, at: float, name: str) -> None:
         """Count an ended node among the live ones again; the time it lay still is nobody's."""
         node = self.nodes[name]
-        self._count(node, 1)
+        self._census.enter(node.position, retrying=node.retrying)
         node.instance_started += at - node.ended
-        node.failure = None
+        if node.failure is not None:  # whoever looked into it may have needed all the time there was
+            node.budget = self._full_budget(node.position)
+            node.failure = None
 
     def _move(self, name: str, position: Position) -> None:
         node = self.nodes[name]
-        self._count(node, -1)
+        self._census.leave(node.position, retrying=node.retrying)
         node.position, node.retrying = position, node.attempt > 0
-        self._count(node, 1)
-
-    def _count(self, node: NodeState, change: int) -> None:
-        self._crowd[node.position] += change
-        if node.retrying:
-            self._retrying[node.position] += change
+        self._census.enter(position, retrying=node.retrying)
 
     def _end(self, at: float, name: str, phase: Phase, failure: Failure | None) -> None:
         node = self.nodes[name]
-        self._count(node, -1)
+        self._census.leave(node.position, retrying=node.retrying)
         node.phase, node.failure, node.task, node.ended = phase, failure, 0, at
         self.notices.append(NodeEnded(at, name, phase, node.position, failure))
 
@@ -306,7 +316,7 @@ class Machine:
 
     def _begin(self, at: float, position: Position, names: list[str]) -> None:
         step = self.automaton.microstep(position)
-        count = self._live() if step.scope is Scope.NODE else len(names)
+        count = self._census.live if step.scope is Scope.NODE else len(names)
         own = step.timeout.seconds(count) or None
         budgets = [self.nodes[name].budget for name in names]
         left = None if None in budgets else max(budget for budget in budgets if budget is not None)
@@ -324,44 +334,46 @@ class Machine:
         self.notices.append(StepStarted(at, tuple(names), position))
 
     def _release_gathered(self, at: float) -> None:
-        for position in sorted(self._waiting):
-            present, awaited = len(self._waiting[position]), self._awaited(position, self._crowd)
-            if not present:
-                del self._waiting[position]
+        for position, cohort in sorted(self._cohorts.items(), key=lambda item: item[0]):
+            awaited = self._census.coming(position)
+            if not cohort.nodes:
+                del self._cohorts[position]
             elif not awaited:
                 self._release(at, position)
-            elif position not in self._graces and self._may_leave_behind(position, present, awaited):
-                self._last_grace += 1
-                self._graces[position] = self._last_grace
-                seconds = self.automaton.gathering.grace
-                self.effects.append(StartGrace(position, seconds, self._last_grace))
-                self.notices.append(Waiting(at, position, present, awaited))
+            elif not cohort.grace and self._may_leave_behind(position, len(cohort.nodes), awaited):
+                self._start_grace(at, position, cohort)
+
+    def _start_grace(self, at: float, position: Position, cohort: _Cohort) -> None:
+        self._last_grace += 1
+        cohort.grace = self._last_grace
+        seconds = self.automaton.gathering.seconds(at - cohort.since)
+        coming = set(self._census.before(position))
+        late = tuple(n for n, node in self.nodes.items() if not node.phase.ended and node.position in coming)
+        self.effects.append(StartGrace(position, seconds, cohort.grace))
+        self.notices.append(Waiting(at, position, len(cohort.nodes), late, seconds))
 
     def _release(self, at: float, position: Position) -> None:
-        self._graces.pop(position, None)
-        self._begin(at, position, self._waiting.pop(position))
+        self._begin(at, position, self._cohorts.pop(position).nodes)
 
     def _may_leave_behind(self, position: Position, present: int, awaited: int) -> bool:
         """With a quorum, or when those that are still to come have all failed once already."""
         if present >= self.automaton.gathering.quorum * (present + awaited):
             return True
-        return awaited == self._awaited(position, self._retrying)
+        return awaited == self._census.coming_again(position)
 
     def _clear_passages(self, at: float) -> None:
         """Told right behind the end that cleared them, before what begins because of it."""
-        cleared = [position for position in self._passages if not self._is_coming_or_there(position)]
+        census = self._census
+        cleared = [place for place in self._passages if not (census.at(place) or census.coming(place))]
         index = 1 if self.notices and isinstance(self.notices[0], StepEnded) else len(self.notices)
         self.notices[index:index] = [
             StepCleared(at, position, at - self._passages.pop(position)) for position in cleared
         ]
 
-    def _is_coming_or_there(self, position: Position) -> bool:
-        return bool(self._crowd[position] or self._awaited(position, self._crowd))
-
     def _timeout_failure(self, task: _Task, node: NodeState, seen: Failure | None) -> Failure:
         if task.limited_by_instance:
             instance = self.automaton.instance(node.position)
-            allowed = instance.timeout.seconds(self._live())
+            allowed = instance.timeout.seconds(self._census.live)
             reason = f"Timeout in the {instance.name} step: its {allowed:g} s are over"
         else:
             step = self.automaton.microstep(node.position)
@@ -369,18 +381,3 @@ class Machine:
         if seen is None:
             return Failure(reason)
         return replace(seen, reason=f"{reason}, {seen.reason}" if seen.reason else reason)
-
-    def _awaited(self, position: Position, crowd: Counter[Position]) -> int:
-        """How many of a crowd are on their way to a position."""
-        return sum(crowd[place] for place in self._before(position))
-
-    def _before(self, position: Position) -> Iterator[Position]:
-        for place in self._crowd:
-            if place.macro < position.macro:
-                if position.instance == 0:
-                    yield place
-            elif (place.macro, place.instance) == (position.macro, position.instance) and place < position:
-                yield place
-
-    def _live(self) -> int:
-        return max(self._crowd.total(), 1)

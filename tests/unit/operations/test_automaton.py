@@ -134,7 +134,7 @@ async def test_kexec_needs_linux_and_consent(
     ],
 )
 async def test_breakpoints(store: Store, make_plan: MakePlan, text: str) -> None:
-    plan = await make_plan(store, "red-1", breakpoint=text)
+    plan = await make_plan(store, "red-1", breakpoints=(text,))
     macros = plan.parts[0].group.automaton.macrosteps
     held = [(m.name, s.name) for m in macros for s in m.instances[0].microsteps if s.breakpoint]
     macro = next(name for name in MACRO_STEPS if text.startswith(name))
@@ -142,9 +142,19 @@ async def test_breakpoints(store: Store, make_plan: MakePlan, text: str) -> None
     assert (macro, text.partition(":")[2] or first) in held
 
 
+async def test_several_breakpoints(store: Store, make_plan: MakePlan) -> None:
+    plan = await make_plan(
+        store, "red-1", breakpoints=("BroadcastEnv:sync", "BootNewEnv"), hold_failures=True
+    )
+    automaton = plan.parts[0].group.automaton
+    held = [s.name for m in automaton.macrosteps for i in m.instances for s in i.microsteps if s.breakpoint]
+    assert held[:2] == ["sync", "switch_pxe"] and automaton.hold_failures
+
+
 async def test_a_breakpoint_on_a_bypassed_step_is_refused(store: Store, make_plan: MakePlan) -> None:
-    with pytest.raises(UsageError, match="does not run 'send_key'"):
-        await make_plan(store, "red-1", breakpoint="BroadcastEnv:send_key")
+    with pytest.raises(UsageError, match="does not run 'send_key'") as caught:
+        await make_plan(store, "red-1", breakpoints=("BroadcastEnv:send_key",))
+    assert caught.value.hint == "it is bypassed; the next one that runs is install_bootloader"
 
 
 async def test_clusters_have_automata_of_their_own(store: Store, make_plan: MakePlan) -> None:

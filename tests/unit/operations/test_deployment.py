@@ -112,7 +112,7 @@ async def test_all_is_recorded_when_nodes_are_ok_and_ko(
 async def test_held_nodes_are_neither_ok_nor_ko(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
-    plan = await make_plan(store, "red-1", breakpoint="BroadcastEnv:sync")
+    plan = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
     result = await DeploymentOperation(plan, store, Silent()).run()
     assert [(node.phase, node.place) for node in result.nodes] == [("held", "BroadcastEnvChain-sync")]
     assert (await node_states.read(store, ["red-1"]))["red-1"].state == "held"
@@ -190,7 +190,7 @@ async def test_a_node_in_use_is_refused_and_left_alone(
 async def test_a_held_workflow_is_resumed_and_its_nodes_stay_leased(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
-    plan = await make_plan(store, "red-1", "red-2", breakpoint="BroadcastEnv:sync")
+    plan = await make_plan(store, "red-1", "red-2", breakpoints=("BroadcastEnv:sync",))
     held = await DeploymentOperation(plan, store, Silent()).run()
     assert await leases.held(store, ["red-1"]) == {"red-1": held.wid}
     with pytest.raises(RefusedError, match="in use"):
@@ -268,9 +268,9 @@ async def test_a_changed_configuration_is_not_resumed(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     held = await DeploymentOperation(
-        await make_plan(store, "red-1", breakpoint="BootNewEnv"), store, Silent()
+        await make_plan(store, "red-1", breakpoints=("BootNewEnv",)), store, Silent()
     ).run()
-    other = await make_plan(store, "red-1", breakpoint="BootNewEnv", install_bootloader=False)
+    other = await make_plan(store, "red-1", breakpoints=("BootNewEnv",), install_bootloader=False)
     with pytest.raises(RefusedError, match="has changed"):
         await DeploymentOperation(other, store, Silent()).resume(
             await workflows.read(store, held.wid), RESUMED
@@ -281,7 +281,7 @@ async def make_plan_of(make_plan: MakePlan, store: Store, workflow: Workflow) ->
     """The plan of a recorded workflow, from the request as it is kept."""
     request = from_mapping(workflow.request["deployment"], workflow.user)
     plan: Plan = await make_plan(
-        store, *request.nodes, environment=request.environment, breakpoint=request.breakpoint
+        store, *request.nodes, environment=request.environment, breakpoints=request.breakpoints
     )
     return plan
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ from kadeploy.workflow.events import (
     Started,
     StartGrace,
     StepEnded,
+    Waiting,
     decode,
     encode,
 )
@@ -41,9 +43,9 @@ def micro(name: str, scope: Scope = Scope.NODE, **settings: Any) -> MicroStep:
     return MicroStep(name, scope, Expression(settings.pop("timeout", "10")), name, **settings)
 
 
-def automaton(*macros: list[Instance], quorum: float = 0.5) -> Automaton:
+def automaton(*macros: list[Instance], quorum: float = 0.5, hold_failures: bool = False) -> Automaton:
     steps = tuple(MacroStep(f"M{index}", tuple(instances)) for index, instances in enumerate(macros))
-    return Automaton(steps, Gathering(quorum, 5))
+    return Automaton(steps, Gathering(quorum, grace=5, least=2), hold_failures)
 
 
 def instance(name: str, *steps: MicroStep, retries: int = 0, timeout: str = "0") -> Instance:
@@ -58,6 +60,7 @@ class World:
         self.running: dict[int, Run] = {}
         self.open: dict[int, set[str]] = {}
         self.graces: list[StartGrace] = []
+        self.waiting: list[Waiting] = []
         self.journal: list[Event] = []
         self.attempts: Counter[tuple[str, str]] = Counter()
         self.at = 0.0
@@ -65,7 +68,8 @@ class World:
 
     def send(self, event: Event) -> None:
         self.journal.append(event)
-        effects, _ = self.machine.apply(event)
+        effects, notices = self.machine.apply(event)
+        self.waiting.extend(notice for notice in notices if isinstance(notice, Waiting))
         if isinstance(event, Done) and event.task in self.open:
             self.open[event.task].discard(event.node)
         for effect in effects:
@@ -113,7 +117,7 @@ class World:
         busy = set().union(*self.open.values()) if self.open else set()
         assert self.machine.finished == (not live)
         for name in live:
-            waiting = any(name in names for names in self.machine._waiting.values())
+            waiting = any(name in cohort.nodes for cohort in self.machine._cohorts.values())
             assert (name in busy) + waiting == 1, f"{name} is in {(name in busy) + waiting} places"
 
 
@@ -142,7 +146,8 @@ def automata(draw: st.DrawFn) -> Automaton:
                 for _ in range(draw(st.integers(1, 2)))
             ]
         )
-    return automaton(*macros, quorum=draw(st.sampled_from([0.3, 0.9, 1.0])))
+    quorum = draw(st.sampled_from([0.3, 0.9, 1.0]))
+    return automaton(*macros, quorum=quorum, hold_failures=draw(st.sampled_from([False] * 4 + [True])))
 
 
 def assert_ran_everything(plan: Automaton, succeeded: list[Position]) -> None:
@@ -153,24 +158,29 @@ def assert_ran_everything(plan: Automaton, succeeded: list[Position]) -> None:
         assert of_macro[-count:] == [Position(index, of_macro[-1].instance, micro) for micro in range(count)]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=max(300, settings().max_examples))
 @given(automata(), st.integers(1, 5), st.data())
 def test_any_interleaving_ends_every_node_once(plan: Automaton, count: int, data: st.DataObject) -> None:
     world = World(plan)
     nodes = tuple(f"n{index}" for index in range(count))
-    world.send(Started(0, nodes))
+    late = data.draw(st.integers(0, count - 1))
+    world.send(Started(0, nodes[late:]))
     abort_after = data.draw(st.one_of(st.none(), st.integers(0, 30)))
     resumes = data.draw(st.lists(st.integers(0, 20), max_size=3))
     steps = 0
-    while not world.machine.finished or resumes:
+    while not world.machine.finished or resumes or late:
+        if late and (world.machine.finished or data.draw(st.booleans())):
+            late -= 1
+            world.send(Started(world.at, nodes[late : late + 1]))
+            continue
         if world.machine.finished or steps in resumes:
             world.kill()
-            world.resume(tuple(data.draw(st.lists(st.sampled_from(nodes), unique=True))))
+            world.resume(tuple(data.draw(st.lists(st.sampled_from(nodes[late:]), unique=True))))
             resumes = resumes[1:]
             steps += 1
             continue
         if abort_after == steps:
-            some = tuple(data.draw(st.lists(st.sampled_from(nodes), unique=True)))
+            some = tuple(data.draw(st.lists(st.sampled_from(nodes[late:]), unique=True)))
             world.abort(data.draw(st.sampled_from([None, some])))
             steps += 1
             continue
@@ -276,7 +286,8 @@ def test_late_nodes_make_the_next_cohort() -> None:
     world.finish(1, "n1", ok=True)
     assert not world.graces
     world.finish(2, "n2", ok=True)
-    assert [grace.seconds for grace in world.graces] == [5]
+    assert [grace.seconds for grace in world.graces] == [2], "they came within a second of each other"
+    assert [(notice.present, notice.awaited) for notice in world.waiting] == [(2, ("n3",))]
     world.send(GraceOver(9, world.graces[0].position, world.graces[0].grace))
     assert world.running[4].nodes == ("n1", "n2")
     world.finish(3, "n3", ok=True)
@@ -336,3 +347,33 @@ def test_a_breakpoint_holds_before_the_step() -> None:
     world.send(Started(0, ("n1",)))
     world.finish(1, "n1", ok=True)
     assert world.machine.in_phase(Phase.HELD) == ["n1"] and len(world.running) == 1
+
+
+def test_a_node_is_held_where_it_fails() -> None:
+    plan = automaton(
+        [instance("I", micro("x"), micro("y", retries=3), retries=3, timeout="10")], hold_failures=True
+    )
+    world = World(plan)
+    world.send(Started(0, ("n1",)))
+    world.finish(1, "n1", ok=True)
+    world.at = 9
+    world.finish(2, "n1", ok=False)
+    state = world.machine.nodes["n1"]
+    assert (state.phase, state.failure) == (Phase.HELD, Failure("failed"))
+    world.at = 1000
+    world.kill()
+    world.resume(("n1",))
+    assert plan.microstep(world.running[3].position).name == "y" and world.running[3].timeout == 10
+    world.finish(3, "n1", ok=True)
+    assert world.machine.in_phase(Phase.OK) == ["n1"]
+
+
+@pytest.mark.parametrize(("spread", "seconds"), [(0, 2), (3, 3), (40, 5)])
+def test_the_late_get_as_long_as_the_others_took(spread: float, seconds: float) -> None:
+    plan = automaton([instance("I", micro("reboot"), micro("broadcast", Scope.SET))], quorum=0.6)
+    world = World(plan)
+    world.send(Started(0, ("n1", "n2", "n3")))
+    world.finish(1, "n1", ok=True)
+    world.at += spread - 1
+    world.finish(2, "n2", ok=True)
+    assert [grace.seconds for grace in world.graces] == [seconds]
