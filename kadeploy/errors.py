@@ -9,6 +9,7 @@
     ├── ServiceError          a service of ours or of the site does not work   exit 4
     └── NodeError             something failed on one node; ends as a ko node  exit 1
         ├── RemoteError       a command on the node failed or could not be run
+        │   └── UnreachableError  the node does not answer, or its connection broke
         └── PowerError        the node could not be switched
 
 An error is one sentence that names the thing, and a hint that says what to do about it.
@@ -97,6 +98,10 @@ class NodeError(KadeployError):
 
 class RemoteError(NodeError):
     """A command on a node failed, or the node could not be reached to run it."""
+
+
+class UnreachableError(RemoteError):
+    """A node does not answer ssh, refuses it, or the connection to it broke: no command is to blame."""
 
 
 class PowerError(NodeError):

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from kadeploy.errors import KadeployError, NodeError
+from kadeploy.operations.failures import failure_of, interruption_of
 from kadeploy.operations.recipe import Recipes
 from kadeploy.steps.catalogue import Step
 from kadeploy.steps.deployment import Deployment
 from kadeploy.steps.visit import Visit
 from kadeploy.workflow.driver import Report
-from kadeploy.workflow.events import Failure, Run
-
-MAX_REASON = 500  # characters of the sentence that ends in lists and statistics
+from kadeploy.workflow.events import Run
 
 
 class StepExecutor:
@@ -44,9 +43,9 @@ class StepExecutor:
         try:
             await step.node(self._deployment, visit)
         except KadeployError as error:
-            report(visit.node.name, failure_of(error))
-        except asyncio.CancelledError:
-            report(visit.node.name, Failure(printable(visit.observed), printable(visit.evidence)))
+            report(visit.node.name, failure_of(error, step))
+        except asyncio.CancelledError as cancelled:
+            report(visit.node.name, interruption_of(step, visit, cancelled))
             raise
         else:
             report(visit.node.name, None)
@@ -55,21 +54,14 @@ class StepExecutor:
         assert step.together is not None
 
         def ended(node: str, error: NodeError | None) -> None:
-            report(node, failure_of(error) if error else None)
+            report(node, failure_of(error, step) if error else None)
 
         try:
             await step.together(self._deployment, visits, ended)
         except KadeployError as error:
             for visit in visits:
-                report(visit.node.name, failure_of(error))
-
-
-def failure_of(error: KadeployError) -> Failure:
-    """What the engine keeps of an error on a node."""
-    evidence = error.evidence if isinstance(error, NodeError) else error.hint
-    return Failure(printable(error.message)[:MAX_REASON], printable(evidence))
-
-
-def printable(text: str) -> str:
-    """Text without what would draw on, or worse, the terminal of who reads it: it comes from nodes."""
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
+                report(visit.node.name, failure_of(error, step))
+        except asyncio.CancelledError as cancelled:
+            for visit in visits:  # those that were reported before have had their verdict
+                report(visit.node.name, interruption_of(step, visit, cancelled))
+            raise

@@ -13,6 +13,7 @@ from kadeploy.config.expression import Expression
 from kadeploy.disks.layout import Role
 from kadeploy.steps import boot, boot_new_env, broadcast_env, set_deployment_env
 from kadeploy.steps.broadcast_env import Ended
+from kadeploy.steps.cause import Cause
 from kadeploy.steps.deployment import Deployment
 from kadeploy.steps.visit import Visit
 
@@ -23,14 +24,15 @@ Condition = Callable[[Deployment], bool]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A micro-step: what runs it, its deadline in seconds, and when it applies.
+    """A micro-step: the cause of its failures as a rule, what runs it, its deadline, and when it applies.
 
-    Exactly one of ``node`` and ``together`` is given. ``timeout`` is an expression, or the name of one of
-    the cluster's timeouts. ``restart``: the step from which it is redone when the engine was killed in it,
-    itself where '' is given. ``throttled``: it counts in the window of reboots.
+    Exactly one of ``node`` and ``together`` is given. ``timeout`` is an expression of seconds, or the
+    name of one of the cluster's timeouts. ``restart``: the step from which it is redone when the engine was
+    killed in it, itself where '' is given. ``throttled``: it counts in the window of reboots.
     """
 
     name: str
+    cause: Cause
     node: NodeStep | None = None
     together: SetStep | None = None
     timeout: str = "60"
@@ -81,28 +83,53 @@ def _installs_bootloader(deployment: Deployment) -> bool:
 
 
 _UNTRUSTED = (
-    Step("switch_pxe", set_deployment_env.switch_pxe_minios),
-    Step("reboot", boot.reboot_soft, timeout="120", restart="switch_pxe", throttled=True),
-    Step("wait_reboot", boot.wait_reboot_minios, timeout="reboot"),
-    Step("send_key_in_deploy_env", set_deployment_env.send_key_in_deploy_env, applies=_has_keys),
+    Step("switch_pxe", Cause.SERVICE, set_deployment_env.switch_pxe_minios),
+    Step("reboot", Cause.POWER, boot.reboot_soft, timeout="120", restart="switch_pxe", throttled=True),
+    Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_minios, timeout="reboot"),
+    Step(
+        "send_key_in_deploy_env", Cause.MINIOS, set_deployment_env.send_key_in_deploy_env, applies=_has_keys
+    ),
     Step(
         "create_partition_table",
+        Cause.DISK,
         set_deployment_env.create_partition_table,
         timeout="120",
         applies=_partitions,
     ),
-    Step("format_deploy_part", set_deployment_env.format_deploy_part, timeout="600", applies=_formats),
-    Step("mount_deploy_part", set_deployment_env.mount_deploy_part, applies=_mounts_before_broadcast),
-    Step("format_tmp_part", set_deployment_env.format_tmp_part, timeout="600", applies=_formats_tmp),
-    Step("format_swap_part", set_deployment_env.format_swap_part, timeout="120", applies=_formats_swap),
+    Step(
+        "format_deploy_part",
+        Cause.DISK,
+        set_deployment_env.format_deploy_part,
+        timeout="600",
+        applies=_formats,
+    ),
+    Step(
+        "mount_deploy_part",
+        Cause.DISK,
+        set_deployment_env.mount_deploy_part,
+        applies=_mounts_before_broadcast,
+    ),
+    Step(
+        "format_tmp_part", Cause.DISK, set_deployment_env.format_tmp_part, timeout="600", applies=_formats_tmp
+    ),
+    Step(
+        "format_swap_part",
+        Cause.DISK,
+        set_deployment_env.format_swap_part,
+        timeout="120",
+        applies=_formats_swap,
+    ),
 )
 
 # A post-install that was broken off may not be run again on what it left: the image is unpacked anew.
 _CHAIN = (
-    Step("send_environment", together=broadcast_env.send_environment, timeout="3600"),
-    Step("mount_deploy_part", set_deployment_env.mount_deploy_part, applies=_mounts_after_broadcast),
+    Step("send_environment", Cause.BROADCAST, together=broadcast_env.send_environment, timeout="3600"),
+    Step(
+        "mount_deploy_part", Cause.DISK, set_deployment_env.mount_deploy_part, applies=_mounts_after_broadcast
+    ),
     Step(
         "manage_admin_post_install",
+        Cause.POST_INSTALL,
         broadcast_env.manage_admin_post_install,
         timeout="600",
         restart="send_environment",
@@ -110,39 +137,57 @@ _CHAIN = (
     ),
     Step(
         "manage_user_post_install",
+        Cause.POST_INSTALL,
         broadcast_env.manage_user_post_install,
         timeout="600",
         restart="send_environment",
         applies=lambda deployment: deployment.mountable and bool(deployment.user_archives),
     ),
-    Step("check_kernel_files", broadcast_env.check_kernel_files, applies=lambda d: d.mountable),
     Step(
-        "send_key", broadcast_env.send_key, applies=lambda d: d.mountable and _has_keys(d), restart="send_key"
+        "check_kernel_files",
+        Cause.ENVIRONMENT,
+        broadcast_env.check_kernel_files,
+        applies=lambda d: d.mountable,
     ),
-    Step("install_bootloader", broadcast_env.install_bootloader, timeout="300", applies=_installs_bootloader),
-    Step("read_host_keys", broadcast_env.read_host_keys),
-    Step("sync", broadcast_env.sync, timeout="600"),
+    Step(
+        "send_key",
+        Cause.DISK,
+        broadcast_env.send_key,
+        applies=lambda d: d.mountable and _has_keys(d),
+        restart="send_key",
+    ),
+    Step(
+        "install_bootloader",
+        Cause.BOOTLOADER,
+        broadcast_env.install_bootloader,
+        timeout="300",
+        applies=_installs_bootloader,
+    ),
+    Step("read_host_keys", Cause.ENVIRONMENT, broadcast_env.read_host_keys),
+    Step("sync", Cause.DISK, broadcast_env.sync, timeout="600"),
 )
 
 _CLASSICAL = (
-    Step("switch_pxe", boot.switch_pxe_local_disk),
-    Step("umount_deploy_part", set_deployment_env.umount_deploy_part, applies=lambda d: d.mountable),
-    Step("reboot_from_deploy_env", boot_new_env.reboot_from_deploy_env, throttled=True),
-    Step("wait_reboot", boot.wait_reboot_deployed, timeout="reboot"),
+    Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk),
+    Step(
+        "umount_deploy_part", Cause.DISK, set_deployment_env.umount_deploy_part, applies=lambda d: d.mountable
+    ),
+    Step("reboot_from_deploy_env", Cause.REBOOT, boot_new_env.reboot_from_deploy_env, throttled=True),
+    Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_deployed, timeout="reboot"),
 )
 
 _KEXEC = (
-    Step("switch_pxe", boot.switch_pxe_local_disk),
-    Step("umount_deploy_part", set_deployment_env.umount_deploy_part),
-    Step("mount_deploy_part", set_deployment_env.mount_deploy_part),
-    Step("kexec", boot_new_env.kexec, timeout="120", throttled=True),
-    Step("wait_reboot", boot.wait_reboot_deployed, timeout="kexec"),
+    Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk),
+    Step("umount_deploy_part", Cause.DISK, set_deployment_env.umount_deploy_part),
+    Step("mount_deploy_part", Cause.DISK, set_deployment_env.mount_deploy_part),
+    Step("kexec", Cause.KERNEL, boot_new_env.kexec, timeout="120", throttled=True),
+    Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_deployed, timeout="kexec"),
 )
 
 _HARD_REBOOT = (
-    Step("switch_pxe", boot.switch_pxe_local_disk),
-    Step("reboot", boot.reboot_hard, timeout="120", restart="switch_pxe", throttled=True),
-    Step("wait_reboot", boot.wait_reboot_deployed, timeout="reboot"),
+    Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk),
+    Step("reboot", Cause.POWER, boot.reboot_hard, timeout="120", restart="switch_pxe", throttled=True),
+    Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_deployed, timeout="reboot"),
 )
 
 STEPS: dict[str, tuple[Step, ...]] = {

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.events import (
+    INTERNAL,
     Aborted,
     Done,
     Effect,
@@ -192,13 +193,13 @@ class Driver:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            return Failure("internal error: the step was cancelled from inside")
+            return Failure("internal error: the step was cancelled from inside", cause=INTERNAL)
         except Exception as error:  # the edge of a step: a defect there must not take the other nodes along
             if deadline.expired():
                 return None
             log.exception("defect in the micro-step of task %d", run.task)
-            return Failure(f"internal error: {type(error).__name__}: {error}")
-        return Failure("the step gave no result for this node")
+            return Failure(f"internal error: {type(error).__name__}: {error}", cause=INTERNAL)
+        return Failure("the step gave no result for this node", cause=INTERNAL)
 
 
 def _is_over(deadline: asyncio.Timeout) -> bool:

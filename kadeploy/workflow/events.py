@@ -13,6 +13,10 @@ from typing import Any
 
 from kadeploy.workflow.automaton import Position
 
+# The causes of failures that the engine itself makes; all others come from its executor.
+ABORTED = "aborted"
+INTERNAL = "internal"
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

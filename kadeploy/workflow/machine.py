@@ -15,6 +15,7 @@ from enum import StrEnum
 from kadeploy.workflow.automaton import Automaton, Position, Scope
 from kadeploy.workflow.census import Census
 from kadeploy.workflow.events import (
+    ABORTED,
     Abandoned,
     Aborted,
     Done,
@@ -178,11 +179,11 @@ class Machine:
             elif node.phase is Phase.RUNNING:
                 self._leave_task(node.task, name)
             if not node.phase.ended:
-                self._end(event.at, name, Phase.ABORTED, Failure(event.reason))
+                self._end(event.at, name, Phase.ABORTED, Failure(event.reason, cause=ABORTED))
 
     def _abandon(self, event: Abandoned) -> None:
         """Give up nodes that are held, or that a dead engine has left behind."""
-        failure = Failure("the node was abandoned")
+        failure = Failure("the node was abandoned", cause=ABORTED)
         for name in event.nodes:
             phase = self.nodes[name].phase
             if phase is Phase.HELD:

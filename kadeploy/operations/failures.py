@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what went wrong in a micro-step to the verdict on a node: a cause, a sentence, evidence or a hint."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kadeploy.errors import KadeployError, NodeError
+from kadeploy.steps.catalogue import Step
+from kadeploy.steps.cause import Cause, cause_of
+from kadeploy.steps.visit import Visit
+from kadeploy.workflow.events import Failure
+
+MAX_REASON = 500  # characters of the sentence that ends in lists and statistics
+
+
+def failure_of(error: KadeployError, step: Step) -> Failure:
+    """The verdict on a node on which a step has raised an error."""
+    evidence = error.evidence if isinstance(error, NodeError) else ""
+    return _failure(error.message, cause_of(error, step.cause), evidence, error.hint)
+
+
+def interruption_of(step: Step, visit: Visit, cancelled: asyncio.CancelledError) -> Failure:
+    """What was last seen of a node when a step was broken off, most often by its deadline.
+
+    A command that was broken off has left a note: its name, and in further lines what it wrote.
+    """
+    note, _, output = "\n".join(getattr(cancelled, "__notes__", ())).partition("\n")
+    return _failure(visit.observed or note, visit.cause or step.cause, visit.evidence or output, "")
+
+
+def _failure(sentence: str, cause: Cause, evidence: str, hint: str) -> Failure:
+    shown = printable(evidence).strip()
+    advice = printable(hint) or ("" if shown else cause.advice)
+    lines = [shown, f"hint: {advice}" if advice else ""]
+    return Failure(printable(sentence)[:MAX_REASON], "\n".join(filter(None, lines)), str(cause))
+
+
+def printable(text: str) -> str:
+    """Text without what would draw on, or worse, the terminal of who reads it: it comes from nodes."""
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")
