@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from kadeploy.lab import (
     bmc,
     configuration,
     dhcp,
+    interrupts,
     journal,
     machine,
     network,
@@ -49,10 +49,10 @@ def up(lab: LabPlan, say: Progress) -> None:
     with journal.locked(lab.name):
         _check_free(lab, say)
         try:
-            _build(lab, say)
+            with interrupts.remembered() as check_interrupt:
+                _build(lab, check_interrupt, say)
         except BaseException:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the second Ctrl-C must not stop the clearing
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            interrupts.ignored()
             say("taking down what was made")
             _remove(lab.name, lab.state, say)
             raise
@@ -119,7 +119,7 @@ def _check_free(lab: LabPlan, say: Progress) -> None:
             raise RefusedError(f"{directory} is not empty", hint="choose another directory")
 
 
-def _build(lab: LabPlan, say: Progress) -> None:
+def _build(lab: LabPlan, check_interrupt: Callable[[], None], say: Progress) -> None:
     journal.register(lab.name, lab.state)
     book = Journal(lab.state)
     book.announce("directory", lab.state)
@@ -136,6 +136,7 @@ def _build(lab: LabPlan, say: Progress) -> None:
     book.announce("namespace", lab.namespace)
     network.create(lab)
     _start_services(lab, book, say)
+    check_interrupt()
     book.announce("ready", lab.name)
 
 
