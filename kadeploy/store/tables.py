@@ -134,3 +134,16 @@ leases = Table(
     Column("user", String, nullable=False),
     Column("expires_at", Float, nullable=False),
 )
+
+window_claims = Table(
+    "window_claims",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("window", String, nullable=False, index=True),
+    Column("workflow_id", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("held", Integer, nullable=False),
+    Column("waiting", Integer, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)

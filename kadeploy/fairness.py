@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gets the free slots of a window: pure, so that the store and a simulation decide alike."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one workflow in one process (``owner``) has of a window, and wants.
+
+    It holds ``held`` slots, and so many nodes of it are ``waiting`` for one. ``since``, in seconds since the
+    epoch: when it began to wait, or when it last got or gave back a slot.
+    """
+
+    workflow: str
+    owner: str
+    held: int
+    waiting: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The claims of one process with what they have got, and whether nodes of other processes wait."""
+
+    own: tuple[Claim, ...]
+    crowded: bool
+
+
+def settle(size: int, own: Sequence[Claim], others: Sequence[Claim], now: float) -> Settlement:
+    """Grant a process the slots that are due to it, and leave to the others what is due to them.
+
+    All processes decide by the same claims, so that each finds its slots when it comes.
+    """
+    granted = _share_out(size, [*own, *others])
+    settled = tuple(_grant(claim, granted[_key(claim)], now) for claim in own)
+    return Settlement(settled, any(claim.waiting for claim in others))
+
+
+def _share_out(size: int, claims: Sequence[Claim]) -> Counter[tuple[str, str]]:
+    """How many of the free slots each claim gets.
+
+    One after the other, to whoever holds least, and among equals to whoever has waited longest. So some
+    few nodes never stand behind all those of a large workflow that was there before, and where there are
+    fewer slots than workflows each has its turn.
+    """
+    free = max(size - sum(claim.held for claim in claims), 0)
+    queue = [(claim.held, claim.since, _key(claim), claim.waiting) for claim in claims if claim.waiting]
+    heapq.heapify(queue)
+    granted: Counter[tuple[str, str]] = Counter()
+    while free and queue:
+        held, since, key, waiting = queue[0]
+        granted[key] += 1
+        free -= 1
+        if waiting > 1:
+            heapq.heapreplace(queue, (held + 1, since, key, waiting - 1))
+        else:
+            heapq.heappop(queue)
+    return granted
+
+
+def _key(claim: Claim) -> tuple[str, str]:
+    return claim.workflow, claim.owner
+
+
+def _grant(claim: Claim, slots: int, now: float) -> Claim:
+    if not slots:
+        return claim
+    return replace(claim, held=claim.held + slots, waiting=claim.waiting - slots, since=now)
