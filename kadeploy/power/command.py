@@ -61,16 +61,17 @@ async def execute(argv: list[str], *, timeout: float, directory: Path | None = N
 
 
 def check(completed: Completed, timeout: float) -> Completed:
-    """Raises PowerError, with what the program wrote, unless it exited with status 0."""
-    name = completed.argv[0]
+    """Raises PowerError, with its command line and what it wrote, unless it exited with status 0."""
+    name, said = completed.argv[0], completed.evidence.strip()
     match completed.status:
         case 0:
             return completed
         case None:
-            reason = f"'{name}' did not end within {timeout:g} s"
+            ending = f"did not end within {timeout:g} s"
         case status if status < 0:
-            reason = f"'{name}' was killed by signal {-status}"
+            ending = f"was killed by signal {-status}"
         case status:
-            said = completed.evidence.strip().splitlines()
-            reason = f"'{name}' exited with status {status}" + (f": {said[-1]}" if said else "")
-    raise PowerError(reason, evidence=completed.evidence)
+            ending = f"exited with status {status}"
+    last = f": {said.splitlines()[-1]}" if said and completed.status else ""
+    shown = [f"$ {shlex.join(completed.argv)}", ending, said]
+    raise PowerError(f"'{name}' {ending}{last}", evidence="\n".join(filter(None, shown)))

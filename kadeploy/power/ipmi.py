@@ -85,7 +85,7 @@ class Bmc:
         except _SessionError:
             raise
         except PowerError as error:
-            logger.warning("the BMC of %s does not take the boot device: %s", self._node.name, error.evidence)
+            logger.warning("the BMC of %s does not take the boot device: %s", self._node.name, error.message)
 
     async def _reach(self, state: PowerState) -> None:
         while await self.status() is not state:

@@ -79,10 +79,21 @@ exit 1
 class Result:
     """How a command ended: ``status`` is negative for a signal; of the streams, their last 20 kB."""
 
+    arguments: Sequence[str]
     status: int
     stdout: str
     stderr: str
     seconds: float
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        return f"exit status {self.status}" if self.status >= 0 else f"killed by signal {-self.status}"
+
+    @property
+    def evidence(self) -> str:
+        """The command, how it ended, and the last lines that it wrote."""
+        return evidence(self.arguments, self.ending, self.stderr.strip() or self.stdout.strip())
 
 
 class Tail:
@@ -120,13 +131,17 @@ def command_line(arguments: Sequence[str], env: Mapping[str, str] | None, run: s
 
 
 def described(arguments: Sequence[str]) -> str:
-    """A command as messages name it: short, and without the text of our own scripts."""
-    words = ["sh -c …", *arguments[3:]] if list(arguments[:2]) == ["sh", "-c"] else list(arguments)
-    text = " ".join(words)
-    return text if len(text) <= 120 else text[:119] + "…"
+    """A command as messages name it: quoted, short, and without the text of our own scripts."""
+    own = list(arguments[:2]) == ["sh", "-c"]
+    return _quoted(["sh", "-c", "…", *arguments[3:]] if own else arguments, 120)
 
 
-def evidence(result: Result) -> str:
-    """The last lines of standard error, or of standard output where there is no other trace."""
-    text = result.stderr.strip() or result.stdout.strip()
-    return "\n".join(text.splitlines()[-EVIDENCE_LINES:])
+def evidence(arguments: Sequence[str], ending: str, written: str = "") -> str:
+    """A command that failed: its line, how it ended, and the last lines of what it wrote."""
+    line = _quoted(["…" if "\n" in word else word for word in arguments], 300)
+    return "\n".join([f"$ {line}", ending, *written.splitlines()[-EVIDENCE_LINES:]])
+
+
+def _quoted(words: Sequence[str], limit: int) -> str:
+    text = " ".join(word if word == "…" else shlex.quote(word) for word in words)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

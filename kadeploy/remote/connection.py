@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncssh
 
-from kadeploy.errors import RemoteError
+from kadeploy.errors import RemoteError, UnreachableError
 from kadeploy.remote.command import (
     KILL_TEXT,
     PUT_TEXT,
@@ -47,10 +47,11 @@ class NodeConnections(ConnectionPool):
     ) -> Result:
         """Run a command and wait for its end, at most ``timeout`` seconds, connecting included.
 
-        Raises RemoteError when that time is over, when the node cannot be reached, when the connection
-        breaks, and, with ``check``, when the status is not 0. When it is cancelled or its time is over, the
-        command is ended on the node with all its children. A command that leaves something running in the
-        background must redirect the streams of that, for they keep the channel open. ``on_output`` gets
+        Raises UnreachableError when the node cannot be reached or the connection breaks, RemoteError when
+        that time is over and, with ``check``, when the status is not 0. When it is cancelled or its time is
+        over, the command is ended on the node with all its children; a cancellation gets notes that name it.
+        A command that leaves something running in the background must redirect the streams of that, for
+        they keep the channel open. ``on_output`` gets
         standard output piece by piece, as it comes.
         """
         return await self._execute(node, arguments, input or b"", env, timeout, check, on_output)
@@ -95,6 +96,9 @@ class NodeConnections(ConnectionPool):
         except asyncio.CancelledError:
             await self._end(node, run)
             raise
+        except UnreachableError as error:
+            error.evidence = error.evidence or evidence(arguments, "was not run")
+            raise
         return RemoteProcess(process, lambda: self._end(node, run))
 
     async def _execute(
@@ -107,17 +111,25 @@ class NodeConnections(ConnectionPool):
         check: bool,
         on_output: Callable[[bytes], None] | None = None,
     ) -> Result:
-        name = described(arguments)
+        session: CommandSession | None = None
         try:
             async with asyncio.timeout(timeout), self._session(node, arguments, env, on_output) as session:
                 await session.feed(chunks_of(data))
                 result = await session.result()
         except TimeoutError as error:
-            raise RemoteError(f"command '{name}' on {node} did not end within {timeout:g} s") from error
+            raise _overdue(node, arguments, session, timeout) from error
+        except UnreachableError as error:
+            error.evidence = error.evidence or evidence(arguments, "was not run")
+            raise
+        except asyncio.CancelledError as cancelled:  # whoever has set a deadline wants to know what it hit
+            cancelled.add_note(f"command '{described(arguments)}' was running on {node}")
+            cancelled.add_note(session.evidence("had not ended") if session else "it had not begun")
+            raise
+        name = described(arguments)
         logger.debug("%s: %s -> %d in %.2f s%s", node, name, result.status, result.seconds, _shown(result))
         if check and result.status != 0:
             raise RemoteError(
-                f"command '{name}' on {node} exited with status {result.status}", evidence=evidence(result)
+                f"command '{name}' on {node} exited with status {result.status}", evidence=result.evidence
             )
         return result
 
@@ -135,7 +147,8 @@ class NodeConnections(ConnectionPool):
         async with self.sessions(node):
             try:
                 session = await self.open(
-                    node, lambda connection: start_command(connection, command, on_output)
+                    node,
+                    lambda connection: start_command(connection, arguments, command, on_output),
                 )
             except asyncio.CancelledError:
                 await self._end(node, run)
@@ -159,8 +172,21 @@ class NodeConnections(ConnectionPool):
         # What is reported is why the run had to be ended, not that the node would not even do that.
         with contextlib.suppress(asyncssh.Error, OSError, RemoteError, TimeoutError):
             async with asyncio.timeout(KILL_TIME):
-                session = await open_session(connection, lambda standing: start_command(standing, command))
+                session = await open_session(
+                    connection, lambda standing: start_command(standing, ["kill"], command)
+                )
                 await session.result()
+
+
+def _overdue(
+    node: str, arguments: Sequence[str], session: CommandSession | None, timeout: float
+) -> RemoteError:
+    name, limit = described(arguments), f"{timeout:g} s"
+    if session is None:
+        shown = evidence(arguments, "was not run")
+        return UnreachableError(f"command '{name}' on {node} did not begin within {limit}", evidence=shown)
+    shown = session.evidence(f"had not ended after {limit}")
+    return RemoteError(f"command '{name}' on {node} did not end within {limit}", evidence=shown)
 
 
 def _shown(result: Result) -> str:

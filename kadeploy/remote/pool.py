@@ -13,7 +13,7 @@ from typing import TypeVar
 import asyncssh
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential
 
-from kadeploy.errors import RemoteError
+from kadeploy.errors import RemoteError, UnreachableError
 from kadeploy.remote.algorithms import CIPHERS, KEY_EXCHANGES
 
 KEEPALIVE = 5  # seconds; a node that is silent for three of them is gone
@@ -126,7 +126,7 @@ class ConnectionPool:
     ) -> Opened:
         """What ``make`` makes of the node's connection; a connection that proves dead is replaced once.
 
-        Raises RemoteError.
+        Raises UnreachableError.
         """
         reused = self.standing(node)
         if reused is not None:
@@ -134,12 +134,12 @@ class ConnectionPool:
                 return await open_session(reused, make)
             except (asyncssh.Error, OSError) as error:
                 if not reused.is_closed() and not isinstance(error, asyncssh.ConnectionLost):
-                    raise RemoteError(f"{node} refuses to run a command: {error}") from error
+                    raise UnreachableError(f"{node} refuses to run a command: {error}") from error
                 self._drop(node, reused)
         try:
             return await open_session(await self._connected(node), make)
         except (asyncssh.Error, OSError) as error:
-            raise RemoteError(f"{node} refuses to run a command: {error}") from error
+            raise UnreachableError(f"{node} refuses to run a command: {error}") from error
 
     def _link(self, node: str) -> _Link:
         return self._links.setdefault(node, _Link())
@@ -161,7 +161,7 @@ class ConnectionPool:
                 connection = await self._connect(node, link.keys)
             if link.boot != boot:
                 connection.abort()
-                raise RemoteError(f"{node} was rebooted while it was being connected to")
+                raise UnreachableError(f"{node} was rebooted while it was being connected to")
             link.connection = connection
             return connection
 
@@ -173,17 +173,19 @@ class ConnectionPool:
                 self._address(node), self._port, options=self._options, known_hosts=(list(keys), [], [])
             )
         except TimeoutError as error:
-            raise RemoteError(f"{node} does not answer ssh within {self._connect_timeout:g} s") from error
+            raise UnreachableError(
+                f"{node} does not answer ssh within {self._connect_timeout:g} s"
+            ) from error
         except asyncssh.HostKeyNotVerifiable as error:
-            raise RemoteError(f"{node} answers ssh with a host key that is not its own") from error
+            raise UnreachableError(f"{node} answers ssh with a host key that is not its own") from error
         except asyncssh.PermissionDenied as error:
-            raise RemoteError(f"{node} refuses the engine's key") from error
+            raise UnreachableError(f"{node} refuses the engine's key") from error
         except asyncssh.KeyExchangeFailed as error:
-            raise RemoteError(
+            raise UnreachableError(
                 f"{node} has no ssh host key of the expected type or no common algorithm: {error}"
             ) from error
         except (asyncssh.Error, OSError) as error:
-            raise RemoteError(f"no ssh connection to {node}: {error}") from error
+            raise UnreachableError(f"no ssh connection to {node}: {error}") from error
 
 
 async def open_session(

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import asyncssh
 
-from kadeploy.errors import RemoteError
+from kadeploy.errors import RemoteError, UnreachableError
 from kadeploy.remote.command import EVIDENCE_LINES, Tail
 
 STOP_TIME = 3.0  # seconds a program has to end after its input did
@@ -62,7 +62,7 @@ class RemoteProcess:
         return "\n".join(self._stderr.text().strip().splitlines()[-EVIDENCE_LINES:])
 
     async def wait(self) -> int:
-        """The exit status, negative for a signal; RemoteError when the connection broke before.
+        """The exit status, negative for a signal; UnreachableError when the connection broke before.
 
         Standard output that nobody read is thrown away once the program ends, not before: read it.
         """
@@ -70,7 +70,7 @@ class RemoteProcess:
         await self._reader
         status = self._process.returncode
         if status is None:
-            raise RemoteError("the connection broke", evidence=self.stderr)
+            raise UnreachableError("the connection broke", evidence=self.stderr)
         return status
 
     async def kill(self) -> None:

@@ -6,13 +6,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import asyncssh
 
-from kadeploy.errors import RemoteError
-from kadeploy.remote.command import Result, Tail
+from kadeploy.errors import UnreachableError
+from kadeploy.remote.command import Result, Tail, evidence
 
 CHUNK = 256 * 1024
 
@@ -20,7 +20,8 @@ CHUNK = 256 * 1024
 class CommandSession(asyncssh.SSHClientSession[bytes]):
     """Receives a command's output as it comes; nothing but the last part of it is kept."""
 
-    def __init__(self, on_output: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, arguments: Sequence[str], on_output: Callable[[bytes], None] | None = None) -> None:
+        self.arguments = arguments
         self._on_output = on_output
         self.stdout = Tail()
         self.stderr = Tail()
@@ -80,12 +81,17 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
             self._channel.write_eof()
 
     async def result(self) -> Result:
-        """How the command ended; RemoteError when the connection ended before it."""
+        """How the command ended; UnreachableError when the connection ended before it."""
         error = await self._closed
         if self.status is None:
             why = f": {error}" if error is not None else ""
-            raise RemoteError(f"the connection broke{why}", evidence=self.stderr.text()[-2000:])
-        return Result(self.status, self.stdout.text(), self.stderr.text(), time.monotonic() - self.started)
+            raise UnreachableError(f"the connection broke{why}", evidence=self.evidence("no exit status"))
+        seconds = time.monotonic() - self.started
+        return Result(self.arguments, self.status, self.stdout.text(), self.stderr.text(), seconds)
+
+    def evidence(self, ending: str) -> str:
+        """What is known of a command that has not ended by itself."""
+        return evidence(self.arguments, ending, self.stderr.text().strip() or self.stdout.text().strip())
 
     def abandon(self) -> None:
         """Close the channel without waiting for anything."""
@@ -95,11 +101,12 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
 
 async def start_command(
     connection: asyncssh.SSHClientConnection,
+    arguments: Sequence[str],
     command: str,
     on_output: Callable[[bytes], None] | None = None,
 ) -> CommandSession:
-    """Start a command line; raises asyncssh.Error or OSError."""
-    session = CommandSession(on_output)
+    """Start a command line, made of these arguments; raises asyncssh.Error or OSError."""
+    session = CommandSession(arguments, on_output)
     await connection.create_session(lambda: session, command, encoding=None)
     return session
 

@@ -141,7 +141,7 @@ async def _post_install(deployment: Deployment, visit: Visit, archive: Archive) 
     if result.status != 0:
         said = result.stderr.strip() or result.stdout.strip()
         last = f": {said.splitlines()[-1]}" if said else ""
-        raise NodeError(f"{name} exited with status {result.status}{last}", evidence=said)
+        raise NodeError(f"{name} exited with status {result.status}{last}", evidence=result.evidence)
 
 
 async def check_kernel_files(deployment: Deployment, visit: Visit) -> None:
@@ -159,7 +159,9 @@ async def kernel_files(deployment: Deployment, visit: Visit) -> tuple[str, str]:
         check=False,
     )
     if result.status != 0:
-        raise NodeError(result.stderr.strip() or "the kernel files of the image cannot be found")
+        raise NodeError(
+            result.stderr.strip() or "the kernel files of the image cannot be found", evidence=result.evidence
+        )
     kernel, initrd = result.stdout.split("\n")[:2]
     return kernel, initrd
 

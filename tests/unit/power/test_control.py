@@ -54,7 +54,18 @@ async def test_all_levels_fail(tmp_path: Path, node: Node) -> None:
         await control(tmp_path, soft="false", hard=FAILS, very_hard="sleep 60").reboot(node, "soft")
     assert "soft: 'false' exited with status 1; hard: 'sh' exited with status 7" in caught.value.message
     assert "very_hard: 'sleep' did not end within 1 s" in caught.value.message
-    assert caught.value.evidence == "no power for node-1.site.example"
+    lines = caught.value.evidence.splitlines()
+    assert lines[:3] == [
+        "$ false",
+        "exited with status 1",
+        "$ sh -c 'echo no power for node-1.site.example >&2; exit 7'",
+    ]
+    assert lines[3:] == [
+        "exited with status 7",
+        "no power for node-1.site.example",
+        "$ sleep 60",
+        "did not end within 1 s",
+    ]
 
 
 async def test_cancel_is_no_failure_of_a_level(tmp_path: Path, node: Node) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from kadeploy.errors import RemoteError
+from kadeploy.errors import RemoteError, UnreachableError
 from kadeploy.remote.command import OUTPUT_LIMIT
 from kadeploy.remote.connection import NodeConnections
 
@@ -55,9 +55,57 @@ async def test_a_failing_command_shows_status_and_last_lines(nodes: NodeConnecti
     argv = ["sh", "-c", "seq 50 >&2; exit 7"]
     with pytest.raises(RemoteError, match=r"on node-1 exited with status 7") as caught:
         await nodes.run(NODE, argv, timeout=10)
-    assert caught.value.evidence.splitlines() == [str(number) for number in range(41, 51)]
+    last = [str(number) for number in range(41, 51)]
+    assert caught.value.evidence.splitlines() == ["$ sh -c 'seq 50 >&2; exit 7'", "exit status 7", *last]
     result = await nodes.run(NODE, argv, timeout=10, check=False)
-    assert result.status == 7
+    assert (result.status, result.evidence) == (7, caught.value.evidence)
+
+
+LOUD = ["sh", "-c", "echo so far >&2; exec sleep 60"]
+LOUD_LINE = "$ sh -c 'echo so far >&2; exec sleep 60'"
+
+
+async def test_a_command_that_takes_too_long_is_named_with_what_it_wrote(nodes: NodeConnections) -> None:
+    with pytest.raises(RemoteError, match="did not end within") as caught:
+        await nodes.run(NODE, LOUD, timeout=1)
+    assert caught.value.evidence.splitlines() == [LOUD_LINE, "had not ended after 1 s", "so far"]
+
+
+async def test_a_command_that_is_cancelled_leaves_a_note(nodes: NodeConnections) -> None:
+    notes = []
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            try:
+                await nodes.run(NODE, LOUD, timeout=30)
+            except asyncio.CancelledError as cancelled:
+                notes = cancelled.__notes__
+                raise
+    assert notes == [f"command 'sh -c …' was running on {NODE}", f"{LOUD_LINE}\nhad not ended\nso far"]
+
+
+async def test_a_script_that_fails_is_named_without_its_text(nodes: NodeConnections) -> None:
+    script = b"#!/bin/sh\necho no disk >&2; exit 3\n"
+    with pytest.raises(RemoteError) as failed:
+        await nodes.run_script(NODE, script, ["a b"], timeout=10)
+    line = f"$ sh -c … script {len(script)} 'a b'"
+    assert failed.value.evidence.splitlines() == [line, "exit status 3", "no disk"]
+
+
+async def test_a_node_that_is_gone_is_told_from_a_command_that_failed(
+    nodes: NodeConnections, sshd: Sshd
+) -> None:
+    command = asyncio.create_task(nodes.run(NODE, LOUD, timeout=30))
+    await asyncio.sleep(0.5)
+    sshd.stop()
+    with pytest.raises(UnreachableError, match="the connection broke") as broken:
+        await command
+    assert broken.value.evidence.splitlines() == [LOUD_LINE, "no exit status", "so far"]
+    with pytest.raises(UnreachableError) as unreachable:
+        await nodes.run(NODE, ["true"], timeout=10)
+    assert unreachable.value.evidence == "$ true\nwas not run"
+    with pytest.raises(UnreachableError) as unstarted:
+        await nodes.start(NODE, ["true"])
+    assert unstarted.value.evidence == "$ true\nwas not run"
 
 
 async def test_a_signal_is_a_negative_status(nodes: NodeConnections) -> None:
