@@ -31,10 +31,11 @@ from kadeploy.broadcast.interface import (
     RelayResult,
     RelayTransport,
     Target,
+    Trouble,
 )
 from kadeploy.broadcast.node.relay import Chain, Settings
 from kadeploy.broadcast.program import ARGUMENTS, program
-from kadeploy.errors import NodeError, ServiceError
+from kadeploy.errors import NodeError, ServiceError, UnreachableError
 
 Item = TypeVar("Item")
 
@@ -51,7 +52,7 @@ class ChainBroadcast:
         progress: Callable[[BroadcastProgress], None],
     ) -> Mapping[str, RelayResult]:
         if problem := await asyncio.to_thread(_size_problem, delivery):
-            return {target.node: RelayResult(problem) for target in delivery.targets}
+            return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
         session = _Session(delivery, transport, progress)
         try:
             return await session.run()
@@ -140,7 +141,8 @@ class _Session:
         except TimeoutError:
             self._settle(relay, f"the relay did not listen within {self._options.start_timeout:g} s")
         except NodeError as error:
-            self._settle(relay, error.message, error.evidence)
+            trouble = Trouble.NODE if isinstance(error, UnreachableError) else Trouble.PEERS
+            self._settle(relay, error.message, error.evidence, trouble)
         except OSError as error:
             self._settle(relay, f"the relay cannot be started: {error}")
 
@@ -199,7 +201,8 @@ class _Session:
         except TimeoutError:
             self._settle(relay, f"nothing heard from the relay for {self._options.report_timeout:g} s")
         except NodeError as error:
-            self._settle(relay, error.message, error.evidence)
+            trouble = Trouble.NODE if isinstance(error, UnreachableError) else Trouble.PEERS
+            self._settle(relay, error.message, error.evidence, trouble)
         except OSError as error:
             self._settle(relay, f"the relay cannot be reached: {error}")
 
@@ -236,9 +239,11 @@ class _Session:
             self._progress(BroadcastProgress(relay.target.node, relay.received, relay.consumed, size))
             digest = str(event.get("sha256", ""))
             if kind == "failed":
-                self._settle(relay, str(event["reason"]), str(event["evidence"]), digest)
+                # Who has read the whole stream, and hence has a digest, failed in what it did with it.
+                trouble = Trouble.CONSUMER if digest else Trouble.PEERS
+                self._settle(relay, str(event["reason"]), str(event["evidence"]), trouble, digest)
             elif kind == "done":
-                self._settle(relay, "", "", digest)
+                self._settle(relay, "", "", Trouble.NONE, digest)
 
     def _give_up(self, node: str, by: str, reason: str) -> None:
         relay = self._relays[node]
@@ -248,13 +253,20 @@ class _Session:
     def _spoil(self, reason: str) -> None:
         self._image_problem = self._image_problem or reason
         for relay in self._relays.values():
-            self._settle(relay, reason)
+            self._settle(relay, reason, trouble=Trouble.IMAGE)
 
-    def _settle(self, relay: _Relay, reason: str, evidence: str = "", digest: str = "") -> None:
+    def _settle(
+        self,
+        relay: _Relay,
+        reason: str,
+        evidence: str = "",
+        trouble: Trouble = Trouble.PEERS,
+        digest: str = "",
+    ) -> None:
         """The first verdict stands."""
         if not relay.verdict.done():
             seconds = time.monotonic() - self._began
-            relay.verdict.set_result(RelayResult(reason, evidence, relay.received, digest, seconds))
+            relay.verdict.set_result(RelayResult(trouble, reason, evidence, relay.received, digest, seconds))
 
     # --- judging --------------------------------------------------------------------------------------------
 
@@ -265,13 +277,16 @@ class _Session:
         try:
             expected = declared or (await self._digest if self._digest else "")
             results = {node: _compare(result, expected) for node, result in results.items()}
-            suspicious = any(result.reason and result.sha256 for result in results.values())
+            suspicious = any(not result.ok and result.sha256 for result in results.values())
             if declared and suspicious and (actual := await self._hash_image()) != declared:
                 self._spoil(f"the image's SHA-256 is {actual}, the environment declares {declared}")
         except OSError as error:
             self._spoil(f"the image cannot be read: {error.strerror}")
         if self._image_problem:
-            return {node: replace(result, reason=self._image_problem) for node, result in results.items()}
+            return {
+                node: replace(result, trouble=Trouble.IMAGE, reason=self._image_problem)
+                for node, result in results.items()
+            }
         return results
 
     async def _hash_image(self) -> str:
@@ -279,9 +294,10 @@ class _Session:
 
 
 def _compare(result: RelayResult, expected: str) -> RelayResult:
-    if result.ok and result.sha256 != expected:
-        return replace(result, reason=f"received other data: SHA-256 {result.sha256}, expected {expected}")
-    return result
+    if not result.sha256 or result.sha256 == expected:
+        return result
+    other = f"received other data: SHA-256 {result.sha256}, expected {expected}"
+    return replace(result, trouble=Trouble.DATA, reason=result.reason or other)
 
 
 def _size_problem(delivery: Delivery) -> str:

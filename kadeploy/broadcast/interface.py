@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -68,10 +69,26 @@ class Delivery:
     options: BroadcastOptions = field(default_factory=BroadcastOptions)
 
 
+class Trouble(StrEnum):
+    """What kind of failure it was.
+
+    NODE: it could not be reached by its transport. PEERS: no data came, or nothing was heard any more.
+    DATA: they were damaged on the way. CONSUMER: it failed on good data. IMAGE: the file is not as declared.
+    """
+
+    NONE = ""
+    NODE = "node"
+    PEERS = "peers"
+    DATA = "data"
+    CONSUMER = "consumer"
+    IMAGE = "image"
+
+
 @dataclass(frozen=True, slots=True)
 class RelayResult:
     """How it ended on one node. Ok means: the digest is right and the consumer exited with 0."""
 
+    trouble: Trouble = Trouble.NONE
     reason: str = ""
     evidence: str = ""
     received: int = 0
@@ -80,7 +97,7 @@ class RelayResult:
 
     @property
     def ok(self) -> bool:
-        return not self.reason
+        return self.trouble is Trouble.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,13 @@ from kadeploy.broadcast.interface import (
     ImageSource,
     RelayResult,
     Target,
+    Trouble,
 )
 from kadeploy.disks import bootloader
 from kadeploy.errors import NodeError
 from kadeploy.remote import hostkey
 from kadeploy.steps.boot import COMMAND_TIMEOUT
+from kadeploy.steps.cause import Cause, CausedError, cause_of
 from kadeploy.steps.deployment import Archive, Deployment, Transfer
 from kadeploy.steps.set_deployment_env import append_keys, renew_deploy_part, umount_deploy_part
 from kadeploy.steps.visit import Visit
@@ -58,12 +60,15 @@ async def send_environment(deployment: Deployment, visits: Sequence[Visit], ende
         options=BroadcastOptions(silence=deployment.cluster.broadcast.silence),
     )
 
+    visited = {visit.node.name: visit for visit in visits}
+
     def follow(progress: BroadcastProgress) -> None:
+        visited[progress.node].observed = _described(progress)
         deployment.transferred(Transfer(progress.node, progress.received, progress.consumed, progress.size))
 
     results = await ChainBroadcast().run(delivery, deployment.remote, follow)
     for node, result in results.items():
-        ended(node, _failure(result))
+        ended(node, relay_failure(result, deployment.image.size))
 
 
 async def _renew_written(deployment: Deployment, visits: Sequence[Visit], ended: Ended) -> Sequence[Visit]:
@@ -90,8 +95,28 @@ async def _renew_written(deployment: Deployment, visits: Sequence[Visit], ended:
     return ready
 
 
-def _failure(result: RelayResult) -> NodeError | None:
-    return None if result.ok else NodeError(result.reason, evidence=result.evidence)
+def _described(progress: BroadcastProgress) -> str:
+    shares = (100 * count // max(progress.size, 1) for count in (progress.received, progress.consumed))
+    return "{}% of the image had been received, {}% unpacked".format(*shares)
+
+
+# Who fails on data whose digest is right was given an image that it cannot take.
+_CAUSES = {
+    Trouble.NODE: Cause.CONNECTION,
+    Trouble.PEERS: Cause.BROADCAST,
+    Trouble.DATA: Cause.BROADCAST,
+    Trouble.CONSUMER: Cause.ENVIRONMENT,
+    Trouble.IMAGE: Cause.ENVIRONMENT,
+}
+
+
+def relay_failure(result: RelayResult, size: int) -> NodeError | None:
+    """The error of a node that has not got the whole image of ``size`` bytes unpacked, else None."""
+    if result.ok:
+        return None
+    received = f"received {result.received} of {size} bytes"
+    error = NodeError(result.reason, evidence="\n".join(filter(None, [received, result.evidence])))
+    return CausedError(error.message, cause_of(error, _CAUSES[result.trouble]), evidence=error.evidence)
 
 
 def _consumer(deployment: Deployment) -> list[list[str]]:

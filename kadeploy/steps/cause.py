@@ -85,11 +85,12 @@ def cause_of(error: KadeployError, default: Cause) -> Cause:
         case UnreachableError():
             return Cause.CONNECTION
         case NodeError():
-            return Cause.DISK if _blames_disk(error.evidence, default) else default
+            text = f"{error.message}\n{error.evidence}"
+            return Cause.DISK if _blames_disk(text, default) else default
         case _:
             return Cause.SERVICE
 
 
-def _blames_disk(evidence: str, default: Cause) -> bool:
-    full = default not in _SCRIPTS and _FULL.search(evidence) is not None
-    return full or _BROKEN.search(evidence) is not None
+def _blames_disk(text: str, default: Cause) -> bool:
+    full = default not in _SCRIPTS and _FULL.search(text) is not None
+    return full or _BROKEN.search(text) is not None

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kadeploy.broadcast.interface import Target
-from kadeploy.errors import RemoteError
+from kadeploy.errors import UnreachableError
 
 HEAD = "127.0.1.250"
 MARK = "BROADCAST_TEST"
@@ -69,7 +69,7 @@ class LocalTransport:
 
     async def start(self, node: str, arguments: Sequence[str]) -> LocalProcess:
         if node in self.unreachable:
-            raise RemoteError(f"{node} cannot be reached", evidence="No route to host")
+            raise UnreachableError(f"{node} cannot be reached", evidence="No route to host")
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments[1:],

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.broadcast.chain import ChainBroadcast
-from kadeploy.broadcast.interface import Delivery, ImageSource
+from kadeploy.broadcast.interface import Delivery, ImageSource, Trouble
 from kadeploy.broadcast.node.wire import FEED, FETCH, GREETING, MAGIC, PeerLost, connect, prove
 from kadeploy.errors import ServiceError
 
@@ -88,6 +88,7 @@ async def test_damaged_on_the_way(bench: Bench, declared: str, monkeypatch: pyte
     results = await bench.run(3)
     bench.assert_exact(results, failed={"n3"})
     assert "received other data" in results["n3"].reason
+    assert results["n3"].trouble is Trouble.DATA
 
 
 async def test_image_with_another_digest_than_declared(bench: Bench) -> None:
@@ -104,6 +105,7 @@ async def test_damaged_image_is_blamed_before_the_consumer_that_choked_on_it(ben
     results = await bench.run(2, [["gzip", "-dc"]])
     assert all("the environment declares" in result.reason for result in results.values())
     assert all("not in gzip format" in result.evidence for result in results.values())
+    assert {result.trouble for result in results.values()} == {Trouble.IMAGE}
 
 
 async def test_image_of_another_size_starts_nothing(bench: Bench) -> None:
@@ -128,6 +130,7 @@ async def test_consumer_that_fails(bench: Bench) -> None:
     bench.assert_exact(results, failed={"n2"})
     assert results["n2"].reason == "sh exited with status 3"
     assert results["n2"].evidence == "tar: No space left on device"
+    assert results["n2"].trouble is Trouble.CONSUMER
     assert results["n2"].sha256 == bench.source.sha256
 
 
@@ -151,6 +154,7 @@ async def test_unreachable_node_is_left_out(bench: Bench) -> None:
     bench.assert_exact(results, failed={"n1", "n3"})
     assert results["n3"].reason == "n3 cannot be reached"
     assert results["n3"].evidence == "No route to host"
+    assert results["n3"].trouble is Trouble.NODE
 
 
 async def test_node_without_python(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +182,7 @@ async def test_deadline(bench: Bench) -> None:
     bench.options = replace(bench.options, deadline=1.0)
     results = await bench.run(2, SLEEP)
     assert {result.reason for result in results.values()} == {"not finished within 1 s"}
+    assert {result.trouble for result in results.values()} == {Trouble.PEERS}
 
 
 async def test_cancelling_leaves_nothing(bench: Bench, tmp_path: Path) -> None:

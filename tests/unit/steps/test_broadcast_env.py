@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of a node on which the broadcast has failed."""
+
+from __future__ import annotations
+
+import pytest
+
+from kadeploy.broadcast.interface import RelayResult, Trouble
+from kadeploy.steps.broadcast_env import relay_failure
+from kadeploy.steps.cause import Cause, CausedError
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason", "evidence", "cause"),
+    [
+        (Trouble.NODE, "no ssh connection to n1", "", Cause.CONNECTION),
+        (Trouble.PEERS, "given up by n2: no sign of life for 3 s", "", Cause.BROADCAST),
+        (Trouble.DATA, "received other data: SHA-256 12, expected 34", "", Cause.BROADCAST),
+        (Trouble.DATA, "zstd exited with status 1", "Data corruption detected", Cause.BROADCAST),
+        (Trouble.CONSUMER, "gzip exited with status 1", "not in gzip format", Cause.ENVIRONMENT),
+        (Trouble.CONSUMER, "tar exited with status 2", "tar: a: No space left on device", Cause.DISK),
+        (Trouble.CONSUMER, "cannot write /dev/vda4: No space left on device", "", Cause.DISK),
+        (Trouble.CONSUMER, "dd exited with status 1", "dd: '/dev/vda4': Input/output error", Cause.DISK),
+        (Trouble.IMAGE, "the image's SHA-256 is 12, the environment declares 34", "", Cause.ENVIRONMENT),
+    ],
+)
+def test_the_cause_of_a_relay_that_failed(trouble: Trouble, reason: str, evidence: str, cause: Cause) -> None:
+    error = relay_failure(RelayResult(trouble, reason, evidence, received=5), 9)
+    assert isinstance(error, CausedError)
+    assert (error.cause, error.message) == (cause, reason)
+    assert error.evidence.splitlines() == ["received 5 of 9 bytes", *evidence.splitlines()]
+
+
+def test_a_relay_that_did_not_fail() -> None:
+    assert relay_failure(RelayResult(received=9, sha256="12"), 9) is None
