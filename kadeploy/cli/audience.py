@@ -79,6 +79,11 @@ class Audience:
         if self._live is not None:
             self._live.noticed(group, notice)
 
+    def replaced(self, group: Group, spares: Sequence[str]) -> None:
+        self._transcript.replaced(group, spares)
+        if self._live is not None:
+            self._live.replaced(group, spares)
+
     def transferred(self, transfer: Transfer) -> None:
         if self._live is not None:
             self._live.transferred(transfer)

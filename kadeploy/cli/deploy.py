@@ -25,6 +25,7 @@ from kadeploy.cli.audience import Audience
 from kadeploy.config import namespace
 from kadeploy.config import site as configuration
 from kadeploy.config.automata import parse_force_steps
+from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
 from kadeploy.environments import source
 from kadeploy.environments.download import fetch_bytes
@@ -56,8 +57,8 @@ def deploy(options: Options) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     site = configuration.load()
     names = _node_names(options)
-    if options["min_ok"]:  # of a resumed workflow the number of nodes is not known yet
-        verdict.parse_min_ok(options["min_ok"], len(names) or nodes.MAX_NODES)
+    # Of a resumed workflow the number of nodes is not known yet.
+    _limits(options, len(names) or nodes.MAX_NODES)
     if not options["dry_run"]:
         _check_script(options["script"])
         for name in ("output_ok_nodes", "output_ko_nodes", "output_known_hosts", "write_workflow_id"):
@@ -70,8 +71,7 @@ def deploy(options: Options) -> ExitStatus:
         return ExitStatus.OK
     if options["script"]:
         _run_script(options["script"], to_stderr=options["as_json"])
-    min_ok = verdict.parse_min_ok(options["min_ok"], len(result.nodes)) if options["min_ok"] else None
-    return verdict.exit_status(result, min_ok)
+    return verdict.exit_status(result)
 
 
 async def _deploy(options: Options, site: Site, names: Sequence[str]) -> DeploymentResult | None:
@@ -79,13 +79,11 @@ async def _deploy(options: Options, site: Site, names: Sequence[str]) -> Deploym
     async with Store.open(site.path(site.server.database.name)) as store:
         workflow = await _workflow(options, site, store)
         if workflow is None:
-            request = await _request(options, names)
+            request = await _request(options, names, site)
         else:
-            request = replace(
-                request_from_mapping(workflow.request["deployment"], workflow.user),
-                force=options["force"],
-                hold_seconds=options["hold_time"],
-            )
+            request = request_from_mapping(workflow.request["deployment"], workflow.user)
+            limits = _limits(options, len(request.nodes))
+            request = replace(request, force=options["force"], hold_seconds=options["hold_time"], **limits)
         with ExitStack() as stack:
             audience = stack.enter_context(
                 Audience(
@@ -159,7 +157,27 @@ def _tell(result: DeploymentResult, options: Options) -> None:
         click.echo(line, err=True)
 
 
-async def _request(options: Options, names: Sequence[str]) -> DeploymentRequest:
+def _limits(options: Options, count: int) -> dict[str, Any]:
+    """What the command says of when to end, as fields of a request for some number of nodes."""
+    limits: dict[str, Any] = {}
+    if options["min_ok"]:
+        limits["min_ok"] = verdict.parse_min_ok(options["min_ok"], count)
+        limits["stop_at_min_ok"] = options["stop_at_min_ok"]
+    if options["deadline"]:
+        limits["deadline"] = _deadline(options["deadline"], count)
+    return limits
+
+
+def _deadline(text: str, count: int) -> Expression:
+    try:
+        expression = Expression(text)
+        expression.seconds(count)
+    except ValueError as error:
+        raise UsageError(f"--deadline: {error}") from None
+    return expression
+
+
+async def _request(options: Options, names: Sequence[str], site: Site) -> DeploymentRequest:
     return DeploymentRequest(
         user=frame.user_name(),
         nodes=tuple(names),
@@ -172,11 +190,20 @@ async def _request(options: Options, names: Sequence[str]) -> DeploymentRequest:
         breakpoints=tuple(options["holds"]),
         hold_failures=options["breakpoint_on_failure"],
         hold_seconds=options["hold_time"],
+        spares=_spares(options, names),
         force=options["force"],
         kexec=not options["no_kexec"],
         partition_disks=not options["disable_disk_partitioning"],
         install_bootloader=not options["disable_bootloader_install"],
+        **{"deadline": site.server.deadline, **_limits(options, len(names))},
     )
+
+
+def _spares(options: Options, names: Sequence[str]) -> tuple[str, ...]:
+    spares = nodes.unique(name for text in options["spares"] for name in nodes.parse(text))
+    if both := sorted(set(spares) & set(names)):
+        raise UsageError(f"--spares: {nodes.fold(both)} chosen already")
+    return tuple(spares)
 
 
 async def _environment(options: Options) -> EnvironmentName | Environment:

@@ -32,6 +32,8 @@ def describe(plan: Plan) -> Iterator[str]:
 def _describe_part(part: Part) -> Iterator[str]:
     count = len(part.group.nodes)
     yield f"Cluster {part.group.cluster}: {fold(part.group.nodes)} ({count} nodes)"
+    if part.group.spares:
+        yield f"  Spares: {fold(part.group.spares)}"
     yield from _describe_disk(part.deployment)
     for macro in part.group.automaton.macrosteps:
         yield f"  {macro.name}"
@@ -86,6 +88,7 @@ def _part_to_json(part: Part) -> dict[str, Any]:
     return {
         "cluster": part.group.cluster,
         "nodes": list(part.group.nodes),
+        "spares": list(part.group.spares),
         "target": deployment.target.device,
         "erased": (
             deployment.layout.block_device if deployment.options.partition_disks else deployment.target.device

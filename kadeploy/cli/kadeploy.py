@@ -25,6 +25,8 @@ kadeploy -e debian12-min -m node-1 -k --breakpoint BroadcastEnv:manage_user_post
     stop before the user's post-install and look around in the deployment environment
 kadeploy -e mine -f nodes -k --breakpoint-on-failure
     leave a node that fails as it is; log in, look, mend it, and let it go on with --resume
+kadeploy -e debian12-min -m node-[1-100] --spares node-[101-105] --min-ok 95% --stop-at-min-ok --deadline 720
+    95 of 100 nodes within 12 minutes; a spare node for each that fails
 kadeploy --list; kadeploy --resume D-27d177c2-d02a-46cb-b9a2-9c4a0a51939b
     go on where the nodes are held, or where a killed command has left them"""
 
@@ -52,6 +54,7 @@ KEPT = (
     "holds",
     "breakpoint_on_failure",
     "no_kexec",
+    "spares",
 )
 
 
@@ -116,6 +119,9 @@ KEPT = (
 @click.option("--disable-bootloader-install", is_flag=True, help="Install no bootloader.")
 @click.option("--force", is_flag=True, help="Take nodes that another operation uses.")
 @click.option("--min-ok", metavar="N|P%", help="Enough nodes for exit status 0.")
+@click.option("--stop-at-min-ok", is_flag=True, help="End as soon as --min-ok nodes are deployed.")
+@click.option("--deadline", default="", metavar="SECONDS", help="End with what is there then.")
+@click.option("--spares", multiple=True, metavar="NODES", help="Nodes that take the places of failed ones.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, touch nothing.")
 @click.option("--wait/--no-wait", default=True, help="--no-wait needs a server.")
 @click.option("-s", "--script", type=click.Path(path_type=Path), metavar="FILE", help="Run this at the end.")
@@ -143,10 +149,12 @@ def command(**options: Any) -> ExitStatus:
     if (options["resume"] or options["retry"]) and any(options[name] for name in KEPT):
         raise UsageError(
             "a resumed workflow keeps its key, target, steps and breakpoint",
-            hint="give only -m or -f, --from, --force, --hold-time, and where the results go",
+            hint="give only -m or -f, --from, --force, --hold-time, limits, and where the results go",
         )
     if options["start"] and not (options["resume"] or options["retry"]):
         raise UsageError("--from belongs to --resume and --retry")
+    if options["stop_at_min_ok"] and not options["min_ok"]:
+        raise UsageError("--stop-at-min-ok needs --min-ok")
     if options["vlan"]:
         raise UsageError("--vlan is not supported yet", hint="deploy in the default VLAN")
     if not options["wait"]:

@@ -94,6 +94,9 @@ class LiveTable:
                 row = self._rows[notice.node]
                 row.phase, row.since = notice.phase, notice.at
 
+    def replaced(self, group: Group, spares: Sequence[str]) -> None:
+        self._rows = {**self._rows, **{node: _Row() for node in spares}}  # at once: another thread draws
+
     def transferred(self, transfer: Transfer) -> None:
         self._rows[transfer.node].add_sample(transfer)
 

@@ -61,6 +61,9 @@ class Transcript:
             name = "tarball" if what == "image" else what
             self._line(3, f"Grab the {name} file {source}")
 
+    def replaced(self, group: Group, spares: Sequence[str]) -> None:
+        self._gather(group, 1, "The spare nodes {} take the places of failed ones", spares)
+
     def transferred(self, transfer: Transfer) -> None:
         """Bytes are for a terminal; a log gets the time of the whole broadcast."""
 
@@ -123,6 +126,8 @@ class Transcript:
             self._gather(group, 2, f"*** {{}} held on {step}, where it failed", [notice.node])
         elif notice.phase == "held":
             self._gather(group, 2, f"*** Breakpoint on {step} reached for {{}}", [notice.node])
+        elif notice.phase == "aborted":
+            self._gather(group, 2, f"!!! {{}} aborted: {_literal(reason(notice.failure))}", [notice.node])
         elif notice.phase == "ok":
             self._gather(group, 1, "End of deployment for {}", [notice.node])
 

@@ -85,11 +85,7 @@ def _number_of_nodes(text: str, count: int) -> int:
     return -(-count * int(match[1]) // 100) if match[2] else int(match[1])
 
 
-def exit_status(result: DeploymentResult, min_ok: int | None) -> ExitStatus:
+def exit_status(result: DeploymentResult) -> ExitStatus:
     """0 where every node came to the end that was asked for, or enough of them did."""
     good = sum(node.good for node in result.nodes)
-    return (
-        ExitStatus.OK
-        if good >= (len(result.nodes) if min_ok is None else min_ok)
-        else ExitStatus.NODES_FAILED
-    )
+    return ExitStatus.OK if good >= result.enough else ExitStatus.NODES_FAILED

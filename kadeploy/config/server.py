@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from kadeploy.config.expression import Expression, TimeoutExpression
 from kadeploy.config.yaml_file import FileModel
 
 
@@ -133,7 +134,11 @@ class Environments(FileModel):
 
 
 class ServerConfig(FileModel):
-    """The whole of server.conf; relative paths are below the configuration directory."""
+    """The whole of server.conf; relative paths are below the configuration directory.
+
+    ``deadline``: seconds after which a deployment ends with the nodes that are ready, 0 for none; a number or
+    an expression of n.
+    """
 
     database: Database = Database()
     rights: Rights = Rights()
@@ -142,4 +147,5 @@ class ServerConfig(FileModel):
     pxe: Pxe
     cache: Cache = Cache()
     windows: Windows = Windows()
+    deadline: TimeoutExpression = Expression("0")
     environments: Environments = Environments()

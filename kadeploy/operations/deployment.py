@@ -15,6 +15,7 @@ from kadeploy.nodes import fold
 from kadeploy.operations.automaton import find_position
 from kadeploy.operations.executor import StepExecutor
 from kadeploy.operations.feed import DeploymentResult, NodeResult, Observer
+from kadeploy.operations.goal import Goal
 from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.operations.leasing import NodeLeases
 from kadeploy.operations.plan import Part, Plan
@@ -82,6 +83,10 @@ class DeploymentOperation:
         self._runs: list[_Run] = []
         self._names: tuple[str, ...] = ()
         self._leases = NodeLeases(store, "", ())
+        request = plan.request
+        self._goal = Goal(len(request.nodes), request.min_ok if request.stop_at_min_ok else None)
+        self._tasks = asyncio.TaskGroup()
+        self._stopped = False
         self._reboots = asyncio.Semaphore(plan.parts[0].deployment.site.server.windows.reboot.size)
         self.wid = ""
         self.begun = False
@@ -105,7 +110,14 @@ class DeploymentOperation:
         except BaseException:
             await workflows.change_state(self._store, self.wid, workflows.State.ABORTED)
             raise
-        return await self._carry_out(lambda run: run.driver.start(run.part.group.nodes))
+        self._goal.begin(self._plan.request.nodes)
+        self._goal.spares = list(self._plan.request.spares)
+
+        async def begin(run: _Run) -> None:
+            if run.part.group.nodes:
+                await run.driver.start(run.part.group.nodes)
+
+        return await self._carry_out(begin, self._plan.request.nodes)
 
     async def resume(
         self, workflow: Workflow, phases: Collection[Phase], names: Sequence[str] = (), start: str = ""
@@ -127,18 +139,28 @@ class DeploymentOperation:
             run.part.group.cluster: find_position(run.part.group.automaton, start) for run in self._runs
         }
         chosen = self._choose(phases, names)
-        await self._lease(chosen)
+        self._goal.spares = await self._lease_again(chosen)
         await self._check_ownership(chosen, started_over=bool(start))
         if sum([await run.journal.length() for run in self._runs]) != known:
             await self._leases.release([], 0)
             raise RefusedError(f"{self.wid} went on meanwhile", hint=HINT)
+        self._count_again()
+        self._goal.begin(chosen)
 
         async def go_on(run: _Run) -> None:
-            members = [name for name in run.part.group.nodes if name in chosen]
+            members = [name for name in run.driver.machine.nodes if name in chosen]
             if members:
                 await run.driver.resume(members, starts[run.part.group.cluster])
 
-        return await self._carry_out(go_on)
+        return await self._carry_out(go_on, chosen)
+
+    def _count_again(self) -> None:
+        """Bring the goal to where the dead engine's was."""
+        for run in self._runs:
+            for name, node in run.driver.machine.nodes.items():
+                self._goal.begin([name])
+                if node.phase.ended:
+                    self._goal.end(name, node.phase)
 
     def _choose(self, phases: Collection[Phase], names: Sequence[str]) -> list[str]:
         """The nodes in some phases, in order; raises RefusedError where a named one is not among them."""
@@ -170,14 +192,30 @@ class DeploymentOperation:
             await self._leases.release([], 0)  # the transaction may have been completed nevertheless
             raise
 
-    async def _carry_out(self, go: Callable[[_Run], Coroutine[Any, Any, None]]) -> DeploymentResult:
+    async def _lease_again(self, chosen: Sequence[str]) -> list[str]:
+        """Take the nodes that go on, and the spares that are left, unless others use those; returns them."""
+        known = {name for run in self._runs for name in run.driver.machine.nodes}
+        spares = [name for name in self._plan.request.spares if name not in known]
+        try:
+            await self._lease([*chosen, *spares])
+        except RefusedError:
+            if not spares:
+                raise
+            await self._lease(chosen)
+            log.warning("%s in use: no spare is taken", fold(spares))
+            return []
+        return spares
+
+    async def _carry_out(
+        self, go: Callable[[_Run], Coroutine[Any, Any, None]], names: Sequence[str]
+    ) -> DeploymentResult:
         state = workflows.State.ERROR
         self.begun = True
         try:
             async with self._leases.renewed(self._leave_alone):
                 self._observer.started(self.wid, [run.part.group for run in self._runs])
                 await workflows.change_state(self._store, self.wid, workflows.State.RUNNING)
-                await self._record_states(NodeState.DEPLOYING, self._names)
+                await self._record_states(NodeState.DEPLOYING, names)
                 await self._drive(go)
             state = workflows.State.HELD if self._in_phase(Phase.HELD) else workflows.State.DONE
         except asyncio.CancelledError:
@@ -191,8 +229,9 @@ class DeploymentOperation:
         return self.result()
 
     def _leave_alone(self, lost: set[str]) -> None:
+        self._goal.spares = [name for name in self._goal.spares if name not in lost]
         for run in self._runs:
-            if members := [node for node in run.part.group.nodes if node in lost]:
+            if members := [node for node in run.driver.machine.nodes if node in lost]:
                 run.driver.abort(members, "another operation has taken the node by force")
 
     def _engine(self, part: Part) -> _Run:
@@ -203,21 +242,66 @@ class DeploymentOperation:
 
         def observe(notice: Notice) -> None:
             run.take(notice)
-            try:
-                self._observer.noticed(part.group, notice)
-            except Exception:  # who only watches must not stop a deployment
-                log.exception("defect in an observer")
+            self._tell(self._observer.noticed, part.group, notice)
+            if isinstance(notice, NodeEnded):
+                self._weigh(run, notice)
 
         run = _Run(part, Driver(machine, executor, journal_of_part, observe), recorder, journal_of_part)
         return run
 
-    async def _drive(self, go: Callable[[_Run], Coroutine[Any, Any, None]]) -> None:
+    def _tell(self, tell: Callable[..., None], *what: object) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
+            tell(*what)
+        except Exception:  # who only watches must not stop a deployment
+            log.exception("defect in an observer")
+
+    async def _drive(self, go: Callable[[_Run], Coroutine[Any, Any, None]]) -> None:
+        seconds = self._plan.request.deadline.seconds(self._goal.wanted)
+        reason = f"the deadline of {seconds:g} s for all nodes was over"
+        deadline = asyncio.get_running_loop().call_later(seconds, self._stop, reason) if seconds else None
+        try:
+            async with self._tasks:
                 for run in self._runs:
-                    group.create_task(go(run), name=f"cluster-{run.part.group.cluster}")
+                    self._tasks.create_task(go(run), name=f"cluster-{run.part.group.cluster}")
+                self._substitute(self._runs[0])  # where an engine was killed before it could
         finally:
+            if deadline is not None:
+                deadline.cancel()
             await self._plan.remote.aclose()
+
+    # Enough, or too few ---------------------------------------------------------------------------
+
+    def _weigh(self, run: _Run, ended: NodeEnded) -> None:
+        self._goal.end(ended.node, Phase(ended.phase))
+        if self._goal.reached:
+            self._stop("enough nodes are deployed")
+        elif ended.phase == Phase.KO:
+            self._substitute(run)
+
+    def _stop(self, reason: str) -> None:
+        """End the nodes that are still on their way."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for run in self._runs:
+            machine = run.driver.machine
+            if live := machine.in_phase(Phase.RUNNING) + machine.in_phase(Phase.WAITING):
+                run.driver.abort(live, reason)
+
+    def _substitute(self, run: _Run) -> None:
+        """Begin spares for the nodes that have failed, of the same cluster first."""
+        if self._stopped:
+            return
+        for name in self._goal.take_spares(run.part.group.spares):
+            self._begin_spare(next(run for run in self._runs if name in run.part.group.spares), name)
+
+    def _begin_spare(self, run: _Run, name: str) -> None:
+        self._tell(self._observer.replaced, run.part.group, [name])
+        if run.driver.running:
+            run.driver.add([name])
+        else:
+            self._tasks.create_task(run.driver.start([name]), name=f"spare-{name}")
+        self._tasks.create_task(self._record_states(NodeState.DEPLOYING, [name]), name=f"state-{name}")
 
     # What is recorded -----------------------------------------------------------------------------
 
@@ -276,7 +360,9 @@ class DeploymentOperation:
             name: self._node_result(run, ended) for run in self._runs for name, ended in run.ended.items()
         }
         ordered = tuple(found[node.name] for node in self._plan.nodes if node.name in found)
-        return DeploymentResult(self.wid, time.time() - self._started, ordered)
+        wanted, enough = self._goal.wanted, self._plan.request.min_ok
+        seconds = time.time() - self._started
+        return DeploymentResult(self.wid, seconds, wanted, wanted if enough is None else enough, ordered)
 
     def _node_result(self, run: _Run, ended: NodeEnded) -> NodeResult:
         node = run.part.deployment.nodes[ended.node]

@@ -14,12 +14,16 @@ from kadeploy.workflow.events import Notice
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The nodes of one cluster in an operation, and their automaton; ``prefix`` marks it in logs."""
+    """The nodes of one cluster in an operation, and their automaton; ``prefix`` marks it in logs.
+
+    Of ``spares`` it may be told that they begin, later.
+    """
 
     cluster: str
     prefix: str
     nodes: tuple[str, ...]
     automaton: Automaton
+    spares: tuple[str, ...] = ()
 
 
 class Observer(Protocol):
@@ -33,6 +37,9 @@ class Observer(Protocol):
 
     def noticed(self, group: Group, notice: Notice) -> None:
         """Something happened to nodes."""
+
+    def replaced(self, group: Group, spares: Sequence[str]) -> None:
+        """Spares begin, in the places of nodes that have failed."""
 
     def transferred(self, transfer: Transfer) -> None:
         """The broadcast has come further on a node."""
@@ -66,10 +73,16 @@ class NodeResult:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentResult:
-    """How it ended for every node, in the order in which they were given; ``seconds`` for all."""
+    """How it ended for every node that had begun, in the order in which they were given.
+
+    ``seconds`` for all; ``wanted``: the number of nodes that the user asked for, without spares;
+    ``enough``: how many of them are.
+    """
 
     wid: str
     seconds: float
+    wanted: int
+    enough: int
     nodes: tuple[NodeResult, ...] = field(default=())
 
     def in_phase(self, phase: str) -> list[NodeResult]:

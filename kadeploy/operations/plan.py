@@ -58,7 +58,7 @@ class Plan:
         """What must not change while a workflow is held: its nodes, steps and image, as JSON values."""
         return {
             "image": self.parts[0].deployment.image_sha256,
-            "nodes": {part.group.cluster: list(part.group.nodes) for part in self.parts},
+            "nodes": {part.group.cluster: list(part.deployment.nodes) for part in self.parts},
             "steps": {
                 part.group.cluster: [
                     [instance.name, *(step.name for step in instance.microsteps)]
@@ -96,7 +96,7 @@ class Planner:
 
         Raises NotFoundError, RefusedError, UsageError and FileError; ServiceError where a file cannot be had.
         """
-        nodes = self._site.find(request.nodes)
+        nodes = self._site.find([*request.nodes, *request.spares])
         clusters = dict.fromkeys(node.cluster for node in nodes)
         environment = await self._find_environment(request)
         for name in clusters:
@@ -184,11 +184,13 @@ class Planner:
         for node in nodes:
             inputs.remote.pin(node.name, [deployment.minios.host_key])
         recipes = recipe.resolve(deployment, request)
+        spares = frozenset(request.spares)
         group = Group(
             name,
             self._site.prefixes[name],
-            tuple(node.name for node in nodes),
+            tuple(node.name for node in nodes if node.name not in spares),
             automaton.build(deployment, recipes, request.breakpoints, hold_failures=request.hold_failures),
+            tuple(node.name for node in nodes if node.name in spares),
         )
         return Part(group, deployment, recipes)
 

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kadeploy.config.automata import MacroSteps
+from kadeploy.config.expression import Expression
 from kadeploy.environments import description
 from kadeploy.environments.environment import Environment
+
+NO_DEADLINE = Expression("0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,9 @@ class DeploymentRequest:
     ``keys``: lines of authorized_keys; ``partition``: a number, None for the cluster's own, or for the
     whole disk where ``block_device`` is given; ``automaton`` replaces the cluster's; ``breakpoints``
     as on the command line; ``hold_failures``: hold nodes where they fail; ``hold_seconds``: how long held
-    nodes stay leased.
+    nodes stay leased; ``spares``: nodes that take the places of failed ones; ``min_ok``: how many nodes are
+    enough, None for all of them; ``stop_at_min_ok``: end then; ``deadline``: end after these seconds, where
+    ``n`` is the number of nodes, 0 for never.
     """
 
     user: str
@@ -42,6 +47,10 @@ class DeploymentRequest:
     breakpoints: tuple[str, ...] = ()
     hold_failures: bool = False
     hold_seconds: float = 24 * 3600.0
+    spares: tuple[str, ...] = ()
+    min_ok: int | None = None
+    stop_at_min_ok: bool = False
+    deadline: Expression = NO_DEADLINE
     force: bool = False
     kexec: bool = True
     partition_disks: bool = True
@@ -62,6 +71,10 @@ def to_mapping(request: DeploymentRequest, environment: Environment) -> dict[str
         "breakpoints": list(request.breakpoints),
         "hold_failures": request.hold_failures,
         "hold_seconds": request.hold_seconds,
+        "spares": list(request.spares),
+        "min_ok": request.min_ok,
+        "stop_at_min_ok": request.stop_at_min_ok,
+        "deadline": str(request.deadline),
         "kexec": request.kexec,
         "partition_disks": request.partition_disks,
         "install_bootloader": request.install_bootloader,
@@ -79,6 +92,8 @@ def from_mapping(mapping: Mapping[str, Any], user: str) -> DeploymentRequest:
         environment=description.from_mapping(fields.pop("environment"), owner),
         keys=fields.pop("keys").encode(),
         breakpoints=tuple(fields.pop("breakpoints")),
+        spares=tuple(fields.pop("spares")),
+        deadline=Expression(fields.pop("deadline")),
         automaton=MacroSteps.model_validate(automaton) if automaton else None,
         **{name: value for name, value in fields.items() if name != "automaton"},
     )

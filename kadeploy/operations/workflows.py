@@ -50,7 +50,8 @@ async def list_recent(store: Store) -> list[Overview]:
 
 
 async def _overview(store: Store, workflow: Workflow) -> Overview:
-    names = list(workflow.request["deployment"]["nodes"])
+    deployment = workflow.request["deployment"]
+    names = [*deployment["nodes"], *deployment["spares"]]
     states = await node_states.read(store, names)
     own = tuple(states[name] for name in names if name in states and states[name].workflow_id == workflow.id)
     held = await leases.held(store, names)

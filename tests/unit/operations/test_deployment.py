@@ -50,6 +50,7 @@ class Script:
     """Stands for the steps, which need machines: fails or hangs where it is told to."""
 
     failing: frozenset[tuple[str, str]] = frozenset()
+    slow: frozenset[tuple[str, str]] = frozenset()
     hanging = ""
     reached = asyncio.Event()
 
@@ -63,6 +64,8 @@ class Script:
         name = self._recipes.step(run.position).name
         if name == self.hanging:
             self.reached.set()
+            await asyncio.sleep(60)
+        if any((name, node) in self.slow for node in run.nodes):
             await asyncio.sleep(60)
         for node in run.nodes:
             report(node, Failure("it broke", "last words") if (name, node) in self.failing else None)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deployments that end early, at a deadline, or with spare nodes in the places of failed ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kadeploy.config.automata import parse_force_steps
+from kadeploy.config.expression import Expression
+from kadeploy.config.site import Site
+from kadeploy.operations import deployment as operations
+from kadeploy.operations.deployment import DeploymentOperation
+from kadeploy.operations.feed import DeploymentResult
+from kadeploy.store import leases, node_states, workflows
+from kadeploy.store.store import Store
+from tests.unit.operations.conftest import MakePlan
+from tests.unit.operations.test_deployment import RESUMED, RETRIED, Script, Silent
+
+ONCE = parse_force_steps(
+    "SetDeploymentEnv|SetDeploymentEnvUntrusted:0:0&BroadcastEnv|BroadcastEnvChain:0:0&"
+    "BootNewEnv|BootNewEnvClassical:0:0"
+)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> type[Script]:
+    fresh = type("Fresh", (Script,), {"reached": asyncio.Event()})
+    monkeypatch.setattr(operations, "StepExecutor", fresh)
+    return fresh
+
+
+@pytest.fixture
+async def store(site: Site) -> AsyncIterator[Store]:
+    async with Store.open(site.server.database.name) as opened:
+        yield opened
+
+
+def phases(result: DeploymentResult) -> dict[str, str]:
+    return {node.node: str(node.phase) for node in result.nodes}
+
+
+async def test_spares_take_the_places_of_failed_nodes(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    script.failing = frozenset({("reboot", "red-1"), ("sync", "red-2"), ("reboot", "red-3")})
+    plan = await make_plan(store, "red-1", "red-2", spares=("blue-2", "blue-1", "red-3"))
+    result = await DeploymentOperation(plan, store, Silent()).run()
+    expected = {"red-1": "ko", "red-2": "ko", "red-3": "ko", "blue-2": "ok", "blue-1": "ok"}
+    assert phases(result) == expected
+    assert (result.wanted, result.enough) == (2, 2)
+    states = await node_states.read(store, list(expected))
+    assert [str(states[name].state) for name in ("red-3", "blue-2")] == ["deploy_failed", "deployed"]
+
+
+async def test_a_spare_that_is_not_needed_is_left_alone(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    plan = await make_plan(store, "red-1", spares=("blue-1",))
+    result = await DeploymentOperation(plan, store, Silent()).run()
+    assert phases(result) == {"red-1": "ok"}
+    assert await node_states.read(store, ["blue-1"]) == {}
+    assert await leases.held(store, ["red-1", "blue-1"]) == {}
+
+
+async def test_enough_nodes_end_a_deployment(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
+    script.slow = frozenset({("reboot", "red-2")})
+    plan = await make_plan(store, "red-1", "red-2", "blue-1", min_ok=2, stop_at_min_ok=True)
+    async with asyncio.timeout(20):
+        result = await DeploymentOperation(plan, store, Silent()).run()
+    assert phases(result) == {"red-1": "ok", "red-2": "aborted", "blue-1": "ok"}
+    assert result.nodes[1].reason == "enough nodes are deployed"
+    assert (await workflows.read(store, result.wid)).state == "done"
+    retried = await make_plan(store, "red-1", "red-2", "blue-1")
+    script.slow = frozenset()
+    operation = DeploymentOperation(retried, store, Silent())
+    assert set(phases(await operation.resume(await workflows.read(store, result.wid), RETRIED)).values()) == {
+        "ok"
+    }
+
+
+async def test_a_deadline_ends_a_deployment(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
+    script.slow = frozenset({("send_environment", "red-1"), ("reboot", "red-2")})
+    plan = await make_plan(store, "red-1", "red-2", "blue-1", deadline=Expression("0.1*n"))
+    async with asyncio.timeout(20):
+        result = await DeploymentOperation(plan, store, Silent()).run()
+    assert phases(result) == {"red-1": "aborted", "red-2": "aborted", "blue-1": "ok"}
+    assert result.nodes[0].reason == "the deadline of 0.3 s for all nodes was over"
+
+
+async def test_spares_of_a_held_workflow(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
+    settings = {"breakpoints": ("BroadcastEnv:sync",), "spares": ("blue-1",), "automaton": ONCE}
+    held = await DeploymentOperation(await make_plan(store, "red-1", **settings), store, Silent()).run()
+    workflow = await workflows.read(store, held.wid)
+    script.failing = frozenset({("sync", "red-1")})
+    again = DeploymentOperation(await make_plan(store, "red-1", **settings), store, Silent())
+    result = await again.resume(workflow, RESUMED)
+    assert phases(result) == {"red-1": "ko", "blue-1": "held"}
+
+
+async def test_spares_that_others_use_are_not_taken(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    settings = {"breakpoints": ("BroadcastEnv:sync",), "spares": ("blue-1",), "automaton": ONCE}
+    held = await DeploymentOperation(await make_plan(store, "red-1", **settings), store, Silent()).run()
+    await leases.acquire(store, ["blue-1"], "D-other", "bob", 60)
+    script.failing = frozenset({("sync", "red-1")})
+    again = DeploymentOperation(await make_plan(store, "red-1", **settings), store, Silent())
+    result = await again.resume(await workflows.read(store, held.wid), RESUMED)
+    assert phases(result) == {"red-1": "ko"}
