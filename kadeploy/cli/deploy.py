@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -22,21 +22,15 @@ import click
 from kadeploy import nodes
 from kadeploy.cli import dry_run, frame, verdict
 from kadeploy.cli.audience import Audience
+from kadeploy.cli.request import Options, build_request, limits, node_names
 from kadeploy.config import namespace
 from kadeploy.config import site as configuration
-from kadeploy.config.automata import parse_force_steps
-from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
-from kadeploy.environments import source
-from kadeploy.environments.download import fetch_bytes
-from kadeploy.environments.environment import Environment
-from kadeploy.environments.location import is_http
-from kadeploy.errors import ExitStatus, NotFoundError, UsageError
+from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.operations import workflows
 from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.feed import DeploymentResult
 from kadeploy.operations.plan import Plan, Planner
-from kadeploy.operations.request import DeploymentRequest, EnvironmentName
 from kadeploy.operations.request import from_mapping as request_from_mapping
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
@@ -46,19 +40,13 @@ from kadeploy.workflow.machine import Phase
 RESUMED = (Phase.HELD, Phase.RUNNING, Phase.WAITING)
 RETRIED = (Phase.KO, Phase.ABORTED)
 
-MAX_KEYS = 1024 * 1024  # bytes of an authorized_keys file
-NODE_FILE_VARIABLES = ("OAR_NODE_FILE", "OAR_FILE_NODES", "OAR_NODEFILE")
-NODE_SET_VARIABLE = "SLURM_JOB_NODELIST"
-
-Options = Mapping[str, Any]
-
 
 def deploy(options: Options) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     site = configuration.load()
-    names = _node_names(options)
+    names = node_names(options)
     # Of a resumed workflow the number of nodes is not known yet.
-    _limits(options, len(names) or nodes.MAX_NODES)
+    limits(options, len(names) or nodes.MAX_NODES)
     if not options["dry_run"]:
         _check_script(options["script"])
         for name in ("output_ok_nodes", "output_ko_nodes", "output_known_hosts", "write_workflow_id"):
@@ -79,11 +67,11 @@ async def _deploy(options: Options, site: Site, names: Sequence[str]) -> Deploym
     async with Store.open(site.path(site.server.database.name)) as store:
         workflow = await _workflow(options, site, store)
         if workflow is None:
-            request = await _request(options, names, site)
+            request = await build_request(options, names, site)
         else:
             request = request_from_mapping(workflow.request["deployment"], workflow.user)
-            limits = _limits(options, len(request.nodes))
-            request = replace(request, force=options["force"], hold_seconds=options["hold_time"], **limits)
+            kept = limits(options, len(request.nodes))
+            request = replace(request, force=options["force"], hold_seconds=options["hold_time"], **kept)
         with ExitStack() as stack:
             audience = stack.enter_context(
                 Audience(
@@ -155,107 +143,6 @@ def _tell(result: DeploymentResult, options: Options) -> None:
         click.echo("\n".join(verdict.summary(result)))
     for line in verdict.evidence(result):
         click.echo(line, err=True)
-
-
-def _limits(options: Options, count: int) -> dict[str, Any]:
-    """What the command says of when to end, as fields of a request for some number of nodes."""
-    limits: dict[str, Any] = {}
-    if options["min_ok"]:
-        limits["min_ok"] = verdict.parse_min_ok(options["min_ok"], count)
-        limits["stop_at_min_ok"] = options["stop_at_min_ok"]
-    if options["deadline"]:
-        limits["deadline"] = _deadline(options["deadline"], count)
-    return limits
-
-
-def _deadline(text: str, count: int) -> Expression:
-    try:
-        expression = Expression(text)
-        expression.seconds(count)
-    except ValueError as error:
-        raise UsageError(f"--deadline: {error}") from None
-    return expression
-
-
-async def _request(options: Options, names: Sequence[str], site: Site) -> DeploymentRequest:
-    return DeploymentRequest(
-        user=frame.user_name(),
-        nodes=tuple(names),
-        environment=await _environment(options),
-        keys=await _keys(options["key"]),
-        block_device=options["block_device"],
-        partition=options["partition"],
-        reformat_tmp=options["reformat_tmp"],
-        automaton=parse_force_steps(options["force_steps"]) if options["force_steps"] else None,
-        breakpoints=tuple(options["holds"]),
-        hold_failures=options["breakpoint_on_failure"],
-        hold_seconds=options["hold_time"],
-        spares=_spares(options, names),
-        force=options["force"],
-        kexec=not options["no_kexec"],
-        partition_disks=not options["disable_disk_partitioning"],
-        install_bootloader=not options["disable_bootloader_install"],
-        **{"deadline": site.server.deadline, **_limits(options, len(names))},
-    )
-
-
-def _spares(options: Options, names: Sequence[str]) -> tuple[str, ...]:
-    spares = nodes.unique(name for text in options["spares"] for name in nodes.parse(text))
-    if both := sorted(set(spares) & set(names)):
-        raise UsageError(f"--spares: {nodes.fold(both)} chosen already")
-    return tuple(spares)
-
-
-async def _environment(options: Options) -> EnvironmentName | Environment:
-    if options["env_name"]:
-        return EnvironmentName(options["env_name"], options["env_user"], options["env_version"])
-    description = await source.load(options["env_file"])
-    for warning in description.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    return description.environment(frame.user_name())
-
-
-async def _keys(location: str | None) -> bytes:
-    """Lines of authorized_keys; none without -k."""
-    if location is None:
-        return b""
-    if is_http(location):
-        content = await fetch_bytes(location, MAX_KEYS)
-    else:
-        path = Path(location) if location else Path.home() / ".ssh" / "authorized_keys"
-        try:
-            with path.open("rb") as file:
-                content = file.read(MAX_KEYS + 1)
-        except OSError as error:
-            hint = "" if location else "name a file with public keys: -k FILE"
-            raise NotFoundError(f"the keys {path} cannot be read: {error.strerror}", hint=hint) from error
-    if len(content) > MAX_KEYS or not content.strip() or b"PRIVATE KEY" in content:
-        raise UsageError(f"-k: {location or path} holds no public keys")
-    return content
-
-
-def _node_names(options: Options) -> list[str]:
-    """The nodes of -f and -m, or those of the batch scheduler's job; resumed workflows have their own."""
-    machines, files = options["machines"], options["files"]
-    if options["resume"] or options["retry"]:
-        return frame.read_nodes(machines, files)
-    if not machines and not files:
-        machines, files = _job_nodes()
-    names = frame.read_nodes(machines, files)
-    if not names:
-        raise UsageError("no node is chosen", hint="give -m NODES or -f FILE")
-    return names
-
-
-def _job_nodes() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    for variable in NODE_FILE_VARIABLES:
-        if os.environ.get(variable):
-            click.echo(f"nodes of {variable}: {os.environ[variable]}", err=True)
-            return (), (os.environ[variable],)
-    if os.environ.get(NODE_SET_VARIABLE):
-        click.echo(f"nodes of {NODE_SET_VARIABLE}: {os.environ[NODE_SET_VARIABLE]}", err=True)
-        return (os.environ[NODE_SET_VARIABLE],), ()
-    return (), ()
 
 
 def _empty(path: Path | None) -> None:

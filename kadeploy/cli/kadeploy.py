@@ -27,6 +27,8 @@ kadeploy -e mine -f nodes -k --breakpoint-on-failure
     leave a node that fails as it is; log in, look, mend it, and let it go on with --resume
 kadeploy -e debian12-min -m node-[1-100] --spares node-[101-105] --min-ok 95% --stop-at-min-ok --deadline 720
     95 of 100 nodes within 12 minutes; a spare node for each that fails
+kadeploy -e debian12-min -m node-1 --simulate what-if.yaml --simulate-nodes 1000
+    how long thousand nodes like node-1 would take, and which timeout or window would stand in the way
 kadeploy --list; kadeploy --resume D-27d177c2-d02a-46cb-b9a2-9c4a0a51939b
     go on where the nodes are held, or where a killed command has left them"""
 
@@ -55,6 +57,22 @@ KEPT = (
     "breakpoint_on_failure",
     "no_kexec",
     "spares",
+)
+
+# Options that would touch nodes or files, or that are not simulated.
+NOT_SIMULATED = (
+    "resume",
+    "retry",
+    "abandon",
+    "dry_run",
+    "script",
+    "output_ok_nodes",
+    "output_ko_nodes",
+    "output_known_hosts",
+    "write_workflow_id",
+    "spares",
+    "stop_at_min_ok",
+    "deadline",
 )
 
 
@@ -123,6 +141,20 @@ KEPT = (
 @click.option("--deadline", default="", metavar="SECONDS", help="End with what is there then.")
 @click.option("--spares", multiple=True, metavar="NODES", help="Nodes that take the places of failed ones.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, touch nothing.")
+@click.option(
+    "--simulate",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Foretell how it would go, by FILE, by the records, or by defaults; touch nothing.",
+)
+@click.option(
+    "--simulate-nodes",
+    type=click.IntRange(1, 20_000),
+    metavar="N",
+    help="With --simulate: as if there were N nodes like the chosen ones.",
+)
+@click.option("--seed", type=int, metavar="N", help="With --simulate: other luck (default 0).")
 @click.option("--wait/--no-wait", default=True, help="--no-wait needs a server.")
 @click.option("-s", "--script", type=click.Path(path_type=Path), metavar="FILE", help="Run this at the end.")
 @click.option("--write-workflow-id", type=click.Path(path_type=Path), metavar="FILE", help="For scripts.")
@@ -162,6 +194,10 @@ def command(**options: Any) -> ExitStatus:
     good, bad = options["output_ok_nodes"], options["output_ko_nodes"]
     if good and bad and good.resolve() == bad.resolve():
         raise UsageError("-o and -n name the same file")
+    if options["simulate"] is not None:
+        return _simulate(options)
+    if options["simulate_nodes"] or options["seed"] is not None:
+        raise UsageError("--simulate-nodes and --seed belong to --simulate")
     if options["abandon"] or options["listing"]:
         from kadeploy.cli import workflows
 
@@ -169,6 +205,14 @@ def command(**options: Any) -> ExitStatus:
     from kadeploy.cli import deploy
 
     return deploy.deploy(options)
+
+
+def _simulate(options: dict[str, Any]) -> ExitStatus:
+    if wrong := [f"--{name.replace('_', '-')}" for name in NOT_SIMULATED if options[name]]:
+        raise UsageError(f"--simulate cannot be had with {', '.join(wrong)}")
+    from kadeploy.cli import simulate
+
+    return simulate.simulate(options)
 
 
 def main() -> None:

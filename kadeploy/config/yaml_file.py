@@ -125,11 +125,13 @@ def _model_problems(error: ValidationError, root: yaml.Node | None, path: str) -
     details = error.errors(include_url=False)
     for detail in details:
         location = detail["loc"]
+        is_key = location[-1:] == ("[key]",)  # pydantic's word for the key of a mapping, not its value
+        location = location[:-1] if is_key else location
         # A list whose wrong items were dropped is then called too short: that is no problem of the user's.
         is_list = detail["type"] == "too_short"
         if is_list and any(other["loc"][:-1][: len(location)] == location for other in details):
             continue
-        node = _locate(root, location, key=detail["type"] == "extra_forbidden")
+        node = _locate(root, location, key=is_key or detail["type"] == "extra_forbidden")
         name = ".".join(str(part) for part in location)
         message = {
             "missing": f"'{name}' is missing",

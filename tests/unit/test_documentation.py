@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from kadeploy.boot import service
 from kadeploy.broadcast.interface import BroadcastOptions
 from kadeploy.cli import kadeploy, kadeploy_boot, kaenv, kalab, kastat
+from kadeploy.cli.simulate import LATEST_RUNS
 from kadeploy.config import site
 from kadeploy.config.automata import InstanceSetting, MacroSteps
 from kadeploy.config.cluster import ClusterConfig, PowerOperation
@@ -27,6 +28,17 @@ from kadeploy.environments.model import DescriptionModel
 from kadeploy.operations import deployment, leasing, workflows
 from kadeploy.operations.request import DeploymentRequest, EnvironmentName
 from kadeploy.remote import connection, hostkey, pool, process
+from kadeploy.simulation import defaults
+from kadeploy.simulation.behaviour import BROADCAST_STEP
+from kadeploy.simulation.file import (
+    BroadcastBehaviour,
+    Duration,
+    PowerFailure,
+    SimulationFile,
+    SlowNodes,
+    Spread,
+    StepBehaviour,
+)
 from kadeploy.steps import boot as steps_boot
 from kadeploy.steps import boot_new_env, broadcast_env, set_deployment_env
 from kadeploy.steps.catalogue import STEPS, Step
@@ -137,6 +149,30 @@ def test_every_field_of_a_description_is_documented() -> None:
     # The fields of preinstall are those of a post-install.
     paths = [path for path, _ in keys(DescriptionModel) if not path.startswith("preinstall.")]
     assert [path for path in paths if f"`{path}`" not in page] == []
+
+
+def test_every_key_of_a_simulation_is_documented() -> None:
+    page = (USERS / "simulating.md").read_text()
+    models: list[type[BaseModel]] = [
+        SimulationFile,
+        StepBehaviour,
+        Duration,
+        Spread,
+        BroadcastBehaviour,
+        SlowNodes,
+        PowerFailure,
+    ]
+    names = {path.rpartition(".")[2] for model in models for path, _ in keys(model)}
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+
+
+def test_defaults_of_a_simulation_are_documented() -> None:
+    page = (USERS / "simulating.md").read_text()
+    assert set(defaults.DURATIONS) >= {step.name for steps in STEPS.values() for step in steps} - {
+        BROADCAST_STEP
+    }
+    assert [name for name in defaults.DURATIONS if f"`{name}`" not in page] == []
+    assert f"{defaults.BROADCAST.rate:g} MB/s" in page and f"{LATEST_RUNS} runs" in page
 
 
 # What a deployment does --------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ def ready(command: Command, configuration: Path, tmp_path: Path) -> Command:
     (tmp_path / "known.yaml").write_text(DESCRIPTION)
     (tmp_path / "elsewhere.yaml").write_text(DESCRIPTION.replace("known", "elsewhere") + "arch: riscv64\n")
     (tmp_path / "broken.yaml").write_text(BROKEN)
+    (tmp_path / "whatif.yaml").write_text("steps: {sync: {hangs: 0.1},\n         boot: {hangs: 0.1}}\n")
     (tmp_path / "noimage.yaml").write_text(DESCRIPTION.replace("image.tar.gz", "missing.tar.gz"))
     for name in ("known.yaml", "elsewhere.yaml"):
         assert command("kaenv", "-a", name).returncode == 0
@@ -92,6 +93,49 @@ def _plan(ready: Command, *arguments: str) -> Any:
     result = ready("kadeploy", "-e", "known", "-m", "node-2", "--dry-run", "--json", *arguments)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
+
+
+def test_a_simulation_foretells_and_touches_nothing(ready: Command, configuration: Path) -> None:
+    arguments = ("-e", "known", "-m", "node-[1-2]", "--simulate")
+    result = ready("kadeploy", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "Simulation of 2 nodes, seed 0: 2 ok" in result.stdout
+    assert "default: of these nothing is known" in result.stdout
+    first, again, other = (
+        ready("kadeploy", *arguments, "--simulate-nodes", "60", "--seed", seed, "--json") for seed in "112"
+    )
+    assert first.stdout == again.stdout != other.stdout
+    forecast = json.loads(first.stdout)
+    assert forecast["nodes"] == sum(forecast["phases"].values()) == 60
+    assert forecast["good_after"]["50%"] <= forecast["good_after"]["90%"] <= forecast["seconds"]
+    assert sum(item["seconds"] for item in forecast["last_good_node"]) == pytest.approx(
+        forecast["curve"][-1]["seconds"], abs=0.05
+    )
+    assert _workflows(configuration) == 0 and not list((configuration / "pxe").rglob("profiles/*"))
+
+
+def test_a_simulation_knows_what_happened(ready: Command, configuration: Path, tmp_path: Path) -> None:
+    _record_boots(configuration)
+    forecast = json.loads(ready("kadeploy", "-e", "known", "-m", "node-1", "--simulate", "--json").stdout)
+    known = {(step["instance"], step["micro"]): step for step in forecast["steps"]}
+    boot = known["SetDeploymentEnvUntrusted", "wait_reboot"]
+    assert boot["known_from"] == "5 runs" and 30 <= boot["median"] <= 40
+    assert known["BroadcastEnvChain", "sync"]["known_from"] == "default"
+    (tmp_path / "alone.yaml").write_text("records: false\nsteps: {sync: {failures: 1}}\n")
+    result = ready("kadeploy", "-e", "known", "-m", "node-1", "--simulate", "alone.yaml", "--min-ok", "1")
+    assert result.returncode == 1 and "1 ko" in result.stdout
+    assert "runs" not in result.stdout.partition("Known from")[2]
+
+
+def _record_boots(configuration: Path) -> None:
+    """Five boots of node-1 and node-2 on another day, and one of a cluster that is no more."""
+    boot = "'SetDeploymentEnv', 'SetDeploymentEnvUntrusted', 0, 'wait_reboot'"
+    with sqlite3.connect(configuration / "store" / "kadeploy.sqlite") as store:
+        store.execute("insert into workflows values ('D-1', 'deploy', 'root', '{}', 'done', 0, 9)")
+        for day, (node, seconds) in enumerate(
+            [("node-1", 30), ("node-1", 34), ("node-2", 36), ("node-2", 38), ("node-1", 40), ("old-1", 999)]
+        ):
+            store.execute(f"insert into steps values ('D-1', '{node}', {boot}, {day}, {seconds}, 1, '')")
 
 
 def test_kexec_and_no_kexec(ready: Command) -> None:

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What --simulate prints: the outcome, the curve of the good nodes, what the time went into, each step."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from kadeploy.simulation.forecast import MILESTONES, Forecast, Item, StepForecast
+from kadeploy.simulation.hints import hints
+from kadeploy.simulation.path import Kind
+from kadeploy.simulation.spending import Spending
+
+ROWS = 12  # of the curve on the terminal
+COLUMNS = 50
+POINTS = 100  # of the curve as data
+ITEMS = 8  # of a critical path on the terminal
+
+MEAN = "Mean seconds of a good node"
+
+KINDS = {
+    Kind.WORK: "",
+    Kind.WINDOW: "waiting for the window of ",
+    Kind.GRACE: "waiting for late nodes at ",
+    Kind.LOST: "attempts that failed: ",
+}
+
+
+def lines(forecast: Forecast, seed: int) -> Iterator[str]:
+    """The forecast for a reader."""
+    ends = ", ".join(f"{count} {phase}" for phase, count in forecast.phases.most_common())
+    yield f"Simulation of {forecast.nodes} nodes, seed {seed}: {ends}, all within {clock(forecast.seconds)}"
+    for where, count in forecast.failures.most_common():
+        yield f"  {count} not good at {where}"
+    yield ""
+    yield from _curve(forecast)
+    if forecast.cohorts:
+        yield ""
+        yield f"Broadcasts: {len(forecast.cohorts)}, to {_sizes(forecast.cohorts)} nodes"
+    yield from _path("The last good node", forecast.longest)
+    yield from _path("The good node in the middle", forecast.typical)
+    yield from _spending(forecast.spending)
+    yield ""
+    yield from _steps(forecast.steps)
+    yield from _hints(forecast)
+    yield ""
+    yield "Simulation: no node was touched."
+
+
+def clock(seconds: float) -> str:
+    """``1:02:03``, or ``2:03`` below an hour."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _curve(forecast: Forecast) -> Iterator[str]:
+    reached = [(share, forecast.after(share)) for share in MILESTONES]
+    yield "Share of all nodes that is good" + "".join(f"{share:>9.0%}" for share, _ in reached)
+    yield "after                          " + "".join(
+        f"{'never' if at is None else clock(at):>9}" for _, at in reached
+    )
+    for at, count in _points(forecast.good, ROWS):
+        share = count / forecast.nodes
+        yield f"{clock(at):>9} |{'#' * round(share * COLUMNS):<{COLUMNS}}| {share:6.1%}"
+
+
+def _points(good: Sequence[float], count: int) -> Iterator[tuple[float, int]]:
+    """Times at equal distances from the first good node to the last, and how many are good by then."""
+    if not good:
+        return
+    first, last = good[0], good[-1]
+    steps = count - 1 if last > first else 0
+    for index in range(steps):
+        at = first + (last - first) * index / steps
+        yield at, bisect_right(good, at)
+    yield last, len(good)
+
+
+def _sizes(cohorts: Sequence[int]) -> str:
+    shown = [str(size) for size in cohorts[:ITEMS]]
+    return ", ".join([*shown, "…"] if len(cohorts) > ITEMS else shown)
+
+
+def _path(who: str, items: Sequence[Item]) -> Iterator[str]:
+    total = sum(item.seconds for item in items)
+    if not total:
+        return
+    yield ""
+    yield f"{who} is good after {clock(total)}, which went into"
+    for item in items[:ITEMS]:
+        name = f"{KINDS[item.kind]}{item.instance}-{item.micro}"
+        yield f"{clock(item.seconds):>9} {item.seconds / total:>5.0%}  {name}"
+    if rest := sum(item.seconds for item in items[ITEMS:]):
+        yield f"{clock(rest):>9} {rest / total:>5.0%}  everything else"
+
+
+def _spending(spending: Sequence[Spending]) -> Iterator[str]:
+    if not spending:
+        return
+    width = max(len(MEAN), *(len(_of_cluster(item, item.macro)) for item in spending))
+    yield ""
+    yield f"{MEAN:<{width}} {'Work':>9} {'Lost':>9} {'Windows':>9} {'Gathering':>9}"
+    for item in spending:
+        values = (item.work, item.lost, item.windows, item.gathering)
+        yield f"{_of_cluster(item, item.macro):<{width}} " + " ".join(f"{value:>9.1f}" for value in values)
+
+
+def _of_cluster(item: Spending | StepForecast, name: str) -> str:
+    return f"{item.cluster}: {name}"
+
+
+def _steps(steps: Sequence[StepForecast]) -> Iterator[str]:
+    names = [_of_cluster(step, f"{step.instance}-{step.micro}") for step in steps]
+    width = max(map(len, names))
+    columns = f"{'Runs':>8} {'Failed':>7} {'In time-out':>11} {'Median':>8} {'p99':>8} {'Timeout':>8}"
+    yield f"{'Micro-step':<{width}} {columns}  Known from"
+    for name, step in zip(names, steps, strict=True):
+        tally = step.tally
+        ended = tally.step_deadlines + tally.instance_deadlines
+        median, p99 = ("-" if value is None else f"{value:.1f}" for value in (step.median, step.p99))
+        figures = f"{tally.runs:>8} {tally.failures:>7} {ended:>11} {median:>8} {p99:>8} {step.timeout:>8g}"
+        yield f"{name:<{width}} {figures}  {step.source}"
+    if any("default" in step.source for step in steps):
+        yield "default: of these nothing is known; give --simulate a file, or deploy once for the records"
+
+
+def _hints(forecast: Forecast) -> Iterator[str]:
+    found = list(hints(forecast))
+    if found:
+        yield ""
+        yield from (f"hint: {text}" for text in found)
+
+
+def to_json(forecast: Forecast, seed: int) -> dict[str, Any]:
+    """The forecast as one document; all times in seconds since the beginning."""
+    return {
+        "schema": 1,
+        "seed": seed,
+        "nodes": forecast.nodes,
+        "phases": dict(forecast.phases),
+        "failures": dict(forecast.failures),
+        "seconds": _rounded(forecast.seconds),
+        "good_after": {f"{share:.0%}": _rounded(forecast.after(share)) for share in MILESTONES},
+        "curve": [{"seconds": _rounded(at), "good": count} for at, count in _points(forecast.good, POINTS)],
+        "broadcasts": list(forecast.cohorts),
+        "last_good_node": [_item(item) for item in forecast.longest],
+        "middle_good_node": [_item(item) for item in forecast.typical],
+        "mean_seconds": [
+            {
+                name: _rounded(value) if isinstance(value, float) else value
+                for name, value in asdict(item).items()
+            }
+            for item in forecast.spending
+        ],
+        "steps": [_step(step) for step in forecast.steps],
+        "hints": list(hints(forecast)),
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _item(item: Item) -> dict[str, Any]:
+    return {
+        "kind": str(item.kind),
+        "macro": item.macro,
+        "instance": item.instance,
+        "micro": item.micro,
+        "seconds": _rounded(item.seconds),
+    }
+
+
+def _step(step: StepForecast) -> dict[str, Any]:
+    tally = step.tally
+    return {
+        "cluster": step.cluster,
+        "instance": step.instance,
+        "micro": step.micro,
+        "known_from": step.source,
+        "runs": tally.runs,
+        "failed": tally.failures,
+        "hung": tally.hangs,
+        "ended_by_step_timeout": tally.step_deadlines,
+        "ended_by_instance_timeout": tally.instance_deadlines,
+        "median": _rounded(step.median),
+        "p99": _rounded(step.p99),
+        "timeout": step.timeout,
+    }

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the options of kadeploy to a request: the nodes, the environment, the keys."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kadeploy import nodes
+from kadeploy.cli import frame, verdict
+from kadeploy.config.automata import parse_force_steps
+from kadeploy.config.expression import Expression
+from kadeploy.config.site import Site
+from kadeploy.environments import source
+from kadeploy.environments.download import fetch_bytes
+from kadeploy.environments.environment import Environment
+from kadeploy.environments.location import is_http
+from kadeploy.errors import NotFoundError, UsageError
+from kadeploy.operations.request import DeploymentRequest, EnvironmentName
+
+MAX_KEYS = 1024 * 1024  # bytes of an authorized_keys file
+NODE_FILE_VARIABLES = ("OAR_NODE_FILE", "OAR_FILE_NODES", "OAR_NODEFILE")
+NODE_SET_VARIABLE = "SLURM_JOB_NODELIST"
+
+Options = Mapping[str, Any]
+
+
+def limits(options: Options, count: int) -> dict[str, Any]:
+    """What the command says of when to end, as fields of a request for some number of nodes."""
+    found: dict[str, Any] = {}
+    if options["min_ok"]:
+        found["min_ok"] = verdict.parse_min_ok(options["min_ok"], count)
+        found["stop_at_min_ok"] = options["stop_at_min_ok"]
+    if options["deadline"]:
+        found["deadline"] = _deadline(options["deadline"], count)
+    return found
+
+
+def _deadline(text: str, count: int) -> Expression:
+    try:
+        expression = Expression(text)
+        expression.seconds(count)
+    except ValueError as error:
+        raise UsageError(f"--deadline: {error}") from None
+    return expression
+
+
+async def build_request(options: Options, names: Sequence[str], site: Site) -> DeploymentRequest:
+    """What the options of a deployment ask for, on these nodes."""
+    return DeploymentRequest(
+        user=frame.user_name(),
+        nodes=tuple(names),
+        environment=await _environment(options),
+        keys=await _keys(options["key"]),
+        block_device=options["block_device"],
+        partition=options["partition"],
+        reformat_tmp=options["reformat_tmp"],
+        automaton=parse_force_steps(options["force_steps"]) if options["force_steps"] else None,
+        breakpoints=tuple(options["holds"]),
+        hold_failures=options["breakpoint_on_failure"],
+        hold_seconds=options["hold_time"],
+        spares=_spares(options, names),
+        force=options["force"],
+        kexec=not options["no_kexec"],
+        partition_disks=not options["disable_disk_partitioning"],
+        install_bootloader=not options["disable_bootloader_install"],
+        **{"deadline": site.server.deadline, **limits(options, len(names))},
+    )
+
+
+def _spares(options: Options, names: Sequence[str]) -> tuple[str, ...]:
+    spares = nodes.unique(name for text in options["spares"] for name in nodes.parse(text))
+    if both := sorted(set(spares) & set(names)):
+        raise UsageError(f"--spares: {nodes.fold(both)} chosen already")
+    return tuple(spares)
+
+
+async def _environment(options: Options) -> EnvironmentName | Environment:
+    if options["env_name"]:
+        return EnvironmentName(options["env_name"], options["env_user"], options["env_version"])
+    description = await source.load(options["env_file"])
+    for warning in description.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return description.environment(frame.user_name())
+
+
+async def _keys(location: str | None) -> bytes:
+    """Lines of authorized_keys; none without -k."""
+    if location is None:
+        return b""
+    if is_http(location):
+        content = await fetch_bytes(location, MAX_KEYS)
+    else:
+        path = Path(location) if location else Path.home() / ".ssh" / "authorized_keys"
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_KEYS + 1)
+        except OSError as error:
+            hint = "" if location else "name a file with public keys: -k FILE"
+            raise NotFoundError(f"the keys {path} cannot be read: {error.strerror}", hint=hint) from error
+    if len(content) > MAX_KEYS or not content.strip() or b"PRIVATE KEY" in content:
+        raise UsageError(f"-k: {location or path} holds no public keys")
+    return content
+
+
+def node_names(options: Options) -> list[str]:
+    """The nodes of -f and -m, or those of the batch scheduler's job; resumed workflows have their own."""
+    machines, files = options["machines"], options["files"]
+    if options["resume"] or options["retry"]:
+        return frame.read_nodes(machines, files)
+    if not machines and not files:
+        machines, files = _job_nodes()
+    names = frame.read_nodes(machines, files)
+    if not names:
+        raise UsageError("no node is chosen", hint="give -m NODES or -f FILE")
+    return names
+
+
+def _job_nodes() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    for variable in NODE_FILE_VARIABLES:
+        if os.environ.get(variable):
+            click.echo(f"nodes of {variable}: {os.environ[variable]}", err=True)
+            return (), (os.environ[variable],)
+    if os.environ.get(NODE_SET_VARIABLE):
+        click.echo(f"nodes of {NODE_SET_VARIABLE}: {os.environ[NODE_SET_VARIABLE]}", err=True)
+        return (os.environ[NODE_SET_VARIABLE],), ()
+    return (), ()

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The work of kadeploy --simulate: a plan as for --dry-run, the engine on a clock that jumps, a forecast."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from kadeploy.cli import forecast as text
+from kadeploy.cli import verdict
+from kadeploy.cli.audience import Audience
+from kadeploy.cli.request import Options, build_request, node_names
+from kadeploy.config import site as configuration
+from kadeploy.config.site import Site
+from kadeploy.errors import ExitStatus
+from kadeploy.operations.plan import Part, Plan, Planner
+from kadeploy.simulation import file
+from kadeploy.simulation.file import SimulationFile
+from kadeploy.simulation.forecast import Forecast, foretell
+from kadeploy.simulation.nodes import imagine
+from kadeploy.simulation.simulation import simulate as run
+from kadeploy.store import samples
+from kadeploy.store.samples import StepSamples
+from kadeploy.store.store import Store
+
+LATEST_RUNS = 2000  # of each micro-step on a cluster; older ones tell of older firmware
+
+Records = dict[str, Sequence[StepSamples]]
+
+
+def simulate(options: Options) -> ExitStatus:
+    """Carry out the command; raises KadeployError for what was refused."""
+    site = configuration.load()
+    known = file.load(Path(options["simulate"])) if options["simulate"] else SimulationFile()
+    names = node_names(options)
+    count = options["simulate_nodes"] or known.nodes
+    min_ok = verdict.parse_min_ok(options["min_ok"], count or len(names)) if options["min_ok"] else None
+    plan, records = asyncio.run(_prepare(options, site, names, known))
+    parts = imagine(plan, count) if count else plan.parts
+    seed = options["seed"] or 0
+    forecast = foretell(run(parts, known, records, seed))
+    _tell(forecast, seed, as_json=options["as_json"])
+    enough = min_ok is None or len(forecast.good) >= min_ok
+    return ExitStatus.OK if enough else ExitStatus.NODES_FAILED
+
+
+async def _prepare(
+    options: Options, site: Site, names: Sequence[str], known: SimulationFile
+) -> tuple[Plan, Records]:
+    """The plan, and what the store has seen of its clusters' nodes."""
+    async with Store.open(site.path(site.server.database.name)) as store:
+        with Audience(options["verbose_level"], to_stderr=True, identifier_file=None) as audience:
+            request = await build_request({**options, "min_ok": None}, names, site)  # of other nodes
+            plan = await Planner(site, store, audience.grabbed).plan(request, audience.transferred)
+        records: Records = {part.group.cluster: await _records(site, store, part) for part in plan.parts}
+    return plan, records if known.records else {}
+
+
+async def _records(site: Site, store: Store, part: Part) -> list[StepSamples]:
+    hosts = [node.name for node in site.nodes.values() if node.cluster == part.group.cluster]
+    return await samples.read(store, hosts, LATEST_RUNS)
+
+
+def _tell(forecast: Forecast, seed: int, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(text.to_json(forecast, seed)))
+    else:
+        click.echo("\n".join(text.lines(forecast, seed)))

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An event loop that never waits: when nothing is ready, its clock jumps to the next timer.
+
+Code under it is the real one: asyncio.sleep and asyncio.timeout look at the loop's time. What runs in
+threads (a store) takes no time of this clock, but it is waited for, so that the order of events does not
+depend on how fast this machine is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple
+
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+
+PATIENCE = 60.0  # real seconds without a timer, a thread or a signal, after which nothing can come any more
+
+
+class StandstillError(RuntimeError):
+    """Everything waits, and nothing is left that could end it."""
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Moves the clock on by what it was asked to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.threads = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        if self.threads:
+            return super().select(None)
+        if timeout is None:
+            return self._wait_for_a_sign()
+        ready = super().select(0)
+        if not ready:
+            self.now += timeout
+        return ready
+
+    def _wait_for_a_sign(self) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(PATIENCE)
+        if not ready:
+            raise StandstillError("the simulation stands still: no step, deadline or grace is left")
+        return ready
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """Event loop whose time begins at 0 and passes in jumps."""
+
+    def __init__(self) -> None:
+        self._clock = _JumpingSelector()
+        super().__init__(self._clock)
+
+    def time(self) -> float:
+        """Seconds since the beginning of the simulation."""
+        return self._clock.now
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Arguments], Result], *args: *Arguments
+    ) -> asyncio.Future[Result]:
+        """As usual; the clock stands still until the thread is back."""
+        self._clock.threads += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._come_back)
+        return future
+
+    def _come_back(self, _: asyncio.Future[Any]) -> None:
+        self._clock.threads -= 1

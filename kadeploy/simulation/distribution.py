@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Distributions of durations, each as its quantile function: share of the runs (0 to 1) to seconds.
+
+A share that is drawn evenly gives a duration that is distributed so, and the same share gives comparable
+durations under another distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Protocol
+
+_STANDARD = NormalDist()
+
+
+class Distribution(Protocol):
+    """How long runs of a micro-step take."""
+
+    def seconds(self, share: float) -> float:
+        """The duration that this share of the runs stays below; ``share`` between 0 and 1, both excluded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """Always the same."""
+
+    value: float
+
+    def seconds(self, share: float) -> float:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Evenly between two durations."""
+
+    low: float
+    high: float
+
+    def seconds(self, share: float) -> float:
+        return self.low + (self.high - self.low) * share
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """``spread`` is the standard deviation in seconds; what would be negative is 0."""
+
+    median: float
+    spread: float
+
+    def seconds(self, share: float) -> float:
+        return max(self.median + self.spread * _STANDARD.inv_cdf(share), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormal:
+    """``spread`` is a factor: two thirds of the runs lie between median / spread and median * spread."""
+
+    median: float
+    spread: float
+
+    def seconds(self, share: float) -> float:
+        return float(self.median * self.spread ** _STANDARD.inv_cdf(share))
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What was seen, in ascending order; between two samples it is a straight line."""
+
+    values: tuple[float, ...]
+
+    def seconds(self, share: float) -> float:
+        place = share * (len(self.values) - 1)
+        index = math.floor(place)
+        above = self.values[min(index + 1, len(self.values) - 1)]
+        return self.values[index] + (above - self.values[index]) * (place - index)

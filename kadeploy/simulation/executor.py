@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Executor whose micro-steps only take time: the windows are the real ones, the nodes are not."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kadeploy.operations.executor import StepExecutor
+from kadeploy.operations.plan import Part
+from kadeploy.simulation.behaviour import Behaviour, StepName
+from kadeploy.simulation.fates import Fates
+from kadeploy.workflow.automaton import Position, Scope
+from kadeploy.workflow.driver import Report
+from kadeploy.workflow.events import Failure, Run
+
+REBOOT_STEP = "reboot"  # through the BMC, which is how power comes back
+WITHOUT_NODE = {REBOOT_STEP, "switch_pxe"}  # what needs no node that has power
+FAILED = Failure("the simulation lets this run fail")
+
+
+@dataclass(slots=True)
+class Tally:
+    """The runs of one micro-step; ``durations`` in seconds, as long as they take without a deadline.
+
+    ``step_deadlines`` and ``instance_deadlines`` count the runs that were ended by the deadline of the
+    micro-step, or by that of the instance; ``hangs`` those that only a deadline could end.
+    """
+
+    runs: int = 0
+    failures: int = 0
+    hangs: int = 0
+    step_deadlines: int = 0
+    instance_deadlines: int = 0
+    durations: array[float] = field(default_factory=lambda: array("d"))
+
+
+class SimulatedExecutor(StepExecutor):
+    """Executor of one cluster's part; ``tallies`` maps a position to what was run there."""
+
+    def __init__(
+        self,
+        part: Part,
+        reboots: asyncio.Semaphore,
+        behaviours: Mapping[StepName, Behaviour],
+        fates: Fates,
+    ) -> None:
+        super().__init__(part.deployment, part.recipes, reboots)
+        self._automaton = part.group.automaton
+        self.tallies: defaultdict[Position, Tally] = defaultdict(Tally)
+        self._behaviours = behaviours
+        self._fates = fates
+        self._failures: Counter[str] = Counter()
+        self._cohorts: Counter[Position] = Counter()
+        self._factors = {node: fates.factor(node) for node in part.group.nodes}
+        self._losses = {node: losses for node in part.group.nodes if (losses := fates.losses(node))}
+
+    async def __call__(self, run: Run, report: Report) -> None:
+        """Let the time of a micro-step pass, and report its nodes as chance has it."""
+        tally = self.tallies[run.position]
+        tally.runs += len(run.nodes)
+        try:
+            if self._automaton.microstep(run.position).scope is Scope.SET:
+                await self._run_set(run, report, tally)
+            else:
+                await self._run_node(run, report, tally)
+        except asyncio.CancelledError:
+            self._count_deadline(run, tally)
+            raise
+
+    async def _run_node(self, run: Run, report: Report, tally: Tally) -> None:
+        node, name = run.nodes[0], self._name(run.position)
+        behaviour = self._behaviours[name]
+        lot, moment = self._lot(name, node)
+        fails = lot < behaviour.failures
+        duration = (behaviour.failed if fails else behaviour.duration).seconds(moment) * self._factors[node]
+        hangs = not fails and lot < behaviour.failures + behaviour.hangs
+        await _pass(duration, tally, hangs=hangs or self._is_off(node, name[1], duration))
+        if name[1] == REBOOT_STEP:
+            self._restore_power(node)
+        self._report(node, report, tally, fails=fails)
+
+    async def _run_set(self, run: Run, report: Report, tally: Tally) -> None:
+        """The nodes end together, as those of a chain do; a cohort hangs as a whole."""
+        name = self._name(run.position)
+        behaviour = self._behaviours[name]
+        self._cohorts[run.position] += 1
+        lot, moment = self._fates.shares(*name, "cohort", self._cohorts[run.position])
+        duration = behaviour.duration.seconds(moment) + behaviour.hop * len(run.nodes)
+        await _pass(duration, tally, hangs=lot < behaviour.hangs)
+        for node in run.nodes:
+            fails = self._lot(name, node)[0] < behaviour.failures or self._is_off(node, name[1], 0.0)
+            self._report(node, report, tally, fails=fails)
+
+    def _lot(self, name: StepName, node: str) -> tuple[float, float]:
+        # A node repeats a step after a failure only, so the number of its failures tells its runs apart.
+        return self._fates.shares(*name, node, self._failures[node])
+
+    def _report(self, node: str, report: Report, tally: Tally, *, fails: bool) -> None:
+        if fails:
+            tally.failures += 1
+            self._failures[node] += 1
+        report(node, FAILED if fails else None)
+
+    def _count_deadline(self, run: Run, tally: Tally) -> None:
+        self._failures.update(run.nodes)
+        own = self._automaton.microstep(run.position).timeout.seconds(run.count)
+        if run.timeout is not None and run.timeout < own:
+            tally.instance_deadlines += len(run.nodes)
+        else:
+            tally.step_deadlines += len(run.nodes)
+
+    def _is_off(self, node: str, micro: str, duration: float) -> bool:
+        """Whether a node has no power at the end of a step that needs it."""
+        end = asyncio.get_running_loop().time() + duration
+        losses = self._losses.get(node, ())
+        return micro not in WITHOUT_NODE and any(loss.at <= end for loss in losses)
+
+    def _restore_power(self, node: str) -> None:
+        if node in self._losses:
+            now = asyncio.get_running_loop().time()
+            self._losses[node] = tuple(
+                loss for loss in self._losses[node] if loss.at > now or not loss.returns
+            )
+
+    def _name(self, position: Position) -> StepName:
+        return self._automaton.instance(position).name, self._automaton.microstep(position).name
+
+
+async def _pass(duration: float, tally: Tally, *, hangs: bool) -> None:
+    if hangs:
+        tally.hangs += 1
+        await asyncio.get_running_loop().create_future()  # ended by the deadline
+    tally.durations.append(duration)
+    await asyncio.sleep(duration)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file of --simulate: how nodes and micro-steps behave, where that is known better than from records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from kadeploy import nodes
+from kadeploy.config.yaml_file import FileModel, load_file
+from kadeploy.simulation.distribution import Constant, Distribution, LogNormal, Normal, Samples, Uniform
+from kadeploy.steps.catalogue import STEPS
+
+WEEK = 7 * 24 * 3600.0
+MAX_SAMPLES = 100_000
+
+Seconds = Annotated[float, Field(ge=0, le=WEEK, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+STEP_NAMES = frozenset(step.name for steps in STEPS.values() for step in steps)
+FULL_NAMES = frozenset(f"{instance}-{step.name}" for instance, steps in STEPS.items() for step in steps)
+
+
+class Spread(FileModel):
+    """``spread``: the standard deviation in seconds of a normal, the factor of a lognormal distribution."""
+
+    median: Seconds
+    spread: Seconds
+
+
+class Duration(FileModel):
+    """Exactly one of the distributions; a number alone is a constant."""
+
+    constant: Seconds | None = None
+    uniform: tuple[Seconds, Seconds] | None = None
+    normal: Spread | None = None
+    lognormal: Spread | None = None
+    samples: tuple[Seconds, ...] | None = Field(default=None, min_length=1, max_length=MAX_SAMPLES)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError(f"give one of {', '.join(Duration.model_fields)}")
+        if self.uniform is not None and self.uniform[0] > self.uniform[1]:
+            raise ValueError("the second value of uniform is below the first")
+        if self.lognormal is not None and self.lognormal.spread < 1:
+            raise ValueError("the spread of lognormal is a factor: 1 or more")
+        return self
+
+    def distribution(self) -> Distribution:
+        """The one that is given."""
+        if self.uniform is not None:
+            return Uniform(*self.uniform)
+        if self.normal is not None:
+            return Normal(self.normal.median, self.normal.spread)
+        if self.lognormal is not None:
+            return LogNormal(self.lognormal.median, self.lognormal.spread)
+        if self.samples is not None:
+            return Samples(tuple(sorted(self.samples)))
+        assert self.constant is not None
+        return Constant(self.constant)
+
+
+def _from_number(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {"constant": value} if is_number else value
+
+
+def _step_name(value: str) -> str:
+    if value not in STEP_NAMES | FULL_NAMES:
+        raise ValueError(f"'{value}' is no micro-step, nor Instance-micro-step")
+    return value
+
+
+class StepBehaviour(FileModel):
+    """``failures`` and ``hangs``: shares of the runs that fail, and that run into their deadline."""
+
+    duration: Annotated[Duration, BeforeValidator(_from_number)] | None = None
+    failures: Share | None = None
+    hangs: Share | None = None
+
+    @model_validator(mode="after")
+    def _are_shares(self) -> Self:
+        if (self.failures or 0.0) + (self.hangs or 0.0) > 1:
+            raise ValueError("failures and hangs are more than 1 together")
+        return self
+
+
+class BroadcastBehaviour(FileModel):
+    """Seconds of a broadcast: ``start`` + image / ``rate`` + ``hop`` for each node; ``rate`` in MB/s."""
+
+    rate: float = Field(gt=0, allow_inf_nan=False)
+    start: Seconds = 5.0
+    hop: Seconds = 0.01
+
+
+class SlowNodes(FileModel):
+    """The share of the nodes that take ``factor`` times as long for everything they do alone."""
+
+    share: Share = 0.0
+    factor: float = Field(default=2.0, ge=1, le=1000)
+
+
+class PowerFailure(FileModel):
+    """A share of the nodes loses power at a moment between two times, in seconds since the beginning.
+
+    Where the power ``returns``, the next reboot through the BMC brings a node back.
+    """
+
+    share: Share
+    first: Seconds = 0.0
+    last: Seconds = 0.0
+    returns: bool = False
+
+    @model_validator(mode="after")
+    def _is_span(self) -> Self:
+        if self.last < self.first:
+            raise ValueError("'last' is before 'first'")
+        return self
+
+
+class SimulationFile(FileModel):
+    """The whole file; everything may be left out.
+
+    ``nodes``: as many are imagined instead of the chosen ones. ``records``: whether the store is asked.
+    ``steps`` maps ``Instance-micro-step``, or a micro-step of all instances, to its behaviour.
+    """
+
+    nodes: int | None = Field(default=None, ge=1, le=nodes.MAX_NODES)
+    records: bool = True
+    steps: dict[Annotated[str, AfterValidator(_step_name)], StepBehaviour] = Field(default={})
+    broadcast: BroadcastBehaviour | None = None
+    slow: SlowNodes = SlowNodes()
+    power_failures: tuple[PowerFailure, ...] = Field(default=(), max_length=100)
+
+
+def load(path: Path) -> SimulationFile:
+    """Read and check a file; raises NotFoundError, or FileError with all its problems."""
+    return load_file(path, SimulationFile)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The critical path: what the end of a node waited for, followed back to the beginning.
+
+Where a node waited for others, the path goes on with the one whose arrival (or end) let them begin. So the
+spans follow each other without gap, and their seconds add up to the end of the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kadeploy.simulation.timeline import Cohort, Stay, Timeline
+from kadeploy.workflow.automaton import Position
+
+
+class Kind(StrEnum):
+    """What a span was spent on; ``lost`` are attempts of an instance that failed in the end."""
+
+    WORK = "work"
+    WINDOW = "window"
+    GRACE = "grace"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of the critical path, at a position."""
+
+    kind: Kind
+    position: Position
+    seconds: float
+
+
+def trace(timeline: Timeline, node: str) -> Iterator[Span]:
+    """The spans of a node's critical path, the last one first."""
+    index, failed = len(timeline.stays[node]) - 1, None
+    while index >= 0:
+        stay = timeline.stays[node][index]
+        failed = stay.position.macro if not stay.ok else failed
+        yield from _spans(stay, lost=stay.position.macro == failed)
+        cohort = timeline.cohorts.get((stay.position, stay.asked))
+        if cohort is None:
+            index -= 1
+            continue
+        if cohort.trigger is None:
+            return
+        yield from _grace(cohort, stay.position)
+        if cohort.trigger.node != node:
+            node, failed = cohort.trigger.node, None
+        index = cohort.trigger.stay
+
+
+def _spans(stay: Stay, *, lost: bool) -> Iterator[Span]:
+    yield Span(Kind.LOST if lost else Kind.WORK, stay.position, stay.ended - stay.began)
+    if stay.began > stay.asked:
+        yield Span(Kind.WINDOW, stay.position, stay.began - stay.asked)
+
+
+def _grace(cohort: Cohort, position: Position) -> Iterator[Span]:
+    if cohort.by_grace and cohort.trigger is not None:
+        yield Span(Kind.GRACE, position, cohort.at - cohort.trigger.at)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the engine over imagined nodes: the machine, the driver, the windows and the automata of a plan."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kadeploy.operations.plan import Part
+from kadeploy.simulation import behaviour
+from kadeploy.simulation.behaviour import Behaviour, StepName
+from kadeploy.simulation.clock import JumpingLoop
+from kadeploy.simulation.executor import SimulatedExecutor, Tally
+from kadeploy.simulation.fates import Fates
+from kadeploy.simulation.file import SimulationFile
+from kadeploy.simulation.timeline import Timeline
+from kadeploy.store.samples import StepSamples
+from kadeploy.workflow.automaton import Position
+from kadeploy.workflow.driver import Driver, Journal
+from kadeploy.workflow.events import Event
+from kadeploy.workflow.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a simulation did with one cluster's part; ``tallies`` maps positions to the runs there."""
+
+    part: Part
+    behaviours: Mapping[StepName, Behaviour]
+    timeline: Timeline
+    tallies: Mapping[Position, Tally]
+
+
+class NoJournal:
+    """Nobody will take a simulation over."""
+
+    async def append(self, events: Sequence[Event]) -> None:
+        """Forget them."""
+
+
+Journals = Callable[[Part], Journal]
+
+
+def simulate(
+    parts: Sequence[Part],
+    file: SimulationFile,
+    records: Mapping[str, Sequence[StepSamples]],
+    seed: int,
+) -> list[Outcome]:
+    """Deploy in no time. ``records`` maps a cluster to the samples of its steps.
+
+    The result is a function of the arguments. It must not be called where an event loop runs.
+    """
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(run(parts, file, records, seed, lambda _: NoJournal()))
+
+
+async def run(
+    parts: Sequence[Part],
+    file: SimulationFile,
+    records: Mapping[str, Sequence[StepSamples]],
+    seed: int,
+    journals: Journals,
+) -> list[Outcome]:
+    """As ``simulate``, on a JumpingLoop that runs, with a journal for each part."""
+    windows = parts[0].deployment.site.server.windows
+    reboots = asyncio.Semaphore(windows.reboot.size)
+    fates = Fates(seed, file.slow, file.power_failures)
+    async with asyncio.TaskGroup() as group:
+        tasks = []
+        for part in parts:
+            behaviours = behaviour.of_automaton(
+                part.group.automaton, part.deployment.image.size, file, records.get(part.group.cluster, ())
+            )
+            executor = SimulatedExecutor(part, reboots, behaviours, fates)
+            tasks.append(group.create_task(_drive(part, executor, behaviours, journals(part))))
+    return [task.result() for task in tasks]
+
+
+async def _drive(
+    part: Part, executor: SimulatedExecutor, behaviours: Mapping[StepName, Behaviour], journal: Journal
+) -> Outcome:
+    timeline = Timeline(part.group.automaton)
+    clock = asyncio.get_running_loop().time
+    driver = Driver(Machine(part.group.automaton), executor, journal, timeline.observe, clock)
+    await driver.start(part.group.nodes)
+    return Outcome(part, behaviours, timeline, executor.tallies)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who was where and when in a workflow, and for whom those waited that began a step together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kadeploy.workflow.automaton import Automaton, Position, Scope
+from kadeploy.workflow.events import NodeEnded, Notice, StepEnded, StepStarted, Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """One run of a micro-step on a node; ``asked`` is before, ``began`` behind its wait for a window."""
+
+    position: Position
+    asked: float
+    began: float
+    ended: float
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What let a cohort begin: the end of a stay (a node and its index), or a grace that this one began."""
+
+    node: str
+    stay: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Nodes that began a set-scoped step together at ``at``; without ``trigger`` there was no wait."""
+
+    at: float
+    nodes: int
+    trigger: Trigger | None
+    by_grace: bool
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Observer that keeps all stays of all nodes. Times are in seconds since the beginning.
+
+    ``cohorts`` maps position and time to the cohort that began there then.
+    """
+
+    automaton: Automaton
+    stays: defaultdict[str, list[Stay]] = field(default_factory=lambda: defaultdict(list))
+    ends: dict[str, NodeEnded] = field(default_factory=dict)
+    cohorts: dict[tuple[Position, float], Cohort] = field(default_factory=dict)
+    events: int = 0
+    _asked: dict[str, float] = field(default_factory=dict)
+    _latest: Trigger | None = None
+    _graces: dict[Position, Trigger | None] = field(default_factory=dict)
+
+    def observe(self, notice: Notice) -> None:
+        """Take one notice of the machine into account."""
+        match notice:
+            case StepStarted():
+                self._asked.update(dict.fromkeys(notice.nodes, notice.at))
+                if self.automaton.microstep(notice.position).scope is Scope.SET:
+                    self._begin_cohort(notice)
+            case StepEnded():
+                self._end_stay(notice)
+            case Waiting():
+                self._graces[notice.position] = self._latest
+            case NodeEnded():
+                self.ends[notice.node] = notice
+
+    def _end_stay(self, notice: StepEnded) -> None:
+        self.events += 1
+        stays, ok = self.stays[notice.node], notice.failure is None
+        stays.append(Stay(notice.position, self._asked[notice.node], notice.started, notice.at, ok))
+        self._latest = Trigger(notice.node, len(stays) - 1, notice.at)
+
+    def _begin_cohort(self, notice: StepStarted) -> None:
+        grace, latest = self._graces.pop(notice.position, None), self._latest
+        at_once = latest is not None and latest.at == notice.at
+        trigger = latest if at_once else grace
+        cohort = Cohort(notice.at, len(notice.nodes), trigger, by_grace=not at_once)
+        self.cohorts[notice.position, notice.at] = cohort
+
+    def good(self) -> Sequence[NodeEnded]:
+        """The ends that were asked for, deployed or held at a breakpoint, the first one first."""
+        return sorted((end for end in self.ends.values() if _is_good(end)), key=lambda end: end.at)
+
+
+def _is_good(end: NodeEnded) -> bool:
+    return end.phase == "ok" or (end.phase == "held" and end.failure is None)

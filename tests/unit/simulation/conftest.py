@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan of the site of the operations' tests, to be simulated with any number of nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kadeploy.operations.plan import Plan
+from kadeploy.simulation.file import SimulationFile
+from kadeploy.simulation.nodes import imagine
+from kadeploy.simulation.simulation import Outcome, simulate
+from kadeploy.store.store import Store
+from tests.unit.operations.conftest import MakePlan, directory, environment, make_plan, site
+
+__all__ = ["directory", "environment", "make_plan", "site"]
+
+Simulate = Callable[..., Outcome]
+
+
+@pytest.fixture
+def plan(make_plan: MakePlan, tmp_path: Path) -> Plan:
+    async def make() -> Plan:
+        async with Store.open(tmp_path / "store.sqlite") as store:
+            made: Plan = await make_plan(store, "red-1")
+            return made
+
+    return asyncio.run(make())
+
+
+@pytest.fixture
+def simulated(plan: Plan) -> Simulate:
+    """``simulated(100, seed=1, steps={...})``: the outcome for 100 nodes of one cluster."""
+
+    def run(nodes: int, seed: int = 0, **content: Any) -> Outcome:
+        file = SimulationFile.model_validate(content)
+        return simulate(imagine(plan, nodes), file, {}, seed)[0]
+
+    return run
+
+
+def constant(**changes: Any) -> dict[str, Any]:
+    """Every step of a deployment of the plan takes no time at all, but for some."""
+    names = (
+        "switch_pxe reboot wait_reboot create_partition_table format_deploy_part mount_deploy_part "
+        "format_swap_part send_environment check_kernel_files install_bootloader read_host_keys sync "
+        "umount_deploy_part reboot_from_deploy_env"
+    )
+    nothing = {"duration": 0, "hangs": 0, "failures": 0}
+    return dict.fromkeys(names.split(), nothing) | changes
