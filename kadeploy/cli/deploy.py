@@ -29,7 +29,7 @@ from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.operations import workflows
 from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.feed import DeploymentResult
+from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.plan import Plan, Planner
 from kadeploy.operations.request import from_mapping as request_from_mapping
 from kadeploy.store.store import Store
@@ -62,14 +62,14 @@ def deploy(options: Options) -> ExitStatus:
     return verdict.exit_status(result)
 
 
-async def _deploy(options: Options, site: Site, names: Sequence[str]) -> DeploymentResult | None:
+async def _deploy(options: Options, site: Site, names: Sequence[str]) -> OperationResult | None:
     """The result; None after a dry run."""
     async with Store.open(site.path(site.server.database.name)) as store:
         workflow = await _workflow(options, site, store)
         if workflow is None:
             request = await build_request(options, names, site)
         else:
-            request = request_from_mapping(workflow.request["deployment"], workflow.user)
+            request = request_from_mapping(workflow.request["request"], workflow.user)
             kept = limits(options, len(request.nodes))
             request = replace(request, force=options["force"], hold_seconds=options["hold_time"], **kept)
         with ExitStack() as stack:
@@ -105,10 +105,10 @@ async def _workflow(options: Options, site: Site, store: Store) -> Workflow | No
 
 async def _carry_out(
     operation: DeploymentOperation,
-    going_on: Coroutine[Any, Any, DeploymentResult],
+    going_on: Coroutine[Any, Any, OperationResult],
     options: Options,
     stack: ExitStack,
-) -> DeploymentResult:
+) -> OperationResult:
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -130,7 +130,7 @@ def _cancel_once(task: asyncio.Task[Any]) -> None:
         task.cancel()
 
 
-def _tell(result: DeploymentResult, options: Options) -> None:
+def _tell(result: OperationResult, options: Options) -> None:
     """Everything that is left behind for the user, also when the deployment was interrupted."""
     good = [node.node for node in result.nodes if node.good]
     bad = [node.node for node in result.nodes if not node.good]

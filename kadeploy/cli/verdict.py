@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from kadeploy.errors import ExitStatus, UsageError
-from kadeploy.operations.feed import DeploymentResult
+from kadeploy.operations.feed import OperationResult
 
 EVIDENCE_LINES = 10
 
 
-def summary(result: DeploymentResult) -> Iterator[str]:
+def summary(result: OperationResult) -> Iterator[str]:
     """The lines that execo and others parse, with a list of their own for held and aborted nodes."""
     yield ""
     if good := result.in_phase("ok"):
@@ -29,7 +29,7 @@ def summary(result: DeploymentResult) -> Iterator[str]:
             yield from (f"{node.node} ({node.error})" for node in bad)
 
 
-def evidence(result: DeploymentResult) -> Iterator[str]:
+def evidence(result: OperationResult) -> Iterator[str]:
     """The last lines that show why each node failed."""
     for node in result.in_phase("ko") + result.in_phase("held"):
         if node.evidence:
@@ -37,7 +37,7 @@ def evidence(result: DeploymentResult) -> Iterator[str]:
             yield from (f"    {line}" for line in node.evidence.splitlines()[-EVIDENCE_LINES:])
 
 
-def to_json(result: DeploymentResult) -> dict[str, Any]:
+def to_json(result: OperationResult) -> dict[str, Any]:
     """One document; ``phase`` is ok, ko, held or aborted, seconds are of the whole deployment."""
     return {
         "schema": 1,
@@ -57,7 +57,7 @@ def to_json(result: DeploymentResult) -> dict[str, Any]:
     }
 
 
-def known_hosts(result: DeploymentResult) -> Iterator[str]:
+def known_hosts(result: OperationResult) -> Iterator[str]:
     """Lines of ssh's known_hosts for the nodes that were verified."""
     for node in result.in_phase("ok"):
         yield from (f"{node.node},{node.address} {key}" for key in node.host_keys)
@@ -85,7 +85,7 @@ def _number_of_nodes(text: str, count: int) -> int:
     return -(-count * int(match[1]) // 100) if match[2] else int(match[1])
 
 
-def exit_status(result: DeploymentResult) -> ExitStatus:
+def exit_status(result: OperationResult) -> ExitStatus:
     """0 where every node came to the end that was asked for, or enough of them did."""
     good = sum(node.good for node in result.nodes)
     return ExitStatus.OK if good >= result.enough else ExitStatus.NODES_FAILED

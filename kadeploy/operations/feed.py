@@ -72,7 +72,7 @@ class NodeResult:
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentResult:
+class OperationResult:
     """How it ended for every node that had begun, in the order in which they were given.
 
     ``seconds`` for all; ``wanted``: the number of nodes that the user asked for, without spares;

@@ -23,6 +23,15 @@ class NodeLeases:
         self._names = frozenset(names)
         self.lost: set[str] = set()
 
+    @property
+    def kept(self) -> frozenset[str]:
+        """The nodes that nobody has taken."""
+        return self._names - self.lost
+
+    def still_ours(self, names: Sequence[str]) -> list[str]:
+        """Those of some nodes that nobody has taken, in their order."""
+        return [name for name in names if name not in self.lost]
+
     async def acquire(self, user: str, *, force: bool) -> None:
         """Lease all nodes or none; raises RefusedError naming those in use."""
         await leases.acquire(self._store, sorted(self._names), self._wid, user, LEASE_SECONDS, force=force)

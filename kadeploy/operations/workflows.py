@@ -50,8 +50,7 @@ async def list_recent(store: Store) -> list[Overview]:
 
 
 async def _overview(store: Store, workflow: Workflow) -> Overview:
-    deployment = workflow.request["deployment"]
-    names = [*deployment["nodes"], *deployment["spares"]]
+    names = [name for members in workflow.request["fingerprint"]["nodes"].values() for name in members]
     states = await node_states.read(store, names)
     own = tuple(states[name] for name in names if name in states and states[name].workflow_id == workflow.id)
     held = await leases.held(store, names)

@@ -25,7 +25,7 @@ from kadeploy.config.clusters import ClustersConfig
 from kadeploy.config.server import ServerConfig
 from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
-from kadeploy.operations import deployment, leasing, workflows
+from kadeploy.operations import leasing, operation, workflows
 from kadeploy.operations.request import DeploymentRequest, EnvironmentName
 from kadeploy.remote import connection, hostkey, pool, process
 from kadeploy.simulation import defaults
@@ -229,7 +229,7 @@ CONSTANTS = {
     "a lease of a node": leasing.LEASE_SECONDS,
     "a lease of a held node": DeploymentRequest("", (), EnvironmentName("")).hold_seconds,
     "a workflow that has ended is listed": workflows.RECENT,
-    "writing down the end of an operation": deployment.FINISH_SECONDS,
+    "writing down the end of an operation": operation.FINISH_SECONDS,
     "attempts": download.ATTEMPTS,
 }
 

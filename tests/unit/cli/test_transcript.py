@@ -15,7 +15,7 @@ from kadeploy.cli.live import LiveTable
 from kadeploy.cli.transcript import Transcript
 from kadeploy.config.expression import Expression
 from kadeploy.errors import ExitStatus, UsageError
-from kadeploy.operations.feed import DeploymentResult, Group, NodeResult
+from kadeploy.operations.feed import Group, NodeResult, OperationResult
 from kadeploy.steps.deployment import Transfer
 from kadeploy.workflow.automaton import (
     Automaton,
@@ -46,7 +46,7 @@ AUTOMATON = Automaton(
 )
 GROUP = Group("red", "r", ("node-1", "node-2", "node-3"), AUTOMATON)
 FIRST = Position(0, 0, 0)
-RESULT = DeploymentResult(
+RESULT = OperationResult(
     "D-1",
     12.0,
     3,

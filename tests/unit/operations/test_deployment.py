@@ -12,11 +12,11 @@ import pytest
 
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
-from kadeploy.operations import deployment as operations
 from kadeploy.operations import leasing
+from kadeploy.operations import operation as operations
 from kadeploy.operations import workflows as workflow_list
 from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.feed import DeploymentResult
+from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.plan import Plan
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.request import from_mapping
@@ -84,7 +84,7 @@ async def store(site: Site) -> AsyncIterator[Store]:
         yield opened
 
 
-Carry = Callable[[Plan], Awaitable[DeploymentResult]]
+Carry = Callable[[Plan], Awaitable[OperationResult]]
 
 
 async def test_all_is_recorded_when_nodes_are_ok_and_ko(
@@ -282,7 +282,7 @@ async def test_a_changed_configuration_is_not_resumed(
 
 async def make_plan_of(make_plan: MakePlan, store: Store, workflow: Workflow) -> Plan:
     """The plan of a recorded workflow, from the request as it is kept."""
-    request = from_mapping(workflow.request["deployment"], workflow.user)
+    request = from_mapping(workflow.request["request"], workflow.user)
     plan: Plan = await make_plan(
         store, *request.nodes, environment=request.environment, breakpoints=request.breakpoints
     )

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
-from kadeploy.operations import deployment as operations
+from kadeploy.operations import operation as operations
 from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.feed import DeploymentResult
+from kadeploy.operations.feed import OperationResult
 from kadeploy.store import leases, node_states, workflows
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import MakePlan
@@ -38,7 +39,7 @@ async def store(site: Site) -> AsyncIterator[Store]:
         yield opened
 
 
-def phases(result: DeploymentResult) -> dict[str, str]:
+def phases(result: OperationResult) -> dict[str, str]:
     return {node.node: str(node.phase) for node in result.nodes}
 
 
@@ -110,3 +111,20 @@ async def test_spares_that_others_use_are_not_taken(
     again = DeploymentOperation(await make_plan(store, "red-1", **settings), store, Silent())
     result = await again.resume(await workflows.read(store, held.wid), RESUMED)
     assert phases(result) == {"red-1": "ko"}
+
+
+async def test_a_spare_begins_beside_nodes_that_are_resumed(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    """The engine was killed when a node had failed, and before its spare could begin."""
+    settings = {"breakpoints": ("BroadcastEnv:sync",), "spares": ("red-3",), "automaton": ONCE}
+    script.failing = frozenset({("reboot", "red-1")})
+    alone = await make_plan(store, "red-1", "red-2", **{**settings, "spares": ()})
+    held = await DeploymentOperation(alone, store, Silent()).run()
+    workflow = await workflows.read(store, held.wid)
+    async with asyncio.timeout(20):
+        plan = await make_plan(store, "red-1", "red-2", **settings)
+        fingerprint = {**workflow.request, "fingerprint": plan.fingerprint()}
+        again = DeploymentOperation(plan, store, Silent())
+        result = await again.resume(replace(workflow, request=fingerprint), RESUMED)
+    assert phases(result) == {"red-1": "ko", "red-2": "ok", "red-3": "held"}

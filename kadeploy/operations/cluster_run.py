@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One cluster's part of an operation while it is carried out: its engine, and what that has told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from kadeploy.operations.feed import NodeResult
+from kadeploy.operations.journal import WorkflowJournal
+from kadeploy.operations.plan import Part
+from kadeploy.operations.statistics import Recorder, place, reason
+from kadeploy.workflow.driver import Driver
+from kadeploy.workflow.events import Event, NodeEnded, Notice, StepStarted
+from kadeploy.workflow.machine import Phase
+
+
+@dataclass(slots=True)
+class ClusterRun:
+    """``ended`` maps the nodes that have come to an end, and have not been resumed since, to that end."""
+
+    part: Part
+    driver: Driver
+    recorder: Recorder
+    journal: WorkflowJournal
+    ended: dict[str, NodeEnded] = field(default_factory=dict)
+
+    def take(self, notice: Notice) -> None:
+        """Note what the end needs."""
+        self.recorder.observe(notice)
+        if isinstance(notice, NodeEnded):
+            self.ended[notice.node] = notice
+        elif isinstance(notice, StepStarted):
+            for node in notice.nodes:  # one that was held goes on
+                self.ended.pop(node, None)
+
+    async def replay(self) -> int:
+        """Bring the engine to where the journal says that its predecessor was; the length of the journal."""
+
+        def apply(event: Event) -> None:
+            for notice in self.driver.machine.apply(event)[1]:
+                self.take(notice)
+
+        return await self.journal.replay(apply, self.part.deployment.memory)
+
+    def restore_profiles(self, names: Collection[str]) -> None:
+        """Let nodes that failed before their disks were touched boot what they would have booted.
+
+        None but these are looked at. Blocks on the disk.
+        """
+        deployment = self.part.deployment
+        for name, ended in self.ended.items():
+            node, facts = deployment.nodes[name], deployment.facts_of(deployment.nodes[name])
+            untouched = facts.boot_token and not facts.erased
+            if name not in names or ended.phase not in (Phase.KO, Phase.ABORTED) or not untouched:
+                continue
+            if facts.previous_profile is None:
+                deployment.boot.remove_profile(node)
+            else:
+                deployment.boot.write_profile(node, facts.previous_profile)
+
+    def results(self) -> list[NodeResult]:
+        """How it ended for every node that has ended."""
+        return [self._result(ended) for ended in self.ended.values()]
+
+    def _result(self, ended: NodeEnded) -> NodeResult:
+        node = self.part.deployment.nodes[ended.node]
+        return NodeResult(
+            node=ended.node,
+            phase=ended.phase,
+            place=place(self.part.group.automaton, ended),
+            reason=reason(ended.failure),
+            evidence=ended.failure.evidence if ended.failure else "",
+            host_keys=self.part.deployment.facts_of(node).host_keys,
+            address=node.address,
+        )

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carrying out an operation of any kind: leases, journal, an engine per cluster, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from typing import Any, ClassVar
+
+from kadeploy.errors import RefusedError
+from kadeploy.nodes import fold
+from kadeploy.operations.automaton import find_position
+from kadeploy.operations.cluster_run import ClusterRun
+from kadeploy.operations.executor import StepExecutor
+from kadeploy.operations.feed import NodeResult, Observer, OperationResult
+from kadeploy.operations.journal import WorkflowJournal
+from kadeploy.operations.leasing import NodeLeases
+from kadeploy.operations.plan import Part, Plan
+from kadeploy.operations.statistics import Recorder
+from kadeploy.store import node_states, statistics, workflows
+from kadeploy.store.node_states import NodeState
+from kadeploy.store.statistics import Record
+from kadeploy.store.store import Store
+from kadeploy.store.workflows import Kind, State, Workflow
+from kadeploy.workflow.driver import Driver
+from kadeploy.workflow.events import NodeEnded, Notice
+from kadeploy.workflow.machine import Machine, Phase
+
+log = logging.getLogger(__name__)
+
+FINISH_SECONDS = 30.0  # for writing down the end, after which the store is given up
+
+HINT = "kadeploy --list shows the workflows and their nodes"
+
+Go = Callable[[ClusterRun], Coroutine[Any, Any, None]]
+
+
+class Operation(ABC):
+    """One operation from its plan to its result.
+
+    Kinds of operations differ in what they record of their nodes: ``busy`` while they work on them, then
+    what ``states`` has for the phase in which a node has ended.
+    """
+
+    kind: ClassVar[Kind]
+    busy: ClassVar[NodeState]
+    states: ClassVar[Mapping[Phase, NodeState]]
+
+    def __init__(self, plan: Plan, store: Store, observer: Observer) -> None:
+        self._plan = plan
+        self._store = store
+        self._observer = observer
+        self._started = time.time()
+        self._runs: list[ClusterRun] = []
+        self._leases = NodeLeases(store, "", ())
+        self._tasks = asyncio.TaskGroup()
+        self._reboots = asyncio.Semaphore(plan.parts[0].deployment.site.server.windows.reboot.size)
+        self.wid = ""
+        self.begun = False
+
+    async def run(self) -> OperationResult:
+        """Carry it out. When cancelled, the nodes that had not ended are recorded as aborted.
+
+        Raises RefusedError where a node is in use; then nothing was touched.
+        """
+        content = {"request": self._describe_request(), "fingerprint": self._plan.fingerprint()}
+        workflow = await workflows.create(self._store, self.kind, self._plan.request.user, content)
+        self.wid = workflow.id
+        self._runs = [self._engine(part) for part in self._plan.parts]
+        try:
+            await self._lease([node.name for node in self._plan.nodes])
+        except BaseException:
+            await workflows.change_state(self._store, self.wid, State.ABORTED)
+            raise
+
+        async def begin(run: ClusterRun) -> None:
+            if run.part.group.nodes:
+                await run.driver.start(run.part.group.nodes)
+
+        return await self._carry_out(begin, self._plan.request.nodes)
+
+    async def resume(
+        self, workflow: Workflow, phases: Collection[Phase], names: Sequence[str] = (), start: str = ""
+    ) -> OperationResult:
+        """Let nodes of a workflow go on whose engine has ended.
+
+        All that are in one of ``phases``, or those named; at ``start`` (Macro[:micro]) where given. Raises
+        RefusedError where the workflow still runs, is not what the plan would do, or has no such node.
+        """
+        if workflow.request["fingerprint"] != self._plan.fingerprint():
+            raise RefusedError(
+                f"the cluster's configuration or the image has changed since {workflow.id} was begun",
+                hint="begin a new one",
+            )
+        self.wid, self._started = workflow.id, workflow.started
+        self._runs = [self._engine(part) for part in self._plan.parts]
+        known = sum([await run.replay() for run in self._runs])
+        starts = {
+            run.part.group.cluster: find_position(run.part.group.automaton, start) for run in self._runs
+        }
+        chosen = self._choose(phases, names)
+        await self._lease_again(chosen)
+        await self._check_ownership(chosen, started_over=bool(start))
+        if sum([await run.journal.length() for run in self._runs]) != known:
+            await self._leases.release([], 0)
+            raise RefusedError(f"{self.wid} went on meanwhile", hint=HINT)
+
+        async def go_on(run: ClusterRun) -> None:
+            members = [name for name in run.driver.machine.nodes if name in chosen]
+            if members:
+                await run.driver.resume(members, starts[run.part.group.cluster])
+
+        return await self._carry_out(go_on, chosen)
+
+    def result(self) -> OperationResult:
+        """How it ended for every node that has ended, in the order of the request."""
+        found = {result.node: result for run in self._runs for result in run.results()}
+        ordered = tuple(found[node.name] for node in self._plan.nodes if node.name in found)
+        return self._result(time.time() - self._started, ordered)
+
+    # What kinds of operations differ in -----------------------------------------------------------
+
+    @abstractmethod
+    def _describe_request(self) -> dict[str, Any]:
+        """What the store keeps of the request, as JSON values."""
+
+    @abstractmethod
+    async def _record_states(self, state: NodeState, names: Sequence[str]) -> None:
+        """Record what the nodes of this operation are at."""
+
+    @abstractmethod
+    def _records(self, run: ClusterRun) -> list[Record]:
+        """The statistics of a cluster's nodes."""
+
+    @abstractmethod
+    def _result(self, seconds: float, nodes: tuple[NodeResult, ...]) -> OperationResult:
+        """The result of the whole."""
+
+    async def _lease_again(self, chosen: Sequence[str]) -> None:
+        """Take the nodes that go on."""
+        await self._lease(chosen)
+
+    def _nodes_begin(self, names: Sequence[str]) -> None:  # noqa: B027 - most kinds do nothing then
+        """These nodes are about to begin, or to go on."""
+
+    def _node_ended(self, run: ClusterRun, ended: NodeEnded) -> None:  # noqa: B027
+        """A node has come to its end."""
+
+    # Taking nodes ---------------------------------------------------------------------------------
+
+    def _choose(self, phases: Collection[Phase], names: Sequence[str]) -> list[str]:
+        """The nodes in some phases, in order; raises RefusedError where a named one is not among them."""
+        fit = [name for phase in phases for name in self._in_phase(phase)]
+        if unfit := sorted(set(names) - set(fit)):
+            raise RefusedError(f"{fold(unfit)} cannot go on in {self.wid}", hint=HINT)
+        if not fit:
+            raise RefusedError(f"no node of {self.wid} can go on", hint=HINT)
+        return list(names or fit)
+
+    async def _check_ownership(self, names: Sequence[str], *, started_over: bool) -> None:
+        """A node that others have had since is not where this workflow has left it."""
+        records = await node_states.read(self._store, names)
+        foreign = [name for name, record in records.items() if record.workflow_id != self.wid]
+        if foreign and not started_over:
+            await self._leases.release([], 0)
+            first = self._plan.parts[0].group.automaton.macrosteps[0].name
+            raise RefusedError(
+                f"{fold(foreign)} had another workflow since {self.wid}", hint=f"add --from {first}"
+            )
+
+    async def _lease(self, names: Sequence[str]) -> None:
+        """Take the nodes; nothing is changed before, nor where this is refused."""
+        request = self._plan.request
+        self._leases = NodeLeases(self._store, self.wid, names)
+        try:
+            await self._leases.acquire(request.user, force=request.force)
+        except asyncio.CancelledError:
+            await self._leases.release([], 0)  # the transaction may have been completed nevertheless
+            raise
+
+    def _leave_alone(self, lost: set[str]) -> None:
+        for run in self._runs:
+            if members := [node for node in run.driver.machine.nodes if node in lost]:
+                run.driver.abort(members, "another operation has taken the node by force")
+
+    # Working on them ------------------------------------------------------------------------------
+
+    async def _carry_out(self, go: Go, names: Sequence[str]) -> OperationResult:
+        state = State.ERROR
+        self.begun = True
+        try:
+            async with self._leases.renewed(self._leave_alone):
+                self._observer.started(self.wid, [run.part.group for run in self._runs])
+                await workflows.change_state(self._store, self.wid, State.RUNNING)
+                await self._record_states(self.busy, names)
+                await self._drive(go, names)
+            state = State.HELD if self._in_phase(Phase.HELD) else State.DONE
+        except asyncio.CancelledError:
+            state = State.ABORTED
+            raise
+        finally:
+            async with asyncio.timeout(FINISH_SECONDS):
+                await self._finish(state)
+                await self._leases.release(self._in_phase(Phase.HELD), self._plan.request.hold_seconds)
+        self._observer.ended(self.wid)
+        return self.result()
+
+    def _engine(self, part: Part) -> ClusterRun:
+        machine, recorder = Machine(part.group.automaton), Recorder(part.group.automaton)
+        journal = WorkflowJournal(self._store, self.wid, part.group.cluster)
+        executor = StepExecutor(part.deployment, part.recipes, self._reboots)
+        part.deployment.memory.keep = journal.keep
+
+        def observe(notice: Notice) -> None:
+            run.take(notice)
+            self._tell(self._observer.noticed, part.group, notice)
+            if isinstance(notice, NodeEnded):
+                self._node_ended(run, notice)
+
+        run = ClusterRun(part, Driver(machine, executor, journal, observe), recorder, journal)
+        return run
+
+    def _tell(self, tell: Callable[..., None], *what: object) -> None:
+        try:
+            tell(*what)
+        except Exception:  # who only watches must not stop an operation
+            log.exception("defect in an observer")
+
+    async def _drive(self, go: Go, names: Sequence[str]) -> None:
+        try:
+            async with self._tasks:
+                for run in self._runs:
+                    self._tasks.create_task(go(run), name=f"cluster-{run.part.group.cluster}")
+                self._nodes_begin(names)
+        finally:
+            await self._plan.remote.aclose()
+
+    def _in_phase(self, phase: Phase) -> list[str]:
+        return [name for run in self._runs for name in run.driver.machine.in_phase(phase)]
+
+    async def _finish(self, state: State) -> None:
+        for run in self._runs:
+            await asyncio.to_thread(run.restore_profiles, self._leases.kept)
+        # Of a resumed workflow, other nodes may have been taken by others since they were last ours.
+        known = await node_states.read(self._store, [node.name for node in self._plan.nodes])
+        ours = {name for name, record in known.items() if record.workflow_id == self.wid}
+        for phase, node_state in self.states.items():
+            await self._record_states(node_state, [name for name in self._in_phase(phase) if name in ours])
+        for run in self._runs:
+            await statistics.add_records(self._store, self._records(run))
+            await statistics.add_steps(self._store, self.wid, run.recorder.runs)
+        await workflows.change_state(self._store, self.wid, state)
