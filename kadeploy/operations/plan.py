@@ -210,14 +210,15 @@ class Planner:
         kernel = self._site.clusters[cluster].boot.kernels.deploy
         host_key = self._site.path(kernel.host_key)
         try:
-            key = host_key.read_text(encoding="utf-8").strip()
+            line = host_key.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise NotFoundError(
                 f"the miniOS' host key {host_key} cannot be read: {error.strerror}",
                 hint="bin/build-deploy-env makes it",
             ) from error
-        if not hostkey.usable([key]):
+        keys = hostkey.usable([line])
+        if not keys:
             raise RefusedError(f"{host_key} is not a public host key", hint="bin/build-deploy-env makes it")
         boot.prepare()
         vmlinuz = boot.install_kernel(self._site.path(kernel.vmlinuz))
-        return MiniOs(vmlinuz, boot.install_kernel(self._site.path(kernel.initrd)), key)
+        return MiniOs(vmlinuz, boot.install_kernel(self._site.path(kernel.initrd)), keys[0])

@@ -11,6 +11,8 @@ import contextlib
 import functools
 import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 import asyncssh
 
@@ -19,6 +21,27 @@ from kadeploy.remote.algorithms import KEY_EXCHANGES, signatures_of_keys, signat
 
 TCP_TIMEOUT = 0.5  # seconds: a SYN that a node missed is sent again by the next attempt, not by the kernel
 EXCHANGE_TIMEOUT = 10.0  # seconds: a machine that has just booted, and is emulated, is slow
+
+
+class Answer(StrEnum):
+    """What was found at a port instead of an expected host key."""
+
+    NONE = "none"
+    REFUSED = "refused"
+    NO_SSHD = "no sshd"
+    OTHER_KEY = "other key"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One attempt that did not find what it looked for; ``key`` is the public key line of who answered."""
+
+    answer: Answer
+    text: str
+    key: str = ""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 async def host_key(address: str, port: int, timeout: float, key_type: str = "ed25519") -> str | None:
@@ -40,11 +63,11 @@ async def wait_for_host_key(
     port: int,
     expected: Collection[str],
     interval: float = 0.25,
-    on_attempt: Callable[[str], None] = lambda _: None,
+    on_attempt: Callable[[Sighting], None] = lambda _: None,
 ) -> str:
     """Wait until an sshd answers with one of the ``expected`` keys (public key lines); returns that one.
 
-    Has no deadline: the caller sets one by asyncio.timeout, and learns from the last text that
+    Has no deadline: the caller sets one by asyncio.timeout, and learns from the last sighting that
     ``on_attempt`` got what was there instead. Attempts start every ``interval`` seconds; on the node's own
     link Linux asks for its address only once per second while it is silent, whatever we do, unless
     net.ipv4.neigh.INTERFACE.retrans_time_ms says otherwise (measured: seen 0.5 s after answering with the
@@ -59,19 +82,22 @@ async def wait_for_host_key(
             async with asyncio.timeout(EXCHANGE_TIMEOUT):
                 key = await _offered_key(connection, algorithms)
         except asyncssh.KeyExchangeFailed:
-            on_attempt("an sshd answers that has no host key of the expected type")
+            text = "an sshd answers that has no host key of the expected type"
+            on_attempt(Sighting(Answer.OTHER_KEY, text))
         except (OSError, asyncssh.Error, TimeoutError) as error:
-            on_attempt(f"port {port} is open, but no sshd answers there ({_reason(error)})")
+            text = f"port {port} is open, but no sshd answers there ({_reason(error)})"
+            on_attempt(Sighting(Answer.NO_SSHD, text))
         else:
             for wanted, line in keys.items():
                 if key == wanted:
                     return line
-            on_attempt(f"an sshd answers with another host key ({_fingerprint(key)})")
+            text = f"an sshd answers with another host key ({_fingerprint(key)})"
+            on_attempt(Sighting(Answer.OTHER_KEY, text, "" if key is None else _line(key)))
         await asyncio.sleep(interval)
 
 
 async def _first_connection(
-    address: str, port: int, interval: float, on_attempt: Callable[[str], None]
+    address: str, port: int, interval: float, on_attempt: Callable[[Sighting], None]
 ) -> socket.socket:
     """Connect again and again, overlapping, since a connect may be lost without any answer."""
     attempts: set[asyncio.Task[socket.socket]] = set()
@@ -89,13 +115,18 @@ async def _first_connection(
                     error = attempt.exception()
                     if error is None:
                         return attempt.result()
-                    on_attempt(f"port {port} does not answer ({_reason(error)})")
+                    on_attempt(_unanswered(port, error))
     finally:
         for attempt in attempts:
             attempt.cancel()
         for late in await asyncio.gather(*attempts, return_exceptions=True):
             if isinstance(late, socket.socket):
                 late.close()
+
+
+def _unanswered(port: int, error: BaseException) -> Sighting:
+    answer = Answer.REFUSED if isinstance(error, ConnectionRefusedError) else Answer.NONE
+    return Sighting(answer, f"port {port} does not answer ({_reason(error)})")
 
 
 async def _timed_connect(address: str, port: int) -> socket.socket:

@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from kadeploy.boot.profile import TOKEN_PARAMETER
+from kadeploy.config.clusters import Node
 from kadeploy.errors import RemoteError
 from kadeploy.remote import hostkey
+from kadeploy.remote.hostkey import Answer, Sighting
+from kadeploy.steps.boot_verdict import Awaited, judge
 from kadeploy.steps.deployment import Deployment
-from kadeploy.steps.evidence import boot_evidence
+from kadeploy.steps.evidence import console_size, gather, shown
 from kadeploy.steps.visit import Visit
 
 COMMAND_TIMEOUT = 30.0  # seconds for a command that ends at once on a healthy miniOS
@@ -25,7 +31,7 @@ async def reboot_soft(deployment: Deployment, visit: Visit) -> None:
     By ssh only where our miniOS answers: of any other system neither key nor account is known.
     """
     visit.observed = "the node was being rebooted"
-    await deployment.remember(visit.node, rebooted_at=time.time())
+    await remember_reboot(deployment, visit.node)
     await deployment.power.reboot(visit.node, "hard" if visit.attempt else "soft")
     deployment.remote.forget(visit.node.name)
 
@@ -33,9 +39,15 @@ async def reboot_soft(deployment: Deployment, visit: Visit) -> None:
 async def reboot_hard(deployment: Deployment, visit: Visit) -> None:
     """Reboot through the BMC, whatever the node does."""
     visit.observed = "the node was being rebooted"
-    await deployment.remember(visit.node, rebooted_at=time.time())
+    await remember_reboot(deployment, visit.node)
     await deployment.power.reboot(visit.node, "very_hard" if visit.attempt else "hard")
     deployment.remote.forget(visit.node.name)
+
+
+async def remember_reboot(deployment: Deployment, node: Node, **changes: Any) -> None:
+    """Keep when a node was told to reboot, and where its console was: only what comes then is evidence."""
+    size = await asyncio.to_thread(console_size, deployment, node)
+    await deployment.remember(node, rebooted_at=time.time(), console_size=size, **changes)
 
 
 async def wait_reboot_minios(deployment: Deployment, visit: Visit) -> None:
@@ -45,45 +57,73 @@ async def wait_reboot_minios(deployment: Deployment, visit: Visit) -> None:
     profile must stand on the kernel's command line.
     """
     token = f"{TOKEN_PARAMETER}={deployment.facts_of(visit.node).boot_token}"
-    while True:
-        await _wait_for_host_key(deployment, visit, [deployment.minios.host_key])
-        if token in await _kernel_command_line(deployment, visit):
-            return
-        visit.observed = "the miniOS of an earlier boot answered"
-        deployment.remote.forget(visit.node.name)
-        await asyncio.sleep(POLL_INTERVAL)
+    async with _watched(deployment, visit, Awaited.MINIOS) as watch:
+        while not await _is_booted_by(token, deployment, visit, watch):
+            deployment.remote.forget(visit.node.name)
+            await asyncio.sleep(POLL_INTERVAL)
 
 
-async def _kernel_command_line(deployment: Deployment, visit: Visit) -> list[str]:
+async def _is_booted_by(token: str, deployment: Deployment, visit: Visit, watch: _Watch) -> bool:
+    key = deployment.minios.host_key
+    await _wait_for_host_key(deployment, visit, [key], watch)
     try:
         result = await deployment.remote.run(
             visit.node.name, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT
         )
     except RemoteError as error:
         # It was on its way down, or has just come up: the caller asks again until its deadline.
-        visit.observed = error.message
-        return []
-    return result.stdout.split()
+        watch.sighting = Sighting(Answer.NO_SSHD, error.message)
+        return False
+    watch.sighting = Sighting(Answer.OTHER_KEY, "the miniOS of an earlier boot answered", key)
+    return token in result.stdout.split()
 
 
 async def wait_reboot_deployed(deployment: Deployment, visit: Visit) -> None:
-    """Wait until the system whose keys were read from the node's new disk answers."""
+    """Wait until the system whose keys were read from the node's new disk answers, through its firmware."""
+    await _wait_for_deployed(deployment, visit, Awaited.DISK)
+
+
+async def wait_kexec_deployed(deployment: Deployment, visit: Visit) -> None:
+    """Wait until the system whose keys were read from the node's new disk answers, started by kexec."""
+    await _wait_for_deployed(deployment, visit, Awaited.KEXEC)
+
+
+async def _wait_for_deployed(deployment: Deployment, visit: Visit, awaited: Awaited) -> None:
     deployment.remote.forget(visit.node.name)
-    await _wait_for_host_key(deployment, visit, deployment.facts_of(visit.node).host_keys)
+    async with _watched(deployment, visit, awaited) as watch:
+        await _wait_for_host_key(deployment, visit, deployment.facts_of(visit.node).host_keys, watch)
 
 
-async def _wait_for_host_key(deployment: Deployment, visit: Visit, expected: Collection[str]) -> None:
-    def note(state: str) -> None:
-        visit.observed = state
+@dataclass(slots=True)
+class _Watch:
+    """What a node that is waited for was last seen to do."""
+
+    sighting: Sighting
+
+
+@asynccontextmanager
+async def _watched(deployment: Deployment, visit: Visit, awaited: Awaited) -> AsyncIterator[_Watch]:
+    """A wait that is judged when it is broken off."""
+    watch = _Watch(Sighting(Answer.NONE, "it was not looked for yet"))
+    try:
+        yield watch
+    except asyncio.CancelledError:
+        facts = await asyncio.to_thread(gather, deployment, visit.node, awaited, watch.sighting)
+        verdict = judge(facts)
+        visit.cause, visit.observed, visit.evidence = verdict.cause, verdict.sentence, shown(facts)
+        raise
+
+
+async def _wait_for_host_key(
+    deployment: Deployment, visit: Visit, expected: Collection[str], watch: _Watch
+) -> None:
+    def note(sighting: Sighting) -> None:
+        watch.sighting = sighting
 
     port = deployment.site.server.network.ports.ssh
-    try:
-        await hostkey.wait_for_host_key(
-            visit.node.address, port, expected, interval=POLL_INTERVAL, on_attempt=note
-        )
-    except asyncio.CancelledError:
-        visit.evidence = await asyncio.to_thread(boot_evidence, deployment, visit.node)
-        raise
+    await hostkey.wait_for_host_key(
+        visit.node.address, port, expected, interval=POLL_INTERVAL, on_attempt=note
+    )
 
 
 async def switch_pxe_local_disk(deployment: Deployment, visit: Visit) -> None:
@@ -95,7 +135,7 @@ async def switch_pxe_local_disk(deployment: Deployment, visit: Visit) -> None:
 async def end_system(deployment: Deployment, visit: Visit, command: str) -> None:
     """Run a command that ends the miniOS, detached, so that this ssh session ends well."""
     detached = f"sync; (sleep 0.2; exec {command}) </dev/null >/dev/null 2>&1 &"
-    await deployment.remember(visit.node, left_minios=True, rebooted_at=time.time())
+    await remember_reboot(deployment, visit.node, left_minios=True)
     await deployment.remote.run(visit.node.name, ["sh", "-c", detached], timeout=COMMAND_TIMEOUT)
     deployment.remote.forget(visit.node.name)
 

@@ -181,7 +181,7 @@ _KEXEC = (
     Step("umount_deploy_part", Cause.DISK, set_deployment_env.umount_deploy_part),
     Step("mount_deploy_part", Cause.DISK, set_deployment_env.mount_deploy_part),
     Step("kexec", Cause.KERNEL, boot_new_env.kexec, timeout="120", throttled=True),
-    Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_deployed, timeout="kexec"),
+    Step("wait_reboot", Cause.REBOOT, boot.wait_kexec_deployed, timeout="kexec"),
 )
 
 _HARD_REBOOT = (

@@ -69,7 +69,7 @@ class NodeFacts:
     It is recognised by the token of the miniOS boot it was sent to, later by the keys on its new disk.
     ``written``: an image was begun to be unpacked since its file system was made. ``erased``: its disk is
     not what it was. ``left_minios``: it was ordered to leave the miniOS. ``previous_profile``: what it
-    would have booted, None for its disk.
+    would have booted, None for its disk. ``console_size``: bytes of its recorded console at that reboot.
     """
 
     boot_token: str = ""
@@ -77,6 +77,7 @@ class NodeFacts:
     written: bool = False
     erased: bool = False
     left_minios: bool = False
+    console_size: int = 0
     previous_profile: str | None = None
     host_keys: tuple[str, ...] = ()
 

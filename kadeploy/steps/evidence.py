@@ -1,50 +1,106 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evidence for a node that does not come back: what it asked of the boot services, and its console."""
+"""What was seen of a node that does not come back: its requests for boot files, and its console."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kadeploy.boot.requests import requests_of
+from kadeploy.boot.repository import BootRepository
+from kadeploy.boot.requests import Request, log_path, requests_of
 from kadeploy.config.clusters import Node
+from kadeploy.remote.hostkey import Sighting
+from kadeploy.steps import console
+from kadeploy.steps.boot_verdict import Awaited, BootFacts, BootFile
+from kadeploy.steps.console import EVIDENCE_LINES, Reading
 from kadeploy.steps.deployment import Deployment
 
-CONSOLE_BYTES = 8 * 1024
-CONSOLE_LINES = 6
 REQUESTS = 8
 
 
-def boot_evidence(deployment: Deployment, node: Node) -> str:
-    """The node's requests for boot files since its reboot, and the last lines of its recorded console."""
-    since = datetime.fromtimestamp(deployment.facts_of(node).rebooted_at, UTC)
-    try:
-        requests = requests_of(deployment.boot.root, node.address, since)
-        lines = [str(request) for request in requests[-REQUESTS:]]
-    except OSError as error:
-        lines = [f"no log of boot files: {error}"]
-    if not lines:
-        lines = ["it asked for no boot file since it was rebooted: firmware, network or DHCP"]
-    return "\n".join([*lines, *_console_lines(deployment, node)])
-
-
-def _console_lines(deployment: Deployment, node: Node) -> list[str]:
+def console_path(deployment: Deployment, node: Node) -> Path | None:
+    """Where the node's console is recorded, if it is."""
     pattern = deployment.cluster.console_log
     if not pattern:
-        return []
-    path = Path(pattern.replace("HOSTNAME_FQDN", node.name).replace("HOSTNAME_SHORT", node.short_name))
+        return None
+    names = pattern.replace("HOSTNAME_FQDN", node.name).replace("HOSTNAME_SHORT", node.short_name)
+    return deployment.site.path(Path(names))
+
+
+def console_size(deployment: Deployment, node: Node) -> int:
+    """How many bytes of the node's console were recorded until now."""
+    path = console_path(deployment, node)
+    return console.size(path) if path else 0
+
+
+def gather(deployment: Deployment, node: Node, awaited: Awaited, sighting: Sighting) -> BootFacts:
+    """Everything that is known of the node's boot since it was ordered."""
+    return BootFacts(
+        awaited=awaited,
+        sighting=sighting,
+        requests=_requests(deployment, node),
+        files=tuple(_files(deployment, node, awaited)),
+        console=_console(deployment, node),
+        minios_key=deployment.minios.host_key,
+    )
+
+
+def _requests(deployment: Deployment, node: Node) -> tuple[Request, ...] | None:
+    # The log has milliseconds, cut off.
+    since = datetime.fromtimestamp(int(deployment.facts_of(node).rebooted_at * 1000) / 1000, UTC)
+    root = deployment.boot.root
+    if not log_path(root).exists():
+        return None
     try:
-        with deployment.site.path(path).open("rb") as console:
-            size = console.seek(0, os.SEEK_END)
-            console.seek(max(size - CONSOLE_BYTES, 0))
-            text = console.read().decode(errors="replace")
-    except OSError as error:
-        return [f"no console: {path}: {error.strerror}"]
-    lines = [_printable(line) for line in text.splitlines()]
-    return [f"console: {line}" for line in lines if line.strip()][-CONSOLE_LINES:]
+        return tuple(requests_of(root, node.address, since))
+    except OSError:
+        return None
 
 
-def _printable(line: str) -> str:
-    """Firmware draws with escape sequences, which would draw on the reader's terminal too."""
-    return "".join(character for character in line if character.isprintable())
+def _files(deployment: Deployment, node: Node, awaited: Awaited) -> Iterator[BootFile]:
+    repository = deployment.boot
+    yield _file(repository, "boot profile", str(repository.profile_path(node).relative_to(repository.root)))
+    if awaited is Awaited.MINIOS:
+        yield _file(repository, "kernel", deployment.minios.kernel)
+        yield _file(repository, "initrd", deployment.minios.initrd)
+
+
+def _file(repository: BootRepository, name: str, path: str) -> BootFile:
+    return BootFile(name, f"/{path}", console.size(repository.root / path))
+
+
+def _console(deployment: Deployment, node: Node) -> Reading | None:
+    path = console_path(deployment, node)
+    if path is None:
+        return None
+    try:
+        return console.read(console.text_since(path, deployment.facts_of(node).console_size))
+    except OSError:
+        return None
+
+
+def shown(facts: BootFacts) -> str:
+    """The facts as lines for the user."""
+    return "\n".join([*_request_lines(facts), *_console_lines(facts)])
+
+
+def _request_lines(facts: BootFacts) -> Iterator[str]:
+    if facts.requests is None:
+        yield "boot files: nobody logs requests for them on this machine"
+    elif not facts.requests:
+        yield "boot files: it asked for none since it was rebooted"
+    else:
+        yield from map(str, facts.requests[-REQUESTS:])
+
+
+def _console_lines(facts: BootFacts) -> Iterator[str]:
+    if facts.console is None:
+        yield "console: no record can be read"
+        return
+    last = facts.console.lines[-EVIDENCE_LINES:]
+    earlier = [line for line in facts.console.mishaps.values() if line not in last]
+    for line in (*earlier, *last):
+        yield f"console: {line}"
+    if not last:
+        yield "console: nothing since it was rebooted"

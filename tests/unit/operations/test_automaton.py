@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,3 +191,13 @@ async def test_the_variables_of_scripts(store: Store, make_plan: MakePlan) -> No
     assert variables["KADEPLOY_DEPLOY_PART"] == "/dev/sda5" and variables["KADEPLOY_DEPLOY_PART_NUM"] == "5"
     assert variables["KADEPLOY_SWAP_PART_NUM"] == "1"
     assert variables["KADEPLOY_ENV_KERNEL_PARAMS"] == "quiet console=ttyS0"
+
+
+async def test_the_key_of_the_miniOS_is_as_it_answers(
+    store: Store, make_plan: MakePlan, directory: Path
+) -> None:
+    """Without the comment of its file, or no node would ever be seen to run the miniOS."""
+    plan = await make_plan(store, "red-1")
+    words = (directory / "host.pub").read_text().split()
+    assert len(words) == 3, "the file has a comment"
+    assert plan.parts[0].deployment.minios.host_key == " ".join(words[:2])

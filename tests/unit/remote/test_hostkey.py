@@ -13,7 +13,7 @@ import asyncssh
 import pytest
 
 from kadeploy.errors import RemoteError
-from kadeploy.remote.hostkey import host_key, wait_for_host_key
+from kadeploy.remote.hostkey import Sighting, host_key, wait_for_host_key
 
 from .conftest import Keys, free_port
 
@@ -42,7 +42,11 @@ async def _full_server() -> AsyncIterator[int]:
 
 
 async def seen_until_timeout(port: int, expected: str, seconds: float = 0.7) -> set[str]:
-    seen: set[str] = set()
+    return {sighting.text for sighting in await sightings_until_timeout(port, expected, seconds)}
+
+
+async def sightings_until_timeout(port: int, expected: str, seconds: float = 0.7) -> set[Sighting]:
+    seen: set[Sighting] = set()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(seconds):
             await wait_for_host_key(LOOPBACK, port, [expected], interval=0.1, on_attempt=seen.add)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why a node did not come back from a reboot, judged by what was seen of it; nothing is looked up here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from kadeploy.boot.requests import Request
+from kadeploy.remote.hostkey import Answer, Sighting
+from kadeploy.steps.cause import Cause
+from kadeploy.steps.console import Mishap, Reading, Stage
+
+DELIVERED = 200
+
+
+class Awaited(Enum):
+    """What the node was to boot."""
+
+    MINIOS = "the miniOS, from the network"
+    DISK = "the deployed system, through its firmware"
+    KEXEC = "the deployed system, without its firmware"
+
+
+@dataclass(frozen=True, slots=True)
+class BootFile:
+    """A file that the node is to fetch: its path in the log of requests, and its bytes (0: not known)."""
+
+    name: str
+    path: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BootFacts:
+    """What was seen since the reboot was ordered.
+
+    ``requests`` is None where nobody logs them, ``console`` None where it is not recorded. ``files`` are
+    the node's profile and, for the miniOS, its kernel and initrd, in the order in which they are fetched.
+    """
+
+    awaited: Awaited
+    sighting: Sighting
+    requests: tuple[Request, ...] | None
+    files: tuple[BootFile, ...]
+    console: Reading | None
+    minios_key: str
+
+    @property
+    def never_asked(self) -> bool:
+        """Whether requests are logged, and there was none."""
+        return self.requests == ()
+
+    @property
+    def answers(self) -> bool:
+        """Whether something is there, if not what is awaited."""
+        return self.sighting.answer is not Answer.NONE
+
+    @property
+    def stage(self) -> Stage:
+        return self.console.stage if self.console else Stage.NOTHING
+
+    def mishap(self, *kinds: Mishap) -> str:
+        """The line of the console that tells of the first of these mishaps, or ''."""
+        seen = self.console.mishaps if self.console else {}
+        return next((seen[kind] for kind in kinds if kind in seen), "")
+
+    @property
+    def lacking(self) -> str:
+        """What of the files was not delivered, as a sentence, or ''; a later file proves the earlier ones."""
+        missing = ""
+        for file in reversed(self.files):
+            lack = _lack(file, self.requests or ())
+            if not lack:
+                break
+            missing = lack
+        return missing
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The class of the cause, and one sentence without its full stop."""
+
+    cause: Cause
+    sentence: str
+
+
+def judge(facts: BootFacts) -> Verdict:
+    """The verdict on a node that was waited for in vain."""
+    verdict = _judge_minios(facts) if facts.awaited is Awaited.MINIOS else _judge_deployed(facts)
+    return Verdict(verdict.cause, f"{verdict.sentence}; {facts.sighting}")
+
+
+# The miniOS -------------------------------------------------------------------------------------------
+
+
+def _judge_minios(facts: BootFacts) -> Verdict:
+    if facts.never_asked:
+        return _judge_firmware(facts)
+    if facts.requests is not None and facts.lacking:
+        return Verdict(Cause.NETWORK_BOOT, facts.lacking)
+    if panic := facts.mishap(Mishap.PANIC):
+        return Verdict(Cause.KERNEL, f"the miniOS' kernel panicked: {panic}")
+    if facts.stage >= Stage.INITRAMFS or (facts.requests and facts.answers):
+        return Verdict(Cause.MINIOS, "the miniOS was started, but does not answer as it should")
+    if facts.stage is Stage.KERNEL:
+        return Verdict(Cause.KERNEL, "the miniOS' kernel was started, but its init was not")
+    if facts.requests is None:
+        return _judge_unlogged(facts)
+    again = _repetitions(facts)
+    if facts.console is None:
+        return Verdict(Cause.KERNEL, f"kernel and initrd were delivered{again}, but nothing comes of them")
+    return Verdict(
+        Cause.KERNEL, f"kernel and initrd were delivered{again}, but its console shows nothing of a kernel"
+    )
+
+
+def _judge_firmware(facts: BootFacts) -> Verdict:
+    """A node that has asked for nothing."""
+    if facts.answers and (facts.sighting.key == facts.minios_key or _is_silent(facts.console)):
+        return Verdict(Cause.REBOOT, "it was not rebooted: it has asked for no boot file since")
+    asked = "it has asked for no boot file since its reboot"
+    if line := facts.mishap(Mishap.NO_OFFER, Mishap.NOTHING_TO_BOOT):
+        return Verdict(Cause.FIRMWARE, f"{asked}, and its console says: {line}")
+    if facts.answers:
+        return Verdict(Cause.FIRMWARE, f"{asked}: it was not rebooted, or has booted its disk")
+    return Verdict(Cause.FIRMWARE, asked)
+
+
+def _judge_unlogged(facts: BootFacts) -> Verdict:
+    """A node of which no request could have been seen, and nothing of a kernel was."""
+    if line := facts.mishap(Mishap.NO_FILE):
+        return Verdict(Cause.NETWORK_BOOT, f"its console says: {line}")
+    if line := facts.mishap(Mishap.NO_OFFER, Mishap.NOTHING_TO_BOOT):
+        return Verdict(Cause.FIRMWARE, f"its console says: {line}")
+    if facts.stage is Stage.FIRMWARE:
+        return Verdict(Cause.FIRMWARE, "its console shows nothing beyond its firmware")
+    return Verdict(Cause.REBOOT, "nothing is known of its boot: no boot file is logged on this machine")
+
+
+def _is_silent(console: Reading | None) -> bool:
+    return console is not None and not console.lines
+
+
+def _repetitions(facts: BootFacts) -> str:
+    times = sum(_is_delivery(request, facts.files[-1]) for request in facts.requests or ())
+    return f" {times} times, for it restarts again and again" if times > 1 else ""
+
+
+# The deployed system ----------------------------------------------------------------------------------
+
+
+def _judge_deployed(facts: BootFacts) -> Verdict:
+    if facts.sighting.answer is Answer.OTHER_KEY:
+        return _judge_other_system(facts)
+    if line := facts.mishap(Mishap.NO_ROOT):
+        return Verdict(Cause.KERNEL, f"its kernel did not find its root: {line}")
+    if line := facts.mishap(Mishap.PANIC):
+        return Verdict(Cause.KERNEL, f"its kernel panicked: {line}")
+    if facts.stage < Stage.KERNEL and (line := facts.mishap(Mishap.BOOTLOADER)):
+        return Verdict(Cause.BOOTLOADER, f"its bootloader failed: {line}")
+    if facts.stage is Stage.SYSTEM or facts.answers:
+        return Verdict(Cause.REBOOT, "the system on its disk was started, but its sshd does not answer")
+    if facts.stage >= Stage.KERNEL:
+        return Verdict(Cause.KERNEL, "its kernel was started, but the system on its disk was not")
+    if facts.awaited is Awaited.KEXEC:
+        return _judge_kexec(facts)
+    return _judge_disk_boot(facts)
+
+
+def _judge_other_system(facts: BootFacts) -> Verdict:
+    if facts.sighting.key != facts.minios_key:
+        return Verdict(Cause.VERIFICATION, "the node runs another system than the one on its disk")
+    if facts.requests:
+        return Verdict(Cause.REBOOT, "it has booted the miniOS again, not its disk")
+    return Verdict(Cause.REBOOT, "it has never left the miniOS")
+
+
+def _judge_kexec(facts: BootFacts) -> Verdict:
+    if facts.requests:
+        return Verdict(Cause.KERNEL, "it went through its firmware: the kernel that kexec started is dead")
+    shown = " and shows nothing of itself on the console" if facts.console else ""
+    return Verdict(Cause.KERNEL, f"the kernel that kexec started does not come up{shown}")
+
+
+def _judge_disk_boot(facts: BootFacts) -> Verdict:
+    if facts.never_asked and facts.stage < Stage.BOOTLOADER:
+        return _judge_firmware(facts)
+    if facts.stage is Stage.BOOTLOADER:
+        return Verdict(Cause.BOOTLOADER, "its bootloader was started, but starts no kernel")
+    if line := facts.mishap(Mishap.NOTHING_TO_BOOT):
+        return Verdict(Cause.BOOTLOADER, f"its firmware finds nothing to boot on its disk: {line}")
+    if facts.requests and facts.lacking:
+        return Verdict(Cause.NETWORK_BOOT, facts.lacking)
+    told = "it has fetched the profile that boots its disk, " if facts.requests else ""
+    if facts.console is None:
+        return Verdict(Cause.REBOOT, f"{told}and has not come back" if told else "it has not come back")
+    return Verdict(Cause.BOOTLOADER, f"{told}but its console shows neither a bootloader nor a kernel")
+
+
+# Files ------------------------------------------------------------------------------------------------
+
+
+def _lack(file: BootFile, requests: Iterable[Request]) -> str:
+    """What a node lacks of a file, as a sentence, or ''."""
+    own = [request for request in requests if request.path == file.path]
+    if any(_is_delivery(request, file) for request in own):
+        return ""
+    if not own:
+        return f"it has asked for boot files, but not for its {file.name}"
+    last = max(own, key=lambda request: request.bytes)
+    if last.bytes:
+        whole = f" of {file.size}" if file.size else ""
+        return f"it got only {last.bytes}{whole} bytes of its {file.name}"
+    return f"it got nothing of its {file.name}: {last.protocol} status {own[-1].status}"
+
+
+def _is_delivery(request: Request, file: BootFile) -> bool:
+    return request.path == file.path and request.status == DELIVERED and request.bytes >= file.size

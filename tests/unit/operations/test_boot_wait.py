@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting in vain for nodes that were rebooted: what is left for the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from kadeploy.boot.requests import Request, RequestLog, log_path
+from kadeploy.config.site import Site
+from kadeploy.steps import boot
+from kadeploy.steps.catalogue import NodeStep
+from kadeploy.steps.cause import Cause
+from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.visit import Visit
+from kadeploy.store.store import Store
+from tests.unit.operations.conftest import MakePlan
+
+
+@pytest.fixture
+async def deployment(site: Site, make_plan: MakePlan, tmp_path: Path) -> AsyncIterator[Deployment]:
+    """Of red-1, whose port is closed, with a recorded console and a log of requests that was begun."""
+    async with Store.open(site.server.database.name) as store:
+        plan = await make_plan(store, "red-1")
+        planned = plan.parts[0].deployment
+        cluster = planned.cluster.model_copy(update={"console_log": f"{tmp_path}/HOSTNAME_SHORT.log"})
+        (tmp_path / "red-1.log").write_text("Kernel panic - not syncing: in the last deployment\n")
+        log_path(planned.boot.root).touch()
+        yield replace(planned, cluster=cluster)
+        log_path(planned.boot.root).unlink()
+        await plan.remote.aclose()
+
+
+def fetched(deployment: Deployment, path: str, count: int, status: int = 200) -> None:
+    address = deployment.nodes["red-1"].address
+    request = Request(datetime.now(UTC), "http", address, f"/{path}", status, count, 0.1)
+    RequestLog(log_path(deployment.boot.root)).append(request)
+
+
+async def wait_in_vain(deployment: Deployment, wait: NodeStep) -> Visit:
+    visit = Visit(deployment.nodes["red-1"], 0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.6):
+            await wait(deployment, visit)
+    return visit
+
+
+async def test_a_node_that_goes_on_without_a_reboot(deployment: Deployment) -> None:
+    await boot.remember_reboot(deployment, deployment.nodes["red-1"])
+    visit = await wait_in_vain(deployment, boot.wait_reboot_minios)
+    assert visit.cause is Cause.REBOOT
+    assert visit.observed == (
+        "it was not rebooted: it has asked for no boot file since; port 1 does not answer (refused)"
+    )
+    assert visit.evidence.splitlines() == [
+        "boot files: it asked for none since it was rebooted",
+        "console: nothing since it was rebooted",
+    ]
+
+
+async def test_a_node_that_gets_half_of_its_kernel(deployment: Deployment) -> None:
+    node = deployment.nodes["red-1"]
+    await boot.remember_reboot(deployment, node)
+    fetched(deployment, str(deployment.boot.profile_path(node).relative_to(deployment.boot.root)), 300)
+    fetched(deployment, deployment.minios.kernel, 2, status=499)
+    visit = await wait_in_vain(deployment, boot.wait_reboot_minios)
+    assert visit.cause is Cause.NETWORK_BOOT
+    assert visit.observed.startswith("it got only 2 of 6 bytes of its kernel; ")
+
+
+@pytest.mark.parametrize(
+    ("said", "cause", "sentence"),
+    [
+        (
+            "error: unknown filesystem.\ngrub rescue> ",
+            Cause.BOOTLOADER,
+            "its bootloader failed: grub rescue>",
+        ),
+        ("ALERT!  /dev/sda9 does not exist.", Cause.KERNEL, "its kernel did not find its root: ALERT!"),
+        ("", Cause.REBOOT, ""),
+    ],
+)
+async def test_what_the_console_says_since_the_reboot(
+    deployment: Deployment, tmp_path: Path, said: str, cause: Cause, sentence: str
+) -> None:
+    node = deployment.nodes["red-1"]
+    await deployment.remember(node, host_keys=(deployment.minios.host_key,))
+    await boot.remember_reboot(deployment, node)
+    with (tmp_path / "red-1.log").open("a") as console:
+        console.write(said)
+    visit = await wait_in_vain(deployment, boot.wait_reboot_deployed)
+    assert (visit.cause, visit.observed[: len(sentence)]) == (cause, sentence)
