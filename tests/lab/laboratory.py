@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,12 +167,14 @@ class Laboratory:
     def kalab(self, verb: str, *arguments: str) -> str:
         return self.command("kalab", verb, "--name", self.name, *arguments)
 
-    def deploy(self, nodes: str, *options: str) -> Run:
-        """Start kadeploy on nodes, with the user's key."""
+    def deploy(
+        self, nodes: str, *options: str, program: Sequence[str | Path] = (PROGRAMS / "kadeploy",)
+    ) -> Run:
+        """Start kadeploy, or a program that stands for it, on nodes, with the user's key."""
         directory = self.directory / f"run-{len(self.runs) + 1}"
         directory.mkdir()
         files = ["-o", "ok", "-n", "ko", "--output-known-hosts", "known_hosts"]
-        argv = [str(PROGRAMS / "kadeploy"), "-m", nodes, "-V", "5"]
+        argv = [*program, "-m", nodes, "-V", "5"]
         if "--resume" not in options:
             argv += ["-k", str(self.directory / "key.pub")]
         mark = uuid.uuid4().hex
