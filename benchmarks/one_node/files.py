@@ -44,7 +44,7 @@ async def _plan(request: DeploymentRequest) -> Deployment:
     site = configuration.load()
     async with Store.open(site.path(site.server.database.name)) as store:
         plan = await Planner(site, store, lambda *_: None).plan(request, lambda _: None)
-    return plan.parts[0].deployment
+    return plan.parts[0].machines
 
 
 def renew_profile(inputs: Path) -> None:

@@ -30,7 +30,7 @@ from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.operations import workflows
 from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.plan import Plan, Planner
+from kadeploy.operations.plan import DeploymentPlan, Planner
 from kadeploy.operations.request import from_mapping as request_from_mapping
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
@@ -161,7 +161,7 @@ def _enter_namespace(site: Site) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="nodes"))
 
 
-def _print_plan(plan: Plan, *, as_json: bool) -> None:
+def _print_plan(plan: DeploymentPlan, *, as_json: bool) -> None:
     click.echo(json.dumps(dry_run.to_json(plan)) if as_json else "\n".join(dry_run.describe(plan)))
 
 

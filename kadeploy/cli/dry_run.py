@@ -8,16 +8,16 @@ from typing import Any
 
 from kadeploy.disks.layout import MIB, partition_device
 from kadeploy.nodes import fold
-from kadeploy.operations.plan import Part, Plan
+from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
 from kadeploy.steps.deployment import Deployment
 from kadeploy.workflow.automaton import Instance, MicroStep
 
 
-def describe(plan: Plan) -> Iterator[str]:
+def describe(plan: DeploymentPlan) -> Iterator[str]:
     """The plan as lines; nothing was touched."""
     environment = plan.environment
     yield f"Environment {environment.label} of {environment.owner}: {environment.image.file}"
-    image = plan.parts[0].deployment.image
+    image = plan.parts[0].machines.image
     verdict = "as declared" if image.sha256 == environment.image.sha256 else "not declared"
     if environment.image.sha256 not in ("", image.sha256):
         verdict = f"WRONG: declared {environment.image.sha256}, every node will fail"
@@ -29,12 +29,12 @@ def describe(plan: Plan) -> Iterator[str]:
     yield "Dry run: no node was touched."
 
 
-def _describe_part(part: Part) -> Iterator[str]:
+def _describe_part(part: DeploymentPart) -> Iterator[str]:
     count = len(part.group.nodes)
     yield f"Cluster {part.group.cluster}: {fold(part.group.nodes)} ({count} nodes)"
     if part.group.spares:
         yield f"  Spares: {fold(part.group.spares)}"
-    yield from _describe_disk(part.deployment)
+    yield from _describe_disk(part.machines)
     for macro in part.group.automaton.macrosteps:
         yield f"  {macro.name}"
         for instance in macro.instances:
@@ -70,21 +70,21 @@ def _timeout(step: MicroStep, count: int) -> str:
     return f"{step.timeout.seconds(count):g} s"
 
 
-def to_json(plan: Plan) -> dict[str, Any]:
+def to_json(plan: DeploymentPlan) -> dict[str, Any]:
     """The plan as one document; timeouts in seconds."""
     return {
         "schema": 1,
         "environment": plan.environment.label,
         "image": {
-            "size": plan.parts[0].deployment.image.size,
-            "sha256": plan.parts[0].deployment.image.sha256,
+            "size": plan.parts[0].machines.image.size,
+            "sha256": plan.parts[0].machines.image.sha256,
         },
         "clusters": [_part_to_json(part) for part in plan.parts],
     }
 
 
-def _part_to_json(part: Part) -> dict[str, Any]:
-    deployment, count = part.deployment, len(part.group.nodes)
+def _part_to_json(part: DeploymentPart) -> dict[str, Any]:
+    deployment, count = part.machines, len(part.group.nodes)
     return {
         "cluster": part.group.cluster,
         "nodes": list(part.group.nodes),

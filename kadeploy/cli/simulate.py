@@ -17,7 +17,7 @@ from kadeploy.cli.request import Options, build_request, node_names
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
-from kadeploy.operations.plan import Part, Plan, Planner
+from kadeploy.operations.plan import DeploymentPart, DeploymentPlan, Planner
 from kadeploy.simulation import file
 from kadeploy.simulation.file import SimulationFile
 from kadeploy.simulation.forecast import Forecast, foretell
@@ -50,7 +50,7 @@ def simulate(options: Options) -> ExitStatus:
 
 async def _prepare(
     options: Options, site: Site, names: Sequence[str], known: SimulationFile
-) -> tuple[Plan, Records]:
+) -> tuple[DeploymentPlan, Records]:
     """The plan, and what the store has seen of its clusters' nodes."""
     async with Store.open(site.path(site.server.database.name)) as store:
         with Audience(options["verbose_level"], to_stderr=True, identifier_file=None) as audience:
@@ -60,7 +60,7 @@ async def _prepare(
     return plan, records if known.records else {}
 
 
-async def _records(site: Site, store: Store, part: Part) -> list[StepSamples]:
+async def _records(site: Site, store: Store, part: DeploymentPart) -> list[StepSamples]:
     hosts = [node.name for node in site.nodes.values() if node.cluster == part.group.cluster]
     return await samples.read(store, hosts, LATEST_RUNS)
 

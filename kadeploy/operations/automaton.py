@@ -1,39 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The automaton of one deployment on one cluster: its recipes with their deadlines and breakpoints."""
+"""The automaton of one operation on one cluster: its recipes with their deadlines and breakpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from kadeploy.config.automata import ALIASES, INSTANCES, InstanceSetting
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.recipe import Recipe, Recipes
 from kadeploy.steps.catalogue import STEPS, Step
-from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.machines import Machines
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position, Scope
 
 
 def build(
-    deployment: Deployment, recipes: Recipes, breakpoints: Sequence[str], *, hold_failures: bool
+    machines: Machines, recipes: Recipes, breakpoints: Sequence[str], *, hold_failures: bool
 ) -> Automaton:
     """The automaton; raises UsageError for a breakpoint out of reach."""
     macrosteps = tuple(
-        MacroStep(macro, tuple(_instance(deployment, recipe) for recipe in instances))
+        MacroStep(macro, tuple(_instance(machines, recipe) for recipe in instances))
         for macro, instances in recipes.macrosteps.items()
     )
-    gather = deployment.cluster.gather
+    gather = machines.cluster.gather
     gathering = Gathering(gather.quorum, gather.grace, gather.least)
     automaton = Automaton(macrosteps, gathering, hold_failures)
-    _check_timeouts(automaton, len(deployment.nodes))
+    _check_timeouts(automaton, len(machines.nodes))
     for breakpoint in breakpoints:
         automaton = _with_breakpoint(automaton, breakpoint)
     return automaton
 
 
-def _instance(deployment: Deployment, recipe: Recipe) -> Instance:
+def _instance(machines: Machines, recipe: Recipe) -> Instance:
     setting = recipe.setting
-    steps = [_microstep(deployment, step, setting) for step in recipe.steps]
+    steps = [_microstep(machines, step, setting) for step in recipe.steps]
     if setting.breakpoint:
         steps[0] = replace(steps[0], breakpoint=True)
     return Instance(recipe.name, tuple(steps), setting.timeout, setting.retries)
@@ -52,9 +53,9 @@ def _check_timeouts(automaton: Automaton, count: int) -> None:
                 raise RefusedError(f"the timeout '{timeout}' of {name} is 0 for some number of nodes")
 
 
-def _microstep(deployment: Deployment, step: Step, setting: InstanceSetting) -> MicroStep:
+def _microstep(machines: Machines, step: Step[Any], setting: InstanceSetting) -> MicroStep:
     scope = Scope.SET if step.together else Scope.NODE
-    micro = MicroStep(step.name, scope, step.deadline(deployment), step.restart or step.name)
+    micro = MicroStep(step.name, scope, step.deadline(machines), step.restart or step.name)
     own = next((own for own in setting.microsteps if own.name == step.name), None)
     if own is None:
         return micro

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
+from kadeploy.operations.base_plan import Part
 from kadeploy.operations.feed import NodeResult
 from kadeploy.operations.journal import WorkflowJournal
-from kadeploy.operations.plan import Part
 from kadeploy.operations.statistics import Recorder, place, reason
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import Event, NodeEnded, Notice, StepStarted
@@ -19,7 +20,7 @@ from kadeploy.workflow.machine import Phase
 class ClusterRun:
     """``ended`` maps the nodes that have come to an end, and have not been resumed since, to that end."""
 
-    part: Part
+    part: Part[Any]
     driver: Driver
     recorder: Recorder
     journal: WorkflowJournal
@@ -41,36 +42,36 @@ class ClusterRun:
             for notice in self.driver.machine.apply(event)[1]:
                 self.take(notice)
 
-        return await self.journal.replay(apply, self.part.deployment.memory)
+        return await self.journal.replay(apply, self.part.machines.memory)
 
     def restore_profiles(self, names: Collection[str]) -> None:
         """Let nodes that failed before their disks were touched boot what they would have booted.
 
         None but these are looked at. Blocks on the disk.
         """
-        deployment = self.part.deployment
+        machines = self.part.machines
         for name, ended in self.ended.items():
-            node, facts = deployment.nodes[name], deployment.facts_of(deployment.nodes[name])
+            node, facts = machines.nodes[name], machines.facts_of(machines.nodes[name])
             untouched = facts.boot_token and not facts.erased
             if name not in names or ended.phase not in (Phase.KO, Phase.ABORTED) or not untouched:
                 continue
             if facts.previous_profile is None:
-                deployment.boot.remove_profile(node)
+                machines.boot.remove_profile(node)
             else:
-                deployment.boot.write_profile(node, facts.previous_profile)
+                machines.boot.write_profile(node, facts.previous_profile)
 
     def results(self) -> list[NodeResult]:
         """How it ended for every node that has ended."""
         return [self._result(ended) for ended in self.ended.values()]
 
     def _result(self, ended: NodeEnded) -> NodeResult:
-        node = self.part.deployment.nodes[ended.node]
+        node = self.part.machines.nodes[ended.node]
         return NodeResult(
             node=ended.node,
             phase=ended.phase,
             place=place(self.part.group.automaton, ended),
             reason=reason(ended.failure),
             evidence=ended.failure.evidence if ended.failure else "",
-            host_keys=self.part.deployment.facts_of(node).host_keys,
+            host_keys=self.part.machines.facts_of(node).host_keys,
             address=node.address,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from kadeploy.errors import RefusedError
@@ -14,7 +14,7 @@ from kadeploy.operations.cluster_run import ClusterRun
 from kadeploy.operations.feed import NodeResult, Observer, OperationResult
 from kadeploy.operations.goal import Goal
 from kadeploy.operations.operation import Go, Operation
-from kadeploy.operations.plan import Plan
+from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.operations.request import to_mapping
 from kadeploy.store import node_states
 from kadeploy.store.node_states import NodeState
@@ -32,14 +32,16 @@ class DeploymentOperation(Operation):
 
     kind = Kind.DEPLOY
     busy = NodeState.DEPLOYING
-    states: ClassVar = {
+    states: ClassVar[Mapping[Phase, NodeState]] = {
         Phase.OK: NodeState.DEPLOYED,
         Phase.KO: NodeState.DEPLOY_FAILED,
         Phase.HELD: NodeState.HELD,
         Phase.ABORTED: NodeState.ABORTED,
     }
 
-    def __init__(self, plan: Plan, store: Store, observer: Observer) -> None:
+    _plan: DeploymentPlan
+
+    def __init__(self, plan: DeploymentPlan, store: Store, observer: Observer) -> None:
         super().__init__(plan, store, observer)
         request = plan.request
         enough = request.min_ok if request.stop_at_min_ok else None
@@ -68,7 +70,7 @@ class DeploymentOperation(Operation):
             user=self._plan.request.user,
             start=self._started,
             env=self._plan.environment.label,
-            digest=run.part.deployment.image.sha256,
+            digest=run.part.machines.image.sha256,
         )
         return list(records)
 

@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the engine's micro-steps with the functions of a deployment's recipes."""
+"""Runs the engine's micro-steps with the functions of an operation's recipes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
 
 from kadeploy.errors import KadeployError, NodeError
 from kadeploy.operations.failures import failure_of, interruption_of
 from kadeploy.operations.recipe import Recipes
 from kadeploy.steps.catalogue import Step
-from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.machines import Machines
 from kadeploy.steps.visit import Visit
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Run
 
 
 class StepExecutor:
-    """Executor of one cluster's part of a deployment. ``reboots`` is the window of all its parts."""
+    """Executor of one cluster's part of an operation. ``reboots`` is the window of all its parts."""
 
-    def __init__(self, deployment: Deployment, recipes: Recipes, reboots: asyncio.Semaphore) -> None:
-        self._deployment = deployment
+    def __init__(self, machines: Machines, recipes: Recipes, reboots: asyncio.Semaphore) -> None:
+        self._machines = machines
         self._recipes = recipes
         self._reboots = reboots
 
@@ -32,16 +33,16 @@ class StepExecutor:
     async def __call__(self, run: Run, report: Report) -> None:
         """Run one micro-step on its nodes and report each."""
         step = self._recipes.step(run.position)
-        visits = [Visit(self._deployment.nodes[name], run.attempt) for name in run.nodes]
+        visits = [Visit(self._machines.nodes[name], run.attempt) for name in run.nodes]
         if step.together is not None:
             await self._run_together(step, visits, report)
         else:
             await self._run_alone(step, visits[0], report)
 
-    async def _run_alone(self, step: Step, visit: Visit, report: Report) -> None:
+    async def _run_alone(self, step: Step[Any], visit: Visit, report: Report) -> None:
         assert step.node is not None
         try:
-            await step.node(self._deployment, visit)
+            await step.node(self._machines, visit)
         except KadeployError as error:
             report(visit.node.name, failure_of(error, step))
         except asyncio.CancelledError as cancelled:
@@ -50,14 +51,14 @@ class StepExecutor:
         else:
             report(visit.node.name, None)
 
-    async def _run_together(self, step: Step, visits: Sequence[Visit], report: Report) -> None:
+    async def _run_together(self, step: Step[Any], visits: Sequence[Visit], report: Report) -> None:
         assert step.together is not None
 
         def ended(node: str, error: NodeError | None) -> None:
             report(node, failure_of(error, step) if error else None)
 
         try:
-            await step.together(self._deployment, visits, ended)
+            await step.together(self._machines, visits, ended)
         except KadeployError as error:
             for visit in visits:
                 report(visit.node.name, failure_of(error, step))

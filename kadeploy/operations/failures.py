@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from kadeploy.errors import KadeployError, NodeError
 from kadeploy.steps.catalogue import Step
@@ -14,13 +15,13 @@ from kadeploy.workflow.events import Failure
 MAX_REASON = 500  # characters of the sentence that ends in lists and statistics
 
 
-def failure_of(error: KadeployError, step: Step) -> Failure:
+def failure_of(error: KadeployError, step: Step[Any]) -> Failure:
     """The verdict on a node on which a step has raised an error."""
     evidence = error.evidence if isinstance(error, NodeError) else ""
     return _failure(error.message, cause_of(error, step.cause), evidence, error.hint)
 
 
-def interruption_of(step: Step, visit: Visit, cancelled: asyncio.CancelledError) -> Failure:
+def interruption_of(step: Step[Any], visit: Visit, cancelled: asyncio.CancelledError) -> Failure:
     """What was last seen of a node when a step was broken off, most often by its deadline.
 
     A command that was broken off has left a note: its name, and in further lines what it wrote.

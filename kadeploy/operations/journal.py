@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from kadeploy.steps.deployment import Memory, NodeFacts
+from kadeploy.steps.machines import Memory, NodeFacts
 from kadeploy.store import journal
 from kadeploy.store.store import Store
 from kadeploy.workflow.events import Event, decode, encode

@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
 from kadeploy.operations.automaton import find_position
+from kadeploy.operations.base_plan import Part, Plan
 from kadeploy.operations.cluster_run import ClusterRun
 from kadeploy.operations.executor import StepExecutor
 from kadeploy.operations.feed import NodeResult, Observer, OperationResult
 from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.operations.leasing import NodeLeases
-from kadeploy.operations.plan import Part, Plan
 from kadeploy.operations.statistics import Recorder
 from kadeploy.store import node_states, statistics, workflows
 from kadeploy.store.node_states import NodeState
@@ -49,7 +49,7 @@ class Operation(ABC):
     busy: ClassVar[NodeState]
     states: ClassVar[Mapping[Phase, NodeState]]
 
-    def __init__(self, plan: Plan, store: Store, observer: Observer) -> None:
+    def __init__(self, plan: Plan[Any], store: Store, observer: Observer) -> None:
         self._plan = plan
         self._store = store
         self._observer = observer
@@ -57,7 +57,7 @@ class Operation(ABC):
         self._runs: list[ClusterRun] = []
         self._leases = NodeLeases(store, "", ())
         self._tasks = asyncio.TaskGroup()
-        self._reboots = asyncio.Semaphore(plan.parts[0].deployment.site.server.windows.reboot.size)
+        self._reboots = asyncio.Semaphore(plan.parts[0].machines.site.server.windows.reboot.size)
         self.wid = ""
         self.begun = False
 
@@ -208,11 +208,11 @@ class Operation(ABC):
         self._observer.ended(self.wid)
         return self.result()
 
-    def _engine(self, part: Part) -> ClusterRun:
+    def _engine(self, part: Part[Any]) -> ClusterRun:
         machine, recorder = Machine(part.group.automaton), Recorder(part.group.automaton)
         journal = WorkflowJournal(self._store, self.wid, part.group.cluster)
-        executor = StepExecutor(part.deployment, part.recipes, self._reboots)
-        part.deployment.memory.keep = journal.keep
+        executor = StepExecutor(part.machines, part.recipes, self._reboots)
+        part.machines.memory.keep = journal.keep
 
         def observe(notice: Notice) -> None:
             run.take(notice)

@@ -19,13 +19,13 @@ from kadeploy.environments.environment import Environment
 from kadeploy.environments.image import LocalFile, fetch
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.operations import automaton, disk, recipe
+from kadeploy.operations.base_plan import Part, Plan
+from kadeploy.operations.equipment import connect, prepare_minios
 from kadeploy.operations.feed import Group
-from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.request import DeploymentRequest
 from kadeploy.power.control import PowerControl
-from kadeploy.remote import hostkey
 from kadeploy.remote.connection import NodeConnections
-from kadeploy.steps.deployment import Archive, Deployment, MiniOs, Options, Transfer
+from kadeploy.steps.deployment import Archive, Deployment, Options, Transfer
 from kadeploy.store.store import Store
 
 MEGABYTE = 1_000_000
@@ -35,39 +35,19 @@ Grabbed = Callable[[str, str, int, int], None]
 Transferred = Callable[[Transfer], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one cluster does in a deployment."""
-
-    group: Group
-    deployment: Deployment
-    recipes: Recipes
+DeploymentPart = Part[Deployment]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A request that can be carried out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentPlan(Plan[Deployment]):
+    """A deployment that can be carried out."""
 
     request: DeploymentRequest
-    nodes: tuple[Node, ...]
     environment: Environment
-    parts: tuple[Part, ...]
-    remote: NodeConnections
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must not change while a workflow is held: its nodes, steps and image, as JSON values."""
-        return {
-            "image": self.parts[0].deployment.image_sha256,
-            "nodes": {part.group.cluster: list(part.deployment.nodes) for part in self.parts},
-            "steps": {
-                part.group.cluster: [
-                    [instance.name, *(step.name for step in instance.microsteps)]
-                    for macro in part.group.automaton.macrosteps
-                    for instance in macro.instances
-                ]
-                for part in self.parts
-            },
-        }
+        """What must not change while a workflow is held: also its image."""
+        return {"image": self.parts[0].machines.image_sha256, **Plan.fingerprint(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +71,7 @@ class Planner:
         self._grabbed = grabbed
         self._cache = Cache.of(site)
 
-    async def plan(self, request: DeploymentRequest, transferred: Transferred) -> Plan:
+    async def plan(self, request: DeploymentRequest, transferred: Transferred) -> DeploymentPlan:
         """Check everything that can be checked before a node is touched.
 
         Raises NotFoundError, RefusedError, UsageError and FileError; ServiceError where a file cannot be had.
@@ -106,13 +86,19 @@ class Planner:
             environment,
             await self._grab("image", environment.image.file, environment.image.sha256),
             tuple([await self._grab_archive(archive) for archive in environment.postinstalls]),
-            self._connections(nodes),
+            connect(self._site, nodes),
             transferred,
         )
         parts = [
             await self._part(inputs, [node for node in nodes if node.cluster == name]) for name in clusters
         ]
-        return Plan(request, tuple(nodes), environment, tuple(parts), inputs.remote)
+        return DeploymentPlan(
+            request=request,
+            nodes=tuple(nodes),
+            parts=tuple(parts),
+            remote=inputs.remote,
+            environment=environment,
+        )
 
     async def _find_environment(self, request: DeploymentRequest) -> Environment:
         wanted = request.environment
@@ -143,19 +129,7 @@ class Planner:
         script = () if archive.script in ("", "none") else tuple(shlex.split(archive.script))
         return Archive(file.path, archive.compression, script)
 
-    def _connections(self, nodes: Sequence[Node]) -> NodeConnections:
-        key = self._site.path(self._site.server.ssh_private_key)
-        if not key.is_file():
-            raise NotFoundError(
-                f"the engine's ssh key {key} is missing", hint="bin/build-deploy-env makes one"
-            )
-        return NodeConnections(
-            client_key=key,
-            address={node.name: node.address for node in nodes},
-            port=self._site.server.network.ports.ssh,
-        )
-
-    async def _part(self, inputs: _Inputs, nodes: Sequence[Node]) -> Part:
+    async def _part(self, inputs: _Inputs, nodes: Sequence[Node]) -> DeploymentPart:
         name = nodes[0].cluster
         cluster, request = self._site.clusters[name], inputs.request
         layout = disk.layout(request, cluster)
@@ -177,7 +151,7 @@ class Planner:
             remote=inputs.remote,
             boot=boot,
             power=PowerControl(cluster.remoteops, self._site.directory, inputs.remote),
-            minios=await asyncio.to_thread(self._minios, name, boot),
+            minios=await asyncio.to_thread(prepare_minios, self._site, name, boot),
             transferred=inputs.transferred,
         )
         # The one system into which the engine logs in; whatever else a node runs, it will not talk to us.
@@ -205,20 +179,3 @@ class Planner:
             compression = ARCHIVE_COMPRESSIONS[entry.format]
             archives.append(Archive(path, compression, tuple(shlex.split(entry.script))))
         return tuple(archives)
-
-    def _minios(self, cluster: str, boot: BootRepository) -> MiniOs:
-        kernel = self._site.clusters[cluster].boot.kernels.deploy
-        host_key = self._site.path(kernel.host_key)
-        try:
-            line = host_key.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise NotFoundError(
-                f"the miniOS' host key {host_key} cannot be read: {error.strerror}",
-                hint="bin/build-deploy-env makes it",
-            ) from error
-        keys = hostkey.usable([line])
-        if not keys:
-            raise RefusedError(f"{host_key} is not a public host key", hint="bin/build-deploy-env makes it")
-        boot.prepare()
-        vmlinuz = boot.install_kernel(self._site.path(kernel.vmlinuz))
-        return MiniOs(vmlinuz, boot.install_kernel(self._site.path(kernel.initrd)), keys[0])

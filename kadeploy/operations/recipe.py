@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the instances of one deployment on one cluster are made of: the steps of each, none bypassed."""
+"""What the instances of one operation on one cluster are made of: the steps of each, none bypassed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from kadeploy.config.automata import MACRO_STEPS, InstanceSetting
 from kadeploy.config.expression import Expression
@@ -22,16 +23,16 @@ class Recipe:
 
     name: str
     setting: InstanceSetting
-    steps: tuple[Step, ...]
+    steps: tuple[Step[Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Recipes:
-    """The recipes of a deployment: maps each macro-step, in order, to those that are tried in order."""
+    """The recipes of an operation: maps each macro-step, in order, to those that are tried in order."""
 
     macrosteps: dict[str, tuple[Recipe, ...]]
 
-    def step(self, position: Position) -> Step:
+    def step(self, position: Position) -> Step[Any]:
         """What is run at a position of the automaton that is made of these recipes."""
         recipes = tuple(self.macrosteps.values())[position.macro]
         return recipes[position.instance].steps[position.micro]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kadeploy.config.automata import MacroSteps
@@ -25,19 +25,29 @@ class EnvironmentName:
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentRequest:
-    """One deployment.
+class Request:
+    """What is asked for in operations of all kinds.
 
-    ``keys``: lines of authorized_keys; ``partition``: a number, None for the cluster's own, or for the
-    whole disk where ``block_device`` is given; ``automaton`` replaces the cluster's; ``breakpoints``
-    as on the command line; ``hold_failures``: hold nodes where they fail; ``hold_seconds``: how long held
-    nodes stay leased; ``spares``: nodes that take the places of failed ones; ``min_ok``: how many nodes are
-    enough, None for all of them; ``stop_at_min_ok``: end then; ``deadline``: end after these seconds, where
-    ``n`` is the number of nodes, 0 for never.
+    ``force``: take nodes that others use; ``hold_seconds``: how long held nodes stay leased.
     """
 
     user: str
     nodes: tuple[str, ...]
+    force: bool = field(default=False, kw_only=True)
+    hold_seconds: float = field(default=24 * 3600.0, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRequest(Request):
+    """One deployment.
+
+    ``keys``: lines of authorized_keys; ``partition``: a number, None for the cluster's own, or for the
+    whole disk where ``block_device`` is given; ``automaton`` replaces the cluster's; ``breakpoints``
+    as on the command line; ``hold_failures``: hold nodes where they fail; ``spares``: nodes that take the
+    places of failed ones; ``min_ok``: how many nodes are enough, None for all of them; ``stop_at_min_ok``:
+    end then; ``deadline``: end after these seconds, where ``n`` is the number of nodes, 0 for never.
+    """
+
     environment: EnvironmentName | Environment
     keys: bytes = b""
     block_device: str = ""
@@ -46,12 +56,10 @@ class DeploymentRequest:
     automaton: MacroSteps | None = None
     breakpoints: tuple[str, ...] = ()
     hold_failures: bool = False
-    hold_seconds: float = 24 * 3600.0
     spares: tuple[str, ...] = ()
     min_ok: int | None = None
     stop_at_min_ok: bool = False
     deadline: Expression = NO_DEADLINE
-    force: bool = False
     kexec: bool = True
     partition_disks: bool = True
     install_bootloader: bool = True

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kadeploy.operations.executor import StepExecutor
-from kadeploy.operations.plan import Part
+from kadeploy.operations.plan import DeploymentPart
 from kadeploy.simulation.behaviour import Behaviour, StepName
 from kadeploy.simulation.fates import Fates
 from kadeploy.workflow.automaton import Position, Scope
@@ -43,12 +43,12 @@ class SimulatedExecutor(StepExecutor):
 
     def __init__(
         self,
-        part: Part,
+        part: DeploymentPart,
         reboots: asyncio.Semaphore,
         behaviours: Mapping[StepName, Behaviour],
         fates: Fates,
     ) -> None:
-        super().__init__(part.deployment, part.recipes, reboots)
+        super().__init__(part.machines, part.recipes, reboots)
         self._automaton = part.group.automaton
         self.tallies: defaultdict[Position, Tally] = defaultdict(Tally)
         self._behaviours = behaviours

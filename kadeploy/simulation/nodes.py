@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from kadeploy.config.clusters import Node
 from kadeploy.operations import automaton
-from kadeploy.operations.plan import Part, Plan
+from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
 
 
-def imagine(plan: Plan, count: int) -> tuple[Part, ...]:
+def imagine(plan: DeploymentPlan, count: int) -> tuple[DeploymentPart, ...]:
     """The parts of a plan for ``count`` nodes instead of its own, spread over its clusters as those are.
 
     Raises RefusedError where a timeout has no value for so many nodes.
@@ -25,12 +25,12 @@ def imagine(plan: Plan, count: int) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _enlarge(plan: Plan, part: Part, count: int) -> Part:
+def _enlarge(plan: DeploymentPlan, part: DeploymentPart, count: int) -> DeploymentPart:
     cluster = part.group.cluster
     names = tuple(f"{cluster}-imagined-{number}" for number in range(1, count + 1))
-    deployment = replace(part.deployment, nodes={name: Node(name, "", "", cluster) for name in names})
+    deployment = replace(part.machines, nodes={name: Node(name, "", "", cluster) for name in names})
     request = plan.request
     steps = automaton.build(
         deployment, part.recipes, request.breakpoints, hold_failures=request.hold_failures
     )
-    return Part(replace(part.group, nodes=names, automaton=steps), deployment, part.recipes)
+    return DeploymentPart(replace(part.group, nodes=names, automaton=steps), deployment, part.recipes)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kadeploy.operations.plan import Part
+from kadeploy.operations.plan import DeploymentPart
 from kadeploy.simulation import behaviour
 from kadeploy.simulation.behaviour import Behaviour, StepName
 from kadeploy.simulation.clock import JumpingLoop
@@ -26,7 +26,7 @@ from kadeploy.workflow.machine import Machine
 class Outcome:
     """What a simulation did with one cluster's part; ``tallies`` maps positions to the runs there."""
 
-    part: Part
+    part: DeploymentPart
     behaviours: Mapping[StepName, Behaviour]
     timeline: Timeline
     tallies: Mapping[Position, Tally]
@@ -39,11 +39,11 @@ class NoJournal:
         """Forget them."""
 
 
-Journals = Callable[[Part], Journal]
+Journals = Callable[[DeploymentPart], Journal]
 
 
 def simulate(
-    parts: Sequence[Part],
+    parts: Sequence[DeploymentPart],
     file: SimulationFile,
     records: Mapping[str, Sequence[StepSamples]],
     seed: int,
@@ -57,21 +57,21 @@ def simulate(
 
 
 async def run(
-    parts: Sequence[Part],
+    parts: Sequence[DeploymentPart],
     file: SimulationFile,
     records: Mapping[str, Sequence[StepSamples]],
     seed: int,
     journals: Journals,
 ) -> list[Outcome]:
     """As ``simulate``, on a JumpingLoop that runs, with a journal for each part."""
-    windows = parts[0].deployment.site.server.windows
+    windows = parts[0].machines.site.server.windows
     reboots = asyncio.Semaphore(windows.reboot.size)
     fates = Fates(seed, file.slow, file.power_failures)
     async with asyncio.TaskGroup() as group:
         tasks = []
         for part in parts:
             behaviours = behaviour.of_automaton(
-                part.group.automaton, part.deployment.image.size, file, records.get(part.group.cluster, ())
+                part.group.automaton, part.machines.image.size, file, records.get(part.group.cluster, ())
             )
             executor = SimulatedExecutor(part, reboots, behaviours, fates)
             tasks.append(group.create_task(_drive(part, executor, behaviours, journals(part))))
@@ -79,7 +79,10 @@ async def run(
 
 
 async def _drive(
-    part: Part, executor: SimulatedExecutor, behaviours: Mapping[StepName, Behaviour], journal: Journal
+    part: DeploymentPart,
+    executor: SimulatedExecutor,
+    behaviours: Mapping[StepName, Behaviour],
+    journal: Journal,
 ) -> Outcome:
     timeline = Timeline(part.group.automaton)
     clock = asyncio.get_running_loop().time

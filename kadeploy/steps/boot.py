@@ -16,8 +16,8 @@ from kadeploy.errors import RemoteError
 from kadeploy.remote import hostkey
 from kadeploy.remote.hostkey import Answer, Sighting
 from kadeploy.steps.boot_verdict import Awaited, judge
-from kadeploy.steps.deployment import Deployment
 from kadeploy.steps.evidence import console_size, gather, shown
+from kadeploy.steps.machines import BootingMachines, Machines
 from kadeploy.steps.visit import Visit
 
 COMMAND_TIMEOUT = 30.0  # seconds for a command that ends at once on a healthy miniOS
@@ -25,51 +25,49 @@ PROBE_TIMEOUT = 5.0  # seconds in which a miniOS that still runs answers
 POLL_INTERVAL = 0.25  # seconds: a node is to be seen within half a second of answering
 
 
-async def reboot_soft(deployment: Deployment, visit: Visit) -> None:
+async def reboot_soft(machines: Machines, visit: Visit) -> None:
     """Reboot; from the second attempt on by force, or the node would only repeat what it did (Kadeploy3).
 
     By ssh only where our miniOS answers: of any other system neither key nor account is known.
     """
     visit.observed = "the node was being rebooted"
-    await remember_reboot(deployment, visit.node)
-    await deployment.power.reboot(visit.node, "hard" if visit.attempt else "soft")
-    deployment.remote.forget(visit.node.name)
+    await remember_reboot(machines, visit.node)
+    await machines.power.reboot(visit.node, "hard" if visit.attempt else "soft")
+    machines.remote.forget(visit.node.name)
 
 
-async def reboot_hard(deployment: Deployment, visit: Visit) -> None:
+async def reboot_hard(machines: Machines, visit: Visit) -> None:
     """Reboot through the BMC, whatever the node does."""
     visit.observed = "the node was being rebooted"
-    await remember_reboot(deployment, visit.node)
-    await deployment.power.reboot(visit.node, "very_hard" if visit.attempt else "hard")
-    deployment.remote.forget(visit.node.name)
+    await remember_reboot(machines, visit.node)
+    await machines.power.reboot(visit.node, "very_hard" if visit.attempt else "hard")
+    machines.remote.forget(visit.node.name)
 
 
-async def remember_reboot(deployment: Deployment, node: Node, **changes: Any) -> None:
+async def remember_reboot(machines: Machines, node: Node, **changes: Any) -> None:
     """Keep when a node was told to reboot, and where its console was: only what comes then is evidence."""
-    size = await asyncio.to_thread(console_size, deployment, node)
-    await deployment.remember(node, rebooted_at=time.time(), console_size=size, **changes)
+    size = await asyncio.to_thread(console_size, machines, node)
+    await machines.remember(node, rebooted_at=time.time(), console_size=size, **changes)
 
 
-async def wait_reboot_minios(deployment: Deployment, visit: Visit) -> None:
+async def wait_reboot_minios(machines: BootingMachines, visit: Visit) -> None:
     """Wait for the miniOS that was booted by the profile of this attempt.
 
     The miniOS' host key alone does not prove a reboot, for an earlier miniOS has it too: the token of the
     profile must stand on the kernel's command line.
     """
-    token = f"{TOKEN_PARAMETER}={deployment.facts_of(visit.node).boot_token}"
-    async with _watched(deployment, visit, Awaited.MINIOS) as watch:
-        while not await _is_booted_by(token, deployment, visit, watch):
-            deployment.remote.forget(visit.node.name)
+    token = f"{TOKEN_PARAMETER}={machines.facts_of(visit.node).boot_token}"
+    async with _watched(machines, visit, Awaited.MINIOS) as watch:
+        while not await _is_booted_by(token, machines, visit, watch):
+            machines.remote.forget(visit.node.name)
             await asyncio.sleep(POLL_INTERVAL)
 
 
-async def _is_booted_by(token: str, deployment: Deployment, visit: Visit, watch: _Watch) -> bool:
-    key = deployment.minios.host_key
-    await _wait_for_host_key(deployment, visit, [key], watch)
+async def _is_booted_by(token: str, machines: BootingMachines, visit: Visit, watch: _Watch) -> bool:
+    key = machines.minios.host_key
+    await _wait_for_host_key(machines, visit, [key], watch)
     try:
-        result = await deployment.remote.run(
-            visit.node.name, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT
-        )
+        result = await machines.remote.run(visit.node.name, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT)
     except RemoteError as error:
         # It was on its way down, or has just come up: the caller asks again until its deadline.
         watch.sighting = Sighting(Answer.NO_SSHD, error.message)
@@ -78,20 +76,20 @@ async def _is_booted_by(token: str, deployment: Deployment, visit: Visit, watch:
     return token in result.stdout.split()
 
 
-async def wait_reboot_deployed(deployment: Deployment, visit: Visit) -> None:
+async def wait_reboot_deployed(machines: BootingMachines, visit: Visit) -> None:
     """Wait until the system whose keys were read from the node's new disk answers, through its firmware."""
-    await _wait_for_deployed(deployment, visit, Awaited.DISK)
+    await _wait_for_deployed(machines, visit, Awaited.DISK)
 
 
-async def wait_kexec_deployed(deployment: Deployment, visit: Visit) -> None:
+async def wait_kexec_deployed(machines: BootingMachines, visit: Visit) -> None:
     """Wait until the system whose keys were read from the node's new disk answers, started by kexec."""
-    await _wait_for_deployed(deployment, visit, Awaited.KEXEC)
+    await _wait_for_deployed(machines, visit, Awaited.KEXEC)
 
 
-async def _wait_for_deployed(deployment: Deployment, visit: Visit, awaited: Awaited) -> None:
-    deployment.remote.forget(visit.node.name)
-    async with _watched(deployment, visit, awaited) as watch:
-        await _wait_for_host_key(deployment, visit, deployment.facts_of(visit.node).host_keys, watch)
+async def _wait_for_deployed(machines: BootingMachines, visit: Visit, awaited: Awaited) -> None:
+    machines.remote.forget(visit.node.name)
+    async with _watched(machines, visit, awaited) as watch:
+        await _wait_for_host_key(machines, visit, machines.facts_of(visit.node).host_keys, watch)
 
 
 @dataclass(slots=True)
@@ -102,47 +100,47 @@ class _Watch:
 
 
 @asynccontextmanager
-async def _watched(deployment: Deployment, visit: Visit, awaited: Awaited) -> AsyncIterator[_Watch]:
+async def _watched(machines: BootingMachines, visit: Visit, awaited: Awaited) -> AsyncIterator[_Watch]:
     """A wait that is judged when it is broken off."""
     watch = _Watch(Sighting(Answer.NONE, "it was not looked for yet"))
     try:
         yield watch
     except asyncio.CancelledError:
-        facts = await asyncio.to_thread(gather, deployment, visit.node, awaited, watch.sighting)
+        facts = await asyncio.to_thread(gather, machines, visit.node, awaited, watch.sighting)
         verdict = judge(facts)
         visit.cause, visit.observed, visit.evidence = verdict.cause, verdict.sentence, shown(facts)
         raise
 
 
 async def _wait_for_host_key(
-    deployment: Deployment, visit: Visit, expected: Collection[str], watch: _Watch
+    machines: Machines, visit: Visit, expected: Collection[str], watch: _Watch
 ) -> None:
     def note(sighting: Sighting) -> None:
         watch.sighting = sighting
 
-    port = deployment.site.server.network.ports.ssh
+    port = machines.site.server.network.ports.ssh
     await hostkey.wait_for_host_key(
         visit.node.address, port, expected, interval=POLL_INTERVAL, on_attempt=note
     )
 
 
-async def switch_pxe_local_disk(deployment: Deployment, visit: Visit) -> None:
+async def switch_pxe_local_disk(machines: Machines, visit: Visit) -> None:
     """Let the node's boot program start what is on its disk."""
-    text = deployment.boot.local_disk_profile()
-    await asyncio.to_thread(deployment.boot.write_profile, visit.node, text)
+    text = machines.boot.local_disk_profile()
+    await asyncio.to_thread(machines.boot.write_profile, visit.node, text)
 
 
-async def end_system(deployment: Deployment, visit: Visit, command: str) -> None:
+async def end_system(machines: Machines, visit: Visit, command: str) -> None:
     """Run a command that ends the miniOS, detached, so that this ssh session ends well."""
     detached = f"sync; (sleep 0.2; exec {command}) </dev/null >/dev/null 2>&1 &"
-    await remember_reboot(deployment, visit.node, left_minios=True)
-    await deployment.remote.run(visit.node.name, ["sh", "-c", detached], timeout=COMMAND_TIMEOUT)
-    deployment.remote.forget(visit.node.name)
+    await remember_reboot(machines, visit.node, left_minios=True)
+    await machines.remote.run(visit.node.name, ["sh", "-c", detached], timeout=COMMAND_TIMEOUT)
+    machines.remote.forget(visit.node.name)
 
 
-async def has_left_minios(deployment: Deployment, visit: Visit) -> bool:
+async def has_left_minios(machines: BootingMachines, visit: Visit) -> bool:
     """Whether the node has left the miniOS already, on the order of an engine that was killed then."""
-    if not deployment.facts_of(visit.node).left_minios:
+    if not machines.facts_of(visit.node).left_minios:
         return False
-    port = deployment.site.server.network.ports.ssh
-    return await hostkey.host_key(visit.node.address, port, PROBE_TIMEOUT) != deployment.minios.host_key
+    port = machines.site.server.network.ports.ssh
+    return await hostkey.host_key(visit.node.address, port, PROBE_TIMEOUT) != machines.minios.host_key

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from kadeploy.config.expression import Expression
 from kadeploy.disks.layout import Role
@@ -15,16 +16,22 @@ from kadeploy.steps import boot, boot_new_env, broadcast_env, set_deployment_env
 from kadeploy.steps.broadcast_env import Ended
 from kadeploy.steps.cause import Cause
 from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.machines import Machines
 from kadeploy.steps.visit import Visit
 
-NodeStep = Callable[[Deployment, Visit], Awaitable[None]]
-SetStep = Callable[[Deployment, Sequence[Visit], Ended], Awaitable[None]]
-Condition = Callable[[Deployment], bool]
+Context = TypeVar("Context", bound=Machines, contravariant=True)
+
+# One node's way through a micro-step; raises KadeployError where the node has failed.
+NodeStep = Callable[[Context, Visit], Awaitable[None]]
+SetStep = Callable[[Context, Sequence[Visit], Ended], Awaitable[None]]
+Condition = Callable[[Context], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(Generic[Context]):
     """A micro-step: the cause of its failures as a rule, what runs it, its deadline, and when it applies.
+
+    ``Context`` is what the steps of its kind of operation share.
 
     Exactly one of ``node`` and ``together`` is given. ``timeout`` is an expression of seconds, or the
     name of one of the cluster's timeouts. ``restart``: the step from which it is redone when the engine was
@@ -33,16 +40,16 @@ class Step:
 
     name: str
     cause: Cause
-    node: NodeStep | None = None
-    together: SetStep | None = None
+    node: NodeStep[Context] | None = None
+    together: SetStep[Context] | None = None
     timeout: str = "60"
     restart: str = ""
     throttled: bool = False
-    applies: Condition = lambda deployment: True
+    applies: Condition[Context] = lambda machines: True
 
-    def deadline(self, deployment: Deployment) -> Expression:
+    def deadline(self, machines: Machines) -> Expression:
         """The step's timeout on a cluster."""
-        timeouts = {"reboot": deployment.cluster.timeouts.reboot, "kexec": deployment.cluster.timeouts.kexec}
+        timeouts = {"reboot": machines.cluster.timeouts.reboot, "kexec": machines.cluster.timeouts.kexec}
         return timeouts.get(self.timeout) or Expression(self.timeout)
 
 
@@ -82,7 +89,7 @@ def _installs_bootloader(deployment: Deployment) -> bool:
     return deployment.mountable and deployment.options.install_bootloader
 
 
-_UNTRUSTED = (
+_UNTRUSTED: tuple[Step[Deployment], ...] = (
     Step("switch_pxe", Cause.SERVICE, set_deployment_env.switch_pxe_minios),
     Step("reboot", Cause.POWER, boot.reboot_soft, timeout="120", restart="switch_pxe", throttled=True),
     Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_minios, timeout="reboot"),
@@ -122,7 +129,7 @@ _UNTRUSTED = (
 )
 
 # A post-install that was broken off may not be run again on what it left: the image is unpacked anew.
-_CHAIN = (
+_CHAIN: tuple[Step[Deployment], ...] = (
     Step("send_environment", Cause.BROADCAST, together=broadcast_env.send_environment, timeout="3600"),
     Step(
         "mount_deploy_part", Cause.DISK, set_deployment_env.mount_deploy_part, applies=_mounts_after_broadcast
@@ -167,7 +174,7 @@ _CHAIN = (
     Step("sync", Cause.DISK, broadcast_env.sync, timeout="600"),
 )
 
-_CLASSICAL = (
+_CLASSICAL: tuple[Step[Deployment], ...] = (
     Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk),
     Step(
         "umount_deploy_part", Cause.DISK, set_deployment_env.umount_deploy_part, applies=lambda d: d.mountable
@@ -176,7 +183,7 @@ _CLASSICAL = (
     Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_deployed, timeout="reboot"),
 )
 
-_KEXEC = (
+_KEXEC: tuple[Step[Deployment], ...] = (
     Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk),
     Step("umount_deploy_part", Cause.DISK, set_deployment_env.umount_deploy_part),
     Step("mount_deploy_part", Cause.DISK, set_deployment_env.mount_deploy_part),
@@ -184,13 +191,13 @@ _KEXEC = (
     Step("wait_reboot", Cause.REBOOT, boot.wait_kexec_deployed, timeout="kexec"),
 )
 
-_HARD_REBOOT = (
+_HARD_REBOOT: tuple[Step[Deployment], ...] = (
     Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk),
     Step("reboot", Cause.POWER, boot.reboot_hard, timeout="120", restart="switch_pxe", throttled=True),
     Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_deployed, timeout="reboot"),
 )
 
-STEPS: dict[str, tuple[Step, ...]] = {
+STEPS: dict[str, tuple[Step[Deployment], ...]] = {
     "SetDeploymentEnvUntrusted": _UNTRUSTED,
     "BroadcastEnvChain": _CHAIN,
     "BroadcastEnvKastafior": _CHAIN,

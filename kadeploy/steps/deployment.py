@@ -3,20 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from kadeploy.boot.repository import BootRepository
-from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.clusters import Node
-from kadeploy.config.site import Site
 from kadeploy.disks.layout import DiskLayout, Role, partition_device
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.image import LocalFile
-from kadeploy.power.control import PowerControl
-from kadeploy.remote.connection import NodeConnections
+from kadeploy.steps.machines import BootingMachines
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +39,6 @@ class Archive:
 
 
 @dataclass(frozen=True, slots=True)
-class MiniOs:
-    """The deployment environment: its files' paths in the boot repository, and its public host key."""
-
-    kernel: str
-    initrd: str
-    host_key: str
-
-
-@dataclass(frozen=True, slots=True)
 class Options:
     """What the user asked for beyond environment and nodes; ``keys`` are lines of authorized_keys."""
 
@@ -60,38 +46,6 @@ class Options:
     reformat_tmp: str = ""
     partition_disks: bool = True
     install_bootloader: bool = True
-
-
-@dataclass(slots=True)
-class NodeFacts:
-    """What this deployment knows of a node.
-
-    It is recognised by the token of the miniOS boot it was sent to, later by the keys on its new disk.
-    ``written``: an image was begun to be unpacked since its file system was made. ``erased``: its disk is
-    not what it was. ``left_minios``: it was ordered to leave the miniOS. ``previous_profile``: what it
-    would have booted, None for its disk. ``console_size``: bytes of its recorded console at that reboot.
-    """
-
-    boot_token: str = ""
-    rebooted_at: float = 0.0
-    written: bool = False
-    erased: bool = False
-    left_minios: bool = False
-    console_size: int = 0
-    previous_profile: str | None = None
-    host_keys: tuple[str, ...] = ()
-
-
-async def _forgetful(node: str, facts: NodeFacts) -> None:
-    """Keeps nothing: for plans that are only looked at."""
-
-
-@dataclass(slots=True)
-class Memory:
-    """What is known of the nodes, by their names. ``keep`` writes it where another engine will find it."""
-
-    facts: dict[str, NodeFacts] = field(default_factory=dict)
-    keep: Callable[[str, NodeFacts], Awaitable[None]] = _forgetful
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +58,10 @@ class Transfer:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """Inputs and tools of the steps. ``facts`` maps a node's name to what is known of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment(BootingMachines):
+    """Inputs and tools of the steps of a deployment."""
 
-    site: Site
-    cluster_name: str
-    cluster: ClusterConfig
-    nodes: Mapping[str, Node]
     environment: Environment
     target: Target
     layout: DiskLayout
@@ -119,12 +69,7 @@ class Deployment:
     admin_archives: tuple[Archive, ...]
     user_archives: tuple[Archive, ...]
     options: Options
-    remote: NodeConnections
-    boot: BootRepository
-    power: PowerControl
-    minios: MiniOs
     transferred: Callable[[Transfer], None]
-    memory: Memory = field(default_factory=Memory)
 
     @property
     def extraction_dir(self) -> str:
@@ -162,17 +107,6 @@ class Deployment:
         """Kernel parameters of the deployed system: the cluster's, then the environment's."""
         parts = (self.cluster.boot.kernels.user.params, self.environment.boot.kernel_params)
         return " ".join(part for part in parts if part)
-
-    def facts_of(self, node: Node) -> NodeFacts:
-        """What is known of a node in this deployment."""
-        return self.memory.facts.setdefault(node.name, NodeFacts())
-
-    async def remember(self, node: Node, **changes: Any) -> None:
-        """Change what is known of a node, and keep it before anything is done that relies on it."""
-        facts = self.facts_of(node)
-        for name, value in changes.items():
-            setattr(facts, name, value)
-        await self.memory.keep(node.name, facts)
 
     def variables(self, node: Node) -> dict[str, str]:
         """The KADEPLOY_* variables exported to every script (Kadeploy3's, and KADEPLOY_NODE)."""

@@ -14,42 +14,42 @@ from kadeploy.remote.hostkey import Sighting
 from kadeploy.steps import console
 from kadeploy.steps.boot_verdict import Awaited, BootFacts, BootFile
 from kadeploy.steps.console import EVIDENCE_LINES, Reading
-from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.machines import BootingMachines, Machines
 
 REQUESTS = 8
 
 
-def console_path(deployment: Deployment, node: Node) -> Path | None:
+def console_path(machines: Machines, node: Node) -> Path | None:
     """Where the node's console is recorded, if it is."""
-    pattern = deployment.cluster.console_log
+    pattern = machines.cluster.console_log
     if not pattern:
         return None
     names = pattern.replace("HOSTNAME_FQDN", node.name).replace("HOSTNAME_SHORT", node.short_name)
-    return deployment.site.path(Path(names))
+    return machines.site.path(Path(names))
 
 
-def console_size(deployment: Deployment, node: Node) -> int:
+def console_size(machines: Machines, node: Node) -> int:
     """How many bytes of the node's console were recorded until now."""
-    path = console_path(deployment, node)
+    path = console_path(machines, node)
     return console.size(path) if path else 0
 
 
-def gather(deployment: Deployment, node: Node, awaited: Awaited, sighting: Sighting) -> BootFacts:
+def gather(machines: BootingMachines, node: Node, awaited: Awaited, sighting: Sighting) -> BootFacts:
     """Everything that is known of the node's boot since it was ordered."""
     return BootFacts(
         awaited=awaited,
         sighting=sighting,
-        requests=_requests(deployment, node),
-        files=tuple(_files(deployment, node, awaited)),
-        console=_console(deployment, node),
-        minios_key=deployment.minios.host_key,
+        requests=_requests(machines, node),
+        files=tuple(_files(machines, node, awaited)),
+        console=_console(machines, node),
+        minios_key=machines.minios.host_key,
     )
 
 
-def _requests(deployment: Deployment, node: Node) -> tuple[Request, ...] | None:
+def _requests(machines: Machines, node: Node) -> tuple[Request, ...] | None:
     # The log has milliseconds, cut off.
-    since = datetime.fromtimestamp(int(deployment.facts_of(node).rebooted_at * 1000) / 1000, UTC)
-    root = deployment.boot.root
+    since = datetime.fromtimestamp(int(machines.facts_of(node).rebooted_at * 1000) / 1000, UTC)
+    root = machines.boot.root
     if not log_path(root).exists():
         return None
     try:
@@ -58,24 +58,24 @@ def _requests(deployment: Deployment, node: Node) -> tuple[Request, ...] | None:
         return None
 
 
-def _files(deployment: Deployment, node: Node, awaited: Awaited) -> Iterator[BootFile]:
-    repository = deployment.boot
+def _files(machines: BootingMachines, node: Node, awaited: Awaited) -> Iterator[BootFile]:
+    repository = machines.boot
     yield _file(repository, "boot profile", str(repository.profile_path(node).relative_to(repository.root)))
     if awaited is Awaited.MINIOS:
-        yield _file(repository, "kernel", deployment.minios.kernel)
-        yield _file(repository, "initrd", deployment.minios.initrd)
+        yield _file(repository, "kernel", machines.minios.kernel)
+        yield _file(repository, "initrd", machines.minios.initrd)
 
 
 def _file(repository: BootRepository, name: str, path: str) -> BootFile:
     return BootFile(name, f"/{path}", console.size(repository.root / path))
 
 
-def _console(deployment: Deployment, node: Node) -> Reading | None:
-    path = console_path(deployment, node)
+def _console(machines: Machines, node: Node) -> Reading | None:
+    path = console_path(machines, node)
     if path is None:
         return None
     try:
-        return console.read(console.text_since(path, deployment.facts_of(node).console_size))
+        return console.read(console.text_since(path, machines.facts_of(node).console_size))
     except OSError:
         return None
 

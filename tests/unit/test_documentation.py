@@ -178,7 +178,7 @@ def test_defaults_of_a_simulation_are_documented() -> None:
 # What a deployment does --------------------------------------------------------------------------------
 
 
-def waits() -> Iterator[tuple[str, Step]]:
+def waits() -> Iterator[tuple[str, Step[Any]]]:
     for instance, steps in STEPS.items():
         for step in steps:
             yield instance, step
@@ -195,7 +195,7 @@ def section(page: Path, heading: str) -> str:
 @pytest.mark.parametrize(
     ("instance", "step"), [pytest.param(*wait, id=f"{wait[0]}-{wait[1].name}") for wait in waits()]
 )
-def test_every_micro_step_is_in_the_table_of_waits(instance: str, step: Step) -> None:
+def test_every_micro_step_is_in_the_table_of_waits(instance: str, step: Step[Any]) -> None:
     deadline = step.timeout if step.timeout.isdigit() else f"`timeouts.{step.timeout}`"
     assert f"| `{step.name}` | {deadline} |" in section(USERS / "waits.md", instance)
 

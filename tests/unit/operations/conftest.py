@@ -15,7 +15,7 @@ from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.environments import description
 from kadeploy.environments.environment import Environment
-from kadeploy.operations.plan import Plan, Planner
+from kadeploy.operations.plan import DeploymentPlan, Planner
 from kadeploy.operations.request import DeploymentRequest
 from kadeploy.store.store import Store
 
@@ -87,7 +87,7 @@ MakePlan = Callable[..., Any]
 def make_plan(site: Site, environment: Environment) -> MakePlan:
     """``await make_plan(store, "red-1", partition=5)`` is a checked plan."""
 
-    async def make(store: Store, *nodes: str, **settings: Any) -> Plan:
+    async def make(store: Store, *nodes: str, **settings: Any) -> DeploymentPlan:
         wanted = settings.pop("environment", environment)
         request = DeploymentRequest(user="alice", nodes=nodes, environment=wanted, **settings)
         return await Planner(site, store, lambda *_: None).plan(request, lambda _: None)

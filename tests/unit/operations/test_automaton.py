@@ -14,7 +14,7 @@ from kadeploy.config.automata import MACRO_STEPS, parse_force_steps
 from kadeploy.config.site import Site
 from kadeploy.environments.environment import Environment, Image, ImageKind, System
 from kadeploy.errors import RefusedError, UsageError
-from kadeploy.operations.plan import Plan
+from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.store.store import Store
 from kadeploy.workflow.automaton import Scope
 from tests.unit.operations.conftest import MakePlan
@@ -31,7 +31,7 @@ async def store(site: Site) -> AsyncIterator[Store]:
         yield opened
 
 
-def steps(plan: Plan) -> list[str]:
+def steps(plan: DeploymentPlan) -> list[str]:
     """All micro-steps of the first instances."""
     macros = plan.parts[0].group.automaton.macrosteps
     return [step.name for macro in macros for step in macro.instances[0].microsteps]
@@ -185,7 +185,7 @@ async def test_what_the_miniOS_cannot_make_is_refused(
 
 async def test_the_variables_of_scripts(store: Store, make_plan: MakePlan) -> None:
     plan = await make_plan(store, "red-2", partition=5)
-    deployment = plan.parts[0].deployment
+    deployment = plan.parts[0].machines
     variables = deployment.variables(plan.nodes[0])
     assert variables["KADEPLOY_NODE"] == "red-2" and variables["KADEPLOY_CLUSTER"] == "red"
     assert variables["KADEPLOY_DEPLOY_PART"] == "/dev/sda5" and variables["KADEPLOY_DEPLOY_PART_NUM"] == "5"
@@ -200,4 +200,4 @@ async def test_the_key_of_the_miniOS_is_as_it_answers(
     plan = await make_plan(store, "red-1")
     words = (directory / "host.pub").read_text().split()
     assert len(words) == 3, "the file has a comment"
-    assert plan.parts[0].deployment.minios.host_key == " ".join(words[:2])
+    assert plan.parts[0].machines.minios.host_key == " ".join(words[:2])

@@ -27,7 +27,7 @@ async def deployment(site: Site, make_plan: MakePlan, tmp_path: Path) -> AsyncIt
     """Of red-1, whose port is closed, with a recorded console and a log of requests that was begun."""
     async with Store.open(site.server.database.name) as store:
         plan = await make_plan(store, "red-1")
-        planned = plan.parts[0].deployment
+        planned = plan.parts[0].machines
         cluster = planned.cluster.model_copy(update={"console_log": f"{tmp_path}/HOSTNAME_SHORT.log"})
         (tmp_path / "red-1.log").write_text("Kernel panic - not syncing: in the last deployment\n")
         log_path(planned.boot.root).touch()
@@ -42,7 +42,7 @@ def fetched(deployment: Deployment, path: str, count: int, status: int = 200) ->
     RequestLog(log_path(deployment.boot.root)).append(request)
 
 
-async def wait_in_vain(deployment: Deployment, wait: NodeStep) -> Visit:
+async def wait_in_vain(deployment: Deployment, wait: NodeStep[Deployment]) -> Visit:
     visit = Visit(deployment.nodes["red-1"], 0)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.6):

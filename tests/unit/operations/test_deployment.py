@@ -17,7 +17,7 @@ from kadeploy.operations import operation as operations
 from kadeploy.operations import workflows as workflow_list
 from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.plan import Plan
+from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.request import from_mapping
 from kadeploy.store import journal, leases, node_states, statistics, tables, workflows
@@ -84,7 +84,7 @@ async def store(site: Site) -> AsyncIterator[Store]:
         yield opened
 
 
-Carry = Callable[[Plan], Awaitable[OperationResult]]
+Carry = Callable[[DeploymentPlan], Awaitable[OperationResult]]
 
 
 async def test_all_is_recorded_when_nodes_are_ok_and_ko(
@@ -280,10 +280,10 @@ async def test_a_changed_configuration_is_not_resumed(
         )
 
 
-async def make_plan_of(make_plan: MakePlan, store: Store, workflow: Workflow) -> Plan:
+async def make_plan_of(make_plan: MakePlan, store: Store, workflow: Workflow) -> DeploymentPlan:
     """The plan of a recorded workflow, from the request as it is kept."""
     request = from_mapping(workflow.request["request"], workflow.user)
-    plan: Plan = await make_plan(
+    plan: DeploymentPlan = await make_plan(
         store, *request.nodes, environment=request.environment, breakpoints=request.breakpoints
     )
     return plan

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -51,7 +52,7 @@ def errors(draw: st.DrawFn) -> KadeployError:
 
 
 @pytest.mark.parametrize("step", [pytest.param(step, id=name) for name, step in ALL_STEPS])
-def test_every_step_says_what_its_failures_mean(step: Step) -> None:
+def test_every_step_says_what_its_failures_mean(step: Step[Any]) -> None:
     assert isinstance(step.cause, Cause)
     assert step.cause not in (Cause.ABORTED, Cause.INTERNAL), "those are no verdict on a node"
 
@@ -66,7 +67,7 @@ def test_every_cause_comes_with_advice(cause: Cause) -> None:
 
 
 @given(errors(), st.sampled_from([step for _, step in ALL_STEPS]))
-def test_any_error_of_any_step_becomes_a_verdict(error: KadeployError, step: Step) -> None:
+def test_any_error_of_any_step_becomes_a_verdict(error: KadeployError, step: Step[Any]) -> None:
     failure = failure_of(error, step)
     assert failure.cause in set(Cause)
     assert failure.reason and failure.evidence
@@ -80,7 +81,7 @@ def test_any_error_of_any_step_becomes_a_verdict(error: KadeployError, step: Ste
     st.sampled_from([s for _, s in ALL_STEPS]),
 )
 def test_any_step_that_is_broken_off_leaves_a_verdict(
-    observed: str, evidence: str, cause: Cause | None, notes: list[str], step: Step
+    observed: str, evidence: str, cause: Cause | None, notes: list[str], step: Step[Any]
 ) -> None:
     visit = Visit(Node("node-1", "10.0.0.1", "", "red"), 0, f"is {observed}", evidence, cause)
     cancelled = asyncio.CancelledError()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kadeploy.operations.plan import Plan
+from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.simulation.file import SimulationFile
 from kadeploy.simulation.nodes import imagine
 from kadeploy.simulation.simulation import Outcome, simulate
@@ -23,17 +23,17 @@ Simulate = Callable[..., Outcome]
 
 
 @pytest.fixture
-def plan(make_plan: MakePlan, tmp_path: Path) -> Plan:
-    async def make() -> Plan:
+def plan(make_plan: MakePlan, tmp_path: Path) -> DeploymentPlan:
+    async def make() -> DeploymentPlan:
         async with Store.open(tmp_path / "store.sqlite") as store:
-            made: Plan = await make_plan(store, "red-1")
+            made: DeploymentPlan = await make_plan(store, "red-1")
             return made
 
     return asyncio.run(make())
 
 
 @pytest.fixture
-def simulated(plan: Plan) -> Simulate:
+def simulated(plan: DeploymentPlan) -> Simulate:
     """``simulated(100, seed=1, steps={...})``: the outcome for 100 nodes of one cluster."""
 
     def run(nodes: int, seed: int = 0, **content: Any) -> Outcome:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from kadeploy.operations.plan import Plan
+from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.simulation.clock import JumpingLoop
 from kadeploy.simulation.fates import Fates
 from kadeploy.simulation.file import PowerFailure, SimulationFile, SlowNodes
@@ -52,7 +52,7 @@ class Memory:
         self.events += events
 
 
-def test_it_is_the_machine_of_real_deployments(plan: Plan) -> None:
+def test_it_is_the_machine_of_real_deployments(plan: DeploymentPlan) -> None:
     """Its journal, replayed as that of a killed command would be, brings every node to the same end."""
     parts, journal = imagine(plan, 60), Memory()
     file = SimulationFile.model_validate(TROUBLE)
@@ -154,7 +154,7 @@ def test_late_nodes_are_broadcast_to_on_their_own(simulated: Simulate) -> None:
     assert len(forecast.cohorts) > 1 and sum(forecast.cohorts) == 50
 
 
-def test_imagined_nodes_are_spread_over_the_clusters(plan: Plan) -> None:
+def test_imagined_nodes_are_spread_over_the_clusters(plan: DeploymentPlan) -> None:
     parts = imagine(plan, 1000)
     assert [len(part.group.nodes) for part in parts] == [1000]
     assert parts[0].group.automaton == plan.parts[0].group.automaton
