@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from kadeploy.config.clusters import Node
 from kadeploy.operations import automaton
+from kadeploy.operations.base_plan import Part
 from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
 
 
@@ -33,4 +34,4 @@ def _enlarge(plan: DeploymentPlan, part: DeploymentPart, count: int) -> Deployme
     steps = automaton.build(
         deployment, part.recipes, request.breakpoints, hold_failures=request.hold_failures
     )
-    return DeploymentPart(replace(part.group, nodes=names, automaton=steps), deployment, part.recipes)
+    return Part(replace(part.group, nodes=names, automaton=steps), deployment, part.recipes)
