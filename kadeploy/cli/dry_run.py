@@ -9,6 +9,8 @@ from typing import Any
 from kadeploy.disks.layout import MIB, partition_device
 from kadeploy.nodes import fold
 from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
+from kadeploy.operations.recipe import Recipe
+from kadeploy.steps.custom_operation import CustomOperation
 from kadeploy.steps.deployment import Deployment
 from kadeploy.workflow.automaton import Instance, MicroStep
 
@@ -35,10 +37,11 @@ def _describe_part(part: DeploymentPart) -> Iterator[str]:
     if part.group.spares:
         yield f"  Spares: {fold(part.group.spares)}"
     yield from _describe_disk(part.machines)
+    recipes = part.recipes.all()
     for macro in part.group.automaton.macrosteps:
         yield f"  {macro.name}"
         for instance in macro.instances:
-            yield from _describe_instance(instance, count)
+            yield from _describe_instance(instance, next(recipes), count)
 
 
 def _describe_disk(deployment: Deployment) -> Iterator[str]:
@@ -57,13 +60,18 @@ def _describe_disk(deployment: Deployment) -> Iterator[str]:
         yield f"  ERASED: {target.device}"
 
 
-def _describe_instance(instance: Instance, count: int) -> Iterator[str]:
+def _describe_instance(instance: Instance, recipe: Recipe, count: int) -> Iterator[str]:
     timeout = instance.timeout.seconds(count)
     limit = f"{timeout:g} s an attempt" if timeout else "no limit of its own"
     yield f"    {instance.name}: {instance.retries + 1} attempts at most, {limit}"
-    for step in instance.microsteps:
+    for step, custom in zip(instance.microsteps, _custom(recipe), strict=True):
         hold = "  <- held here" if step.breakpoint else ""
-        yield f"      {step.name} ({_timeout(step, count)}){hold}"
+        yield f"      {step.name} ({_timeout(step, count)}){custom and ': ' + custom}{hold}"
+
+
+def _custom(recipe: Recipe) -> list[str]:
+    """What the custom operations of an instance do, '' for the other micro-steps."""
+    return [step.node.summary if isinstance(step.node, CustomOperation) else "" for step in recipe.steps]
 
 
 def _timeout(step: MicroStep, count: int) -> str:
@@ -84,7 +92,7 @@ def to_json(plan: DeploymentPlan) -> dict[str, Any]:
 
 
 def _part_to_json(part: DeploymentPart) -> dict[str, Any]:
-    deployment, count = part.machines, len(part.group.nodes)
+    deployment, count, recipes = part.machines, len(part.group.nodes), part.recipes.all()
     return {
         "cluster": part.group.cluster,
         "nodes": list(part.group.nodes),
@@ -104,8 +112,13 @@ def _part_to_json(part: DeploymentPart) -> dict[str, Any]:
                     "retries": instance.retries,
                     "timeout": instance.timeout.seconds(count),
                     "microsteps": [
-                        {"name": step.name, "timeout": step.timeout.seconds(count), "hold": step.breakpoint}
-                        for step in instance.microsteps
+                        {
+                            "name": step.name,
+                            "timeout": step.timeout.seconds(count),
+                            "hold": step.breakpoint,
+                            "custom": custom,
+                        }
+                        for step, custom in zip(instance.microsteps, _custom(next(recipes)), strict=True)
                     ],
                 }
                 for instance in macro.instances

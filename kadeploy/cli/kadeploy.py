@@ -44,6 +44,16 @@ document, and the log goes to standard error. On a terminal a table of the nodes
 I an instance, N how often it is retried after its first attempt, T seconds of an attempt (0: no limit).
 SetDeploymentEnvUntrusted; BroadcastEnvChain (BroadcastEnvKastafior and BroadcastEnvKascade mean it, too);
 BootNewEnvClassical, BootNewEnvKexec, BootNewEnvHardReboot.""",
+    "CUSTOM STEPS": """\
+The file of --custom-steps maps macro-steps or instances to micro-steps, and these to lists of operations:
+pre-ops before the micro-step, post-ops after it, substitute instead of it. They run in the deployment
+environment as root, as micro-steps of their own that are called MICRO-NAME.
+  BroadcastEnv:
+    manage_user_post_install:
+      post-ops:
+        - {name: motd, action: exec, command: "echo mine > $KADEPLOY_ENV_EXTRACTION_DIR/etc/motd"}
+        - {name: keys, action: send, file: ./keys, destination: $KADEPLOY_ENV_EXTRACTION_DIR/root}
+        - {name: tune, action: run, file: ./tune.sh, params: "--fast", timeout: 60, retries: 1}""",
 }
 
 # Options of a deployment that its workflow keeps when it is resumed.
@@ -53,6 +63,7 @@ KEPT = (
     "block_device",
     "reformat_tmp",
     "force_steps",
+    "custom_steps",
     "holds",
     "breakpoint_on_failure",
     "no_kexec",
@@ -116,6 +127,12 @@ NOT_SIMULATED = (
 )
 @click.option("--vlan", metavar="ID", help="Not supported yet.")
 @click.option("--force-steps", default="", metavar="STEPS", help="Replace the automaton, see STEPS.")
+@click.option(
+    "--custom-steps",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Add operations, see CUSTOM STEPS.",
+)
 @click.option(
     "--breakpoint", "holds", multiple=True, metavar="MACRO[:MICRO]", help="Hold the nodes before this step."
 )

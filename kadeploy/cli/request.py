@@ -12,7 +12,9 @@ import click
 
 from kadeploy import nodes
 from kadeploy.cli import frame, verdict
+from kadeploy.config import custom_steps
 from kadeploy.config.automata import parse_force_steps
+from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
 from kadeploy.environments import source
@@ -20,7 +22,8 @@ from kadeploy.environments.download import fetch_bytes
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.location import is_http
 from kadeploy.errors import NotFoundError, UsageError
-from kadeploy.operations.request import DeploymentRequest, EnvironmentName
+from kadeploy.operations.operation_files import with_absolute_files
+from kadeploy.operations.request import NO_CUSTOM_STEPS, DeploymentRequest, EnvironmentName
 
 MAX_KEYS = 1024 * 1024  # bytes of an authorized_keys file
 NODE_FILE_VARIABLES = ("OAR_NODE_FILE", "OAR_FILE_NODES", "OAR_NODEFILE")
@@ -60,6 +63,7 @@ async def build_request(options: Options, names: Sequence[str], site: Site) -> D
         partition=options["partition"],
         reformat_tmp=options["reformat_tmp"],
         automaton=parse_force_steps(options["force_steps"]) if options["force_steps"] else None,
+        custom_steps=_custom_steps(options["custom_steps"]),
         breakpoints=tuple(options["holds"]),
         hold_failures=options["breakpoint_on_failure"],
         hold_seconds=options["hold_time"],
@@ -86,6 +90,10 @@ async def _environment(options: Options) -> EnvironmentName | Environment:
     for warning in description.warnings:
         click.echo(f"warning: {warning}", err=True)
     return description.environment(frame.user_name())
+
+
+def _custom_steps(path: Path | None) -> CustomSteps:
+    return with_absolute_files(custom_steps.load(path), str(path)) if path else NO_CUSTOM_STEPS
 
 
 async def _keys(location: str | None) -> bytes:

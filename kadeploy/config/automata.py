@@ -7,12 +7,16 @@ attempt, 0 for none. The tutorial's broadcast names stand for the chain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
+from kadeploy.config.custom_operations import OperationLists
 from kadeploy.config.expression import Expression, TimeoutExpression
-from kadeploy.config.yaml_file import FileModel
+from kadeploy.config.microsteps import MICRO_STEPS, placement_problems
+from kadeploy.config.problems import Problem, validate
+from kadeploy.config.yaml_file import KEY, FileModel
 from kadeploy.errors import UsageError
 
 MACRO_STEPS = ("SetDeploymentEnv", "BroadcastEnv", "BootNewEnv")
@@ -30,13 +34,25 @@ INSTANCES: dict[str, tuple[str, ...]] = {
 }
 
 
-class MicroStepSetting(FileModel):
-    """Settings of one micro-step of an instance; seconds and attempts after the first."""
+class MicroStepSetting(OperationLists):
+    """Settings of one micro-step of an instance, and operations around it.
+
+    ``timeout`` in seconds, 0 for the built-in deadline; ``retries`` are attempts after the first.
+    """
 
     name: str
     timeout: TimeoutExpression = Expression("0")
     retries: int = Field(default=0, ge=0)
     breakpoint: bool = False
+
+    @classmethod
+    def problems(cls, data: Mapping[Any, Any]) -> Iterator[Problem]:
+        """Settings of a micro-step that does not run."""
+        yield from super().problems(data)
+        if data.get("substitute"):
+            for key in data:
+                if key in ("timeout", "retries", "breakpoint"):
+                    yield (key, KEY), "the micro-step is substituted: give this to the operations"
 
 
 class InstanceSetting(FileModel):
@@ -66,15 +82,10 @@ class MacroSteps(FileModel):
         min_length=1,
     )
 
-    @field_validator(*MACRO_STEPS)
+    @field_validator(*MACRO_STEPS, mode="wrap")
     @classmethod
-    def _instances_exist(
-        cls, value: tuple[InstanceSetting, ...], info: object
-    ) -> tuple[InstanceSetting, ...]:
-        macro = getattr(info, "field_name")  # noqa: B009
-        for setting in value:
-            check_instance(macro, macro + setting.type)
-        return value
+    def _names_exist(cls, data: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        return validate(data, handler, _name_problems(info.field_name or "", data))
 
     def of(self, macro: str) -> tuple[InstanceSetting, ...]:
         """The instances of a macro-step by its name."""
@@ -88,10 +99,53 @@ class Automata(FileModel):
     macrosteps: MacroSteps = MacroSteps()
 
 
+def instances_of(name: str) -> tuple[str, ...]:
+    """The instances that the name of a macro-step or of an instance means; none where it is unknown."""
+    name = ALIASES.get(name, name)
+    return INSTANCES.get(name) or ((name,) if name in MICRO_STEPS else ())
+
+
+def is_meant(name: str, instance: str) -> bool:
+    """Whether a name means an instance; the chain answers to the names of Kadeploy3's chains."""
+    return any(MICRO_STEPS[meant] is MICRO_STEPS[instance] for meant in instances_of(name))
+
+
+def known_names() -> tuple[str, ...]:
+    """What may be named: each macro-step, and behind it its instances."""
+    return tuple(name for macro, instances in INSTANCES.items() for name in (macro, *instances))
+
+
 def check_instance(macro: str, instance: str) -> None:
     """Raises ValueError naming the right instances where ``instance`` is none of ``macro``."""
     if instance not in INSTANCES[macro]:
         raise ValueError(f"'{instance}' is no instance of {macro}; there are {', '.join(INSTANCES[macro])}")
+
+
+def _name_problems(macro: str, data: Any) -> Iterator[Problem]:
+    """Instances and micro-steps that do not exist, operations where a node is not in the miniOS."""
+    for index, setting in _mappings(data):
+        instance = f"{macro}{setting.get('type')}"
+        if "type" in setting and instance not in INSTANCES[macro]:
+            yield (index, "type"), f"'{instance}' is no instance; there are {', '.join(INSTANCES[macro])}"
+        elif "type" in setting:
+            for number, micro in _mappings(setting.get("microsteps")):
+                for location, message in _micro_problems(instance, micro):
+                    yield (index, "microsteps", number, *location), message
+
+
+def _micro_problems(instance: str, setting: Mapping[Any, Any]) -> Iterator[Problem]:
+    known, name = MICRO_STEPS[instance], str(setting.get("name"))
+    if name in known:
+        yield from placement_problems([instance], name, setting)
+    elif "name" in setting:
+        yield ("name",), f"'{name}' is no micro-step of {instance}; there are {', '.join(known)}"
+
+
+def _mappings(data: Any) -> Iterator[tuple[int, Mapping[Any, Any]]]:
+    """The mappings of a list, with their places."""
+    for index, item in enumerate(data if isinstance(data, list) else ()):
+        if isinstance(item, Mapping):
+            yield index, item
 
 
 def parse_force_steps(text: str) -> MacroSteps:

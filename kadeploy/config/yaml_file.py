@@ -19,6 +19,7 @@ MAX_NODES = 1_000_000  # values of a file, those behind aliases counted each tim
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[int | str, ...]
+KEY = "[key]"  # ends a location that means a key of a mapping, not its value; pydantic's own mark
 
 
 class FileModel(BaseModel):
@@ -125,7 +126,7 @@ def _model_problems(error: ValidationError, root: yaml.Node | None, path: str) -
     details = error.errors(include_url=False)
     for detail in details:
         location = detail["loc"]
-        is_key = location[-1:] == ("[key]",)  # pydantic's word for the key of a mapping, not its value
+        is_key = location[-1:] == (KEY,)
         location = location[:-1] if is_key else location
         # A list whose wrong items were dropped is then called too short: that is no problem of the user's.
         is_list = detail["type"] == "too_short"

@@ -18,6 +18,7 @@ ATTEMPTS = 4
 # Seconds: of silence, not of the whole transfer, for images are as large as they are.
 TIMEOUT = httpx2.Timeout(30, connect=10)
 CHUNK = 1024 * 1024
+CACHE_HINT = "raise cache.size in server.conf if it must be"
 
 Progress = Callable[[int, int | None], None]
 
@@ -108,11 +109,11 @@ class _Transfer:
     async def _receive(self, response: httpx2.Response) -> None:
         length = response.headers.get("content-length", "")
         total = self._done + int(length) if length.isdigit() else None
-        _check_size(self._url, total or 0, self._max_bytes)
+        _check_size(self._url, total or 0, self._max_bytes, CACHE_HINT)
         with self._target.open("r+b" if self._done else "wb") as file:
             file.seek(self._done)
             async for chunk in response.aiter_raw(CHUNK):
-                _check_size(self._url, self._done + len(chunk), self._max_bytes)
+                _check_size(self._url, self._done + len(chunk), self._max_bytes, CACHE_HINT)
                 await asyncio.to_thread(file.write, chunk)
                 self._done += len(chunk)
                 self._progress(self._done, total)
@@ -152,8 +153,6 @@ async def _retry(url: str, attempt: Callable[[httpx2.AsyncClient], Awaitable[Non
         raise NotFoundError(f"{url} cannot be fetched: {error}") from error
 
 
-def _check_size(url: str, size: int, max_bytes: int) -> None:
+def _check_size(url: str, size: int, max_bytes: int, hint: str = "") -> None:
     if size > max_bytes:
-        raise RefusedError(
-            f"{url} is larger than {max_bytes} bytes", hint="raise cache.size in server.conf if it must be"
-        )
+        raise RefusedError(f"{url} is larger than {max_bytes} bytes", hint=hint)

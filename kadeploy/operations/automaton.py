@@ -55,7 +55,7 @@ def _check_timeouts(automaton: Automaton, count: int) -> None:
 
 def _microstep(machines: Machines, step: Step[Any], setting: InstanceSetting) -> MicroStep:
     scope = Scope.SET if step.together else Scope.NODE
-    micro = MicroStep(step.name, scope, step.deadline(machines), step.restart or step.name)
+    micro = MicroStep(step.name, scope, step.deadline(machines), step.restart or step.name, step.retries)
     own = next((own for own in setting.microsteps if own.name == step.name), None)
     if own is None:
         return micro

@@ -11,6 +11,8 @@ from kadeploy.operations.feed import Group
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.request import Request
 from kadeploy.remote.connection import NodeConnections
+from kadeploy.steps.catalogue import Step
+from kadeploy.steps.custom_operation import CustomOperation
 from kadeploy.steps.machines import Machines
 
 Context = TypeVar("Context", bound=Machines)
@@ -40,10 +42,13 @@ class Plan(Generic[Context]):
             "nodes": {part.group.cluster: list(part.machines.nodes) for part in self.parts},
             "steps": {
                 part.group.cluster: [
-                    [instance.name, *(step.name for step in instance.microsteps)]
-                    for macro in part.group.automaton.macrosteps
-                    for instance in macro.instances
+                    [recipe.name, *map(_fingerprint, recipe.steps)] for recipe in part.recipes.all()
                 ]
                 for part in self.parts
             },
         }
+
+
+def _fingerprint(step: Step[Any]) -> str:
+    """A step's name, and what it does where that is not the program's own."""
+    return f"{step.name} {step.node.digest}" if isinstance(step.node, CustomOperation) else step.name

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kadeploy.boot.repository import BootRepository
@@ -18,13 +18,15 @@ from kadeploy.environments.cache import Cache
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.image import LocalFile, fetch
 from kadeploy.errors import NotFoundError, RefusedError
-from kadeploy.operations import automaton, disk, recipe
+from kadeploy.operations import automaton, customization, disk, operation_files, recipe
 from kadeploy.operations.base_plan import Part, Plan
+from kadeploy.operations.customization import Customization
 from kadeploy.operations.equipment import connect, prepare_minios
 from kadeploy.operations.feed import Group
 from kadeploy.operations.request import DeploymentRequest
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
+from kadeploy.steps.custom_operation import File
 from kadeploy.steps.deployment import Archive, Deployment, Options, Transfer
 from kadeploy.store.store import Store
 
@@ -58,6 +60,7 @@ class _Inputs:
     environment: Environment
     image: LocalFile
     archives: tuple[Archive, ...]
+    operation_files: Mapping[str, File]
     remote: NodeConnections
     transferred: Transferred
 
@@ -86,12 +89,14 @@ class Planner:
             environment,
             await self._grab("image", environment.image.file, environment.image.sha256),
             tuple([await self._grab_archive(archive) for archive in environment.postinstalls]),
+            await self._grab_operation_files(request, clusters),
             connect(self._site, nodes),
             transferred,
         )
         parts = [
             await self._part(inputs, [node for node in nodes if node.cluster == name]) for name in clusters
         ]
+        recipe.check_all_used(request.custom_steps, [part.recipes for part in parts])
         return DeploymentPlan(
             request=request,
             nodes=tuple(nodes),
@@ -129,6 +134,17 @@ class Planner:
         script = () if archive.script in ("", "none") else tuple(shlex.split(archive.script))
         return Archive(file.path, archive.compression, script)
 
+    async def _grab_operation_files(
+        self, request: DeploymentRequest, clusters: Iterable[str]
+    ) -> dict[str, File]:
+        settings = [recipe.settings_of(request, self._site.clusters[name]) for name in clusters]
+        operations = customization.operations(request.custom_steps, settings)
+        return await operation_files.read(
+            [operation_files.locate(operation, self._site) for operation in operations if operation.file],
+            self._site.server.environments.max_postinstall_size,
+            lambda location: self._grabbed("custom file", location, 0, 0),
+        )
+
     async def _part(self, inputs: _Inputs, nodes: Sequence[Node]) -> DeploymentPart:
         name = nodes[0].cluster
         cluster, request = self._site.clusters[name], inputs.request
@@ -157,7 +173,9 @@ class Planner:
         # The one system into which the engine logs in; whatever else a node runs, it will not talk to us.
         for node in nodes:
             inputs.remote.pin(node.name, [deployment.minios.host_key])
-        recipes = recipe.resolve(deployment, request)
+        customs = Customization(deployment, request.custom_steps, inputs.operation_files)
+        recipes = recipe.resolve(deployment, request, customs)
+        deployment = replace(deployment, renewal=recipes.renewal())
         spares = frozenset(request.spares)
         group = Group(
             name,

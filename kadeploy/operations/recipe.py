@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the instances of one operation on one cluster are made of: the steps of each, none bypassed."""
+"""What the instances of one operation on one cluster are made of: the steps of each, with custom ones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kadeploy.config.automata import MACRO_STEPS, InstanceSetting
+from kadeploy.config.automata import MACRO_STEPS, InstanceSetting, MacroSteps, is_meant
+from kadeploy.config.cluster import ClusterConfig
+from kadeploy.config.custom_operations import LISTS
+from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression
-from kadeploy.errors import RefusedError
+from kadeploy.errors import UsageError
+from kadeploy.operations.customization import Customization
 from kadeploy.operations.request import DeploymentRequest
-from kadeploy.steps.catalogue import STEPS, Step
+from kadeploy.steps.catalogue import STEPS, NodeStep, Step
 from kadeploy.steps.deployment import Deployment
 from kadeploy.workflow.automaton import Position
 
 KEXEC_REPLACEMENT_MARGIN = 200  # seconds above the reboot's own timeout (Kadeploy3)
+
+# They leave a fresh file system of the target where the image is unpacked.
+RENEWAL = ("format_deploy_part", "mount_deploy_part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +45,67 @@ class Recipes:
         recipes = tuple(self.macrosteps.values())[position.macro]
         return recipes[position.instance].steps[position.micro]
 
+    def all(self) -> Iterator[Recipe]:
+        """The recipes of all macro-steps."""
+        for recipes in self.macrosteps.values():
+            yield from recipes
 
-def resolve(deployment: Deployment, request: DeploymentRequest) -> Recipes:
-    """The recipes of a deployment, by the settings of the user or else of the cluster."""
-    settings = request.automaton or deployment.cluster.automata.macrosteps
+    def renewal(self) -> tuple[NodeStep[Deployment], ...]:
+        """What makes the target's file system, with the operations around it: a broadcast may repeat it."""
+        first = self.macrosteps["SetDeploymentEnv"][0]
+        return tuple(step.node for step in first.steps if step.node and step.micro in RENEWAL)
+
+
+def settings_of(request: DeploymentRequest, cluster: ClusterConfig) -> MacroSteps:
+    """The instances that are tried, by the user's wish or else as the cluster has them."""
+    return request.automaton or cluster.automata.macrosteps
+
+
+def resolve(deployment: Deployment, request: DeploymentRequest, customization: Customization) -> Recipes:
+    """The recipes of a deployment; raises RefusedError where a custom operation cannot be carried out."""
+
+    def recipe(macro: str, setting: InstanceSetting) -> Recipe:
+        setting = _possible(deployment, macro, setting, request.kexec)
+        name = macro + setting.type
+        steps = [step for step in STEPS[name] if step.applies(deployment)]
+        return Recipe(name, setting, customization.apply(name, setting, steps))
+
+    settings = settings_of(request, deployment.cluster)
     return Recipes(
-        {
-            macro: tuple(_recipe(deployment, macro, setting, request.kexec) for setting in settings.of(macro))
-            for macro in MACRO_STEPS
-        }
+        {macro: tuple(recipe(macro, setting) for setting in settings.of(macro)) for macro in MACRO_STEPS}
     )
 
 
-def _recipe(deployment: Deployment, macro: str, setting: InstanceSetting, kexec: bool) -> Recipe:
-    name = macro + setting.type
-    if name == "BootNewEnvKexec" and not (kexec and can_kexec(deployment)):
-        timeout = Expression(f"{deployment.cluster.timeouts.reboot} + {KEXEC_REPLACEMENT_MARGIN}")
-        setting = setting.model_copy(update={"type": "Classical", "retries": 0, "timeout": timeout})
-        name = macro + setting.type
-    if unknown := {own.name for own in setting.microsteps} - {step.name for step in STEPS[name]}:
-        raise RefusedError(
-            f"{name} has no micro-step {', '.join(sorted(unknown))}, which the cluster's file sets"
-        )
-    return Recipe(name, setting, tuple(step for step in STEPS[name] if step.applies(deployment)))
+def check_all_used(steps: CustomSteps, recipes: Sequence[Recipes]) -> None:
+    """Raises UsageError where an operation of the user's would run in no cluster.
+
+    Kadeploy3 drops the operations around a bypassed micro-step without a word.
+    """
+    every = [recipe for of_cluster in recipes for recipe in of_cluster.all()]
+    for name, micro, lists in steps.entries():
+        meant = [recipe for recipe in every if is_meant(name, recipe.name)]
+        run = {step.name: step for recipe in meant for step in recipe.steps}
+        wanted = [f"{micro}-{operation.name}" for kind in LISTS for operation in lists.operations(kind)]
+        if lost := [operation for operation in wanted if operation not in run]:
+            what = f"its steps are {', '.join(run)}" if run else f"{name} is not one of its instances"
+            raise UsageError(
+                f"--custom-steps: {name} would never run {', '.join(lost)} in this deployment",
+                hint=f"{what}; kadeploy --dry-run shows all",
+            )
+
+
+def _possible(deployment: Deployment, macro: str, setting: InstanceSetting, kexec: bool) -> InstanceSetting:
+    """The setting itself, or that of the reboot which takes the place of a kexec.
+
+    Of the settings of its micro-steps, those that mean the time of a kexec do not suit a reboot.
+    """
+    if macro + setting.type != "BootNewEnvKexec" or (kexec and can_kexec(deployment)):
+        return setting
+    timeout = Expression(f"{deployment.cluster.timeouts.reboot} + {KEXEC_REPLACEMENT_MARGIN}")
+    none = {"timeout": Expression("0"), "retries": 0}
+    microsteps = tuple(own.model_copy(update=none) for own in setting.microsteps)
+    changes = {"type": "Classical", "retries": 0, "timeout": timeout, "microsteps": microsteps}
+    return setting.model_copy(update=changes)
 
 
 def can_kexec(deployment: Deployment) -> bool:

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 from kadeploy.config.automata import MacroSteps
+from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression
 from kadeploy.environments import description
 from kadeploy.environments.environment import Environment
 
 NO_DEADLINE = Expression("0")
+NO_CUSTOM_STEPS = CustomSteps({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class DeploymentRequest(Request):
     whole disk where ``block_device`` is given; ``automaton`` replaces the cluster's; ``breakpoints``
     as on the command line; ``hold_failures``: hold nodes where they fail; ``spares``: nodes that take the
     places of failed ones; ``min_ok``: how many nodes are enough, None for all of them; ``stop_at_min_ok``:
-    end then; ``deadline``: end after these seconds, where ``n`` is the number of nodes, 0 for never.
+    end then; ``deadline``: end after these seconds, where ``n`` is the number of nodes, 0 for never;
+    ``custom_steps`` name files by absolute paths or by URLs.
     """
 
     environment: EnvironmentName | Environment
@@ -63,6 +68,7 @@ class DeploymentRequest(Request):
     kexec: bool = True
     partition_disks: bool = True
     install_bootloader: bool = True
+    custom_steps: CustomSteps = NO_CUSTOM_STEPS
 
 
 def to_mapping(request: DeploymentRequest, environment: Environment) -> dict[str, Any]:
@@ -75,7 +81,7 @@ def to_mapping(request: DeploymentRequest, environment: Environment) -> dict[str
         "block_device": request.block_device,
         "partition": request.partition,
         "reformat_tmp": request.reformat_tmp,
-        "automaton": request.automaton and request.automaton.model_dump(mode="json"),
+        "automaton": request.automaton and _dump(request.automaton),
         "breakpoints": list(request.breakpoints),
         "hold_failures": request.hold_failures,
         "hold_seconds": request.hold_seconds,
@@ -86,7 +92,13 @@ def to_mapping(request: DeploymentRequest, environment: Environment) -> dict[str
         "kexec": request.kexec,
         "partition_disks": request.partition_disks,
         "install_bootloader": request.install_bootloader,
+        "custom_steps": _dump(request.custom_steps),
     }
+
+
+def _dump(model: BaseModel) -> Any:
+    """A model as its file would have it: which keys are given means something."""
+    return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def from_mapping(mapping: Mapping[str, Any], user: str) -> DeploymentRequest:
@@ -103,5 +115,6 @@ def from_mapping(mapping: Mapping[str, Any], user: str) -> DeploymentRequest:
         spares=tuple(fields.pop("spares")),
         deadline=Expression(fields.pop("deadline")),
         automaton=MacroSteps.model_validate(automaton) if automaton else None,
+        custom_steps=CustomSteps.model_validate(fields.pop("custom_steps")),
         **{name: value for name, value in fields.items() if name != "automaton"},
     )

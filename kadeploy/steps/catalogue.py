@@ -35,7 +35,8 @@ class Step(Generic[Context]):
 
     Exactly one of ``node`` and ``together`` is given. ``timeout`` is an expression of seconds, or the
     name of one of the cluster's timeouts. ``restart``: the step from which it is redone when the engine was
-    killed in it, itself where '' is given. ``throttled``: it counts in the window of reboots.
+    killed in it, itself where '' is given. ``throttled``: it counts in the window of reboots. ``retries``
+    are attempts after the first, where the cluster's file has none.
     """
 
     name: str
@@ -45,7 +46,13 @@ class Step(Generic[Context]):
     timeout: str = "60"
     restart: str = ""
     throttled: bool = False
+    retries: int = 0
     applies: Condition[Context] = lambda machines: True
+
+    @property
+    def micro(self) -> str:
+        """The micro-step of the catalogue: itself, or the one around which a custom operation is."""
+        return self.name.partition("-")[0]
 
     def deadline(self, machines: Machines) -> Expression:
         """The step's timeout on a cluster."""

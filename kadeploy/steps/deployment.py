@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from kadeploy.disks.layout import DiskLayout, Role, partition_device
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.image import LocalFile
 from kadeploy.steps.machines import BootingMachines
+from kadeploy.steps.visit import Visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment(BootingMachines):
-    """Inputs and tools of the steps of a deployment."""
+    """Inputs and tools of the steps. ``renewal`` makes a fresh file system of the target and mounts it."""
 
     environment: Environment
     target: Target
@@ -70,6 +71,7 @@ class Deployment(BootingMachines):
     user_archives: tuple[Archive, ...]
     options: Options
     transferred: Callable[[Transfer], None]
+    renewal: tuple[Callable[[Deployment, Visit], Awaitable[None]], ...] = ()
 
     @property
     def extraction_dir(self) -> str:

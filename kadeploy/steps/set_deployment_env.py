@@ -69,9 +69,11 @@ async def format_deploy_part(deployment: Deployment, visit: Visit) -> None:
 
 async def renew_deploy_part(deployment: Deployment, visit: Visit) -> None:
     """Make the file system again: what a broken-off unpacking left there is nobody's image."""
+    assert deployment.renewal, "a plan gives it"
     await umount_deploy_part(deployment, visit)
-    await format_deploy_part(deployment, visit)
-    await mount_deploy_part(deployment, visit)
+    for step in deployment.renewal:
+        await step(deployment, visit)
+    await deployment.remember(visit.node, written=False)
 
 
 async def umount_deploy_part(deployment: Deployment, visit: Visit) -> None:

@@ -22,6 +22,7 @@ from kadeploy.config import site
 from kadeploy.config.automata import InstanceSetting, MacroSteps
 from kadeploy.config.cluster import ClusterConfig, PowerOperation
 from kadeploy.config.clusters import ClustersConfig
+from kadeploy.config.custom_operations import Operation
 from kadeploy.config.server import ServerConfig
 from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
@@ -40,7 +41,7 @@ from kadeploy.simulation.file import (
     StepBehaviour,
 )
 from kadeploy.steps import boot as steps_boot
-from kadeploy.steps import boot_new_env, broadcast_env, set_deployment_env
+from kadeploy.steps import boot_new_env, broadcast_env, custom_operation, set_deployment_env
 from kadeploy.steps.catalogue import STEPS, Step
 from kadeploy.store import schema, store
 from kadeploy.store.statistics import FIELDS
@@ -55,6 +56,7 @@ MAX_COLUMNS = 110  # of prose; tables and code are as long as they are
 SAME = {
     re.compile(r"remoteops\.(reboot|power_on|power_off|power_status)\[\]"): "remoteops.*[]",
     re.compile(r"automata\.macrosteps\.\w+\[\]"): "automata.macrosteps.*[]",
+    re.compile(r"(?<=microsteps\[\]\.)(substitute|pre-ops|post-ops)\[\]"): "*[]",
 }
 
 
@@ -82,12 +84,12 @@ def is_list(field: FieldInfo) -> bool:
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Each key that can be written, with its default as the tables write it."""
     for name, field in model.model_fields.items():
-        path = prefix + name
+        path = prefix + (field.alias or name)
         inner = inner_model(field.annotation)
         if inner is None:
             yield path, default_of(field)
         elif is_list(field):
-            if inner in (PowerOperation, InstanceSetting):
+            if inner in (PowerOperation, InstanceSetting, Operation):
                 yield path, default_of(field)
             yield from keys(inner, f"{path}[].")
         else:
@@ -213,6 +215,7 @@ CONSTANTS = {
     "a command on a node that ends at once": steps_boot.COMMAND_TIMEOUT,
     "mkfs, a partitioning script": set_deployment_env.FORMAT_TIMEOUT,
     "a post-install script": broadcast_env.SCRIPT_TIMEOUT,
+    "a custom operation": custom_operation.OPERATION_TIMEOUT,
     "the bootloader's installation": broadcast_env.BOOTLOADER_TIMEOUT,
     "loading the kernel for kexec": boot_new_env.KEXEC_LOAD_TIMEOUT,
     "between two looks whether a node answers": steps_boot.POLL_INTERVAL,

@@ -24,6 +24,13 @@ image: {file: image.tar.gz, kind: tar, compression: gzip}
 filesystem: ext4
 boot: {kernel: /vmlinuz}
 """
+CUSTOM = """\
+BroadcastEnv:
+  sync:
+    pre-ops:
+      - {name: motd, action: exec, command: "echo hello"}
+      - {name: tune, action: run, file: tune.sh, params: "--fast", timeout: 30}
+"""
 BROKEN = """\
 name: ""
 os: linux
@@ -49,6 +56,9 @@ def ready(command: Command, configuration: Path, tmp_path: Path) -> Command:
     (tmp_path / "broken.yaml").write_text(BROKEN)
     (tmp_path / "whatif.yaml").write_text("steps: {sync: {hangs: 0.1},\n         boot: {hangs: 0.1}}\n")
     (tmp_path / "noimage.yaml").write_text(DESCRIPTION.replace("image.tar.gz", "missing.tar.gz"))
+    (tmp_path / "custom.yaml").write_text(CUSTOM)
+    (tmp_path / "custom-wrong.yaml").write_text(CUSTOM.replace("sync", "snyc"))
+    (tmp_path / "tune.sh").write_text("#!/bin/sh\n")
     for name in ("known.yaml", "elsewhere.yaml"):
         assert command("kaenv", "-a", name).returncode == 0
     return command
@@ -136,6 +146,17 @@ def _record_boots(configuration: Path) -> None:
             [("node-1", 30), ("node-1", 34), ("node-2", 36), ("node-2", 38), ("node-1", 40), ("old-1", 999)]
         ):
             store.execute(f"insert into steps values ('D-1', '{node}', {boot}, {day}, {seconds}, 1, '')")
+
+
+def test_custom_steps_are_in_the_plan(ready: Command) -> None:
+    arguments = ("-e", "known", "-m", "node-1", "--custom-steps", "custom.yaml", "--dry-run")
+    result = ready("kadeploy", *arguments, "--breakpoint", "BroadcastEnv:sync-tune")
+    assert result.returncode == 0, result.stderr
+    assert "      sync-motd (600 s): echo hello\n" in result.stdout
+    assert "      sync-tune (30 s): tune.sh --fast  <- held here\n      sync (600 s)\n" in result.stdout
+    [broadcast] = _plan(ready, "--custom-steps", "custom.yaml")["clusters"][0]["macrosteps"]["BroadcastEnv"]
+    shown = {step["name"]: step["custom"] for step in broadcast["microsteps"] if step["custom"]}
+    assert shown == {"sync-motd": "echo hello", "sync-tune": "tune.sh --fast"}
 
 
 def test_kexec_and_no_kexec(ready: Command) -> None:

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file of ``--custom-steps``: macro-step or instance -> micro-step -> operations around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ConfigDict, ModelWrapValidatorHandler, RootModel, model_validator
+
+from kadeploy.config.automata import instances_of, known_names
+from kadeploy.config.custom_operations import OperationLists
+from kadeploy.config.microsteps import MICRO_STEPS, placement_problems
+from kadeploy.config.problems import Problem, validate
+from kadeploy.config.yaml_file import KEY, load_file
+
+
+class CustomOperations(OperationLists):
+    """``override``: the lists that are given replace those of the cluster's file; else they follow them."""
+
+    override: bool = False
+
+
+class CustomSteps(RootModel[dict[str, dict[str, CustomOperations]]]):
+    """Maps names of macro-steps or instances to micro-steps, and these to operations; in the file's order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return validate(data, handler, _problems(data) if isinstance(data, Mapping) else ())
+
+    def entries(self) -> Iterator[tuple[str, str, CustomOperations]]:
+        """Each name, micro-step and what is around it."""
+        for name, micros in self.root.items():
+            for micro, operations in micros.items():
+                yield name, micro, operations
+
+
+def load(path: Path) -> CustomSteps:
+    """Read a file; raises NotFoundError where it cannot be read, FileError with all its problems."""
+    return load_file(path, CustomSteps)
+
+
+def _problems(data: Mapping[Any, Any]) -> Iterator[Problem]:
+    """Names that do not exist, and lists where a node is not in the miniOS."""
+    for name, micros in data.items():
+        meant = instances_of(str(name))
+        if not meant:
+            yield (str(name), KEY), f"no macro-step and no instance; there are {', '.join(known_names())}"
+        elif isinstance(micros, Mapping):
+            for micro, lists in micros.items():
+                for location, message in _micro_problems(str(name), meant, str(micro), lists):
+                    yield (str(name), str(micro), *location), message
+
+
+def _micro_problems(name: str, meant: tuple[str, ...], micro: str, lists: Any) -> Iterator[Problem]:
+    having = [instance for instance in meant if micro in MICRO_STEPS[instance]]
+    if not having:
+        known = dict.fromkeys(step for instance in meant for step in MICRO_STEPS[instance])
+        yield (KEY,), f"no micro-step of {name}; there are {', '.join(known)}"
+    elif isinstance(lists, Mapping):
+        yield from placement_problems(having, micro, lists)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Problems that only a look at several values shows, told together with those of each value alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Self, TypeVar
+
+from pydantic import ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from kadeploy.config.yaml_file import KEY, FileModel, Location
+
+Validated = TypeVar("Validated")
+Problem = tuple[Location, str]
+
+
+def validate(data: Any, handler: Callable[[Any], Validated], found: Iterable[Problem]) -> Validated:
+    """What ``handler`` makes of ``data``; raises ValidationError with its problems and the ``found`` ones."""
+    details = [_detail("found", location, message) for location, message in found]
+    try:
+        value = handler(data)
+    except ValidationError as error:
+        details += [_detail(inner["type"], inner["loc"], inner["msg"]) for inner in error.errors()]
+    if details:
+        raise ValidationError.from_exception_data("file", details)
+    return value
+
+
+def _detail(kind: str, location: Location, message: str) -> InitErrorDetails:
+    # The message is a value of the template, not the template itself: braces of users mean nothing.
+    text = PydanticCustomError(kind, "{message}", {"message": message})
+    return InitErrorDetails(type=text, loc=location, input=None)
+
+
+class CheckedModel(FileModel):
+    """Base of models that find problems in their data before it is validated.
+
+    Unknown keys are told together with those that there are.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @classmethod
+    def problems(cls, data: Mapping[Any, Any]) -> Iterator[Problem]:
+        """What is wrong in a mapping whose values may be of any type."""
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        for key in data:
+            if key not in known:
+                yield (str(key), KEY), f"not known here; there are {', '.join(known)}"
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return validate(data, handler, cls.problems(data) if isinstance(data, Mapping) else ())

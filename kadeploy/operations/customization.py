@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Custom operations become micro-steps: the administrator's and the user's, around those of the catalogue."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from kadeploy.config.automata import MACRO_STEPS, InstanceSetting, MacroSteps, is_meant
+from kadeploy.config.custom_operations import LISTS, List, Operation
+from kadeploy.config.custom_steps import CustomSteps
+from kadeploy.config.microsteps import can_be_put
+from kadeploy.errors import RefusedError
+from kadeploy.operations.operation_files import locate
+from kadeploy.steps.catalogue import Step
+from kadeploy.steps.cause import Cause
+from kadeploy.steps.custom_operation import (
+    OPERATION_TIMEOUT,
+    CustomOperation,
+    Execute,
+    File,
+    Run,
+    Send,
+    destination_problem,
+    substitute,
+)
+from kadeploy.steps.deployment import Deployment
+
+DeploymentStep = Step[Deployment]
+Lists = Mapping[List, tuple[Operation, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Customization:
+    """What is custom in a deployment: the user's steps, and the ``files`` of all operations by location."""
+
+    deployment: Deployment
+    steps: CustomSteps
+    files: Mapping[str, File]
+
+    def apply(
+        self, instance: str, setting: InstanceSetting, steps: Sequence[DeploymentStep]
+    ) -> tuple[DeploymentStep, ...]:
+        """The steps of an instance with the operations around them.
+
+        Raises RefusedError where two operations would be the same micro-step, or one cannot be carried out.
+        """
+        groups = [(step, self._group(step, self._lists(instance, setting, step.name))) for step in steps]
+        customized = _with_restarts(groups)
+        for name, count in Counter(step.name for step in customized).items():
+            if count > 1:
+                raise RefusedError(
+                    f"{instance} would run {count} operations that are called {name}",
+                    hint="give yours another name, or 'override: true' to replace the cluster's",
+                )
+        return customized
+
+    def _lists(self, instance: str, setting: InstanceSetting, micro: str) -> Lists:
+        """The operations that count around a micro-step of an instance; the cluster's come first."""
+        own = [lists for lists in setting.microsteps if lists.name == micro]
+        entries = [
+            lists for name, step, lists in self.steps.entries() if step == micro and is_meant(name, instance)
+        ]
+        found: dict[List, tuple[Operation, ...]] = {}
+        for name in LISTS:
+            overridden = any(lists.override and lists.gives(name) for lists in entries)
+            counting = entries if overridden else [*own, *entries]
+            if can_be_put(instance, micro, name):
+                found[name] = tuple(operation for lists in counting for operation in lists.operations(name))
+        return found
+
+    def _group(self, step: DeploymentStep, lists: Lists) -> list[DeploymentStep]:
+        before, instead, after = (
+            [self._step(step.name, operation) for operation in lists.get(name, ())]
+            for name in ("pre-ops", "substitute", "post-ops")
+        )
+        return [*before, *(instead or [step]), *after]
+
+    def _step(self, micro: str, operation: Operation) -> DeploymentStep:
+        name = f"{micro}-{operation.name}"  # as Kadeploy3 shows it
+        own = operation.timeout.seconds(1)
+        return Step(
+            name,
+            Cause.CUSTOM,
+            self._action(name, operation),
+            timeout=str(operation.timeout) if own else f"{OPERATION_TIMEOUT:g}",
+            retries=operation.retries,
+        )
+
+    def _action(self, name: str, operation: Operation) -> CustomOperation:
+        match operation.action:
+            case "exec":
+                return Execute(operation.command)
+            case "send":
+                problem = destination_problem(self._substitute(name, operation.destination))
+                if problem:
+                    raise RefusedError(f"the destination '{operation.destination}' of {name} {problem}")
+                return Send(self._file(operation), operation.destination)
+            case "run":
+                for word in shlex.split(operation.params):
+                    self._substitute(name, word)
+                return Run(self._file(operation), operation.params)
+
+    def _file(self, operation: Operation) -> File:
+        return self.files[locate(operation, self.deployment.site)]
+
+    def _substitute(self, name: str, text: str) -> str:
+        """What a text becomes on some node; only KADEPLOY_NODE is another one elsewhere."""
+        variables = self.deployment.variables(next(iter(self.deployment.nodes.values())))
+        try:
+            return substitute(text, variables)
+        except KeyError as error:
+            raise RefusedError(
+                f"{name} uses the variable {error.args[0]}, which does not exist",
+                hint=f"there are {', '.join(sorted(variables))}",
+            ) from None
+
+
+def operations(steps: CustomSteps, settings: Iterable[MacroSteps]) -> Iterator[Operation]:
+    """All operations of the user and of the clusters, whether they will be run or not."""
+    own = (setting for macros in settings for macro in MACRO_STEPS for setting in macros.of(macro))
+    of_clusters = (lists for setting in own for lists in setting.microsteps)
+    of_user = (lists for _, _, lists in steps.entries())
+    for lists in (*of_clusters, *of_user):
+        for name in LISTS:
+            yield from lists.operations(name)
+
+
+def _with_restarts(
+    groups: Sequence[tuple[DeploymentStep, Sequence[DeploymentStep]]],
+) -> tuple[DeploymentStep, ...]:
+    """The steps of all groups; where a killed engine's successor begins again.
+
+    An operation is repeated as a step at its place would be: from itself, or, around a step that may not be
+    repeated on what it has left, from where that one is redone, operations before that place included.
+    """
+    beginnings = {step.name: group[0].name for step, group in groups}
+    return tuple(
+        replace(member, restart="" if step.restart in ("", step.name) else beginnings[step.restart])
+        for step, group in groups
+        for member in group
+    )

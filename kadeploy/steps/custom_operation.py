@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Custom operations on a node in the miniOS: a user's command, a file sent to it, a script run there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kadeploy.config.custom_operations import VARIABLE
+from kadeploy.config.expression import MAX_SECONDS
+from kadeploy.errors import NodeError
+from kadeploy.remote.command import Result
+from kadeploy.steps.boot import COMMAND_TIMEOUT
+from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.visit import Visit
+
+OPERATION_TIMEOUT = 600.0  # seconds of an attempt, where the file gives no timeout
+MAX_SHOWN = 120  # characters of a command in messages
+# A link of the image that is absolute means the image for its own system, but the miniOS for us.
+RESOLVE = """
+resolved=$(realpath -m -- "$1") || exit 1
+root=${2:+$(realpath -m -- "$2")} || exit 1
+case $root:$resolved in
+:/dev | :/dev/* | :/proc | :/proc/* | :/sys | :/sys/*) echo "$1 leads to $resolved" >&2; exit 1 ;;
+:* | "$root:$root" | "$root:$root/"*) printf %s "$resolved" ;;
+*) echo "$1 leads out of $2, to $resolved" >&2; exit 1 ;;
+esac
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file as it was read when the deployment was planned; ``mode`` are its permissions."""
+
+    name: str
+    content: bytes
+    mode: int
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+class CustomOperation(ABC):
+    """What runs a micro-step of the user's or the administrator's. Its deadline is that of the micro-step."""
+
+    __slots__ = ()
+
+    async def __call__(self, deployment: Deployment, visit: Visit) -> None:
+        """Run it on a node; raises NodeError with its exit status and its last lines."""
+        # Nobody knows what it does to the disk, so from here on the node is not what it was.
+        await deployment.remember(visit.node, erased=True)
+        visit.observed = f"{self.summary} had not ended"
+        await self.carry_out(deployment, visit)
+
+    @abstractmethod
+    async def carry_out(self, deployment: Deployment, visit: Visit) -> None: ...
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """One line for messages and plans."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> Sequence[object]:
+        """Everything on which its effect depends, as JSON values."""
+
+    @property
+    def digest(self) -> str:
+        """The same for operations that do the same."""
+        return hashlib.sha256(json.dumps(self.facts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Execute(CustomOperation):
+    """``exec``: a shell command of the user's, as it is written."""
+
+    command: str
+
+    async def carry_out(self, deployment: Deployment, visit: Visit) -> None:
+        result = await deployment.remote.run(
+            visit.node.name,
+            ["sh", "-c", self.command],  # a user's own shell text; nothing else becomes part of it
+            env=deployment.variables(visit.node),
+            timeout=MAX_SECONDS,
+            check=False,
+        )
+        _check(self.summary, result)
+
+    @property
+    def summary(self) -> str:
+        return _shortened(self.command)
+
+    @property
+    def facts(self) -> Sequence[object]:
+        return "exec", self.command
+
+
+@dataclass(frozen=True, slots=True)
+class Send(CustomOperation):
+    """``send``: put a file into a directory of the node, under its own name."""
+
+    file: File
+    destination: str
+
+    async def carry_out(self, deployment: Deployment, visit: Visit) -> None:
+        node, directory = visit.node.name, substitute(self.destination, deployment.variables(visit.node))
+        root = deployment.extraction_dir
+        inside = root if f"{directory}/".startswith(f"{root}/") else ""
+        result = await deployment.remote.run(
+            node, ["sh", "-c", RESOLVE, "sh", directory, inside], timeout=COMMAND_TIMEOUT, check=False
+        )
+        _check(self.summary, result)
+        path = f"{result.stdout.rstrip('/')}/{self.file.name}"
+        await deployment.remote.put(node, self.file.content, path, mode=self.file.mode, timeout=MAX_SECONDS)
+
+    @property
+    def summary(self) -> str:
+        return f"send {self.file.name} to {self.destination}"
+
+    @property
+    def facts(self) -> Sequence[object]:
+        return "send", self.file.name, self.file.sha256, self.file.mode, self.destination
+
+
+@dataclass(frozen=True, slots=True)
+class Run(CustomOperation):
+    """``run``: copy a script to the node, execute it there, remove it."""
+
+    file: File
+    params: str
+
+    async def carry_out(self, deployment: Deployment, visit: Visit) -> None:
+        variables = deployment.variables(visit.node)
+        result = await deployment.remote.run_script(
+            visit.node.name,
+            self.file.content,
+            [substitute(word, variables) for word in shlex.split(self.params)],
+            env=variables,
+            timeout=MAX_SECONDS,
+            check=False,
+        )
+        _check(self.summary, result)
+
+    @property
+    def summary(self) -> str:
+        return _shortened(f"{self.file.name} {self.params}".rstrip())
+
+    @property
+    def facts(self) -> Sequence[object]:
+        return "run", self.file.name, self.file.sha256, self.params
+
+
+def destination_problem(path: str) -> str:
+    """Why a directory of a node cannot be one to send files to; '' where it can."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not path.startswith("/") or ".." in parts:
+        return "is not an absolute path without '..'"
+    if parts[:1] in (["dev"], ["proc"], ["sys"]):
+        return "is no directory for files"
+    return ""
+
+
+def substitute(text: str, variables: dict[str, str]) -> str:
+    """The text with the values of its variables; raises KeyError with the name of one that is unknown."""
+    return VARIABLE.sub(lambda match: variables[match["name"] or match["braced"]], text)
+
+
+def _check(summary: str, result: Result) -> None:
+    if result.status == 0:
+        return
+    said = result.stderr.strip() or result.stdout.strip()
+    last = f": {said.splitlines()[-1]}" if said else ""
+    raise NodeError(f"'{summary}': {result.ending}{last}", evidence=result.evidence)
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_SHOWN else line[: MAX_SHOWN - 1] + "…"
