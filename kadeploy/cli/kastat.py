@@ -22,23 +22,27 @@ if TYPE_CHECKING:
 DATE_FORMATS = ("%Y:%m:%d:%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 
 # Written out here too because --help must not import the store; a test compares them.
-FIELDS = (
+KADEPLOY3_FIELDS = (
     "wid,user,hostname,step1,step2,step3,timeout_step1,timeout_step2,timeout_step3,retry_step1,retry_step2,"
     "retry_step3,start,step1_duration,step2_duration,step3_duration,env,md5,success,error"
 )
+FIELDS = f"{KADEPLOY3_FIELDS},cause"
 
 OUTPUT = f"""\
 One line per node and operation, comma-separated, quoted where a value needs it, without a header.
 --fields selects and orders: {FIELDS}
+Without --fields all but the last are printed, as Kadeploy3 did; --json has them all.
 stepN is the last instance run of the Nth macro-step, timeouts and durations are in seconds, retries count the
 attempts after the first, start is in seconds since 1970, env is name:version, md5 holds the SHA-256 of the
-image (the name is that of Kadeploy3), success is true or false, error is Macro-step-micro-step: reason.
+image (the name is that of Kadeploy3), success is true or false, error is Macro-step-micro-step: reason,
+cause is its class: power, disk, broadcast …
 Where there is nothing to tell, "No information is available" is written to standard error."""
 
 EXAMPLES = """\
 kastat                                     everything
 kastat -o deploy -F hostname,success,error    the outcome of each deployment
 kastat -x 2011:04:13:12:00:00 -d | sed -n '$p'    the last line since a date
+kastat --causes -x '2026-01-31 00:00:00'   what nodes failed of since a date, and which
 kastat -b 0.2                              nodes of which a fifth or more failed
 kastat -r 1 -s 1,3                         at least one retry in both the first and the last macro-step
 kastat --steps -x '2026-01-31 00:00:00'    how long each micro-step took since a date"""
@@ -102,6 +106,7 @@ class Limit(click.ParamType[tuple[int, int]]):
     metavar="[RATE]",
     help="Print 'host: rate' for the nodes whose failure rate (0 to 1) is at least RATE.",
 )
+@click.option("--causes", is_flag=True, help="Print how many failures each class of causes had, and where.")
 @click.option("--steps", is_flag=True, help="Print durations and failure rates of the micro-steps.")
 @click.option("-F", "--fields", multiple=True, metavar="FIELD[,…]", help="Print these fields, in this order.")
 @frame.node_options
@@ -116,7 +121,10 @@ class Limit(click.ParamType[tuple[int, int]]):
 @click.option("-l", "--limit", type=Limit(), metavar="[OFFSET,]N", help="Only N lines, after OFFSET ones.")
 @click.option("--sort", default="start", metavar="FIELD[,…]", help="Order of the lines; start by default.")
 @click.option(
-    "--csv", "as_csv", is_flag=True, help="Print CSV: the default, and possible with --steps and -b."
+    "--csv",
+    "as_csv",
+    is_flag=True,
+    help="Print CSV: the default, and possible with --causes, --steps and -b.",
 )
 @click.option("--header", is_flag=True, help="Begin CSV with a line of names.")
 @frame.json_option
@@ -124,6 +132,7 @@ class Limit(click.ParamType[tuple[int, int]]):
 def command(
     list_all: bool,
     failure_rate: float | None,
+    causes: bool,
     steps: bool,
     fields: tuple[str, ...],
     as_csv: bool,
@@ -135,19 +144,21 @@ def command(
 
     Dates are local times, as yyyy:mm:dd:hh:mm:ss or 'yyyy-mm-dd hh:mm:ss'.
     """
-    if list_all + steps + (failure_rate is not None) > 1:
-        raise UsageError("-d, -b and --steps exclude each other")
+    if list_all + causes + steps + (failure_rate is not None) > 1:
+        raise UsageError("-d, -b, --causes and --steps exclude each other")
     if as_csv and as_json:
         raise UsageError("--csv and --json exclude each other")
     import asyncio
 
     chosen = _filter(wanted)
-    if steps:
+    if causes:
+        rows, show = asyncio.run(_summarize_causes(chosen)), _print_causes
+    elif steps:
         rows, show = asyncio.run(_summarize_steps(chosen)), _print_steps
     elif failure_rate is not None:
         rows, show = asyncio.run(_failure_rates(chosen, failure_rate)), _print_rates
     else:
-        rows, show = asyncio.run(_records(chosen, _split(fields))), _print_csv
+        rows, show = asyncio.run(_records(chosen, _split(fields), everything=as_json)), _print_csv
     if as_json:
         json.dump(rows, sys.stdout, indent=2, ensure_ascii=False)
         click.echo()
@@ -189,7 +200,7 @@ def _filter(wanted: dict[str, Any]) -> Filter:
     )
 
 
-async def _records(wanted: Filter, fields: Sequence[str]) -> list[dict[str, Any]]:
+async def _records(wanted: Filter, fields: Sequence[str], *, everything: bool) -> list[dict[str, Any]]:
     from kadeploy.store import statistics
 
     unknown = [name for name in fields if name not in statistics.FIELDS]
@@ -197,7 +208,8 @@ async def _records(wanted: Filter, fields: Sequence[str]) -> list[dict[str, Any]
         raise UsageError(f"unknown field: {', '.join(unknown)}", hint=f"there are {FIELDS}")
     async with _open_store() as store:
         records = await statistics.list_records(store, wanted)
-    return [_values(record, fields or statistics.FIELDS) for record in records]
+    chosen = fields or (FIELDS if everything else KADEPLOY3_FIELDS).split(",")
+    return [_values(record, chosen) for record in records]
 
 
 async def _failure_rates(wanted: Filter, least: float) -> list[dict[str, Any]]:
@@ -206,6 +218,15 @@ async def _failure_rates(wanted: Filter, least: float) -> list[dict[str, Any]]:
     async with _open_store() as store:
         rates = await statistics.failure_rates(store, wanted)
     return [{"hostname": host, "rate": round(rate, 3)} for host, rate in rates.items() if rate >= least]
+
+
+async def _summarize_causes(wanted: Filter) -> list[dict[str, Any]]:
+    from kadeploy.nodes import fold
+    from kadeploy.store import statistics
+
+    async with _open_store() as store:
+        summaries = await statistics.summarize_causes(store, wanted)
+    return [{"cause": one.cause, "count": one.count, "nodes": fold(one.hosts)} for one in summaries]
 
 
 async def _summarize_steps(wanted: Filter) -> list[dict[str, Any]]:
@@ -249,6 +270,18 @@ def _print_rates(rows: Sequence[dict[str, Any]]) -> None:
         click.echo(f"{row['hostname']}: {row['rate']}")
     if not rows:
         click.echo(NO_INFORMATION, err=True)
+
+
+def _print_causes(rows: Sequence[dict[str, Any]]) -> None:
+    """A table; failures of before causes were recorded have none."""
+    if not rows:
+        click.echo(NO_INFORMATION, err=True)
+        return
+    names = [row["cause"] or "not recorded" for row in rows]
+    width = max(len("Cause"), *map(len, names))
+    click.echo(f"{'Cause':<{width}} {'Failures':>9}  Nodes")
+    for name, row in zip(names, rows, strict=True):
+        click.echo(f"{name:<{width}} {row['count']:>9}  {row['nodes']}")
 
 
 def _print_steps(rows: Sequence[dict[str, Any]]) -> None:

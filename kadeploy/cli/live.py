@@ -17,7 +17,7 @@ from rich.text import Text
 from kadeploy.operations.feed import Group
 from kadeploy.operations.statistics import reason
 from kadeploy.steps.deployment import Transfer
-from kadeploy.workflow.events import NodeEnded, Notice, StepEnded, StepStarted
+from kadeploy.workflow.events import Failure, NodeEnded, Notice, StepEnded, StepStarted
 
 REFRESHES = 4  # per second
 RATE_WINDOW = 5.0  # seconds over which a node's rate is measured
@@ -89,7 +89,7 @@ class LiveTable:
                     row.step = group.automaton.microstep(notice.position).name
                     row.since, row.samples = notice.at, []
             case StepEnded():
-                self._rows[notice.node].note = reason(notice.failure)
+                self._rows[notice.node].note = _note(notice.failure)
             case NodeEnded():
                 row = self._rows[notice.node]
                 row.phase, row.since = notice.phase, notice.at
@@ -148,6 +148,10 @@ class LiveTable:
         left = f"{(row.total - received) / row.rate:.0f} s" if row.rate else ""
         share = f"{_bytes(received)} {100 * received // max(row.total, 1)}%"
         return (row.step, elapsed, share, f"{_bytes(row.rate)}/s", left, row.note)
+
+
+def _note(failure: Failure | None) -> str:
+    return f"[{failure.cause}] {reason(failure)}" if failure else ""
 
 
 def _bytes(count: float) -> str:

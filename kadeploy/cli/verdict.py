@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from kadeploy.errors import ExitStatus, UsageError
+from kadeploy.nodes import fold
 from kadeploy.operations.feed import OperationResult
 
-EVIDENCE_LINES = 10
+EVIDENCE_LINES = 16
 
 
 def summary(result: OperationResult) -> Iterator[str]:
@@ -30,11 +31,23 @@ def summary(result: OperationResult) -> Iterator[str]:
 
 
 def evidence(result: OperationResult) -> Iterator[str]:
-    """The last lines that show why each node failed."""
+    """For each node that failed its cause, place and reason, and what shows them; then how many of each."""
     for node in result.in_phase("ko") + result.in_phase("held"):
-        if node.evidence:
-            yield f"{node.node}: {node.error}"
+        if node.error:
+            yield f"{node.node}: [{node.cause}] {node.error}"
             yield from (f"    {line}" for line in node.evidence.splitlines()[-EVIDENCE_LINES:])
+    yield from totals(result)
+
+
+def totals(result: OperationResult) -> Iterator[str]:
+    """One line: how many nodes failed of which cause, the most frequent first; none where none failed."""
+    nodes: dict[str, list[str]] = {}
+    for node in result.nodes:
+        if node.error:
+            nodes.setdefault(node.cause, []).append(node.node)
+    by_number = sorted(nodes.items(), key=lambda pair: -len(pair[1]))
+    if by_number:
+        yield "failed: " + ", ".join(f"{len(names)} {cause} ({fold(names)})" for cause, names in by_number)
 
 
 def to_json(result: OperationResult) -> dict[str, Any]:
@@ -48,6 +61,7 @@ def to_json(result: OperationResult) -> dict[str, Any]:
                 "node": node.node,
                 "phase": node.phase,
                 "step": node.place,
+                "cause": node.cause,
                 "reason": node.reason,
                 "evidence": node.evidence,
                 "host_keys": list(node.host_keys),

@@ -72,6 +72,7 @@ class ClusterRun:
             place=place(self.part.group.automaton, ended),
             reason=reason(ended.failure),
             evidence=ended.failure.evidence if ended.failure else "",
+            cause=ended.failure.cause if ended.failure else "",
             host_keys=self.part.machines.facts_of(node).host_keys,
             address=node.address,
         )

@@ -50,13 +50,17 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """How it ended for one node: phase ok, ko, held or aborted; ``place`` is Instance-micro."""
+    """How it ended for one node: phase ok, ko, held or aborted.
+
+    ``place`` is Instance-micro, ``cause`` the class of what failed, '' for a good node.
+    """
 
     node: str
     phase: str
     place: str = ""
     reason: str = ""
     evidence: str = ""
+    cause: str = ""
     host_keys: tuple[str, ...] = ()
     address: str = ""
 

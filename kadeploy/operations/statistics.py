@@ -26,6 +26,7 @@ class _NodeFigures:
     macros: tuple[_MacroFigures, ...]
     success: bool = False
     error: str = ""
+    cause: str = ""
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class Recorder:
                 node = self._node(notice.node)
                 node.success = notice.failure is None
                 node.error = describe(self.automaton, notice)
+                node.cause = notice.failure.cause if notice.failure else ""
 
     def _node(self, name: str) -> _NodeFigures:
         macros = tuple(_MacroFigures() for _ in self.automaton.macrosteps)
@@ -72,6 +74,7 @@ class Recorder:
             duration=notice.seconds,
             ok=notice.failure is None,
             reason=notice.failure.reason if notice.failure else "",
+            cause=notice.failure.cause if notice.failure else "",
         )
 
     def records(self, *, wid: str, user: str, start: float, env: str, digest: str) -> Iterable[Record]:
@@ -99,6 +102,7 @@ class Recorder:
                 md5=digest,
                 success=node.success,
                 error=node.error,
+                cause=node.cause,
             )
 
 

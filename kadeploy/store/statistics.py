@@ -24,7 +24,8 @@ class Record:
 
     ``stepN`` is the last instance run for macro-step N, timeouts and durations are in seconds, retries
     count the attempts after the first (fallbacks too), ``env`` is ``name:version``, ``md5`` carries the
-    SHA-256 of the image under Kadeploy3's name of the field, ``error`` is ``Macro-micro: message``.
+    SHA-256 of the image under Kadeploy3's name of the field, ``error`` is ``Macro-micro: message``, and
+    ``cause`` its class, '' for a good node.
     """
 
     wid: str
@@ -47,6 +48,7 @@ class Record:
     md5: str
     success: bool
     error: str
+    cause: str = ""
 
 
 _ROWS_AT_ONCE = 5_000
@@ -67,6 +69,16 @@ class StepRun:
     duration: float
     ok: bool
     reason: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CauseSummary:
+    """How many records failed for a class of causes ('' where none was recorded), and on which nodes."""
+
+    cause: str
+    count: int
+    hosts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +158,19 @@ async def failure_rates(store: Store, wanted: Filter) -> dict[str, float]:
     )
     rows = await store.read(lambda connection: connection.execute(query).all())
     return {hostname: failed / count for hostname, failed, count in rows}
+
+
+async def summarize_causes(store: Store, wanted: Filter) -> list[CauseSummary]:
+    """The causes of the wanted records that failed, the most frequent first."""
+    query = _restrict(select(records.c.cause, records.c.hostname, func.count()), wanted)
+    query = query.where(~records.c.success).group_by(records.c.cause, records.c.hostname)
+    rows = await store.read(lambda connection: connection.execute(query.order_by(records.c.cause)).all())
+    groups = [(cause, list(group)) for cause, group in groupby(rows, key=lambda row: row[0])]
+    summaries = [
+        CauseSummary(cause, sum(count for _, _, count in group), tuple(host for _, host, _ in group))
+        for cause, group in groups
+    ]
+    return sorted(summaries, key=lambda summary: -summary.count)
 
 
 async def summarize_steps(store: Store, wanted: Filter) -> list[StepSummary]:

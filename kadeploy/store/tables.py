@@ -90,6 +90,7 @@ steps = Table(
     Column("duration", Float, nullable=False),
     Column("ok", Boolean, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("cause", String, nullable=False, server_default=""),
     Index(None, "started_at"),
 )
 
@@ -108,6 +109,7 @@ records = Table(
     Column("md5", String, nullable=False),
     Column("success", Boolean, nullable=False),
     Column("error", Text, nullable=False),
+    Column("cause", String, nullable=False, server_default=""),
     Index(None, "start"),
     Index(None, "hostname"),
 )

@@ -44,6 +44,8 @@ remoteops:
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
+CHECKOUT = Path(__file__).parents[3]
+
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -84,6 +86,7 @@ def command(configuration: Path, tmp_path: Path) -> Command:
         environment = {
             "PATH": os.environ["PATH"],
             "KADEPLOY_CONFIG_DIR": str(configuration),
+            "PYTHONPATH": str(CHECKOUT),  # whichever checkout the programs were installed from
             "PYTHONWARNINGS": "error",
             "TZ": "UTC",
             **(variables or {}),

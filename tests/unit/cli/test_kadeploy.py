@@ -145,7 +145,7 @@ def _record_boots(configuration: Path) -> None:
         for day, (node, seconds) in enumerate(
             [("node-1", 30), ("node-1", 34), ("node-2", 36), ("node-2", 38), ("node-1", 40), ("old-1", 999)]
         ):
-            store.execute(f"insert into steps values ('D-1', '{node}', {boot}, {day}, {seconds}, 1, '')")
+            store.execute(f"insert into steps values ('D-1', '{node}', {boot}, {day}, {seconds}, 1, '', '')")
 
 
 def test_custom_steps_are_in_the_plan(ready: Command) -> None:

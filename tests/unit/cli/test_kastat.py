@@ -22,7 +22,7 @@ from kadeploy.store import statistics, workflows
 from kadeploy.store.statistics import Record, StepRun
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind
-from tests.unit.cli.conftest import Command
+from tests.unit.cli.conftest import CHECKOUT, Command
 
 START = 1302763272.4  # 2011-04-14 06:41:12 UTC, from the tutorial
 
@@ -62,6 +62,7 @@ async def wids(configuration: Path) -> tuple[str, str]:
             hostname="gdx-122",
             success=False,
             retry_step1=1,
+            cause="broadcast",
             error='BroadcastEnv-send_environment: "tar", and\nmore',
         )
         records = [replace(RECORD, wid=deployment.id), failed]
@@ -100,7 +101,9 @@ def test_csv_can_be_read_back_whatever_is_in_it(command: Command, wids: tuple[st
 
     assert [row["hostname"] for row in rows] == ["gdx-121.orsay.grid5000.fr", "gdx-122", "gdx-122"]
     assert rows[1]["error"] == 'BroadcastEnv-send_environment: "tar", and\nmore'
-    assert list(rows[0]) == FIELDS.split(",")
+    assert [*rows[0], "cause"] == FIELDS.split(","), "Kadeploy3's columns"
+    assert command("kastat", "-F", "hostname,cause").stdout.splitlines()[1] == "gdx-122,broadcast"
+    assert json.loads(command("kastat", "--json").stdout)[1]["cause"] == "broadcast"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +154,16 @@ def test_failure_rates(command: Command, wids: tuple[str, str]) -> None:
     assert command("kastat", "-b", "0.9").stderr == "No information is available\n"
 
 
+def test_causes(command: Command, wids: tuple[str, str]) -> None:
+    assert command("kastat", "--causes").stdout == (
+        "Cause      Failures  Nodes\nbroadcast         1  gdx-122\n"
+    )
+    assert json.loads(command("kastat", "--causes", "--json").stdout) == [
+        {"cause": "broadcast", "count": 1, "nodes": "gdx-122"}
+    ]
+    assert command("kastat", "--causes", "-o", "reboot").stderr == "No information is available\n"
+
+
 def test_steps(command: Command, wids: tuple[str, str]) -> None:
     assert command("kastat", "--steps").stdout == (
         "Micro-step                           Count    Median       p95       Max  Failures\n"
@@ -162,7 +175,7 @@ def test_steps(command: Command, wids: tuple[str, str]) -> None:
 
 def test_nothing_to_tell(command: Command) -> None:
     assert command("kastat", "--json").stdout == "[]\n"
-    for arguments in (["-d"], ["-b"], ["--steps"]):
+    for arguments in (["-d"], ["-b"], ["--causes"], ["--steps"]):
         result = command("kastat", *arguments)
         assert (result.returncode, result.stdout) == (0, "")
         assert result.stderr == "No information is available\n"
@@ -180,6 +193,7 @@ def test_nothing_to_tell(command: Command) -> None:
         (["-s", "4", "-r", "1"], "not a list of 1, 2 and 3"),
         (["--limit", "some"], "neither N nor OFFSET,N"),
         (["--steps", "-b"], "exclude each other"),
+        (["--steps", "--causes"], "exclude each other"),
         (["--csv", "--json"], "exclude each other"),
         (["-m", "node-[1-99999999]"], "more than 20000 nodes"),
         (["--date", "x"], "--date is ambiguous: --date-max, --date-min"),
@@ -207,7 +221,7 @@ def test_a_reader_that_has_seen_enough(wids: tuple[str, str], configuration: Pat
         [program],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={"KADEPLOY_CONFIG_DIR": str(configuration)},
+        env={"KADEPLOY_CONFIG_DIR": str(configuration), "PYTHONPATH": str(CHECKOUT)},
     )
     assert kastat.stdout is not None
     kastat.stdout.close()
@@ -225,7 +239,7 @@ def test_interrupted_while_it_waits_for_nodes(configuration: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={"KADEPLOY_CONFIG_DIR": str(configuration)},
+        env={"KADEPLOY_CONFIG_DIR": str(configuration), "PYTHONPATH": str(CHECKOUT)},
         text=True,
     )
     assert kastat.stdin is not None

@@ -54,7 +54,7 @@ RESULT = OperationResult(
     (
         NodeResult("node-1", "ok", host_keys=("ssh-ed25519 A", "ecdsa B"), address="10.0.0.1"),
         NodeResult(
-            "node-2", "ko", "BroadcastEnvChain-sync", "the disk {is} full", "dd: [/dev/vda]\nno space"
+            "node-2", "ko", "BroadcastEnvChain-sync", "the disk {is} full", "dd: [/dev/vda]\nno space", "disk"
         ),
         NodeResult("node-3", "held", "BootNewEnvKexec-kexec"),
     ),
@@ -113,8 +113,36 @@ def test_the_lists_that_scripts_parse() -> None:
         "The deployment failed on nodes",
         "node-2 (BroadcastEnvChain-sync: the disk {is} full)",
     ]
-    assert list(verdict.evidence(RESULT))[1:] == ["    dd: [/dev/vda]", "    no space"]
+    assert list(verdict.evidence(RESULT)) == [
+        "node-2: [disk] BroadcastEnvChain-sync: the disk {is} full",
+        "    dd: [/dev/vda]",
+        "    no space",
+        "failed: 1 disk (node-2)",
+    ]
     assert list(verdict.known_hosts(RESULT)) == ["node-1,10.0.0.1 ssh-ed25519 A", "node-1,10.0.0.1 ecdsa B"]
+
+
+def test_totals_by_cause() -> None:
+    ends = [
+        ("ko", "disk"),
+        ("ko", "power"),
+        ("ok", ""),
+        ("ko", "power"),
+        ("aborted", "aborted"),
+        ("ko", "power"),
+    ]
+    nodes = tuple(
+        NodeResult(f"node-{number}", phase, "A-b", "broke" if cause else "", cause=cause)
+        for number, (phase, cause) in enumerate(ends, start=1)
+    )
+    assert list(verdict.totals(replace(RESULT, nodes=nodes))) == [
+        "failed: 3 power (node-[2,4,6]), 1 disk (node-1), 1 aborted (node-5)"
+    ]
+    assert list(verdict.totals(replace(RESULT, nodes=RESULT.nodes[:1]))) == []
+
+
+def test_the_cause_is_in_the_document() -> None:
+    assert [node["cause"] for node in verdict.to_json(RESULT)["nodes"]] == ["", "disk", ""]
 
 
 @pytest.mark.parametrize(("text", "enough"), [("0", 0), ("2", 2), ("50%", 2), ("67%", 3), ("100%", 3)])

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import sqlite3
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,7 @@ from kadeploy.store.node_states import NodeState
 from kadeploy.store.statistics import Filter, Record, StepRun
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind, State
+from tests.unit.store.conftest import make_old_store
 
 
 async def test_a_workflow_from_its_beginning_to_its_end(store: Store) -> None:
@@ -178,3 +182,35 @@ async def test_step_durations_are_summarized_in_the_order_of_the_steps(store: St
     assert await statistics.summarize_steps(store, Filter(since=300)) == []
     [only] = await statistics.summarize_steps(store, Filter(hosts=("node-3",)))
     assert only.max == 3.0
+
+
+async def test_failures_are_counted_by_their_causes(store: Store) -> None:
+    workflow = await workflows.create(store, Kind.DEPLOY, "alice", {})
+    other = await workflows.create(store, Kind.DEPLOY, "alice", {})
+    causes = {"node-1": "disk", "node-2": "power", "node-3": "power", "node-4": ""}
+    rows = [
+        replace(RECORD, wid=workflow.id, hostname=host, success=False, cause=cause)
+        for host, cause in causes.items()
+    ]
+    rows += [replace(rows[1], wid=other.id), replace(RECORD, wid=other.id, hostname="node-5")]
+    await statistics.add_records(store, rows)
+    found = await statistics.summarize_causes(store, Filter())
+    assert [(one.cause, one.count, one.hosts) for one in found] == [
+        ("power", 3, ("node-2", "node-3")),
+        ("", 1, ("node-4",)),
+        ("disk", 1, ("node-1",)),
+    ]
+
+
+async def test_records_of_before_have_no_cause(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    make_old_store(path, "0002")
+    old = {name: value for name, value in asdict(RECORD).items() if name not in ("wid", "cause")}
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO workflows VALUES ('D-1', 'deploy', 'alice', '{}', 'done', 1, 2)")
+        connection.execute(
+            f"INSERT INTO records (workflow_id, {', '.join(old)}) VALUES ('D-1'{', ?' * len(old)})",
+            list(old.values()),
+        )
+    async with Store.open(path) as store:
+        assert await statistics.list_records(store, Filter()) == [replace(RECORD, wid="D-1")]

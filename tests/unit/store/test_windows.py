@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from kadeploy.store.store import Store
 from kadeploy.store.tables import window_claims
 from kadeploy.store.windows import StoreTable
 from kadeploy.workflow.window import Window
+from tests.unit.store.conftest import make_old_store
 
 OWNER = str(Process.current())
 
@@ -155,12 +158,9 @@ async def test_windows_of_different_names_do_not_meet(store: Store) -> None:
 
 async def test_what_a_store_of_the_first_schema_holds_stays(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
-    async with Store.open(path) as old:
-        await old.write(lambda c: c.execute(text("DROP TABLE window_claims")))
-        await old.write(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '0001'")))
-        await old.write(
-            lambda c: c.execute(text("INSERT INTO leases VALUES ('node-1', 'D-1', '', 'alice', 1)"))
-        )
+    make_old_store(path, "0001")
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute("INSERT INTO leases VALUES ('node-1', 'D-1', '', 'alice', 1)")
     async with Store.open(path) as new:
         assert await rows(new) == []
         assert await new.read(lambda c: c.scalar(text("SELECT node FROM leases"))) == "node-1"
