@@ -43,6 +43,7 @@ from kadeploy.simulation.file import (
 from kadeploy.steps import boot as steps_boot
 from kadeploy.steps import boot_new_env, broadcast_env, custom_operation, set_deployment_env
 from kadeploy.steps.catalogue import STEPS, Step
+from kadeploy.steps.cause import Cause
 from kadeploy.store import schema, store
 from kadeploy.store.statistics import FIELDS
 
@@ -200,6 +201,11 @@ def section(page: Path, heading: str) -> str:
 def test_every_micro_step_is_in_the_table_of_waits(instance: str, step: Step[Any]) -> None:
     deadline = step.timeout if step.timeout.isdigit() else f"`timeouts.{step.timeout}`"
     assert f"| `{step.name}` | {deadline} |" in section(USERS / "waits.md", instance)
+
+
+def test_the_causes_of_failures_are_those_of_the_table() -> None:
+    table = section(USERS / "verdicts.md", "Classes")
+    assert re.findall(r"^\| `([^`]+)` \|", table, flags=re.MULTILINE) == list(Cause)
 
 
 def test_the_default_instances_are_in_the_table_of_waits() -> None:
