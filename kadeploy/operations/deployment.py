@@ -17,7 +17,7 @@ from kadeploy.operations.operation import Go, Operation
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.operations.request import to_mapping
 from kadeploy.store import node_states
-from kadeploy.store.node_states import NodeState
+from kadeploy.store.node_states import Installed, NodeState
 from kadeploy.store.statistics import Record
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind
@@ -62,7 +62,16 @@ class DeploymentOperation(Operation):
             user=self._plan.request.user,
             workflow_id=self.wid,
             environment=(environment.name, environment.version, environment.owner),
+            installed=self._installed() if state is NodeState.DEPLOYED else None,
         )
+
+    def _installed(self) -> dict[str, Installed]:
+        """Of nodes that were verified, what they run."""
+        return {
+            name: Installed(run.part.machines.target.device, facts.host_keys)
+            for run in self._runs
+            for name, facts in run.part.machines.memory.facts.items()
+        }
 
     def _records(self, run: ClusterRun) -> list[Record]:
         records = run.recorder.records(

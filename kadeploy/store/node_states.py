@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects.sqlite import insert
 
 from kadeploy.store.store import Store
@@ -34,9 +35,23 @@ class NodeState(StrEnum):
     DEPLOY_ENV = "deploy_env"
 
 
+_ON_DISK = ("environment_name", "environment_version", "environment_user", "device", "host_keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A system that was seen to run from a disk: the device that it is on, and its public ssh host keys."""
+
+    device: str = ""
+    host_keys: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """What is known about one node; ``environment_version`` None where it runs no known environment."""
+    """What is known about one node; ``environment_version`` None where it has no known environment.
+
+    ``device`` and ``host_keys`` are those of its environment, where that was seen to run, else empty.
+    """
 
     name: str
     state: NodeState
@@ -46,6 +61,8 @@ class NodeRecord:
     environment_version: int | None
     environment_user: str
     date: float
+    device: str = ""
+    host_keys: tuple[str, ...] = ()
 
 
 async def record(
@@ -56,28 +73,56 @@ async def record(
     user: str,
     workflow_id: str,
     environment: tuple[str, int, str] | None = None,
+    installed: Mapping[str, Installed] | None = None,
 ) -> None:
-    """Set the state of nodes; ``environment`` is name, version and owner."""
+    """Set the state of nodes and what is on their disks.
+
+    ``environment`` is name, version and owner; ``installed`` maps the nodes on which it was seen to run.
+    """
+    systems = {node: (installed or {}).get(node, Installed()) for node in names}
+    rows = [_row(node, state, user, workflow_id, environment, systems[node]) for node in names]
+    await _upsert(store, rows, kept=("name",))
+
+
+async def change(
+    store: Store, names: Sequence[str], state: NodeState, *, user: str, workflow_id: str
+) -> None:
+    """Set the state of nodes, on whose disks remains what is known to be there."""
+    rows = [_row(node, state, user, workflow_id, None, Installed()) for node in names]
+    await _upsert(store, rows, kept=("name", *_ON_DISK))
+
+
+def _row(
+    node: str,
+    state: NodeState,
+    user: str,
+    workflow_id: str,
+    environment: tuple[str, int, str] | None,
+    installed: Installed,
+) -> dict[str, Any]:
     name, version, owner = environment or ("", None, "")
-    rows = [
-        {
-            "name": node,
-            "state": str(state),
-            "user": user,
-            "workflow_id": workflow_id,
-            "environment_name": name,
-            "environment_version": version,
-            "environment_user": owner,
-            "date": time.time(),
-        }
-        for node in names
-    ]
+    return {
+        "name": node,
+        "state": str(state),
+        "user": user,
+        "workflow_id": workflow_id,
+        "environment_name": name,
+        "environment_version": version,
+        "environment_user": owner,
+        "date": time.time(),
+        "device": installed.device,
+        "host_keys": list(installed.host_keys),
+    }
+
+
+async def _upsert(store: Store, rows: Sequence[Mapping[str, Any]], kept: Sequence[str]) -> None:
+    """Write rows; of those that are there the columns ``kept`` stay."""
     if not rows:
         return
     statement = insert(nodes)
-    replaced = {column.name: column for column in statement.excluded if column.name != "name"}
+    replaced = {column.name: column for column in statement.excluded if column.name not in kept}
     upsert = statement.on_conflict_do_update(index_elements=["name"], set_=replaced)
-    await store.write(lambda connection: connection.execute(upsert, rows))
+    await store.write(lambda connection: connection.execute(upsert, list(rows)))
 
 
 async def read(store: Store, names: Iterable[str]) -> dict[str, NodeRecord]:
@@ -86,10 +131,11 @@ async def read(store: Store, names: Iterable[str]) -> dict[str, NodeRecord]:
 
     def query(connection: Connection) -> dict[str, NodeRecord]:
         rows = connection.execute(select(nodes).order_by(nodes.c.name))
-        return {
-            row.name: NodeRecord(row.name, NodeState(row.state), *row[2:])
-            for row in rows
-            if row.name in wanted
-        }
+        return {row.name: _record(row) for row in rows if row.name in wanted}
 
     return await store.read(query)
+
+
+def _record(row: Row[Any]) -> NodeRecord:
+    values = {"state": NodeState(row.state), "host_keys": tuple(row.host_keys)}
+    return NodeRecord(**row._asdict() | values)

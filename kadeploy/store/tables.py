@@ -125,6 +125,8 @@ nodes = Table(
     Column("environment_version", Integer),
     Column("environment_user", String, nullable=False),
     Column("date", Float, nullable=False),
+    Column("device", String, nullable=False, server_default=""),
+    Column("host_keys", JSON, nullable=False, server_default="[]"),
 )
 
 leases = Table(

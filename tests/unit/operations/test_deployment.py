@@ -103,6 +103,7 @@ async def test_all_is_recorded_when_nodes_are_ok_and_ko(
     assert bad.evidence == "last words"
     states = await node_states.read(store, ["red-1", "red-2"])
     assert [str(states[name].state) for name in ("red-1", "red-2")] == ["deployed", "deploy_failed"]
+    assert [states[name].device for name in ("red-1", "red-2")] == ["/dev/sda3", ""]
     rows = {row.hostname: row for row in await statistics.list_records(store, Filter())}
     assert rows["red-1"].success and rows["red-1"].step3 == "BootNewEnvClassical"
     assert not rows["red-2"].success and rows["red-2"].retry_step1 == 2

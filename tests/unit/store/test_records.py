@@ -7,13 +7,14 @@ import sqlite3
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kadeploy.errors import NotFoundError, ServiceError, UsageError
 from kadeploy.store import journal, node_states, statistics, workflows
 from kadeploy.store.journal import Entry
-from kadeploy.store.node_states import NodeState
+from kadeploy.store.node_states import Installed, NodeState
 from kadeploy.store.statistics import Filter, Record, StepRun
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind, State
@@ -82,6 +83,21 @@ async def test_node_states_are_the_last_ones(store: Store) -> None:
     }
     assert found["node-1"].environment_version is None
     assert (found["node-2"].environment_name, found["node-2"].environment_version) == ("debian12", 3)
+
+
+async def test_what_is_on_a_disk_stays_known_until_it_is_written_to(store: Store) -> None:
+    of: dict[str, Any] = {"user": "alice", "workflow_id": "D-1", "environment": ("debian", 2, "root")}
+    system = Installed("/dev/vda3", ("ssh-ed25519 A",))
+    await node_states.record(store, ["n-1"], NodeState.DEPLOYED, **of, installed={"n-1": system})
+    await node_states.change(store, ["n-1", "n-2"], NodeState.REBOOTED, user="bob", workflow_id="R-1")
+    found = await node_states.read(store, ["n-1", "n-2"])
+    one, two = found["n-1"], found["n-2"]
+    assert (one.state, one.user, one.workflow_id) == ("rebooted", "bob", "R-1")
+    assert (one.environment_name, one.environment_version, one.environment_user) == ("debian", 2, "root")
+    assert (one.device, one.host_keys) == ("/dev/vda3", ("ssh-ed25519 A",))
+    assert (two.state, two.environment_name, two.host_keys) == ("rebooted", "", ())
+    await node_states.record(store, ["n-1"], NodeState.DEPLOYING, **of)
+    assert (await node_states.read(store, ["n-1"]))["n-1"].host_keys == ()
 
 
 RECORD = Record(
