@@ -88,5 +88,10 @@ class Audience:
         if self._live is not None:
             self._live.transferred(transfer)
 
+    def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
+        self._transcript.queued(window, nodes, size)
+        if self._live is not None:
+            self._live.queued(window, nodes, size)
+
     def ended(self, wid: str) -> None:
         self._transcript.ended(wid)

@@ -28,7 +28,17 @@ def describe(plan: DeploymentPlan) -> Iterator[str]:
         yield ""
         yield from _describe_part(part)
     yield ""
+    yield _describe_windows(plan)
     yield "Dry run: no node was touched."
+
+
+def _describe_windows(plan: DeploymentPlan) -> str:
+    windows = plan.parts[0].machines.site.server.windows
+    pause = f", a slot again after {windows.reboot.pause:g} s" if windows.reboot.pause else ""
+    return (
+        f"Windows, shared by all commands: {windows.reboot.size} reboots at once{pause}; "
+        f"{windows.probe.size} looks at once whether a node answers"
+    )
 
 
 def _describe_part(part: DeploymentPart) -> Iterator[str]:
@@ -87,6 +97,7 @@ def to_json(plan: DeploymentPlan) -> dict[str, Any]:
             "size": plan.parts[0].machines.image.size,
             "sha256": plan.parts[0].machines.image.sha256,
         },
+        "windows": plan.parts[0].machines.site.server.windows.model_dump(mode="json"),
         "clusters": [_part_to_json(part) for part in plan.parts],
     }
 

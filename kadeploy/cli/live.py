@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kadeploy.cli.transcript import describe_queue
 from kadeploy.operations.feed import Group
 from kadeploy.operations.statistics import reason
 from kadeploy.steps.deployment import Transfer
@@ -60,7 +61,7 @@ class LiveTable:
         self.console = console
         self._rows: dict[str, _Row] = {}
         self._started = time.time()
-        self._grab = ""
+        self._grab = self._queue = ""
         self._live = Live(
             console=console, refresh_per_second=REFRESHES, transient=True, get_renderable=self._draw
         )
@@ -100,6 +101,9 @@ class LiveTable:
     def transferred(self, transfer: Transfer) -> None:
         self._rows[transfer.node].add_sample(transfer)
 
+    def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
+        self._queue = describe_queue(window, nodes, size) if nodes else ""
+
     def ended(self, wid: str) -> None:
         """Nothing more to draw; the summary follows."""
 
@@ -113,7 +117,9 @@ class LiveTable:
     def _summary(self) -> Text:
         counts = Counter(row.phase or "running" for row in self._rows.values())
         parts = [f"{counts[phase]} {phase}" for phase in ("running", *_STYLES) if counts[phase]]
-        return Text(f"{', '.join(parts)} of {len(self._rows)} nodes, {time.time() - self._started:.0f} s")
+        queue = f"; {self._queue}" if self._queue else ""
+        seconds = time.time() - self._started
+        return Text(f"{', '.join(parts)} of {len(self._rows)} nodes, {seconds:.0f} s{queue}")
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")

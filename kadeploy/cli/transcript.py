@@ -43,6 +43,7 @@ class Transcript:
     _moment: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _flush: asyncio.TimerHandle | None = None
     _grabbed: set[str] = field(default_factory=set)
+    _queued: int = 0
 
     def started(self, wid: str, groups: Sequence[Group]) -> None:
         self._groups = tuple(groups)
@@ -66,6 +67,11 @@ class Transcript:
 
     def transferred(self, transfer: Transfer) -> None:
         """Bytes are for a terminal; a log gets the time of the whole broadcast."""
+
+    def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
+        if nodes and not self._queued:  # once, until none of them waits any more
+            self._line(3, f"  {describe_queue(window, nodes, size)}")
+        self._queued = len(nodes)
 
     def ended(self, wid: str) -> None:
         self.flush()
@@ -156,6 +162,12 @@ class Transcript:
 
     def _prefix(self, group: Group) -> str:
         return f"[{group.prefix}] " if len(self._groups) > 1 else ""
+
+
+def describe_queue(window: str, nodes: Sequence[str], size: int) -> str:
+    """``12 nodes wait for the reboot window (size 50)``."""
+    who = "1 node waits" if len(nodes) == 1 else f"{len(nodes)} nodes wait"
+    return f"{who} for the {window} window (size {size})"
 
 
 def _literal(text: str) -> str:

@@ -71,16 +71,28 @@ class Network(FileModel):
     ports: Ports = Ports()
 
 
-class Window(FileModel):
-    """At most ``size`` nodes at once."""
+class RebootWindow(FileModel):
+    """At most ``size`` nodes at once; a slot is given again ``pause`` seconds after its last use."""
 
     size: int = Field(default=50, ge=1)
+    pause: float = Field(default=0, ge=0, le=3600)
+
+
+class ProbeWindow(FileModel):
+    """At most ``size`` looks at once whether a node answers."""
+
+    size: int = Field(default=300, ge=1)
 
 
 class Windows(FileModel):
-    """Throttles of what hurts a site when done to all nodes at once (power supplies, DHCP)."""
+    """Throttles, over all commands that use the store.
 
-    reboot: Window = Window()
+    ``reboot``: of what hurts a site when done to all nodes at once (power supplies, DHCP). ``probe``: of
+    what takes this machine's descriptors and processors.
+    """
+
+    reboot: RebootWindow = RebootWindow()
+    probe: ProbeWindow = ProbeWindow()
 
 
 class Export(FileModel):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
@@ -17,18 +17,20 @@ from kadeploy.steps.visit import Visit
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Run
 
+Admission = Callable[[str], AbstractAsyncContextManager[object]]
+
 
 class StepExecutor:
-    """Executor of one cluster's part of an operation. ``reboots`` is the window of all its parts."""
+    """Executor of one cluster's part of an operation. ``reboot`` gives a node its slot to reboot."""
 
-    def __init__(self, machines: Machines, recipes: Recipes, reboots: asyncio.Semaphore) -> None:
+    def __init__(self, machines: Machines, recipes: Recipes, reboot: Admission) -> None:
         self._machines = machines
         self._recipes = recipes
-        self._reboots = reboots
+        self._reboot = reboot
 
     def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
-        """A place in the window of reboots, for the steps that need one."""
-        return self._reboots if self._recipes.step(run.position).throttled else nullcontext()
+        """A slot in the window of reboots, for the steps that need one; they are of one node each."""
+        return self._reboot(run.nodes[0]) if self._recipes.step(run.position).throttled else nullcontext()
 
     async def __call__(self, run: Run, report: Report) -> None:
         """Run one micro-step on its nodes and report each."""

@@ -44,6 +44,9 @@ class Observer(Protocol):
     def transferred(self, transfer: Transfer) -> None:
         """The broadcast has come further on a node."""
 
+    def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
+        """These nodes, and no others, have waited for seconds for one of the slots of a window."""
+
     def ended(self, wid: str) -> None:
         """Every node has come to its end."""
 

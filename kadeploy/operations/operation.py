@@ -8,6 +8,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from kadeploy.errors import RefusedError
@@ -20,6 +21,7 @@ from kadeploy.operations.feed import NodeResult, Observer, OperationResult
 from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.operations.leasing import NodeLeases
 from kadeploy.operations.statistics import Recorder
+from kadeploy.operations.throttles import Throttles
 from kadeploy.store import node_states, statistics, workflows
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.statistics import Record
@@ -57,7 +59,7 @@ class Operation(ABC):
         self._runs: list[ClusterRun] = []
         self._leases = NodeLeases(store, "", ())
         self._tasks = asyncio.TaskGroup()
-        self._reboots = asyncio.Semaphore(plan.parts[0].machines.site.server.windows.reboot.size)
+        self._throttles = Throttles(store, plan.parts[0].machines.site.server.windows)
         self.wid = ""
         self.begun = False
 
@@ -196,7 +198,8 @@ class Operation(ABC):
                 self._observer.started(self.wid, [run.part.group for run in self._runs])
                 await workflows.change_state(self._store, self.wid, State.RUNNING)
                 await self._record_states(self.busy, names)
-                await self._drive(go, names)
+                async with self._throttles.opened(partial(self._tell, self._observer.queued)):
+                    await self._drive(go, names)
             state = State.HELD if self._in_phase(Phase.HELD) else State.DONE
         except asyncio.CancelledError:
             state = State.ABORTED
@@ -211,8 +214,9 @@ class Operation(ABC):
     def _engine(self, part: Part[Any]) -> ClusterRun:
         machine, recorder = Machine(part.group.automaton), Recorder(part.group.automaton)
         journal = WorkflowJournal(self._store, self.wid, part.group.cluster)
-        executor = StepExecutor(part.machines, part.recipes, self._reboots)
+        executor = StepExecutor(part.machines, part.recipes, partial(self._throttles.reboot.slot, self.wid))
         part.machines.memory.keep = journal.keep
+        part.machines.probes.slot = partial(self._throttles.probe.slot, self.wid)
 
         def observe(notice: Notice) -> None:
             run.take(notice)

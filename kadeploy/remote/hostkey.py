@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from kadeploy.remote.algorithms import KEY_EXCHANGES, signatures_of_keys, signat
 
 TCP_TIMEOUT = 0.5  # seconds: a SYN that a node missed is sent again by the next attempt, not by the kernel
 EXCHANGE_TIMEOUT = 10.0  # seconds: a machine that has just booted, and is emulated, is slow
+
+Slot = Callable[[], contextlib.AbstractAsyncContextManager[object]]
 
 
 class Answer(StrEnum):
@@ -64,11 +67,13 @@ async def wait_for_host_key(
     expected: Collection[str],
     interval: float = 0.25,
     on_attempt: Callable[[Sighting], None] = lambda _: None,
+    slot: Slot = contextlib.nullcontext,
 ) -> str:
     """Wait until an sshd answers with one of the ``expected`` keys (public key lines); returns that one.
 
     Has no deadline: the caller sets one by asyncio.timeout, and learns from the last sighting that
-    ``on_attempt`` got what was there instead. Attempts start every ``interval`` seconds; on the node's own
+    ``on_attempt`` got what was there instead. Each attempt waits for a ``slot``, which bounds how many
+    sockets and key exchanges there are at once. Attempts start every ``interval`` seconds; on the node's own
     link Linux asks for its address only once per second while it is silent, whatever we do, unless
     net.ipv4.neigh.INTERFACE.retrans_time_ms says otherwise (measured: seen 0.5 s after answering with the
     default of 1000, 0.15 s with 250). Raises RemoteError when ``expected`` holds something that is no
@@ -77,9 +82,9 @@ async def wait_for_host_key(
     keys = _parsed(expected)
     algorithms = signatures_of_keys(keys)
     while True:
-        connection = await _first_connection(address, port, interval, on_attempt)
+        connection, stack = await _first_connection(address, port, interval, on_attempt, slot)
         try:
-            async with asyncio.timeout(EXCHANGE_TIMEOUT):
+            async with stack, asyncio.timeout(EXCHANGE_TIMEOUT):
                 key = await _offered_key(connection, algorithms)
         except asyncssh.KeyExchangeFailed:
             text = "an sshd answers that has no host key of the expected type"
@@ -97,31 +102,30 @@ async def wait_for_host_key(
 
 
 async def _first_connection(
-    address: str, port: int, interval: float, on_attempt: Callable[[Sighting], None]
-) -> socket.socket:
-    """Connect again and again, overlapping, since a connect may be lost without any answer."""
-    attempts: set[asyncio.Task[socket.socket]] = set()
+    address: str, port: int, interval: float, on_attempt: Callable[[Sighting], None], slot: Slot
+) -> tuple[socket.socket, contextlib.AsyncExitStack]:
+    """Connect again and again, overlapping, since a connect may be lost without any answer.
+
+    Returns a connection and what closes it and gives its slot back.
+    """
+    count = math.ceil(TCP_TIMEOUT / interval)
+    lanes = [
+        asyncio.create_task(
+            _keep_trying(address, port, number * interval, count * interval, on_attempt, slot)
+        )
+        for number in range(count)
+    ]
     try:
-        while True:
-            attempts.add(asyncio.create_task(_timed_connect(address, port)))
-            tick = asyncio.get_running_loop().time() + interval
-            while (left := tick - asyncio.get_running_loop().time()) > 0:
-                if not attempts:
-                    await asyncio.sleep(left)
-                    break
-                done, _ = await asyncio.wait(attempts, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                for attempt in done:
-                    attempts.remove(attempt)
-                    error = attempt.exception()
-                    if error is None:
-                        return attempt.result()
-                    on_attempt(_unanswered(port, error))
+        done, _ = await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+        first = done.pop()
+        lanes.remove(first)
+        return first.result()
     finally:
-        for attempt in attempts:
-            attempt.cancel()
-        for late in await asyncio.gather(*attempts, return_exceptions=True):
-            if isinstance(late, socket.socket):
-                late.close()
+        for lane in lanes:
+            lane.cancel()
+        for late in await asyncio.gather(*lanes, return_exceptions=True):
+            if not isinstance(late, BaseException):
+                await late[1].aclose()
 
 
 def _unanswered(port: int, error: BaseException) -> Sighting:
@@ -129,9 +133,29 @@ def _unanswered(port: int, error: BaseException) -> Sighting:
     return Sighting(answer, f"port {port} does not answer ({_reason(error)})")
 
 
-async def _timed_connect(address: str, port: int) -> socket.socket:
-    async with asyncio.timeout(TCP_TIMEOUT):
-        return await _connect(address, port)
+async def _keep_trying(
+    address: str, port: int, delay: float, period: float, on_attempt: Callable[[Sighting], None], slot: Slot
+) -> tuple[socket.socket, contextlib.AsyncExitStack]:
+    """One of the overlapping rows of attempts: the first after ``delay`` seconds, then every ``period``."""
+    await asyncio.sleep(delay)
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + period
+        try:
+            return await _connect_in_slot(address, port, slot)
+        except OSError as error:  # TimeoutError is one
+            on_attempt(_unanswered(port, error))
+        await asyncio.sleep(due - loop.time())
+
+
+async def _connect_in_slot(
+    address: str, port: int, slot: Slot
+) -> tuple[socket.socket, contextlib.AsyncExitStack]:
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(slot())
+        async with asyncio.timeout(TCP_TIMEOUT):
+            connection = stack.enter_context(contextlib.closing(await _connect(address, port)))
+        return connection, stack.pop_all()
 
 
 async def _connect(address: str, port: int) -> socket.socket:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kadeploy.operations.executor import StepExecutor
+from kadeploy.operations.executor import Admission, StepExecutor
 from kadeploy.operations.plan import DeploymentPart
 from kadeploy.simulation.behaviour import Behaviour, StepName
 from kadeploy.simulation.fates import Fates
@@ -44,11 +44,11 @@ class SimulatedExecutor(StepExecutor):
     def __init__(
         self,
         part: DeploymentPart,
-        reboots: asyncio.Semaphore,
+        reboot: Admission,
         behaviours: Mapping[StepName, Behaviour],
         fates: Fates,
     ) -> None:
-        super().__init__(part.machines, part.recipes, reboots)
+        super().__init__(part.machines, part.recipes, reboot)
         self._automaton = part.group.automaton
         self.tallies: defaultdict[Position, Tally] = defaultdict(Tally)
         self._behaviours = behaviours

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kadeploy.operations.plan import DeploymentPart
 from kadeploy.simulation import behaviour
@@ -20,6 +21,9 @@ from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Driver, Journal
 from kadeploy.workflow.events import Event
 from kadeploy.workflow.machine import Machine
+from kadeploy.workflow.window import MemoryTable, Window
+
+OWNER = "simulation"  # workflow and process of all claims in its window
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +68,24 @@ async def run(
     journals: Journals,
 ) -> list[Outcome]:
     """As ``simulate``, on a JumpingLoop that runs, with a journal for each part."""
-    windows = parts[0].machines.site.server.windows
-    reboots = asyncio.Semaphore(windows.reboot.size)
     fates = Fates(seed, file.slow, file.power_failures)
-    async with asyncio.TaskGroup() as group:
+    async with _reboot_window(parts).opened() as window, asyncio.TaskGroup() as group:
+        reboot = partial(window.slot, OWNER)
         tasks = []
         for part in parts:
             behaviours = behaviour.of_automaton(
                 part.group.automaton, part.machines.image.size, file, records.get(part.group.cluster, ())
             )
-            executor = SimulatedExecutor(part, reboots, behaviours, fates)
+            executor = SimulatedExecutor(part, reboot, behaviours, fates)
             tasks.append(group.create_task(_drive(part, executor, behaviours, journals(part))))
     return [task.result() for task in tasks]
+
+
+def _reboot_window(parts: Sequence[DeploymentPart]) -> Window:
+    """The window of the site, which nobody else uses."""
+    settings = parts[0].machines.site.server.windows.reboot
+    clock = asyncio.get_running_loop().time
+    return Window(MemoryTable(settings.size, clock), OWNER, pause=settings.pause, now=clock)
 
 
 async def _drive(

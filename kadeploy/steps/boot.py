@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kadeploy.boot.profile import TOKEN_PARAMETER
@@ -120,7 +121,12 @@ async def _wait_for_host_key(
 
     port = machines.site.server.network.ports.ssh
     await hostkey.wait_for_host_key(
-        visit.node.address, port, expected, interval=POLL_INTERVAL, on_attempt=note
+        visit.node.address,
+        port,
+        expected,
+        interval=POLL_INTERVAL,
+        on_attempt=note,
+        slot=partial(machines.probes.slot, visit.node.name),
     )
 
 

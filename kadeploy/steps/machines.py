@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,13 @@ class Memory:
     keep: Callable[[str, NodeFacts], Awaitable[None]] = _forgetful
 
 
+@dataclass(slots=True)
+class Probes:
+    """``slot`` gives a node what it needs for a look whether it answers; without an operation, at once."""
+
+    slot: Callable[[str], AbstractAsyncContextManager[object]] = nullcontext
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machines:
     """What the steps of any operation share. ``nodes`` maps names to nodes."""
@@ -59,6 +67,7 @@ class Machines:
     boot: BootRepository
     power: PowerControl
     memory: Memory = field(default_factory=Memory)
+    probes: Probes = field(default_factory=Probes)
 
     def facts_of(self, node: Node) -> NodeFacts:
         """What is known of a node in this operation."""

@@ -26,7 +26,7 @@ from kadeploy.config.custom_operations import Operation
 from kadeploy.config.server import ServerConfig
 from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
-from kadeploy.operations import leasing, operation, workflows
+from kadeploy.operations import leasing, operation, throttles, workflows
 from kadeploy.operations.request import DeploymentRequest, EnvironmentName
 from kadeploy.remote import connection, hostkey, pool, process
 from kadeploy.simulation import defaults
@@ -44,8 +44,9 @@ from kadeploy.steps import boot as steps_boot
 from kadeploy.steps import boot_new_env, broadcast_env, custom_operation, set_deployment_env
 from kadeploy.steps.catalogue import STEPS, Step
 from kadeploy.steps.cause import Cause
-from kadeploy.store import schema, store
+from kadeploy.store import schema, store, windows
 from kadeploy.store.statistics import FIELDS
+from kadeploy.workflow import window
 
 CHECKOUT = Path(__file__).parents[2]
 DOCS = CHECKOUT / "docs"
@@ -238,6 +239,9 @@ CONSTANTS = {
     "a lease of a node": leasing.LEASE_SECONDS,
     "a lease of a held node": DeploymentRequest("", (), EnvironmentName("")).hold_seconds,
     "a workflow that has ended is listed": workflows.RECENT,
+    "a claim of a window": windows.CLAIM_SECONDS,
+    "between two looks whether slots of others are free": window.POLL_FIRST,
+    "a node waits for a slot to reboot": throttles.PATIENCE,
     "writing down the end of an operation": operation.FINISH_SECONDS,
     "attempts": download.ATTEMPTS,
 }

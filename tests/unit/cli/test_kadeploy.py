@@ -87,6 +87,7 @@ def test_a_dry_run_shows_the_plan(ready: Command, configuration: Path) -> None:
     assert "ERASED: all of /dev/vda" in result.stdout and "/dev/vda3 deploy" in result.stdout
     for step in ("create_partition_table (120 s)", "send_environment (3600 s)", "install_bootloader"):
         assert step in result.stdout
+    assert "50 reboots at once; 300 looks at once" in result.stdout
     assert "send_key" not in result.stdout, "without -k there is no key to send"
     assert _workflows(configuration) == 0
 
@@ -94,6 +95,7 @@ def test_a_dry_run_shows_the_plan(ready: Command, configuration: Path) -> None:
 def test_the_plan_as_json(ready: Command) -> None:
     plan = _plan(ready, "--breakpoint", "BroadcastEnv:sync")
     [cluster] = plan["clusters"]
+    assert plan["windows"] == {"reboot": {"size": 50, "pause": 0.0}, "probe": {"size": 300}}
     assert cluster["nodes"] == ["node-2"] and cluster["erased"] == "/dev/vda"
     [broadcast] = cluster["macrosteps"]["BroadcastEnv"]
     assert [step["name"] for step in broadcast["microsteps"] if step["hold"]] == ["sync"]

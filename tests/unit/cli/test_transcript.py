@@ -103,6 +103,17 @@ async def test_equal_failures_are_one_line_whatever_is_in_them() -> None:
     assert "!!! The nodes node-[1,3] failed on step reboot: exit {status} of %s" in found
 
 
+def test_who_waits_for_a_window_is_told_once_until_nobody_waits() -> None:
+    written: list[str] = []
+    transcript = Transcript(3, written.append)
+    for nodes in (GROUP.nodes, GROUP.nodes[1:], (), GROUP.nodes[:1]):
+        transcript.queued("reboot", nodes, 50)
+    assert written == [
+        "  3 nodes wait for the reboot window (size 50)",
+        "  1 node waits for the reboot window (size 50)",
+    ]
+
+
 def test_the_lists_that_scripts_parse() -> None:
     assert list(verdict.summary(RESULT)) == [
         "",
@@ -173,9 +184,11 @@ def test_the_live_table_draws_whatever_nodes_say() -> None:
         table.noticed(GROUP, StepEnded(1, "node-3", FIRST, 0, 0, failure))
         table.noticed(GROUP, NodeEnded(1, "node-3", "ko", FIRST, failure))
         table.noticed(GROUP, StepCleared(1, FIRST, 1))
+        table.queued("reboot", GROUP.nodes, 2)
         console = Console(file=io.StringIO(), width=100, height=30)
         console.print(table._draw())
     drawn = console.file.getvalue()  # type: ignore[attr-defined]
     assert "2 running, 1 ko of 3 nodes" in drawn
+    assert "3 nodes wait for the reboot window (size 2)" in drawn
     assert "5 MB 50%" in drawn and "unpacked 70%" in drawn
     assert "no space on [/mnt/dest] [bold" in drawn

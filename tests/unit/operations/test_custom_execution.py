@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def perform(
         names = [step.name for step in part.group.automaton.macrosteps[1].instances[0].microsteps]
         position = Position(1, 0, names.index("sync-mine"))
         ends: list[Failure | None] = []
-        execute = StepExecutor(replace(part.machines, remote=connections), part.recipes, asyncio.Semaphore(1))
+        execute = StepExecutor(replace(part.machines, remote=connections), part.recipes, nullcontext)
         try:
             async with asyncio.timeout(seconds):
                 await execute(

@@ -122,6 +122,33 @@ async def test_a_server_is_seen_soon_after_it_starts(keys: Keys) -> None:
         await acceptor.wait_closed()
 
 
+async def test_every_attempt_and_the_exchange_is_in_a_slot(server: int, keys: Keys) -> None:
+    """Nodes that are waited for have no more sockets than slots, and leave all slots in the end."""
+    slots, inside, most = asyncio.Semaphore(3), 0, 0
+
+    @contextlib.asynccontextmanager
+    async def slot() -> AsyncIterator[None]:
+        nonlocal inside, most
+        async with slots:
+            inside += 1
+            most = max(most, inside)
+            try:
+                yield
+            finally:
+                inside -= 1
+
+    line = keys.public("host")
+    async with _full_server() as silent, asyncio.timeout(20):
+        lost = [asyncio.create_task(wait_for_host_key(LOOPBACK, silent, [line], slot=slot)) for _ in range(5)]
+        await asyncio.sleep(0.1)
+        await asyncio.gather(*(wait_for_host_key(LOOPBACK, server, [line], slot=slot) for _ in range(8)))
+        assert most == 3
+        for task in lost:
+            task.cancel()
+        await asyncio.gather(*lost, return_exceptions=True)
+    assert inside == 0
+
+
 @pytest.mark.parametrize("expected", [[], ["rubbish"]])
 async def test_keys_that_are_none_are_refused(expected: list[str]) -> None:
     with pytest.raises(RemoteError, match="host key to wait for"):

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An operation in the windows that it shares with others: what waits, what is told, what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import delete, select
+
+from kadeploy.config.server import ProbeWindow, RebootWindow, Windows
+from kadeploy.config.site import Site
+from kadeploy.fairness import Claim
+from kadeploy.operations import operation as operations
+from kadeploy.operations import throttles
+from kadeploy.operations.deployment import DeploymentOperation
+from kadeploy.operations.executor import Admission
+from kadeploy.operations.recipe import Recipes
+from kadeploy.steps.machines import Machines
+from kadeploy.store import journal
+from kadeploy.store.store import Store
+from kadeploy.store.tables import window_claims
+from kadeploy.store.windows import StoreTable
+from kadeploy.workflow.driver import Report
+from kadeploy.workflow.events import Run
+from tests.unit.operations.conftest import MakePlan
+
+STRANGER = "elsewhere/pid:[1] boot 1 1"  # a process of another machine, of which only its claims are seen
+
+
+class Observer:
+    """Remembers who was told to wait."""
+
+    def __init__(self) -> None:
+        self.queues: list[tuple[str, Sequence[str], int]] = []
+        self.told = asyncio.Event()
+
+    def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
+        self.queues.append((window, nodes, size))
+        self.told.set()
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+class Quick:
+    """Steps that do nothing, in the slots of those that are throttled."""
+
+    def __init__(self, _: object, recipes: Recipes, reboot: Admission) -> None:
+        self._recipes, self._reboot = recipes, reboot
+
+    def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
+        return self._reboot(run.nodes[0]) if self._recipes.step(run.position).throttled else nullcontext()
+
+    async def __call__(self, run: Run, report: Report) -> None:
+        for node in run.nodes:
+            report(node, None)
+
+
+@pytest.fixture
+def site(site: Site) -> Site:
+    windows = Windows(reboot=RebootWindow(size=2), probe=ProbeWindow(size=1))
+    return replace(site, server=site.server.model_copy(update={"windows": windows}))
+
+
+@pytest.fixture
+async def store(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+    monkeypatch.setattr(operations, "StepExecutor", Quick)
+    monkeypatch.setattr(throttles, "PATIENCE", 0.2)
+    async with Store.open(site.server.database.name) as opened:
+        yield opened
+
+
+async def claims(store: Store) -> list[tuple[str, int]]:
+    query = select(window_claims.c.owner, window_claims.c.held)
+    return await store.read(lambda connection: [tuple(row) for row in connection.execute(query)])
+
+
+async def test_an_operation_waits_for_the_slots_of_another_and_tells_it(
+    store: Store, make_plan: MakePlan
+) -> None:
+    await StoreTable(store, "reboot", 2).exchange(STRANGER, [Claim("D-0", STRANGER, 0, 2, 1.0)])
+    observer = Observer()
+    operation = DeploymentOperation(await make_plan(store, "red-1", "red-2", "blue-1"), store, observer)
+    running = asyncio.create_task(operation.run())
+    async with asyncio.timeout(5):
+        await observer.told.wait()
+    assert [(window, sorted(nodes), size) for window, nodes, size in observer.queues] == [
+        ("reboot", ["blue-1", "red-1", "red-2"], 2)
+    ]
+    stranger = window_claims.c.owner == STRANGER
+    await store.write(lambda connection: connection.execute(delete(window_claims).where(stranger)))
+    result = await running
+    assert {node.phase for node in result.nodes} == {"ok"}
+    entries = await journal.read(store, operation.wid)
+    waits = [entry.payload.get("waited", 0) for entry in entries if entry.kind == "Done"]
+    assert sum(wait > 0.2 for wait in waits) == 3, "the journal knows who waited, and how long"
+    assert await claims(store) == []
+
+
+async def test_an_operation_that_is_interrupted_gives_up_its_slots_and_its_place(
+    store: Store, make_plan: MakePlan
+) -> None:
+    await StoreTable(store, "reboot", 2).exchange(STRANGER, [Claim("D-0", STRANGER, 0, 1, 1.0)])
+
+    class Hanging(Quick):
+        async def __call__(self, run: Run, report: Report) -> None:
+            if self._recipes.step(run.position).throttled:
+                await asyncio.sleep(60)
+            await super().__call__(run, report)
+
+    observer = Observer()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "StepExecutor", Hanging)
+        operation = DeploymentOperation(await make_plan(store, "red-1", "red-2"), store, observer)
+        running = asyncio.create_task(operation.run())
+        async with asyncio.timeout(5):
+            await observer.told.wait()
+    assert sorted(held for _, held in await claims(store)) == [1, 1]
+    running.cancel()
+    await asyncio.wait([running])
+    assert await claims(store) == [(STRANGER, 1)]
+
+
+async def test_looks_of_all_nodes_are_in_slots_of_their_own(
+    store: Store, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    class Looking(Quick):
+        def __init__(self, machines: Machines, recipes: Recipes, reboot: Admission) -> None:
+            super().__init__(machines, recipes, reboot)
+            self._slot = machines.probes.slot
+
+        async def __call__(self, run: Run, report: Report) -> None:
+            if self._recipes.step(run.position).name == "wait_reboot":
+                async with self._slot(run.nodes[0]):
+                    looks.append([claim for claim in await claims(store) if claim[1]])
+            await super().__call__(run, report)
+
+    monkeypatch.setattr(operations, "StepExecutor", Looking)
+    await DeploymentOperation(await make_plan(store, "red-1", "red-2"), store, Observer()).run()
+    assert len(looks) == 4 and all(looks), "two boots of two nodes, each look with a claim in the store"
+    assert await claims(store) == []
