@@ -158,6 +158,7 @@ def assert_ran_everything(plan: Automaton, succeeded: list[Position]) -> None:
         assert of_macro[-count:] == [Position(index, of_macro[-1].instance, micro) for micro in range(count)]
 
 
+@pytest.mark.timeout(3600)
 @settings(deadline=None, max_examples=max(300, settings().max_examples))
 @given(automata(), st.integers(1, 5), st.data())
 def test_any_interleaving_ends_every_node_once(plan: Automaton, count: int, data: st.DataObject) -> None:
