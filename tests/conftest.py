@@ -24,8 +24,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# For nights: bin/test tests/unit/workflow --hypothesis-profile=nightly
+# A change is judged by the same cases each time; new ones are looked for elsewhere, and by night:
+# bin/test tests/unit/workflow --hypothesis-profile=nightly
+settings.register_profile("usual", derandomize=IN_CI)
 settings.register_profile("nightly", max_examples=10_000, deadline=None)
+settings.load_profile("usual")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

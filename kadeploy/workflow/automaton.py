@@ -42,8 +42,11 @@ class Instance:
     retries: int = 0
 
     def __post_init__(self) -> None:
-        if not self.microsteps:
+        names = [step.name for step in self.microsteps]
+        if not names:
             raise ValueError(f"instance {self.name} has no micro-step")
+        if len(set(names)) < len(names):  # breakpoints, restarts and statistics go by the names
+            raise ValueError(f"instance {self.name} has a micro-step twice")
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def automata(draw: st.DrawFn) -> Automaton:
             [
                 instance(
                     f"I{next(counter)}",
-                    *draw(st.lists(MICROS, min_size=1, max_size=3)),
+                    *draw(st.lists(MICROS, min_size=1, max_size=3, unique_by=lambda step: step.name)),
                     retries=draw(st.integers(0, 2)),
                     timeout=draw(st.sampled_from(["0", "3", "10"])),
                 )
