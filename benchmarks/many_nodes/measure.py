@@ -14,12 +14,11 @@ from pathlib import Path
 
 from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.operations.plan import Part
-from kadeploy.simulation.clock import JumpingLoop
+from kadeploy.simulation import clock
 from kadeploy.simulation.file import SimulationFile
-from kadeploy.simulation.simulation import NoJournal, Outcome, run
+from kadeploy.simulation.simulation import Outcome, run, simulate
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
-from kadeploy.workflow.driver import Journal
 from many_nodes import site
 
 SEED = 0
@@ -47,26 +46,28 @@ def measure(directory: Path, nodes: int, *, journal: bool) -> Row:
     parts, file = asyncio.run(site.plan(directory, nodes)), site.behaviour(directory)
     start_mb = _peak_mb()
     began, cpu = time.perf_counter(), time.process_time()
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        work = _with_store(directory, parts, file) if journal else run(parts, file, {}, SEED, _nowhere)
-        [outcome] = runner.run(work)
+    if journal:
+        outcome = _with_store(directory, parts, file)
+    else:
+        [outcome] = simulate(parts, file, {}, SEED)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     ends = Counter(end.phase for end in outcome.timeline.ends.values())
     simulated = max(end.at for end in outcome.timeline.ends.values())
     return Row(nodes, seconds, cpu, _peak_mb(), start_mb, outcome.timeline.events, simulated, ends["ok"])
 
 
-async def _with_store(directory: Path, parts: tuple[Part, ...], file: SimulationFile) -> list[Outcome]:
-    """Every event in the SQLite file before it is applied, as in a real deployment."""
-    async with Store.open(directory / "store.sqlite") as store:
-        workflow = await workflows.create(store, workflows.Kind.DEPLOY, "root", {})
-        return await run(
-            parts, file, {}, SEED, lambda part: WorkflowJournal(store, workflow.id, part.group.cluster)
-        )
+def _with_store(directory: Path, parts: tuple[Part, ...], file: SimulationFile) -> Outcome:
+    """As ``simulate``, with every event in an SQLite file before it is applied: as real deployments do."""
+    outcomes: list[Outcome] = []
 
+    async def work() -> None:
+        async with Store.open(directory / "store.sqlite") as store:
+            workflow = await workflows.create(store, workflows.Kind.DEPLOY, "root", {})
+            journal = WorkflowJournal(store, workflow.id, parts[0].group.cluster)
+            outcomes.extend(await run(parts, file, {}, SEED, lambda _: journal))
 
-def _nowhere(_: Part) -> Journal:
-    return NoJournal()
+    clock.run(work())
+    return outcomes[0]
 
 
 def _peak_mb() -> float:

@@ -12,6 +12,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -56,6 +57,12 @@ def _evaluate(node: ast.AST, n: int) -> float:
     raise ValueError(f"only these are allowed: {ALLOWED}")
 
 
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> ast.AST:
+    """The tree of an expression: the engine asks for its value at every step of every node."""
+    return ast.parse(text.strip(), mode="eval").body
+
+
 @dataclass(frozen=True, slots=True)
 class Expression:
     """Seconds as a function of the number of nodes."""
@@ -75,7 +82,7 @@ class Expression:
     def seconds(self, n: int) -> float:
         """Seconds for ``n`` nodes; 0 means no timeout of its own."""
         try:
-            value = _evaluate(ast.parse(self.text.strip(), mode="eval").body, n)
+            value = _evaluate(_parse(self.text), n)
         except (TypeError, ZeroDivisionError, OverflowError, RecursionError, MemoryError) as error:
             raise ValueError(str(error)) from None
         if not 0 <= value <= MAX_SECONDS:

@@ -115,9 +115,10 @@ class SimulatedExecutor(StepExecutor):
 
     def _is_off(self, node: str, micro: str, duration: float) -> bool:
         """Whether a node has no power at the end of a step that needs it."""
+        if node not in self._losses or micro in WITHOUT_NODE:
+            return False
         end = asyncio.get_running_loop().time() + duration
-        losses = self._losses.get(node, ())
-        return micro not in WITHOUT_NODE and any(loss.at <= end for loss in losses)
+        return any(loss.at <= end for loss in self._losses[node])
 
     def _restore_power(self, node: str) -> None:
         if node in self._losses:

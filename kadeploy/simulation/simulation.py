@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from kadeploy.operations.plan import DeploymentPart
-from kadeploy.simulation import behaviour
+from kadeploy.simulation import behaviour, clock
 from kadeploy.simulation.behaviour import Behaviour, StepName
-from kadeploy.simulation.clock import JumpingLoop
 from kadeploy.simulation.executor import SimulatedExecutor, Tally
 from kadeploy.simulation.fates import Fates
 from kadeploy.simulation.file import SimulationFile
@@ -56,8 +55,13 @@ def simulate(
 
     The result is a function of the arguments. It must not be called where an event loop runs.
     """
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        return runner.run(run(parts, file, records, seed, lambda _: NoJournal()))
+    outcomes: list[Outcome] = []
+
+    async def collect() -> None:
+        outcomes.extend(await run(parts, file, records, seed, lambda _: NoJournal()))
+
+    clock.run(collect())
+    return outcomes
 
 
 async def run(
@@ -67,7 +71,7 @@ async def run(
     seed: int,
     journals: Journals,
 ) -> list[Outcome]:
-    """As ``simulate``, on a JumpingLoop that runs, with a journal for each part."""
+    """As ``simulate``, inside of ``clock.run``, with a journal for each part."""
     fates = Fates(seed, file.slow, file.power_failures)
     async with _reboot_window(parts).opened() as window, asyncio.TaskGroup() as group:
         reboot = partial(window.slot, OWNER)
@@ -84,8 +88,8 @@ async def run(
 def _reboot_window(parts: Sequence[DeploymentPart]) -> Window:
     """The window of the site, which nobody else uses."""
     settings = parts[0].machines.site.server.windows.reboot
-    clock = asyncio.get_running_loop().time
-    return Window(MemoryTable(settings.size, clock), OWNER, pause=settings.pause, now=clock)
+    now = asyncio.get_running_loop().time
+    return Window(MemoryTable(settings.size, now), OWNER, pause=settings.pause, now=now)
 
 
 async def _drive(
@@ -95,7 +99,7 @@ async def _drive(
     journal: Journal,
 ) -> Outcome:
     timeline = Timeline(part.group.automaton)
-    clock = asyncio.get_running_loop().time
-    driver = Driver(Machine(part.group.automaton), executor, journal, timeline.observe, clock)
+    now = asyncio.get_running_loop().time
+    driver = Driver(Machine(part.group.automaton), executor, journal, timeline.observe, now)
     await driver.start(part.group.nodes)
     return Outcome(part, behaviours, timeline, executor.tallies)

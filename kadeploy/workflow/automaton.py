@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from kadeploy.config.expression import Expression
 
@@ -75,9 +76,8 @@ class Gathering:
         return min(max(spread, self.least), self.grace)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
-    """Indexes of a macro-step, of one of its instances, and of a micro-step of that."""
+class Position(NamedTuple):
+    """Indexes of a macro-step, of one of its instances, and of a micro-step of that, in their order."""
 
     macro: int
     instance: int

@@ -12,9 +12,13 @@ from kadeploy.workflow.automaton import Position
 
 @dataclass(slots=True)
 class Census:
-    """Live nodes by position, ``live`` of them in all, and how many of each place try again."""
+    """Live nodes by position, ``live`` of them in all, and how many of each place try again.
+
+    ``emptied`` is set when the last node leaves a place; who has looked what that means takes it back.
+    """
 
     live: int = 0
+    emptied: bool = False
     _places: Counter[Position] = field(default_factory=Counter)
     _retrying: Counter[Position] = field(default_factory=Counter)
 
@@ -28,17 +32,23 @@ class Census:
 
     def _change(self, position: Position, change: int, *, retrying: bool) -> None:
         self.live += change
-        self._places[position] += change
         if retrying:
             self._retrying[position] += change
-
-    def at(self, position: Position) -> int:
-        """How many are at a position."""
-        return self._places[position]
+        count = self._places[position] + change
+        if count:
+            self._places[position] = count
+        else:
+            # Only places where somebody is are kept, for all of them are looked at for each event.
+            del self._places[position]
+            self.emptied = True
 
     def coming(self, position: Position) -> int:
         """How many are on their way to a position."""
         return sum(self._places[place] for place in self.before(position))
+
+    def is_passed(self, position: Position) -> bool:
+        """Whether nobody is at a position nor on the way to it."""
+        return position not in self._places and next(self.before(position), None) is None
 
     def coming_again(self, position: Position) -> int:
         """How many of those on their way to a position have failed before."""
@@ -46,9 +56,10 @@ class Census:
 
     def before(self, position: Position) -> Iterator[Position]:
         """Where nodes come from to a position: earlier macro-steps lead only to a first instance."""
+        macro, instance, _ = position
         for place in self._places:
-            if place.macro < position.macro:
-                if position.instance == 0:
+            if place[0] < macro:
+                if instance == 0:
                     yield place
-            elif (place.macro, place.instance) == (position.macro, position.instance) and place < position:
+            elif place < position and place[:2] == (macro, instance):
                 yield place

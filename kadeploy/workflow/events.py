@@ -8,7 +8,7 @@ the epoch, written by the driver, so that the machine itself never looks at a cl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from kadeploy.workflow.automaton import Position
@@ -98,24 +98,36 @@ Event = Started | Done | GraceOver | Aborted | Resumed | Abandoned
 _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind for kind in (Started, Done, GraceOver, Aborted, Resumed, Abandoned)
 }
+# Not dataclasses.asdict: of thousands of nodes it takes as long as all the rest of the engine.
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _KINDS.values()}
 
 
 def encode(event: Event) -> tuple[str, dict[str, Any]]:
     """Kind and JSON-ready content of an event."""
-    return type(event).__name__, asdict(event)
+    kind = type(event)
+    return kind.__name__, {name: _plain(getattr(event, name)) for name in _FIELDS[kind]}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Failure():
+            return asdict(value)
+        case Position():
+            return value._asdict()
+    return value
 
 
 def decode(kind: str, content: Mapping[str, Any]) -> Event:
     """The event that ``encode`` was given."""
-    fields = dict(content)
-    if fields.get("failure"):
-        fields["failure"] = Failure(**fields["failure"])
+    values = dict(content)
+    if values.get("failure"):
+        values["failure"] = Failure(**values["failure"])
     for name in ("position", "start"):
-        if fields.get(name):
-            fields[name] = Position(**fields[name])
-    if fields.get("nodes") is not None:
-        fields["nodes"] = tuple(fields["nodes"])
-    return _KINDS[kind](**fields)
+        if values.get(name):
+            values[name] = Position(**values[name])
+    if values.get("nodes") is not None:
+        values["nodes"] = tuple(values["nodes"])
+    return _KINDS[kind](**values)
 
 
 # Effects ----------------------------------------------------------------------------------------------

@@ -133,7 +133,8 @@ class Machine:
             case Abandoned():
                 self._abandon(event)
         self._release_gathered(event.at)
-        self._clear_passages(event.at)
+        if self._census.emptied:
+            self._clear_passages(event.at)
         return self.effects, self.notices
 
     # Events ---------------------------------------------------------------------------------------
@@ -364,8 +365,8 @@ class Machine:
 
     def _clear_passages(self, at: float) -> None:
         """Told right behind the end that cleared them, before what begins because of it."""
-        census = self._census
-        cleared = [place for place in self._passages if not (census.at(place) or census.coming(place))]
+        self._census.emptied = False
+        cleared = [place for place in self._passages if self._census.is_passed(place)]
         index = 1 if self.notices and isinstance(self.notices[0], StepEnded) else len(self.notices)
         self.notices[index:index] = [
             StepCleared(at, position, at - self._passages.pop(position)) for position in cleared
