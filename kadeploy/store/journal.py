@@ -7,10 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
 from kadeploy.store.store import Store
 from kadeploy.store.tables import events
+
+
+# One statement for all: the rows are inserted one after the other, and each finds the number of the last.
+_LAST = select(func.coalesce(func.max(events.c.sequence), 0)).where(events.c.workflow_id == bindparam("of"))
+_APPEND = insert(events).values(sequence=_LAST.scalar_subquery() + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +32,17 @@ async def append(store: Store, workflow_id: str, entries: Sequence[Entry]) -> No
     if not entries:
         return
 
-    def change(connection: Connection) -> None:
-        last = connection.scalar(
-            select(func.max(events.c.sequence)).where(events.c.workflow_id == workflow_id)
-        )
-        rows = [
-            {
-                "workflow_id": workflow_id,
-                "sequence": sequence,
-                "time": entry.time,
-                "kind": entry.kind,
-                "payload": dict(entry.payload),
-            }
-            for sequence, entry in enumerate(entries, start=(last or 0) + 1)
-        ]
-        connection.execute(insert(events), rows)
-
-    await store.write(change)
+    rows = [
+        {
+            "workflow_id": workflow_id,
+            "of": workflow_id,
+            "time": entry.time,
+            "kind": entry.kind,
+            "payload": dict(entry.payload),
+        }
+        for entry in entries
+    ]
+    await store.write(lambda connection: connection.execute(_APPEND, rows))
 
 
 async def read(store: Store, workflow_id: str) -> list[Entry]:
