@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kadeploy.operations.journal import WorkflowJournal
-from kadeploy.operations.plan import Part
+from kadeploy.operations.plan import DeploymentPart
 from kadeploy.simulation import clock
 from kadeploy.simulation.file import SimulationFile
 from kadeploy.simulation.simulation import Outcome, run, simulate
@@ -56,7 +56,7 @@ def measure(directory: Path, nodes: int, *, journal: bool) -> Row:
     return Row(nodes, seconds, cpu, _peak_mb(), start_mb, outcome.timeline.events, simulated, ends["ok"])
 
 
-def _with_store(directory: Path, parts: tuple[Part, ...], file: SimulationFile) -> Outcome:
+def _with_store(directory: Path, parts: tuple[DeploymentPart, ...], file: SimulationFile) -> Outcome:
     """As ``simulate``, with every event in an SQLite file before it is applied: as real deployments do."""
     outcomes: list[Outcome] = []
 

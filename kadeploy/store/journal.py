@@ -12,7 +12,6 @@ from sqlalchemy import bindparam, func, insert, select
 from kadeploy.store.store import Store
 from kadeploy.store.tables import events
 
-
 # One statement for all: the rows are inserted one after the other, and each finds the number of the last.
 _LAST = select(func.coalesce(func.max(events.c.sequence), 0)).where(events.c.workflow_id == bindparam("of"))
 _APPEND = insert(events).values(sequence=_LAST.scalar_subquery() + 1)
