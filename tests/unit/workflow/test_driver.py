@@ -57,7 +57,7 @@ class Bench:
         name = self.machine.automaton.microstep(run.position).name
         self.seen_in_journal.append(len(self.journal.events) >= run.task)
         try:
-            await getattr(self, name)(run, report)
+            await getattr(self, name.rstrip("23"))(run, report)
         finally:
             self.ended.append(name)
 
@@ -131,14 +131,14 @@ async def test_cancelling_aborts_and_journals() -> None:
 
 
 async def test_what_is_done_was_journaled_before() -> None:
-    bench = Bench(plan(step("good"), step("good"), step("good")))
+    bench = Bench(plan(step("good"), step("good2"), step("good3")))
     await bench.driver.start(["n1"])
     assert bench.seen_in_journal == [True, True, True]
 
 
 @pytest.mark.parametrize("room", [0, 1, 2])
 async def test_a_journal_that_fails_ends_the_workflow_and_loses_no_node(room: int) -> None:
-    bench = Bench(plan(step("good"), step("hangs"), step("good")))
+    bench = Bench(plan(step("good"), step("hangs"), step("good2")))
     bench.journal.room = room
     with pytest.raises((ExceptionGroup, OSError)):
         await bench.driver.start(["n1", "n2"])
