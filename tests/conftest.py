@@ -33,11 +33,16 @@ settings.load_profile("usual")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A defect that a fast test can see is seen before any machine is booted."""
-    items.sort(key=lambda item: item.get_closest_marker("lab") is not None)
+    items.sort(key=boots_machines)
+
+
+def boots_machines(item: pytest.Item) -> bool:
+    """Whether a test needs a lab."""
+    return any(item.get_closest_marker(marker) for marker in ("lab", "fleet"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("lab") and (reason := lab_obstacle()):
+    if boots_machines(item) and (reason := lab_obstacle()):
         pytest.skip(reason)
 
 

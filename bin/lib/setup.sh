@@ -9,7 +9,7 @@ builder_packages=(mmdebstrap cpio zstd kmod openssh-client)
 tool_packages=(ipmitool openssh-client zstd)
 # shellcheck disable=SC2034
 lab_packages=(qemu-system-x86 ipxe-qemu ovmf dnsmasq-base openipmi pxelinux syslinux-common iproute2 fdisk e2fsprogs
-	dosfstools)
+	dosfstools cpio zstd)
 # shellcheck disable=SC2034
 test_packages=(shellcheck xz-utils bzip2 git)
 

@@ -86,6 +86,13 @@ def kalab() -> None:
     help="Disks, consoles, logs. [default: /var/lib/kalab/LAB]",
 )
 @click.option(
+    "--driver",
+    type=click.Choice(["qemu", "container"]),
+    default="qemu",
+    show_default=True,
+    help="Machines, or namespaces of this kernel.",
+)
+@click.option(
     "--memory",
     type=click.IntRange(256, 1048576),
     default=1024,
@@ -121,16 +128,47 @@ def kalab() -> None:
     show_default=True,
     help="What bin/build-deploy-env has built.",
 )
+@click.option(
+    "--boot-delay",
+    type=click.FloatRange(0, 3600),
+    default=5,
+    show_default=True,
+    metavar="SECONDS",
+    help="Container nodes: what a firmware takes.",
+)
+@click.option(
+    "--boot-spread",
+    type=click.FloatRange(0, 3600),
+    default=2,
+    show_default=True,
+    metavar="SECONDS",
+    help="Container nodes: more or less at each boot.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Container nodes: of that chance.")
+@click.option("--rate", default="", metavar="RATE", help="Container nodes: of a link, as 100mbit.")
+@click.option(
+    "--fetch",
+    type=click.Choice(["all", "head"]),
+    default="all",
+    show_default=True,
+    help="Container nodes: boot files whole, or asked for only.",
+)
 def up(
     count: int,
     name: str,
     config_dir: Path | None,
     state_dir: Path | None,
+    driver: Any,
     memory: int,
     disk: str,
     firmware: Any,
     pxe: Any,
     deploy_env: Path,
+    boot_delay: float,
+    boot_spread: float,
+    seed: int,
+    rate: str,
+    fetch: str,
 ) -> None:
     """Bring a lab up, and print the line that tells kadeploy of it.
 
@@ -154,6 +192,10 @@ def up(
         disk=plan.parse_size(disk),
         firmware=firmware,
         boot_program=pxe,
+        driver=driver,
+        container=plan.ContainerOptions(
+            boot_delay=boot_delay, boot_spread=boot_spread, seed=seed, rate=rate, whole_files=fetch == "all"
+        ),
     )
     cluster.up(lab, say)
     import shlex

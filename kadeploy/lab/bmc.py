@@ -40,7 +40,7 @@ mc_enable 0x20
 # Python without site-packages starts in 10 ms; each command of a BMC starts it.
 _PROGRAM = """\
 #!/bin/sh
-PYTHONPATH={path} exec {python} -s -S -m kadeploy.lab.machine {directory} "$@"
+PYTHONPATH={path} exec {python} -s -S -m kadeploy.lab.chassis {directory} "$@"
 """
 
 

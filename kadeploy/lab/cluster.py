@@ -15,18 +15,18 @@ from pathlib import Path
 
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
 from kadeploy.lab import (
-    accelerator,
     bmc,
     configuration,
     dhcp,
+    driver,
     interrupts,
     journal,
     machine,
     network,
     plan,
     processes,
-    qemu,
 )
+from kadeploy.lab.driver import Driver
 from kadeploy.lab.journal import Journal
 from kadeploy.lab.plan import HTTP_PORT, SERVER_ADDRESS, LabPlan, NodePlan
 
@@ -34,7 +34,7 @@ Progress = Callable[[str], None]
 
 SERVICE_SECONDS = 15.0  # until a service that was started answers
 GRACE_SECONDS = 3.0  # for a service to end by itself
-TOOLS = ("qemu-system-x86_64", "dnsmasq", "ipmi_sim", "ipmitool")
+TOOLS = ("dnsmasq", "ipmi_sim", "ipmitool")
 
 
 def up(lab: LabPlan, say: Progress) -> None:
@@ -44,13 +44,14 @@ def up(lab: LabPlan, say: Progress) -> None:
     environment is missing, ServiceError where a service does not answer.
     """
     check_root()
-    _check_tools()
+    kind = driver.of(lab.driver)
+    _check_tools(kind)
     configuration.check_deploy_env(lab.deploy_env)
     with journal.locked(lab.name):
         _check_free(lab, say)
         try:
             with interrupts.remembered() as check_interrupt:
-                _build(lab, check_interrupt, say)
+                _build(lab, kind, check_interrupt, say)
         except BaseException:
             interrupts.ignored()
             say("taking down what was made")
@@ -90,12 +91,12 @@ def check_root() -> None:
         raise RefusedError("a lab needs root: it makes a network namespace", hint="use sudo")
 
 
-def _check_tools() -> None:
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+def _check_tools(kind: Driver) -> None:
+    missing = [tool for tool in (*kind.tools, *TOOLS) if shutil.which(tool) is None]
     if missing:
         raise NotFoundError(
             f"missing programs: {', '.join(missing)}",
-            hint="apt install qemu-system-x86 ipxe-qemu ovmf dnsmasq-base openipmi ipmitool",
+            hint=f"apt install {kind.packages} dnsmasq-base openipmi ipmitool",
         )
 
 
@@ -119,47 +120,46 @@ def _check_free(lab: LabPlan, say: Progress) -> None:
             raise RefusedError(f"{directory} is not empty", hint="choose another directory")
 
 
-def _build(lab: LabPlan, check_interrupt: Callable[[], None], say: Progress) -> None:
+def _build(lab: LabPlan, kind: Driver, check_interrupt: Callable[[], None], say: Progress) -> None:
     journal.register(lab.name, lab.state)
     book = Journal(lab.state)
     book.announce("directory", lab.state)
     journal.save_plan(lab)
-    kind = accelerator.choose(lab.deploy_env / "vmlinuz")
+    shared = kind.prepare_lab(lab)
     password = bmc.new_password()
     for node in lab.nodes:
         _prepare(lab, node, kind, password)
     book.announce("directory", lab.config)
     lab.config.mkdir(parents=True, mode=0o700, exist_ok=True)
     lab.repository.mkdir()
-    configuration.write(lab, password)
-    say(f"{lab.count} nodes prepared ({kind}); network namespace {lab.namespace}")
+    configuration.write(lab, kind.timeouts(lab), password)
+    say(f"{lab.count} nodes prepared ({shared}); network namespace {lab.namespace}")
     book.announce("namespace", lab.namespace)
-    network.create(lab)
-    _start_services(lab, book, say)
+    network.create(lab, kind)
+    _start_services(lab, kind, book, say)
     check_interrupt()
     book.announce("ready", lab.name)
 
 
-def _prepare(lab: LabPlan, node: NodePlan, kind: qemu.Accelerator, password: str) -> None:
+def _prepare(lab: LabPlan, node: NodePlan, kind: Driver, password: str) -> None:
     """Everything of a machine that is off."""
     (node.directory / "faults").mkdir(parents=True)
     node.file("console.log").touch(mode=0o600)
     with node.file("disk").open("wb") as disk:
         disk.truncate(lab.disk)
-    if lab.firmware == "uefi":
-        shutil.copyfile(qemu.OVMF_VARIABLES, node.file("OVMF_VARS.fd"))
-    argv = qemu.arguments(lab, node, kind)
-    node.file("machine.json").write_text(json.dumps({"argv": argv, "state": str(lab.state)}, indent=1))
+    fields = {"driver": lab.driver, "state": str(lab.state), **kind.prepare_node(lab, node)}
+    node.file("machine.json").write_text(json.dumps(fields, indent=1))
     bmc.write(node, password)
 
 
-def _start_services(lab: LabPlan, book: Journal, say: Progress) -> None:
+def _start_services(lab: LabPlan, kind: Driver, book: Journal, say: Progress) -> None:
     (lab.state / "dnsmasq.conf").write_text(dhcp.configuration(lab))
     (lab.state / dhcp.HOSTS).write_text(dhcp.hosts(lab))
     _start(lab, book, "dnsmasq", dhcp.arguments(lab), lab.state)
     _start(lab, book, "kadeploy-boot", [_boot_program(), "--config-dir", str(lab.config)], lab.state)
     for node in lab.nodes:
-        book.announce("process", machine.Machine(str(node.directory)).record)
+        for record in kind.records(node):
+            book.announce("machine", record)
         _start(lab, book, "bmc", bmc.arguments(node), node.directory)
     _await_bmcs(lab)
     _await_boot_service(lab)
@@ -242,10 +242,14 @@ def _remove(name: str, state: Path, say: Progress) -> None:
     entries = Journal(state).entries()
     if state.is_dir():
         (state / machine.CLOSING).touch()  # from here on no BMC starts a machine
-    records = [entry.name for entry in entries if entry.kind == "process"]
     # The BMCs before their machines, and each after what it was asked last.
-    for record in sorted(records, key=lambda record: record.endswith("/qemu.pid")):
-        _stop(record, state)
+    for entry in (entry for entry in entries if entry.kind == "process"):
+        processes.stop(entry.name, state=str(state), grace=GRACE_SECONDS)
+    for entry in (entry for entry in entries if entry.kind == "machine"):
+        _stop_machine(Path(entry.name), state)
+    lab = journal.load_plan(state)
+    if lab is not None:
+        driver.of(lab.driver).clear(lab)
     for entry in (entry for entry in entries if entry.kind == "namespace"):
         left = network.inhabitants(entry.name)
         if left:
@@ -259,11 +263,7 @@ def _remove(name: str, state: Path, say: Progress) -> None:
     journal.forget(name)
 
 
-def _stop(record: str, state: Path) -> None:
-    directory = Path(record).parent
-    if not record.endswith("/qemu.pid"):
-        processes.stop(record, state=str(state), grace=GRACE_SECONDS)
-    elif directory.is_dir():
-        virtual = machine.Machine(str(directory))
-        with virtual.locked():
-            processes.stop(record, state=str(state), grace=0)
+def _stop_machine(record: Path, state: Path) -> None:
+    if record.parent.is_dir():
+        with machine.locked(record.parent):
+            processes.stop(str(record), state=str(state), grace=0)

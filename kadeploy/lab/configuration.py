@@ -30,13 +30,20 @@ def check_deploy_env(directory: Path) -> None:
         )
 
 
-def write(plan: LabPlan, password: str) -> None:
-    """All files, into the plan's configuration directory, which exists."""
+def write(plan: LabPlan, timeouts: dict[str, str], password: str) -> None:
+    """All files, into the plan's configuration directory, which exists.
+
+    ``timeouts``: until nodes of this kind are back, as the cluster file has them.
+    """
     (plan.config / "keys").mkdir(mode=0o700, exist_ok=True)
     _write_secret(plan.config / DEPLOY_KEY, (plan.deploy_env / "id_deploy").read_text())
     _write_secret(plan.config / BMC_PASSWORD, password + "\n")
     head = f"# Written by 'kalab up' for lab '{plan.name}'; gone with 'kalab down'.\n"
-    files = {"server.conf": server(plan), "clusters.conf": clusters(plan), "lab.conf": cluster(plan)}
+    files = {
+        "server.conf": server(plan),
+        "clusters.conf": clusters(plan),
+        "lab.conf": cluster(plan, timeouts),
+    }
     for name, content in files.items():
         (plan.config / name).write_text(head + yaml.safe_dump(content, sort_keys=False))
 
@@ -83,7 +90,7 @@ def clusters(plan: LabPlan) -> dict[str, Any]:
     return {"clusters": [{"name": CLUSTER, "prefix": "node-", "conf_file": "lab.conf", "nodes": [ranges]}]}
 
 
-def cluster(plan: LabPlan) -> dict[str, Any]:
+def cluster(plan: LabPlan, timeouts: dict[str, str]) -> dict[str, Any]:
     """The cluster's file."""
     content: dict[str, Any] = {
         "partitioning": {"block_device": "/dev/vda", "layout": _layout(plan)},
@@ -91,11 +98,7 @@ def cluster(plan: LabPlan) -> dict[str, Any]:
             "kernels": {"user": {"params": "console=ttyS0,115200 net.ifnames=0"}, "deploy": _mini_os(plan)}
         },
         "remoteops": _remote_operations(plan),
-        "timeouts": {
-            # Emulated machines share the host's processors: they boot the slower the more they are.
-            "reboot": "120 + 30*n",
-            "kexec": "120 + 30*n",
-        },
+        "timeouts": timeouts,
         # A starved emulated machine says nothing for longer than real ones do.
         "broadcast": {"silence": 15},
         # For the same reason they do not come back together.

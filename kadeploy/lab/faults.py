@@ -7,14 +7,12 @@ shows at once, something done to the machine when it is switched.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from kadeploy.config import namespace
 from kadeploy.errors import NotFoundError
-from kadeploy.lab import dhcp, processes
-from kadeploy.lab.machine import Machine
+from kadeploy.lab import driver, machines
 from kadeploy.lab.plan import LabPlan, NodePlan
 
 
@@ -48,14 +46,11 @@ def _by_mark(lab: LabPlan, node: NodePlan, on: bool) -> None:
 
 
 def _hide_boot(lab: LabPlan, node: NodePlan, on: bool) -> None:
-    """No address for the firmware, and no disk in its boot order; what runs keeps its lease."""
-    hidden = [other.name for other in lab.nodes if "no-boot" in active(other)]
-    (lab.state / dhcp.HOSTS).write_text(dhcp.hosts(lab, hidden))
-    processes.send(str(lab.state / dhcp.RECORD), signal.SIGHUP)
-    machine = Machine(str(node.directory))
+    driver.of(lab.driver).hide_boot(lab, [other.name for other in lab.nodes if "no-boot" in active(other)])
+    machine = machines.of(node.directory)
     with machine.locked():
         if machine.pid is not None:
-            machine.apply_boot_order()
+            machine.boot_order_changed()
 
 
 def _plug(lab: LabPlan, node: NodePlan, on: bool) -> None:

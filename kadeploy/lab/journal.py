@@ -20,7 +20,7 @@ from typing import Literal
 from kadeploy.errors import RefusedError
 from kadeploy.lab.plan import ROOT, LabPlan, from_json
 
-Kind = Literal["directory", "namespace", "process", "ready"]
+Kind = Literal["directory", "namespace", "process", "machine", "ready"]
 
 LOCKS = Path("/run/kalab")
 LOCK_SECONDS = 10.0
@@ -29,7 +29,7 @@ FILE = "journal.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing made: the path of a directory or of a process's record, the name of a namespace."""
+    """One thing made: the path of a directory, of a process's or machine's record, a namespace's name."""
 
     kind: Kind
     name: str

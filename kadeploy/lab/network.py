@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's network: a namespace with a bridge and a tap per machine, and no way out of it."""
+"""The lab's network: a namespace with a bridge, a wire per machine, and no way out of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from pyroute2 import IPRoute, netns
 
 from kadeploy.config import namespace
+from kadeploy.lab.driver import Driver
 from kadeploy.lab.plan import IPV6_PREFIX, PREFIX_LENGTH, SERVER_ADDRESS, LabPlan
 
 BRIDGE = "br0"
@@ -21,7 +22,7 @@ def exists(name: str) -> bool:
     return (namespace.DIRECTORY / name).exists()
 
 
-def create(plan: LabPlan) -> None:
+def create(plan: LabPlan, driver: Driver) -> None:
     """Make the namespace, enter it, and build everything in it."""
     netns.create(plan.namespace)
     namespace.enter(plan.namespace)
@@ -41,8 +42,7 @@ def create(plan: LabPlan) -> None:
         Path(f"/proc/sys/net/ipv4/neigh/{BRIDGE}/retrans_time_ms").write_text("250")
         route.link("set", index=bridge, state="up")
         for node in plan.nodes:
-            route.link("add", ifname=node.tap, kind="tuntap", mode="tap")
-            route.link("set", index=_index(route, node.tap), master=bridge, state="up")
+            driver.make_wire(route, node, bridge)
 
 
 def set_link(tap: str, *, up: bool) -> None:

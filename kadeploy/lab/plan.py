@@ -13,6 +13,7 @@ from kadeploy.errors import NotFoundError, UsageError
 
 Firmware = Literal["bios", "uefi"]
 BootProgram = Literal["ipxe", "pxelinux"]
+DriverName = Literal["qemu", "container"]
 
 ROOT = Path("/var/lib/kalab")
 SERVER_ADDRESS = "172.31.0.1"
@@ -24,6 +25,7 @@ MAX_NODES = 200  # addresses of the nodes end with 11 to 210
 MAX_STATE_PATH = 70  # a unix socket below it must fit into the 108 bytes of sun_path
 
 _LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
+_RATE = re.compile(r"[1-9][0-9]{0,5}(kbit|mbit|gbit)")
 _UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
@@ -61,6 +63,31 @@ class NodePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerOptions:
+    """Options of container nodes only.
+
+    ``boot_delay``: seconds that a node's firmware and kernel take; each boot of each node takes up to
+    ``boot_spread`` seconds more or less, which follows from ``seed``. ``rate``: of its link in both
+    directions, as tc(8) has it, '' for no limit. ``whole_files``: kernel and initrd are fetched to their
+    ends, else only asked for.
+    """
+
+    boot_delay: float = 5.0
+    boot_spread: float = 2.0
+    seed: int = 1
+    rate: str = ""
+    whole_files: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.boot_spread <= self.boot_delay:
+            raise UsageError(
+                "--boot-spread is more than --boot-delay", hint="no boot takes less than nothing"
+            )
+        if self.rate and not _RATE.fullmatch(self.rate):
+            raise UsageError(f"'{self.rate}' is no rate", hint="write 100mbit or 1gbit")
+
+
+@dataclass(frozen=True, slots=True)
 class LabPlan:
     """The options of ``kalab up``; memory in MiB, disk in bytes, paths absolute."""
 
@@ -74,6 +101,8 @@ class LabPlan:
     disk: int = 4 * 2**30
     firmware: Firmware = "bios"
     boot_program: BootProgram = "ipxe"
+    driver: DriverName = "qemu"
+    container: ContainerOptions = ContainerOptions()
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -86,6 +115,8 @@ class LabPlan:
             )
         if self.firmware == "uefi" and self.boot_program == "pxelinux":
             raise UsageError("pxelinux boots machines with a BIOS only", hint="use --pxe ipxe with UEFI")
+        if self.driver == "container" and (self.firmware, self.boot_program) != ("bios", "ipxe"):
+            raise UsageError("container nodes have a BIOS and iPXE", hint="use --driver qemu")
 
     @property
     def namespace(self) -> str:
@@ -128,6 +159,7 @@ def from_json(text: str) -> LabPlan:
     data = json.loads(text)
     for key in ("state", "config", "deploy_env", "postinstall"):
         data[key] = Path(data[key])
+    data["container"] = ContainerOptions(**data["container"])
     return LabPlan(**data)
 
 

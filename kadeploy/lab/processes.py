@@ -43,8 +43,7 @@ def _become(argv: list[str], record: str, log: str, state: str, failure: int) ->
     try:
         os.setsid()
         flags = os.O_WRONLY | os.O_CREAT
-        descriptor = os.open(record, flags | os.O_TRUNC, 0o600)
-        os.write(descriptor, f"{os.getpid()} {_stat(os.getpid())[1]}\n".encode())
+        write_record(record, os.getpid())
         output = os.open(log, flags | os.O_APPEND, 0o600)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
@@ -57,6 +56,13 @@ def _become(argv: list[str], record: str, log: str, state: str, failure: int) ->
         os.write(failure, str(error.errno or 5).encode())
     finally:
         os._exit(127)
+
+
+def write_record(record: str, pid: int) -> None:
+    """Record a process, which is this one or a child that nobody has waited for."""
+    descriptor = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    os.write(descriptor, f"{pid} {_stat(pid)[1]}\n".encode())
+    os.close(descriptor)
 
 
 def _close_on_exec(descriptor: int) -> None:

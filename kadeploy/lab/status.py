@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kadeploy.lab import console, faults
-from kadeploy.lab.machine import Machine
-from kadeploy.lab.plan import LabPlan
+from kadeploy.lab import console, faults, machines
+from kadeploy.lab.plan import LabPlan, NodePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +25,19 @@ class NodeStatus:
 
 def of(lab: LabPlan) -> list[NodeStatus]:
     """The state of each machine, by its process."""
-    return [
-        NodeStatus(
-            name=node.name,
-            power="off" if (pid := Machine(str(node.directory)).pid) is None else "on",
-            pid=pid,
-            address=node.address,
-            bmc=node.bmc_address,
-            boot_device={"default": "disk"}.get(device := Machine(str(node.directory)).boot_device, device),
-            faults=tuple(faults.active(node)),
-            console=console.last_line(node.file("console.log")),
-        )
-        for node in lab.nodes
-    ]
+    return [_of_node(node) for node in lab.nodes]
+
+
+def _of_node(node: NodePlan) -> NodeStatus:
+    machine = machines.of(node.directory)
+    pid, device = machine.pid, machine.boot_device
+    return NodeStatus(
+        name=node.name,
+        power="off" if pid is None else "on",
+        pid=pid,
+        address=node.address,
+        bmc=node.bmc_address,
+        boot_device={"default": "disk"}.get(device, device),
+        faults=tuple(faults.active(node)),
+        console=console.last_line(node.file("console.log")),
+    )

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from .laboratory import DEPLOY_ENV, DESCRIPTION, Laboratory
+from .laboratory import DEPLOY_ENV, DESCRIPTION, FLEET_DESCRIPTION, Laboratory
 
 
 @pytest.fixture(scope="session")
 def artefacts() -> None:
     """What is deployed has been built."""
-    missing = [str(path) for path in (DEPLOY_ENV / "initrd", DESCRIPTION) if not path.exists()]
+    missing = [
+        str(path) for path in (DEPLOY_ENV / "initrd", DESCRIPTION, FLEET_DESCRIPTION) if not path.exists()
+    ]
     assert not missing, f"{', '.join(missing)} missing: bin/test builds it"
 
 

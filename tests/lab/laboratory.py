@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lab of QEMU machines as its user has it: the commands, and ssh into the nodes."""
+"""A lab as its user has it: the commands, and ssh into the nodes."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ CHECKOUT = Path(__file__).parents[2]
 PROGRAMS = CHECKOUT / ".venv" / "bin"
 DEPLOY_ENV = CHECKOUT / "build" / "deploy-env"
 DESCRIPTION = CHECKOUT / "build" / "environments" / "debian12-min.yaml"
+FLEET_DESCRIPTION = DESCRIPTION.with_name("fleet-min.yaml")
 MARK = "KADEPLOY_TEST_RUN"  # in the environment of a command and of all that it starts
 
 # What a node says of itself, as JSON.
@@ -139,12 +140,13 @@ class Laboratory:
     runs: list[Run] = field(default_factory=list)
 
     def up(self, count: int, *options: str) -> None:
-        """Bring it up, with the environment recorded and a key for the user."""
+        """Bring it up, with the environments recorded and a key for the user."""
         key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.directory / "key")]
         subprocess.run(key, check=True)
         places = ["--deploy-env", str(DEPLOY_ENV)]
         self.command("kalab", "up", "--name", self.name, "--nodes", str(count), *places, *options)
-        self.command("kaenv", "-a", str(DESCRIPTION))
+        for description in (DESCRIPTION, FLEET_DESCRIPTION):
+            self.command("kaenv", "-a", str(description))
 
     def down(self) -> None:
         for run in self.runs:
@@ -255,6 +257,15 @@ class Laboratory:
                     raise
             assert time.monotonic() < deadline, f"{node} has not been booted again"
             time.sleep(1)
+
+    def wait_for_power(self, node: str, power: str) -> None:
+        """Wait until a node is on or off."""
+
+        def reached() -> bool:
+            status = json.loads(self.kalab("status", "--json"))
+            return any((entry["name"], entry["power"]) == (node, power) for entry in status)
+
+        until(reached, 30, lambda: f"{node} is not {power}")
 
     @contextmanager
     def fault(self, node: str, kind: str) -> Iterator[None]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from kadeploy.lab import machine
-from kadeploy.lab.machine import Machine
-from kadeploy.lab.qemu import PROGRAM
-from kadeploy.lab.qmp import Qmp
+from kadeploy.lab.qemu.command import PROGRAM
+from kadeploy.lab.qemu.machine import QemuMachine
+from kadeploy.lab.qemu.qmp import Qmp
 
 
 @pytest.fixture
@@ -22,14 +22,16 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "faults").mkdir()
     # `sh -c script name -set device.net0…`: the boot order that is appended becomes its arguments.
     argv = ["sh", "-c", 'echo "$@"; exec sleep 60', "machine"]
-    (tmp_path / "machine.json").write_text(json.dumps({"argv": argv, "state": str(tmp_path)}))
+    (tmp_path / "machine.json").write_text(
+        json.dumps({"driver": "qemu", "argv": argv, "state": str(tmp_path)})
+    )
     yield tmp_path
-    Machine(str(tmp_path)).power_off()
+    QemuMachine(str(tmp_path)).power_off()
 
 
 def chassis(directory: Path, *arguments: str) -> tuple[int, str, str]:
     """The program as ipmi_sim runs it: an interpreter without site-packages."""
-    argv = [sys.executable, "-s", "-S", "-m", "kadeploy.lab.machine", str(directory), *arguments]
+    argv = [sys.executable, "-s", "-S", "-m", "kadeploy.lab.chassis", str(directory), *arguments]
     done = subprocess.run(
         argv, capture_output=True, text=True, timeout=20, check=False, cwd=Path(machine.__file__).parents[2]
     )
@@ -40,9 +42,9 @@ def test_power(directory: Path) -> None:
     assert chassis(directory, "get", "power") == (0, "power:0\n", "")
     assert chassis(directory, "set", "power", "1")[0] == 0
     assert chassis(directory, "get", "power")[1] == "power:1\n"
-    pid = Machine(str(directory)).pid
+    pid = QemuMachine(str(directory)).pid
     assert chassis(directory, "set", "power", "1")[0] == 0
-    assert Machine(str(directory)).pid == pid
+    assert QemuMachine(str(directory)).pid == pid
     assert chassis(directory, "set", "power", "0")[0] == 0
     assert chassis(directory, "get", "power")[1] == "power:0\n"
     assert chassis(directory, "set", "power", "0")[0] == 0
@@ -89,7 +91,7 @@ def test_boot_order(directory: Path, device: str, fault: bool, order: dict[str, 
         (directory / "faults" / "no-boot").touch()
     assert chassis(directory, "set", "boot", device)[0] == 0
     assert chassis(directory, "get", "boot")[1] == f"boot:{device}\n"
-    assert Machine(str(directory)).boot_order() == order
+    assert QemuMachine(str(directory)).boot_order() == order
 
 
 def test_reset_of_a_real_qemu_applies_the_boot_order(directory: Path) -> None:
@@ -99,8 +101,10 @@ def test_reset_of_a_real_qemu_applies_the_boot_order(directory: Path) -> None:
         *("-drive", "if=none,id=drive0,driver=null-co", "-device", "virtio-blk-pci,id=disk0,drive=drive0"),
         *("-qmp", f"unix:{directory}/qmp.sock,server=on,wait=off"),
     ]
-    (directory / "machine.json").write_text(json.dumps({"argv": argv, "state": str(directory)}))
-    it = Machine(str(directory))
+    (directory / "machine.json").write_text(
+        json.dumps({"driver": "qemu", "argv": argv, "state": str(directory)})
+    )
+    it = QemuMachine(str(directory))
     it.power_on()
     assert indexes(it) == {"net0": 0, "disk0": 1}
     it.set_boot_device("default")
@@ -108,7 +112,7 @@ def test_reset_of_a_real_qemu_applies_the_boot_order(directory: Path) -> None:
     assert indexes(it) == {"net0": 1, "disk0": 0}
 
 
-def indexes(it: Machine) -> dict[str, int]:
+def indexes(it: QemuMachine) -> dict[str, int]:
     with Qmp(it.file("qmp.sock")) as qmp:
         return {
             device: qmp.execute("qom-get", path=f"/machine/peripheral/{device}", property="bootindex")

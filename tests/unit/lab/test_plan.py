@@ -10,8 +10,9 @@ import pytest
 
 from kadeploy.config import site
 from kadeploy.errors import NotFoundError, UsageError
-from kadeploy.lab import bmc, configuration, dhcp, plan, qemu
+from kadeploy.lab import bmc, configuration, dhcp, driver, plan
 from kadeploy.lab.plan import LabPlan
+from kadeploy.lab.qemu import command
 
 
 @pytest.fixture
@@ -88,10 +89,10 @@ MACHINES = [
 
 @pytest.mark.parametrize(("firmware", "kind", "present", "absent"), MACHINES)
 def test_machine(
-    lab: LabPlan, firmware: plan.Firmware, kind: qemu.Accelerator, present: list[str], absent: str
+    lab: LabPlan, firmware: plan.Firmware, kind: command.Accelerator, present: list[str], absent: str
 ) -> None:
     changed = replace(lab, firmware=firmware)
-    line = " ".join(qemu.arguments(changed, changed.nodes[1], kind))
+    line = " ".join(command.arguments(changed, changed.nodes[1], kind))
     common = [
         "tap,id=wire0,ifname=tap2,script=no,downscript=no",
         "virtio-net-pci,id=net0,netdev=wire0,mac=52:54:00:1f:00:0c",
@@ -105,7 +106,7 @@ def test_machine(
 
 def test_commas_in_paths_are_doubled(lab: LabPlan) -> None:
     odd = replace(lab, state=Path("/a,b"))
-    assert "file=/a,,b/nodes/node-1/disk" in " ".join(qemu.arguments(odd, odd.nodes[0], "tcg"))
+    assert "file=/a,,b/nodes/node-1/disk" in " ".join(command.arguments(odd, odd.nodes[0], "tcg"))
 
 
 @pytest.mark.parametrize(
@@ -142,12 +143,14 @@ def test_ipmi_password_is_on_no_command_line(lab: LabPlan) -> None:
     assert "-P" not in argv
 
 
-@pytest.mark.parametrize("program", ["ipxe", "pxelinux"])
+@pytest.mark.parametrize(("kind", "program"), [("qemu", "ipxe"), ("qemu", "pxelinux"), ("container", "ipxe")])
 @pytest.mark.parametrize("count", [1, 3, 200])
-def test_configuration_is_what_kadeploy_loads(lab: LabPlan, program: plan.BootProgram, count: int) -> None:
-    changed = replace(lab, boot_program=program, count=count)
+def test_configuration_is_what_kadeploy_loads(
+    lab: LabPlan, kind: plan.DriverName, program: plan.BootProgram, count: int
+) -> None:
+    changed = replace(lab, driver=kind, boot_program=program, count=count)
     changed.postinstall.write_text("archive")
-    configuration.write(changed, "secret")
+    configuration.write(changed, driver.of(kind).timeouts(changed), "secret")
     loaded = site.load(changed.config)
     assert [(node.name, node.address, node.bmc) for node in loaded.nodes.values()] == [
         (node.name, node.address, node.bmc_address) for node in changed.nodes
@@ -165,7 +168,7 @@ def test_configuration_is_what_kadeploy_loads(lab: LabPlan, program: plan.BootPr
 
 
 def test_deploy_partition_holds_a_system(lab: LabPlan) -> None:
-    layout = {entry["name"]: entry for entry in configuration.cluster(lab)["partitioning"]["layout"]}
+    layout = {entry["name"]: entry for entry in configuration.cluster(lab, {})["partitioning"]["layout"]}
     assert [entry["number"] for entry in layout.values()] == [1, 2, 3, 4, 5]
     assert int(layout["deploy"]["size"].removesuffix("MiB")) > 2500
     assert layout["tmp"]["size"] == "rest"

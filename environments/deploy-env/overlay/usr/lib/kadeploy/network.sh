@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=dash
 # Brings up one interface, by DHCP or as ip= on the kernel command line says, and announces its address when sshd
-# accepts connections. Sourced by /init, whose `say` it uses. It gives up never: what it saw is told after each round.
+# accepts connections. Sourced by /init, whose `say` and `in_container` it uses. It gives up never: what it saw is told
+# after each round.
 
 # read_command_line: sets $ip_argument and $boot_address (the interface PXE booted from) from the kernel command line.
 read_command_line() {
@@ -15,11 +16,17 @@ read_command_line() {
 	done
 }
 
+# is_card INTERFACE: whether it has hardware behind it, or is the one that a container was given for a card.
+is_card() {
+	[ -e "/sys/class/net/$1/device" ] && return
+	in_container && [ "$1" != lo ]
+}
+
 # list_interfaces: prints the interfaces with hardware behind them, the one the firmware booted from first.
 list_interfaces() {
 	others=
 	for directory in /sys/class/net/*; do
-		[ -e "$directory/device" ] || continue
+		is_card "${directory##*/}" || continue
 		read -r address <"$directory/address"
 		if [ "$address" = "$boot_address" ]; then
 			echo "${directory##*/}"

@@ -14,7 +14,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from kadeploy.lab.qemu import PROGRAM, Accelerator
+from kadeploy.lab.qemu.command import PROGRAM, Accelerator
 
 DEVICE = Path("/dev/kvm")
 CACHE = Path("/var/cache/kalab/accelerator.json")

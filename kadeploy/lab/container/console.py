@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node's serial console: a terminal that is recorded, and a socket where one user can attach."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+
+class Console:
+    """``slave`` is the node's end. Signals wake ``serve``."""
+
+    def __init__(self, record: Path, path: Path) -> None:
+        self._master, self.slave = os.openpty()
+        os.set_blocking(self._master, False)
+        self._record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(1)
+        self._listener.setblocking(False)
+        self._user: socket.socket | None = None
+        self._wakeup, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler it would not wake anybody
+
+    def say(self, line: str) -> None:
+        """A line of the machine itself."""
+        self._write(f"{line}\r\n".encode())
+
+    def serve(self, seconds: float | None, other: int) -> bool:
+        """Wait for the console, a signal or another descriptor; whether that one is readable."""
+        watched = [self._master, self._listener.fileno(), self._wakeup, other]
+        if self._user is not None:
+            watched.append(self._user.fileno())
+        ready, _, _ = select.select(watched, [], [], seconds)
+        if self._wakeup in ready:
+            os.read(self._wakeup, 4096)
+        if self._master in ready:
+            self._write(os.read(self._master, 65536))
+        if self._user is not None and self._user.fileno() in ready:
+            self._take_input(self._user)
+        if self._listener.fileno() in ready:
+            self._take_user()
+        return other in ready
+
+    def _write(self, data: bytes) -> None:
+        os.write(self._record, data)
+        if self._user is not None:
+            with suppress(BlockingIOError):  # he reads too slowly; the record has it
+                try:
+                    self._user.send(data)
+                except OSError:
+                    self._drop_user()
+
+    def _take_input(self, user: socket.socket) -> None:
+        try:
+            data = user.recv(4096)
+        except OSError:
+            data = b""
+        if data:
+            with suppress(BlockingIOError):
+                os.write(self._master, data)
+        else:
+            self._drop_user()
+
+    def _take_user(self) -> None:
+        connection, _ = self._listener.accept()
+        if self._user is not None:
+            connection.close()
+            return
+        connection.setblocking(False)
+        self._user = connection
+
+    def _drop_user(self) -> None:
+        if self._user is not None:
+            self._user.close()
+            self._user = None

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node's disk: a sparse file behind a loop device, which goes away with the process that opened it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import struct
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+DISK_NAME = "vda"  # of the disk in its node
+_CONTROL = "/dev/loop-control"
+_LOOP_CTL_REMOVE, _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE = 0x4C81, 0x4C82, 0x4C0A  # linux/loop.h
+_AUTOCLEAR, _PARTSCAN = 4, 8
+_BUILT_IN = 8  # loop devices that are there from boot on
+_MAJOR = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition of the disk, as the kernel has it."""
+
+    number: int
+    device: Path
+    major: int
+    minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A loop device. It is cleared when ``descriptor`` is closed and nothing mounts it any more."""
+
+    number: int
+    descriptor: int
+
+    @property
+    def name(self) -> str:
+        return f"loop{self.number}"
+
+    @property
+    def device(self) -> Path:
+        return Path("/dev") / self.name
+
+    def partitions(self) -> list[Partition]:
+        """What the kernel knows, in their order."""
+        found = []
+        for entry in Path("/sys/class/block", self.name).glob(f"{self.name}p*"):
+            with contextlib.suppress(FileNotFoundError):  # it is being removed
+                major, minor = map(int, (entry / "dev").read_text().split(":"))
+                number = int(entry.name.removeprefix(f"{self.name}p"))
+                found.append(Partition(number, Path("/dev", entry.name), major, minor))
+        return sorted(found, key=lambda partition: partition.number)
+
+    def make_nodes(self, directory: Path) -> None:
+        """Make the device nodes of disk and partitions in a node's /dev, as vda and by the kernel's names.
+
+        Both, for what reads /sys sees the latter. Nodes of partitions that are gone go.
+        """
+        wanted = {DISK_NAME: (_MAJOR, self.number), self.name: (_MAJOR, self.number)}
+        for partition in self.partitions():
+            for prefix in (DISK_NAME, f"{self.name}p"):
+                wanted[f"{prefix}{partition.number}"] = (partition.major, partition.minor)
+        for path in directory.iterdir():
+            if path.name.startswith((DISK_NAME, self.name)) and _numbers(path) != wanted.get(path.name):
+                path.unlink()
+        for path, numbers in ((directory / key, value) for key, value in wanted.items()):
+            if not path.exists():
+                os.mknod(path, stat.S_IFBLK | 0o660, os.makedev(*numbers))
+
+
+def _numbers(path: Path) -> tuple[int, int]:
+    device = path.lstat().st_rdev
+    return os.major(device), os.minor(device)
+
+
+def attach(image: Path, record: Path) -> Disk:
+    """Put a loop device before a file, and tell the kernel its partitions; its number goes to ``record``."""
+    with image.open("r+b") as file:
+        for number in _free():
+            record.write_text(f"{number}\n")
+            descriptor = os.open(f"/dev/loop{number}", os.O_RDWR | os.O_CLOEXEC)
+            # The kernel has no parser for a GPT, but without this flag no partition may be added (partx).
+            config = struct.pack("<II", file.fileno(), 0).ljust(8 + 52, b"\0")
+            config = (config + struct.pack("<I", _AUTOCLEAR | _PARTSCAN)).ljust(304, b"\0")
+            try:
+                fcntl.ioctl(descriptor, _LOOP_CONFIGURE, config)
+            except OSError as error:
+                os.close(descriptor)
+                if error.errno != errno.EBUSY:
+                    raise
+                continue  # somebody was quicker
+            subprocess.run(["partx", "--add", f"/dev/loop{number}"], capture_output=True, check=False)
+            return Disk(number, descriptor)
+    raise OSError(errno.ENODEV, "no free loop device")
+
+
+def _free() -> Iterator[int]:
+    with open(_CONTROL, "rb", buffering=0) as control:  # noqa: PTH123 - a device
+        while True:
+            yield fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+
+
+def forget(record: Path) -> None:
+    """Remove the loop device that attach has taken, if it made it and nobody else has it by now."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        number = int(record.read_text())
+        if number >= _BUILT_IN:
+            with open(_CONTROL, "rb", buffering=0) as control, contextlib.suppress(OSError):  # noqa: PTH123
+                fcntl.ioctl(control, _LOOP_CTL_REMOVE, number)
+        record.unlink()

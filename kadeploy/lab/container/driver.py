@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labs of container nodes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kadeploy.lab.container import cgroup, disk
+from kadeploy.lab.container.machine import SYSTEM_RECORD
+from kadeploy.lab.container.wire import Wire
+from kadeploy.lab.machine import record_of
+from kadeploy.lab.plan import PREFIX_LENGTH, LabPlan, NodePlan
+
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
+
+# Programs of the miniOS in whose place ours stand, since only a kernel of one's own could do what they want.
+SHIMS = {"kexec": "usr/sbin/kexec", "udevadm": "usr/bin/udevadm"}
+
+
+class ContainerDriver:
+    """A process for each node that is on, which makes all else that the node needs."""
+
+    tools = ("ip", "tc", "mount", "partx", "blkid", "cpio", "zstd")
+    packages = "iproute2 mount util-linux cpio zstd"
+
+    def prepare_lab(self, lab: LabPlan) -> str:
+        """The shims, as a layer of a root file system, and a place for what is unpacked."""
+        for name, path in SHIMS.items():
+            target = _shims(lab) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(resources.files(__package__).joinpath(f"shims/{name}.sh").read_bytes())
+            target.chmod(0o755)
+        _systems(lab).mkdir()
+        return "containers"
+
+    def prepare_node(self, lab: LabPlan, node: NodePlan) -> dict[str, Any]:
+        """All that the node's process has to know."""
+        options = lab.container
+        wire = Wire(lab.namespace, node.tap, node.mac, node.address, PREFIX_LENGTH, options.rate)
+        return {
+            "argv": [sys.executable, "-s", "-S", "-m", "kadeploy.lab.container.node", str(node.directory)],
+            "name": node.name,
+            "address": node.address,
+            "mac": node.mac,
+            "wire": asdict(wire),
+            "boot_url": lab.boot_file,
+            "systems": str(_systems(lab)),
+            "shims": str(_shims(lab)),
+            "cgroup": str(group / node.name) if (group := _cgroup(lab)) else "",
+            "boot_delay": options.boot_delay,
+            "boot_spread": options.boot_spread,
+            "seed": options.seed,
+            "whole_files": options.whole_files,
+        }
+
+    def make_wire(self, route: IPRoute, node: NodePlan, bridge: int) -> None:
+        """Nothing: the node's process makes it, at each boot."""
+
+    def timeouts(self, lab: LabPlan) -> dict[str, str]:
+        """The firmware's time, and what one host needs to start n sshds and fetch n initrds."""
+        delay = lab.container.boot_delay + lab.container.boot_spread
+        return {"reboot": f"{60 + delay:g} + n", "kexec": "60 + n"}
+
+    def records(self, node: NodePlan) -> Sequence[Path]:
+        """The node's process first: it would start the system again."""
+        return [record_of(node.directory), node.directory / SYSTEM_RECORD]
+
+    def hide_boot(self, lab: LabPlan, hidden: Sequence[str]) -> None:
+        """Nothing: the firmware looks for the fault itself."""
+
+    def clear(self, lab: LabPlan) -> None:
+        """Loop devices and cgroups that were made for the nodes."""
+        for node in lab.nodes:
+            disk.forget(node.directory / "loop")
+        group = _cgroup(lab)
+        if group is not None:
+            cgroup.remove(group)
+
+
+def _cgroup(lab: LabPlan) -> Path | None:
+    """Of the lab, below the host's root."""
+    hierarchy = cgroup.hierarchy()
+    return None if hierarchy is None else hierarchy / lab.namespace
+
+
+def _shims(lab: LabPlan) -> Path:
+    return lab.state / "shims"
+
+
+def _systems(lab: LabPlan) -> Path:
+    return lab.state / "systems"

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process that is a node while it is switched on: it boots, looks after the console, and boots again.
+
+``python -m kadeploy.lab.container.node DIRECTORY``. The node ends with it, however it ends: the first
+process of the node's system is killed by the kernel, the disk and the network card go away with the last
+process that used them. Standard library only: hundreds of these run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from kadeploy.lab import processes
+from kadeploy.lab.container import disk, localdisk, syscalls, system
+from kadeploy.lab.container.console import Console
+from kadeploy.lab.container.machine import POWER_BUTTON, RESET, SYSTEM_RECORD
+from kadeploy.lab.container.system import Place, Start
+from kadeploy.lab.container.uevents import Uevents
+from kadeploy.lab.container.wire import Wire
+from kadeploy.lab.machine import read_plan
+
+SLOWNESS = 10  # of the firmware of a node with the fault slow-boot
+KEXEC = "kexec-now"  # the node's kexec has put the command line of the next kernel into this file
+
+# What a first process does when told to switch off: systemd(1) and busybox' init; others ignore it.
+_SHUT_DOWN = {"systemd": signal.SIGRTMIN + 4, "init": signal.SIGUSR2}
+
+
+class Reset(Exception):
+    """The reset button was pressed."""
+
+
+class Node:
+    """``run`` returns when the node has switched itself off."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._plan: dict[str, Any] = read_plan(directory)
+        for name in ("dev", "root", "memory", "shared", "shown"):
+            (directory / name).mkdir(exist_ok=True)
+        self._console = Console(directory / "console.log", directory / "console.sock")
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.mount("", Path("/"), flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+        self._disk = disk.attach(directory / "disk", directory / "loop")
+        self._uevents = Uevents(f"/devices/virtual/block/{self._disk.name}/")
+        self._wire = Wire(**self._plan["wire"])
+        self._place = Place(
+            directory,
+            Path(self._plan["shims"]),
+            self._plan["state"],
+            self._plan["cgroup"],
+            self._console.slave,
+        )
+        self._reset = False
+        self._system: int | None = None
+        signal.signal(RESET, self._note_reset)
+        signal.signal(POWER_BUTTON, self._pass_on_power_button)
+
+    def run(self) -> None:
+        """Boot, and boot again."""
+        start: Start | None = None
+        on = True
+        while on:
+            try:
+                start = start or self._boot()
+                on = self._run_system(start)
+                start = self._kexec()
+            except Reset:
+                start = None
+
+    def _boot(self) -> Start:
+        """The firmware, until it has found something to start; raises Reset."""
+        while True:
+            self._wire.renew(plugged=not self._has_fault("link-down"))
+            self._sleep(self._delay())
+            self._wire.use()
+            decision = self._decide()
+            self._wire.leave()
+            if decision.get("start"):
+                return Start(**decision["start"])
+            if not decision.get("restart"):
+                self._sleep(None)
+
+    def _delay(self) -> float:
+        """Seconds of this boot, the same in every lab of this seed."""
+        file = self._directory / "boots"
+        boots = int(file.read_text()) + 1 if file.exists() else 1
+        file.write_text(f"{boots}\n")
+        chance = random.Random(f"{self._plan['seed']} {self._plan['name']} {boots}")  # noqa: S311
+        seconds: float = self._plan["boot_delay"] + chance.uniform(-1, 1) * self._plan["boot_spread"]
+        return seconds * (SLOWNESS if self._has_fault("slow-boot") else 1)
+
+    def _decide(self) -> dict[str, Any]:
+        """What the firmware decides, in a child, for it waits; nothing where it fails."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            self._be_firmware(writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            self._await(child)
+            text = pipe.read()
+        decision: dict[str, Any] = json.loads(text) if text else {}
+        return decision
+
+    def _be_firmware(self, answer: int) -> None:
+        try:
+            syscalls.die_with_parent()
+            syscalls.unshare(syscalls.CLONE_NEWNS)  # what it mounts to look at goes away with it
+            for descriptor in (1, 2):
+                os.dup2(self._console.slave, descriptor)
+            from dataclasses import asdict
+
+            from kadeploy.lab.container.firmware import Firmware
+
+            order: tuple[str, ...] = ("disk", "net") if self._boot_device() == "default" else ("net", "disk")
+            order = () if self._has_fault("no-boot") else order
+            decision = Firmware(self._directory, self._plan, self._disk, order).decide()
+            os.write(answer, json.dumps(asdict(decision)).encode())
+        except Exception as error:  # the firmware has crashed, which the console tells
+            os.write(1, f"firmware: {type(error).__name__}: {error}\n".encode())
+        finally:
+            os._exit(0)
+
+    def _run_system(self, start: Start) -> bool:
+        """Start a system and wait for its end; whether the machine is still on. Raises Reset."""
+        (self._directory / "shared" / KEXEC).unlink(missing_ok=True)
+        system.make_devices(self._place, self._disk)
+        record = str(self._directory / SYSTEM_RECORD)
+        self._system = system.start(
+            self._place, self._disk, start, lambda pid: processes.write_record(record, pid)
+        )
+        try:
+            status = self._await(self._system)
+        finally:
+            self._system = None
+        # What reboot(2) does in a PID namespace: pid_namespaces(7).
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGHUP:
+            return True
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT:
+            self._console.say("reboot: Power down")
+            return False
+        self._console.say(f"Kernel panic - not syncing: Attempted to kill init! exitcode={status:#010x}")
+        self._sleep(None)
+        return True
+
+    def _kexec(self) -> Start | None:
+        """The system that the last one has loaded to be started by kexec, if it has."""
+        try:
+            command_line = (self._directory / "shared" / KEXEC).read_text().strip()
+        except FileNotFoundError:
+            return None
+        self._console.say("kexec_core: Starting new kernel")
+        self._wire.renew(plugged=not self._has_fault("link-down"))
+        partition = localdisk.root_partition(self._disk, command_line)
+        if partition is None:
+            self._console.say("Kernel panic - not syncing: VFS: Unable to mount root fs")
+            self._sleep(None)
+            return None
+        return Start(command_line, partition=partition)
+
+    def _await(self, child: int) -> int:
+        """Serve console and devices until a child ends; its wait status. A reset kills it."""
+        while True:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid == child:
+                self._raise_reset()
+                return status
+            if self._reset:
+                os.kill(child, signal.SIGKILL)
+            self._serve(None)
+
+    def _sleep(self, seconds: float | None) -> None:
+        """Serve the console meanwhile, for ever if None; raises Reset."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while deadline is None or time.monotonic() < deadline:
+            self._raise_reset()
+            self._serve(None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+    def _serve(self, seconds: float | None) -> None:
+        ready = self._console.serve(seconds, self._uevents.descriptor)
+        if ready and self._uevents.have_come():
+            self._disk.make_nodes(self._place.devices)
+
+    def _raise_reset(self) -> None:
+        if self._reset:
+            self._reset = False
+            raise Reset
+
+    def _note_reset(self, number: int, where: FrameType | None) -> None:
+        self._reset = True
+
+    def _pass_on_power_button(self, number: int, where: FrameType | None) -> None:
+        if self._system is not None:
+            name = Path(f"/proc/{self._system}/comm").read_text().strip()
+            os.kill(self._system, _SHUT_DOWN.get(name, signal.SIGUSR2))
+
+    def _boot_device(self) -> str:
+        file = self._directory / "boot-device"
+        return file.read_text().strip() if file.exists() else "none"
+
+    def _has_fault(self, kind: str) -> bool:
+        return (self._directory / "faults" / kind).exists()
+
+
+if __name__ == "__main__":
+    Node(Path(sys.argv[1])).run()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labs of QEMU machines."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kadeploy.lab import dhcp, processes
+from kadeploy.lab.machine import record_of
+from kadeploy.lab.plan import LabPlan, NodePlan
+from kadeploy.lab.qemu import accelerator, command
+
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
+
+
+class QemuDriver:
+    """A QEMU process for each machine that is on, at a tap that is there all the time."""
+
+    tools = ("qemu-system-x86_64",)
+    packages = "qemu-system-x86 ipxe-qemu ovmf"
+
+    def __init__(self) -> None:
+        self._accelerator: command.Accelerator = "tcg"
+
+    def prepare_lab(self, lab: LabPlan) -> str:
+        """The accelerator."""
+        self._accelerator = accelerator.choose(lab.deploy_env / "vmlinuz")
+        return self._accelerator
+
+    def prepare_node(self, lab: LabPlan, node: NodePlan) -> dict[str, Any]:
+        """The command line."""
+        if lab.firmware == "uefi":
+            shutil.copyfile(command.OVMF_VARIABLES, node.file("OVMF_VARS.fd"))
+        return {"argv": command.arguments(lab, node, self._accelerator)}
+
+    def make_wire(self, route: IPRoute, node: NodePlan, bridge: int) -> None:
+        """A tap."""
+        route.link("add", ifname=node.tap, kind="tuntap", mode="tap")
+        route.link("set", index=route.link_lookup(ifname=node.tap)[0], master=bridge, state="up")
+
+    def timeouts(self, lab: LabPlan) -> dict[str, str]:
+        """Emulated machines share the host's processors: they boot the slower the more they are."""
+        return {"reboot": "120 + 30*n", "kexec": "120 + 30*n"}
+
+    def records(self, node: NodePlan) -> Sequence[Path]:
+        """QEMU."""
+        return [record_of(node.directory)]
+
+    def hide_boot(self, lab: LabPlan, hidden: Sequence[str]) -> None:
+        """No address for the firmware; what runs keeps its lease."""
+        (lab.state / dhcp.HOSTS).write_text(dhcp.hosts(lab, hidden))
+        processes.send(str(lab.state / dhcp.RECORD), signal.SIGHUP)
+
+    def clear(self, lab: LabPlan) -> None:
+        """Nothing: all that QEMU makes ends with it."""
