@@ -27,7 +27,9 @@ def interruption_of(step: Step[Any], visit: Visit, cancelled: asyncio.CancelledE
     A command that was broken off has left a note: its name, and in further lines what it wrote.
     """
     note, _, output = "\n".join(getattr(cancelled, "__notes__", ())).partition("\n")
-    return _failure(visit.observed or note, visit.cause or step.cause, visit.evidence or output, "")
+    seen = printable(visit.observed).strip() or printable(note).strip()
+    sentence = seen or f"nothing was seen of {step.name} yet"
+    return _failure(sentence, visit.cause or step.cause, visit.evidence or output, "")
 
 
 def _failure(sentence: str, cause: Cause, evidence: str, hint: str) -> Failure:

@@ -83,7 +83,7 @@ def test_any_error_of_any_step_becomes_a_verdict(error: KadeployError, step: Ste
 def test_any_step_that_is_broken_off_leaves_a_verdict(
     observed: str, evidence: str, cause: Cause | None, notes: list[str], step: Step[Any]
 ) -> None:
-    visit = Visit(Node("node-1", "10.0.0.1", "", "red"), 0, f"is {observed}", evidence, cause)
+    visit = Visit(Node("node-1", "10.0.0.1", "", "red"), 0, observed, evidence, cause)
     cancelled = asyncio.CancelledError()
     for note in notes:
         cancelled.add_note(note)
