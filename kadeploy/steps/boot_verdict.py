@@ -62,9 +62,9 @@ class BootFacts:
         return self.console.stage if self.console else Stage.NOTHING
 
     def mishap(self, *kinds: Mishap) -> str:
-        """The line of the console that tells of the first of these mishaps, or ''."""
+        """The line of the console that tells of the first of these mishaps, without full stop, or ''."""
         seen = self.console.mishaps if self.console else {}
-        return next((seen[kind] for kind in kinds if kind in seen), "")
+        return next((seen[kind].rstrip(".") for kind in kinds if kind in seen), "")
 
     @property
     def lacking(self) -> str:

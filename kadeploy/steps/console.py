@@ -15,6 +15,8 @@ EVIDENCE_LINES = 6
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>78cM])")
 
+_ERASURE = re.compile(r"(?:\x08 ?)+")  # how iPXE takes back what it has written
+
 
 class Stage(IntEnum):
     """How far a boot came, in its order."""
@@ -100,7 +102,7 @@ def read(text: str) -> Reading:
 
 def _visible(text: str) -> Iterator[str]:
     """The lines that are not empty, without what would draw on the reader's terminal."""
-    for line in _ESCAPE.sub("", text).splitlines():
+    for line in _ERASURE.sub("\n", _ESCAPE.sub("", text)).splitlines():
         shown = "".join(character for character in line if character.isprintable()).strip()
         if shown:
             yield shown
