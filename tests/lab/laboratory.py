@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -60,6 +61,11 @@ class Outcome:
 
     def __str__(self) -> str:
         return f"exit status {self.status}\n{self.log}\n{self.errors}"
+
+    @property
+    def causes(self) -> dict[str, str]:
+        """The class of each node that failed, from the evidence on standard error."""
+        return dict(re.findall(r"^(\S+): \[([^]]*)\] ", self.errors, flags=re.MULTILINE))
 
     def reasons(self, list_name: str) -> dict[str, str]:
         """What stands in parentheses behind each node of a list of the summary, such as 'failed'."""
@@ -283,6 +289,18 @@ class Laboratory:
             self.kalab("exec", "--", "ip", "-j", "-s", "link", "show", tap)
         )
         return int(shown[0]["stats64"]["tx"]["bytes"])
+
+    @contextmanager
+    def hidden_boot_files(self, pattern: str) -> Iterator[None]:
+        """Some files of the boot repository are not served meanwhile."""
+        files = list(Path(f"/var/lib/kalab/{self.name}/boot").glob(pattern))
+        assert files, f"no {pattern} in the boot repository"
+        hidden = {file: file.rename(file.with_name(f".{file.name}")) for file in files}
+        try:
+            yield
+        finally:
+            for file, place in hidden.items():
+                place.rename(file)
 
     def node_states(self, *nodes: str) -> list[str]:
         """The states of nodes in the store."""

@@ -39,6 +39,8 @@ def test_power_cut_during_the_broadcast_and_a_node_that_never_comes_back(lab: La
     assert reasons["node-2"].startswith("BootNewEnvClassical-wait_reboot: ")
     assert reasons["node-3"].startswith("BroadcastEnvChain-send_environment: ")
     assert "console: " in outcome.errors, "the console of node-2 is no evidence"
+    assert outcome.causes == {"node-2": "firmware/DHCP", "node-3": "broadcast"}, outcome.errors
+    assert "it has asked for no boot file since its reboot" in reasons["node-2"]
     assert lab.node_states("node-1", "node-2", "node-3") == ["deployed", "deploy_failed", "deploy_failed"]
     lab.assert_deployed(run, "node-1")
     lab.cycle(run, "node-1")
@@ -61,6 +63,9 @@ def test_bmc_that_refuses_and_post_install_that_fails(lab: Laboratory) -> None:
     assert "3" in reasons["node-2"]
     assert reasons["node-3"].startswith("SetDeploymentEnvUntrusted-reboot: ")
     assert "there is no licence for node-2" in outcome.errors
+    assert outcome.causes == {"node-2": "post-install", "node-3": "power"}, outcome.errors
+    assert "failed: 1 post-install (node-2), 1 power (node-3)" in outcome.errors.splitlines()
+    assert "node-3,power" in lab.command("kastat", "-F", "hostname,cause").splitlines()
     lab.assert_deployed(run, "node-1")
 
 
@@ -72,8 +77,21 @@ def test_image_with_another_digest_than_declared(lab: Laboratory) -> None:
     for reason in outcome.reasons("failed").values():
         assert reason.startswith("BroadcastEnvChain-send_environment: ")
         assert "SHA-256" in reason
+    assert outcome.causes == dict.fromkeys(["node-1", "node-2"], "environment"), outcome.errors
     assert "is successful" not in outcome.log
     assert lab.node_states("node-1", "node-2") == ["deploy_failed"] * 2
+
+
+def test_boot_file_that_is_missing(lab: Laboratory) -> None:
+    lab.kalab("power", "node-1", "off")
+    steps = "SetDeploymentEnv|SetDeploymentEnvUntrusted:0:60&BroadcastEnv|BroadcastEnvChain:0:9&BootNewEnv|"
+    run = lab.deploy("node-1", "-e", "debian12-min", "--force-steps", f"{steps}BootNewEnvKexec:0:9")
+    run.wait_for("  wait_reboot on node-1", 100)
+    with lab.hidden_boot_files("kernels/*-initrd"):
+        outcome = run.outcome(200)
+    reason = outcome.reasons("failed")["node-1"]
+    assert outcome.causes == {"node-1": "TFTP/HTTP boot"}, outcome
+    assert "it got nothing of its initrd: http status 404" in reason
 
 
 def pack(archive: Path, script: str) -> None:
