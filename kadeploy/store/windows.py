@@ -8,10 +8,10 @@ ends when it is dropped, when its time is over, or when the process that wrote i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from kadeploy.fairness import Claim, Settlement, settle
 from kadeploy.store.process import Process
@@ -23,9 +23,14 @@ RENEWAL_SECONDS = 15.0
 
 NOBODY = ""  # owner of slots that stay taken for a while after their process has left
 
+columns = window_claims.c
+
 
 class StoreTable:
-    """The claims of one window, a workflow.window.Table. Each process goes by its own ``size``."""
+    """The claims of one window, a workflow.window.Table. Each process goes by its own ``size``.
+
+    Several of them in a process do not know of each other, and must be of different workflows.
+    """
 
     def __init__(self, store: Store, window: str, size: int, *, now: Callable[[], float] = time.time) -> None:
         self.size = size
@@ -34,31 +39,32 @@ class StoreTable:
         self._now = now
         self._written: tuple[Claim, ...] = ()
         self._renewed = 0.0
-        self._begun = False
+        self._workflows: set[str] = set()  # of which there may be claims of ours
 
     async def exchange(self, owner: str, own: Sequence[Claim]) -> Settlement:
-        """Replace the claims of an owner, and grant them what is due to them, in one transaction.
+        """Replace the own claims, and grant them what is due to them, in one transaction.
 
         Written only where something changes: who waits in vain only reads.
         """
         own = self._bounded(own)
+        workflows = {claim.workflow for claim in own}
         if own == self._written and self._now() < self._renewed + RENEWAL_SECONDS:
             settlement = await self._store.read(lambda connection: self._settle(connection, owner, own))
             if settlement.own == own:
                 return settlement
-        self._begun = True  # a write is completed even where its caller is cancelled
+        self._workflows |= workflows  # a write is completed even where its caller is cancelled
         settlement = await self._store.write(lambda connection: self._replace(connection, owner, own))
-        self._written, self._renewed = settlement.own, self._now()
+        self._written, self._renewed, self._workflows = settlement.own, self._now(), workflows
         return settlement
 
     async def leave(self, owner: str, cooling: Mapping[str, int], seconds: float) -> None:
-        """Drop the claims of an owner, but for slots (by workflow) that stay taken for some seconds."""
-        if not self._begun:
+        """Drop the own claims, but for slots (by workflow) that stay taken for some seconds."""
+        if not self._workflows:
             return
         left = [Claim(workflow, NOBODY, slots, 0, 0.0) for workflow, slots in cooling.items()]
 
         def change(connection: Connection) -> None:
-            self._drop(connection, {owner})
+            self._drop(connection, self._is_own(owner))
             self._insert(connection, left, seconds)
 
         await self._store.write(change)
@@ -69,30 +75,30 @@ class StoreTable:
 
     def _settle(self, connection: Connection, owner: str, own: Sequence[Claim]) -> Settlement:
         """What an exchange will bring; dead claims do not count."""
-        claims, dead = self._claims(connection)
-        others = [claim for claim in claims if claim.owner not in dead | {owner}]
-        return settle(self.size, own, others, self._now())
+        others = self._claims(connection, ~self._is_own(owner))
+        dead = _dead(others)
+        return settle(self.size, own, [claim for claim in others if claim.owner not in dead], self._now())
 
     def _replace(self, connection: Connection, owner: str, own: Sequence[Claim]) -> Settlement:
         settlement = self._settle(connection, owner, own)
-        self._drop(connection, self._claims(connection)[1] | {owner})
+        dead = _dead(self._claims(connection, ~self._is_own(owner)))
+        self._drop(
+            connection, self._is_own(owner) | columns.owner.in_(dead) | (columns.expires_at <= self._now())
+        )
         self._insert(connection, settlement.own, CLAIM_SECONDS)
         return settlement
 
-    def _claims(self, connection: Connection) -> tuple[list[Claim], set[str]]:
-        """The claims whose time is not over, and those of their owners that are known to have ended."""
-        table = window_claims.c
-        query = select(table.workflow_id, table.owner, table.held, table.waiting, table.since)
-        lasting = (table.window == self._window) & (table.expires_at > self._now())
-        claims = [Claim(*row) for row in connection.execute(query.where(lasting))]
-        owners = {claim.owner for claim in claims} - {NOBODY}
-        return claims, {owner for owner in owners if Process.parse(owner).is_dead()}
+    def _is_own(self, owner: str) -> ColumnElement[bool]:
+        return (columns.owner == owner) & columns.workflow_id.in_(self._workflows)
 
-    def _drop(self, connection: Connection, owners: Collection[str]) -> None:
-        """Delete the claims of some owners, and those whose time is over."""
-        table = window_claims.c
-        ended = table.owner.in_(owners) | (table.expires_at <= self._now())
-        connection.execute(delete(window_claims).where((table.window == self._window) & ended))
+    def _claims(self, connection: Connection, wanted: ColumnElement[bool]) -> list[Claim]:
+        """Some of the claims whose time is not over."""
+        query = select(columns.workflow_id, columns.owner, columns.held, columns.waiting, columns.since)
+        lasting = (columns.window == self._window) & (columns.expires_at > self._now())
+        return [Claim(*row) for row in connection.execute(query.where(lasting & wanted))]
+
+    def _drop(self, connection: Connection, unwanted: ColumnElement[bool]) -> None:
+        connection.execute(delete(window_claims).where((columns.window == self._window) & unwanted))
 
     def _insert(self, connection: Connection, claims: Sequence[Claim], seconds: float) -> None:
         rows = [
@@ -109,3 +115,9 @@ class StoreTable:
         ]
         if rows:
             connection.execute(insert(window_claims), rows)
+
+
+def _dead(claims: Sequence[Claim]) -> set[str]:
+    """The owners that are known to have ended."""
+    owners = {claim.owner for claim in claims} - {NOBODY}
+    return {owner for owner in owners if Process.parse(owner).is_dead()}

@@ -63,6 +63,6 @@ def test_a_few_nodes_do_not_stand_behind_hundreds() -> None:
 
 
 def test_among_equals_the_longest_waiting_is_first() -> None:
-    first, second = Claim("D-1", "p", 0, 9, 1.0), Claim("D-2", "q", 0, 9, 2.0)
+    first, second = Claim("D-2", "q", 0, 9, 1.0), Claim("D-1", "p", 0, 9, 2.0)
     assert settle(1, [second], [first], 3.0).own == (second,)
     assert settle(1, [first], [second], 3.0).own[0].held == 1

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -87,6 +87,25 @@ async def test_several_processes_together_are_never_more_than_the_size(store: St
     inside = [sum(change for _, change in changes[: index + 1]) for index in range(len(changes))]
     assert len(stays) == 36 and max(inside) == 3
     assert await rows(store) == []
+
+
+async def test_two_operations_of_one_process_leave_each_other_their_claims(store: Store) -> None:
+    inside, most = 0, 0
+
+    async def visit(window: Window, workflow: str, node: str) -> None:
+        nonlocal inside, most
+        async with window.slot(workflow, node):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0.02)
+            inside -= 1
+
+    async with AsyncExitStack() as stack:
+        tables = [StoreTable(store, "reboot", 3) for _ in range(2)]
+        windows = [await stack.enter_async_context(Window(table, OWNER).opened()) for table in tables]
+        visits = [visit(windows[n % 2], f"D-{n % 2}", f"node-{n}") for n in range(20)]
+        await asyncio.gather(*visits)
+    assert most == 3 and await rows(store) == []
 
 
 async def test_slots_of_a_process_that_was_killed_are_free_at_once(store: Store, window: Window) -> None:
