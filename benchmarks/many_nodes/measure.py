@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kadeploy.operations.journal import WorkflowJournal
-from kadeploy.operations.plan import DeploymentPart
+from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.simulation import clock
 from kadeploy.simulation.file import SimulationFile
-from kadeploy.simulation.simulation import Outcome, run, simulate
+from kadeploy.simulation.simulation import Outcome, Simulation, simulate
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
 from many_nodes import site
@@ -43,28 +43,30 @@ class Row:
 
 def measure(directory: Path, nodes: int, *, journal: bool) -> Row:
     """Deploy on so many nodes."""
-    parts, file = asyncio.run(site.plan(directory, nodes)), site.behaviour(directory)
+    plan, file = asyncio.run(site.plan(directory, nodes)), site.behaviour(directory)
     start_mb = _peak_mb()
     began, cpu = time.perf_counter(), time.process_time()
     if journal:
-        outcome = _with_store(directory, parts, file)
+        outcome = _with_store(directory, plan, file)
     else:
-        [outcome] = simulate(parts, file, {}, SEED)
+        [outcome] = simulate(plan, file, {}, SEED)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     ends = Counter(end.phase for end in outcome.timeline.ends.values())
     simulated = max(end.at for end in outcome.timeline.ends.values())
     return Row(nodes, seconds, cpu, _peak_mb(), start_mb, outcome.timeline.events, simulated, ends["ok"])
 
 
-def _with_store(directory: Path, parts: tuple[DeploymentPart, ...], file: SimulationFile) -> Outcome:
+def _with_store(directory: Path, plan: DeploymentPlan, file: SimulationFile) -> Outcome:
     """As ``simulate``, with every event in an SQLite file before it is applied: as real deployments do."""
     outcomes: list[Outcome] = []
 
     async def work() -> None:
         async with Store.open(directory / "store.sqlite") as store:
             workflow = await workflows.create(store, workflows.Kind.DEPLOY, "root", {})
-            journal = WorkflowJournal(store, workflow.id, parts[0].group.cluster)
-            outcomes.extend(await run(parts, file, {}, SEED, lambda _: journal))
+            journal = WorkflowJournal(store, workflow.id, plan.parts[0].group.cluster)
+            simulation = Simulation(plan, file, {}, SEED, lambda _: journal)
+            await simulation.run()
+            outcomes.extend(simulation.outcomes)
 
     clock.run(work())
     return outcomes[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kadeploy.config import site as configuration
 from kadeploy.environments import description
-from kadeploy.operations.plan import DeploymentPart, Planner
+from kadeploy.operations.plan import DeploymentPlan, Planner
 from kadeploy.operations.request import DeploymentRequest
 from kadeploy.simulation import file
 from kadeploy.simulation.file import SimulationFile
@@ -68,7 +68,7 @@ def write(directory: Path) -> None:
     subprocess.run(["tar", "-czf", directory / "image.tar.gz", "-T", "/dev/null"], check=True)
 
 
-async def plan(directory: Path, nodes: int) -> tuple[DeploymentPart, ...]:
+async def plan(directory: Path, nodes: int) -> DeploymentPlan:
     """The plan for so many nodes like the one that the site has."""
     site = configuration.load(directory)
     text = ENVIRONMENT.replace("IMAGE", str(directory / "image.tar.gz"))

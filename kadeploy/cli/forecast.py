@@ -25,13 +25,16 @@ KINDS = {
     Kind.WINDOW: "waiting for the window of ",
     Kind.GRACE: "waiting for late nodes at ",
     Kind.LOST: "attempts that failed: ",
+    Kind.SPARE: "another node, until that had failed, and ",
 }
 
 
 def lines(forecast: Forecast, seed: int) -> Iterator[str]:
     """The forecast for a reader."""
     ends = ", ".join(f"{count} {phase}" for phase, count in forecast.phases.most_common())
-    yield f"Simulation of {forecast.nodes} nodes, seed {seed}: {ends}, all within {clock(forecast.seconds)}"
+    spares = f" and {forecast.spares} spares" if forecast.spares else ""
+    what = f"Simulation of {forecast.nodes} nodes{spares}, seed {seed}"
+    yield f"{what}: {ends}, all within {clock(forecast.seconds)}"
     for where, count in forecast.failures.most_common():
         yield f"  {count} not good at {where}"
     yield ""
@@ -140,6 +143,7 @@ def to_json(forecast: Forecast, seed: int) -> dict[str, Any]:
         "schema": 1,
         "seed": seed,
         "nodes": forecast.nodes,
+        "spares": forecast.spares,
         "phases": dict(forecast.phases),
         "failures": dict(forecast.failures),
         "seconds": _rounded(forecast.seconds),

@@ -70,7 +70,7 @@ KEPT = (
     "spares",
 )
 
-# Options that would touch nodes or files, or that are not simulated.
+# Options that would touch nodes or files.
 NOT_SIMULATED = (
     "resume",
     "retry",
@@ -81,9 +81,6 @@ NOT_SIMULATED = (
     "output_ko_nodes",
     "output_known_hosts",
     "write_workflow_id",
-    "spares",
-    "stop_at_min_ok",
-    "deadline",
 )
 
 

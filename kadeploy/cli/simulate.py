@@ -6,19 +6,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from kadeploy.cli import forecast as text
-from kadeploy.cli import verdict
 from kadeploy.cli.audience import Audience
-from kadeploy.cli.request import Options, build_request, node_names
+from kadeploy.cli.request import Options, build_request, limits, node_names
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
 from kadeploy.operations.plan import DeploymentPart, DeploymentPlan, Planner
 from kadeploy.simulation import file
+from kadeploy.simulation.behaviour import check_names
 from kadeploy.simulation.file import SimulationFile
 from kadeploy.simulation.forecast import Forecast, foretell
 from kadeploy.simulation.nodes import imagine
@@ -27,6 +28,7 @@ from kadeploy.store import samples
 from kadeploy.store.samples import StepSamples
 from kadeploy.store.store import Store
 
+UNLIMITED = {"min_ok": None, "deadline": ""}  # limits are of the nodes that are simulated
 LATEST_RUNS = 2000  # of each micro-step on a cluster; older ones tell of older firmware
 
 Records = dict[str, Sequence[StepSamples]]
@@ -38,13 +40,15 @@ def simulate(options: Options) -> ExitStatus:
     known = file.load(Path(options["simulate"])) if options["simulate"] else SimulationFile()
     names = node_names(options)
     count = options["simulate_nodes"] or known.nodes
-    min_ok = verdict.parse_min_ok(options["min_ok"], count or len(names)) if options["min_ok"] else None
+    wanted = limits(options, count or len(names))
     plan, records = asyncio.run(_prepare(options, site, names, known))
-    parts = imagine(plan, count) if count else plan.parts
+    plan = imagine(plan, count) if count else plan
+    check_names(known, [part.group.automaton for part in plan.parts])
+    plan = replace(plan, request=replace(plan.request, **wanted))
     seed = options["seed"] or 0
-    forecast = foretell(run(parts, known, records, seed))
+    forecast = foretell(plan, run(plan, known, records, seed))
     _tell(forecast, seed, as_json=options["as_json"])
-    enough = min_ok is None or len(forecast.good) >= min_ok
+    enough = plan.request.min_ok is None or len(forecast.good) >= plan.request.min_ok
     return ExitStatus.OK if enough else ExitStatus.NODES_FAILED
 
 
@@ -54,7 +58,7 @@ async def _prepare(
     """The plan, and what the store has seen of its clusters' nodes."""
     async with Store.open(site.path(site.server.database.name)) as store:
         with Audience(options["verbose_level"], to_stderr=True, identifier_file=None) as audience:
-            request = await build_request({**options, "min_ok": None}, names, site)  # of other nodes
+            request = await build_request({**options, **UNLIMITED}, names, site)
             plan = await Planner(site, store, audience.grabbed).plan(request, audience.transferred)
         records: Records = {part.group.cluster: await _records(site, store, part) for part in plan.parts}
     return plan, records if known.records else {}

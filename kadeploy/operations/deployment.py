@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -15,6 +14,7 @@ from kadeploy.operations.feed import NodeResult, Observer, OperationResult
 from kadeploy.operations.goal import Goal
 from kadeploy.operations.operation import Go, Operation
 from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.operations.pursuit import Pursuit
 from kadeploy.operations.request import to_mapping
 from kadeploy.store import node_states
 from kadeploy.store.node_states import Installed, NodeState
@@ -40,13 +40,13 @@ class DeploymentOperation(Operation):
     }
 
     _plan: DeploymentPlan
+    _pursuit: Pursuit[ClusterRun]
 
     def __init__(self, plan: DeploymentPlan, store: Store, observer: Observer) -> None:
         super().__init__(plan, store, observer)
         request = plan.request
         enough = request.min_ok if request.stop_at_min_ok else None
         self._goal = Goal(len(request.nodes), enough, list(request.spares))
-        self._stopped = False
 
     # What is recorded -----------------------------------------------------------------------------
 
@@ -90,14 +90,9 @@ class DeploymentOperation(Operation):
     # Enough, or too few ---------------------------------------------------------------------------
 
     async def _drive(self, go: Go, names: Sequence[str]) -> None:
-        seconds = self._plan.request.deadline.seconds(self._goal.wanted)
-        reason = f"the deadline of {seconds:g} s for all nodes was over"
-        deadline = asyncio.get_running_loop().call_later(seconds, self._stop, reason) if seconds else None
-        try:
+        self._pursuit = Pursuit(self._goal, self._runs, self._begin_spare)
+        with self._pursuit.limited(self._plan.request.deadline.seconds(self._goal.wanted)):
             await super()._drive(go, names)
-        finally:
-            if deadline is not None:
-                deadline.cancel()
 
     def _nodes_begin(self, names: Sequence[str]) -> None:
         self._count_again()
@@ -114,21 +109,7 @@ class DeploymentOperation(Operation):
                     self._goal.end(name, node.phase)
 
     def _node_ended(self, run: ClusterRun, ended: NodeEnded) -> None:
-        self._goal.end(ended.node, Phase(ended.phase))
-        if self._goal.reached:
-            self._stop("enough nodes are deployed")
-        elif ended.phase == Phase.KO:
-            self._substitute(run)
-
-    def _stop(self, reason: str) -> None:
-        """End the nodes that are still on their way."""
-        if self._stopped:
-            return
-        self._stopped = True
-        for run in self._runs:
-            machine = run.driver.machine
-            if live := machine.in_phase(Phase.RUNNING) + machine.in_phase(Phase.WAITING):
-                run.driver.abort(live, reason)
+        self._pursuit.node_ended(run, ended)
 
     # Spares ---------------------------------------------------------------------------------------
 
@@ -151,14 +132,7 @@ class DeploymentOperation(Operation):
         super()._leave_alone(lost)
 
     async def _substitute_lost(self) -> None:
-        self._substitute(self._runs[0])
-
-    def _substitute(self, run: ClusterRun) -> None:
-        """Begin spares for the nodes that have failed, of the same cluster first."""
-        if self._stopped:
-            return
-        for name in self._goal.take_spares(run.part.group.spares):
-            self._begin_spare(next(run for run in self._runs if name in run.part.group.spares), name)
+        self._pursuit.substitute(self._runs[0])
 
     def _begin_spare(self, run: ClusterRun, name: str) -> None:
         self._tell(self._observer.replaced, run.part.group, [name])

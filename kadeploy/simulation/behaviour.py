@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from kadeploy.errors import UsageError
 from kadeploy.simulation import defaults
 from kadeploy.simulation.distribution import Constant, Distribution, Samples
-from kadeploy.simulation.file import BroadcastBehaviour, SimulationFile, StepBehaviour
+from kadeploy.simulation.file import CATALOGUE, BroadcastBehaviour, SimulationFile, StepBehaviour
 from kadeploy.store.samples import StepSamples
 from kadeploy.workflow.automaton import Automaton
 
@@ -40,6 +41,17 @@ def of_automaton(
     """The behaviour of every micro-step; ``image_size`` in bytes."""
     seen = {(samples.instance, samples.micro): samples for samples in records}
     return {name: _behaviour(name, image_size, file, seen) for name in _names(automaton)}
+
+
+def check_names(file: SimulationFile, automata: Iterable[Automaton]) -> None:
+    """Raises UsageError for a custom operation in the file that none of the automata has.
+
+    Micro-steps of the catalogue may be in the file though they are bypassed: it is made for many deployments.
+    """
+    names = [name for automaton in automata for name in _names(automaton)]
+    known = CATALOGUE | {"-".join(name) for name in names} | {micro for _, micro in names}
+    if unknown := [name for name in file.steps if name not in known]:
+        raise UsageError(f"--simulate: this deployment has no micro-step {', '.join(unknown)}")
 
 
 def _names(automaton: Automaton) -> Iterator[StepName]:

@@ -29,13 +29,14 @@ DURATIONS: dict[str, Distribution] = {
     "reboot_from_deploy_env": LogNormal(1, 1.3),
     "kexec": LogNormal(2, 1.3),
 }
+CUSTOM = LogNormal(3, 1.5)  # operations of users and administrators
 HANGS = {"wait_reboot": 0.01}  # of hundred machines that are told to boot, one does not come
 BROADCAST = BroadcastBehaviour(rate=50)
 
 
 def duration(instance: str, micro: str) -> Distribution:
     """How long runs of a micro-step take."""
-    return DURATIONS.get(f"{instance}-{micro}") or DURATIONS[micro]
+    return DURATIONS.get(f"{instance}-{micro}") or DURATIONS.get(micro) or CUSTOM
 
 
 def hangs(micro: str) -> float:

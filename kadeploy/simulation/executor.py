@@ -55,20 +55,22 @@ class SimulatedExecutor(StepExecutor):
         self._fates = fates
         self._failures: Counter[str] = Counter()
         self._cohorts: Counter[Position] = Counter()
-        self._factors = {node: fates.factor(node) for node in part.group.nodes}
-        self._losses = {node: losses for node in part.group.nodes if (losses := fates.losses(node))}
+        self._factors = {node: fates.factor(node) for node in part.machines.nodes}
+        self._losses = {node: losses for node in part.machines.nodes if (losses := fates.losses(node))}
 
     async def __call__(self, run: Run, report: Report) -> None:
         """Let the time of a micro-step pass, and report its nodes as chance has it."""
         tally = self.tallies[run.position]
         tally.runs += len(run.nodes)
+        began = asyncio.get_running_loop().time()
         try:
             if self._automaton.microstep(run.position).scope is Scope.SET:
                 await self._run_set(run, report, tally)
             else:
                 await self._run_node(run, report, tally)
         except asyncio.CancelledError:
-            self._count_deadline(run, tally)
+            if run.timeout is not None and asyncio.get_running_loop().time() >= began + run.timeout:
+                self._count_deadline(run, tally)
             raise
 
     async def _run_node(self, run: Run, report: Report, tally: Tally) -> None:

@@ -19,8 +19,13 @@ MAX_SAMPLES = 100_000
 Seconds = Annotated[float, Field(ge=0, le=WEEK, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-STEP_NAMES = frozenset(step.name for steps in STEPS.values() for step in steps)
-FULL_NAMES = frozenset(f"{instance}-{step.name}" for instance, steps in STEPS.items() for step in steps)
+# Micro-steps, each alone and behind its instance.
+CATALOGUE = frozenset(
+    name
+    for instance, steps in STEPS.items()
+    for step in steps
+    for name in (step.name, f"{instance}-{step.name}")
+)
 
 
 class Spread(FileModel):
@@ -69,7 +74,8 @@ def _from_number(value: Any) -> Any:
 
 
 def _step_name(value: str) -> str:
-    if value not in STEP_NAMES | FULL_NAMES:
+    is_custom = any(value.startswith(f"{name}-") for name in CATALOGUE)
+    if value not in CATALOGUE and not is_custom:
         raise ValueError(f"'{value}' is no micro-step, nor Instance-micro-step")
     return value
 
@@ -125,7 +131,8 @@ class SimulationFile(FileModel):
     """The whole file; everything may be left out.
 
     ``nodes``: as many are imagined instead of the chosen ones. ``records``: whether the store is asked.
-    ``steps`` maps ``Instance-micro-step``, or a micro-step of all instances, to its behaviour.
+    ``steps`` maps ``Instance-micro-step``, or a micro-step of all instances, to its behaviour; custom
+    operations are micro-steps named behind the one that they belong to.
     """
 
     nodes: int | None = Field(default=None, ge=1, le=nodes.MAX_NODES)

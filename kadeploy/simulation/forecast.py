@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.operations.statistics import place
 from kadeploy.simulation.executor import Tally
 from kadeploy.simulation.path import Kind, Span, trace
@@ -51,12 +52,14 @@ class StepForecast:
 class Forecast:
     """The whole. Times are seconds since the beginning, ascending.
 
-    ``phases`` counts the nodes by their end. ``longest`` is the critical path of the last good node, longest
-    part first; ``typical`` that of the one in the middle. ``cohorts`` are the sizes of the broadcasts, and
-    ``failures`` says where nodes came to a bad end, and how many.
+    ``nodes`` are wanted, ``spares`` took the places of others; ``phases`` counts all of them by their end.
+    ``longest`` is the critical path of the last good node, longest part first; ``typical`` that of the one in
+    the middle. ``cohorts`` are the sizes of the broadcasts, and ``failures`` says where nodes came to a bad
+    end, and how many.
     """
 
     nodes: int
+    spares: int
     good: Sequence[float]
     seconds: float
     phases: Counter[str]
@@ -74,15 +77,16 @@ class Forecast:
         return self.good[count - 1] if count <= len(self.good) else None
 
 
-def foretell(outcomes: Sequence[Outcome]) -> Forecast:
-    """The forecast of a simulation."""
+def foretell(plan: DeploymentPlan, outcomes: Sequence[Outcome]) -> Forecast:
+    """The forecast of a simulation of a plan."""
     ends = [end for outcome in outcomes for end in outcome.timeline.ends.values()]
     good = sorted(
         ((outcome, end) for outcome in outcomes for end in outcome.timeline.good()),
         key=lambda pair: pair[1].at,
     )
     return Forecast(
-        nodes=len(ends),
+        nodes=len(plan.request.nodes),
+        spares=len(ends) - len(plan.request.nodes),
         good=[end.at for _, end in good],
         seconds=max(end.at for end in ends),
         phases=Counter(str(end.phase) for end in ends),

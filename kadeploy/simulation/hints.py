@@ -54,6 +54,8 @@ def _advice(item: Item, steps: Sequence[StepForecast]) -> str:
             return f"waiting for the window of {name}: a larger one lets more nodes in at once"
         case Kind.GRACE:
             return f"waiting for late nodes at {name}: gather.quorum and gather.grace limit it"
+        case Kind.SPARE:
+            return "waiting for the failure of the node whose place this spare took"
     step = next(step for step in steps if (step.instance, step.micro) == (item.instance, item.micro))
     p99 = "never ends" if step.p99 is None else f"has a p99 of {step.p99:.0f} s"
     return f"failed attempts in {name}, which {p99} and a timeout of {step.timeout:g} s"

@@ -11,26 +11,28 @@ from kadeploy.operations.base_plan import Part
 from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
 
 
-def imagine(plan: DeploymentPlan, count: int) -> tuple[DeploymentPart, ...]:
-    """The parts of a plan for ``count`` nodes instead of its own, spread over its clusters as those are.
+def imagine(plan: DeploymentPlan, count: int) -> DeploymentPlan:
+    """A plan for ``count`` nodes instead of its own, spread over its clusters as those are; spares stay.
 
     Raises RefusedError where a timeout has no value for so many nodes.
     """
-    parts, before = [], 0
+    own, parts, before = sum(len(part.group.nodes) for part in plan.parts), [], 0
     for part in plan.parts:
         after = before + len(part.group.nodes)
-        first, last = (count * border // len(plan.nodes) for border in (before, after))
-        if last > first:
-            parts.append(_enlarge(plan, part, last - first))
+        first, last = (count * border // own for border in (before, after))
+        parts.append(_enlarge(plan, part, last - first))
         before = after
-    return tuple(parts)
+    names = tuple(name for part in parts for name in part.group.nodes)
+    nodes = tuple(node for part in parts for node in part.machines.nodes.values())
+    return replace(plan, request=replace(plan.request, nodes=names), nodes=nodes, parts=tuple(parts))
 
 
 def _enlarge(plan: DeploymentPlan, part: DeploymentPart, count: int) -> DeploymentPart:
     cluster = part.group.cluster
     names = tuple(f"{cluster}-imagined-{number}" for number in range(1, count + 1))
-    deployment = replace(part.machines, nodes={name: Node(name, "", "", cluster) for name in names})
-    request = plan.request
+    nodes = {name: Node(name, "", "", cluster) for name in names}
+    spares = {name: part.machines.nodes[name] for name in part.group.spares}
+    deployment, request = replace(part.machines, nodes=nodes | spares), plan.request
     steps = automaton.build(
         deployment, part.recipes, request.breakpoints, hold_failures=request.hold_failures
     )

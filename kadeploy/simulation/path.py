@@ -16,12 +16,17 @@ from kadeploy.workflow.automaton import Position
 
 
 class Kind(StrEnum):
-    """What a span was spent on; ``lost`` are attempts of an instance that failed in the end."""
+    """What a span was spent on.
+
+    ``lost`` are attempts of an instance that failed in the end; ``spare`` is the time until another node had
+    failed, whose place this one took.
+    """
 
     WORK = "work"
     WINDOW = "window"
     GRACE = "grace"
     LOST = "lost"
+    SPARE = "spare"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +46,11 @@ def trace(timeline: Timeline, node: str) -> Iterator[Span]:
         failed = stay.position.macro if not stay.ok else failed
         yield from _spans(stay, lost=stay.position.macro == failed)
         cohort = timeline.cohorts.get((stay.position, stay.asked))
-        if cohort is None:
+        if cohort is None or cohort.trigger is None:
             index -= 1
+            if index < 0 and stay.asked > 0:
+                yield Span(Kind.SPARE, stay.position, stay.asked)
             continue
-        if cohort.trigger is None:
-            return
         yield from _grace(cohort, stay.position)
         if cohort.trigger.node != node:
             node, failed = cohort.trigger.node, None

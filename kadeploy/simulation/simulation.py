@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from kadeploy.operations.plan import DeploymentPart
+from kadeploy.operations.executor import Admission
+from kadeploy.operations.goal import Goal
+from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
+from kadeploy.operations.pursuit import Pursuit
 from kadeploy.simulation import behaviour, clock
 from kadeploy.simulation.behaviour import Behaviour, StepName
 from kadeploy.simulation.executor import SimulatedExecutor, Tally
@@ -18,7 +21,7 @@ from kadeploy.simulation.timeline import Timeline
 from kadeploy.store.samples import StepSamples
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Driver, Journal
-from kadeploy.workflow.events import Event
+from kadeploy.workflow.events import Event, NodeEnded, Notice
 from kadeploy.workflow.machine import Machine
 from kadeploy.workflow.window import MemoryTable, Window
 
@@ -27,9 +30,10 @@ OWNER = "simulation"  # workflow and process of all claims in its window
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a simulation did with one cluster's part; ``tallies`` maps positions to the runs there."""
+    """What a simulation does with one cluster's part; ``tallies`` maps positions to the runs there."""
 
     part: DeploymentPart
+    driver: Driver
     behaviours: Mapping[StepName, Behaviour]
     timeline: Timeline
     tallies: Mapping[Position, Tally]
@@ -42,64 +46,80 @@ class NoJournal:
         """Forget them."""
 
 
-Journals = Callable[[DeploymentPart], Journal]
+Records = Mapping[str, Sequence[StepSamples]]
 
 
-def simulate(
-    parts: Sequence[DeploymentPart],
-    file: SimulationFile,
-    records: Mapping[str, Sequence[StepSamples]],
-    seed: int,
-) -> list[Outcome]:
+def simulate(plan: DeploymentPlan, file: SimulationFile, records: Records, seed: int) -> list[Outcome]:
     """Deploy in no time. ``records`` maps a cluster to the samples of its steps.
 
     The result is a function of the arguments. It must not be called where an event loop runs.
     """
-    outcomes: list[Outcome] = []
-
-    async def collect() -> None:
-        outcomes.extend(await run(parts, file, records, seed, lambda _: NoJournal()))
-
-    clock.run(collect())
-    return outcomes
+    simulation = Simulation(plan, file, records, seed, lambda _: NoJournal())
+    clock.run(simulation.run())
+    return simulation.outcomes
 
 
-async def run(
-    parts: Sequence[DeploymentPart],
-    file: SimulationFile,
-    records: Mapping[str, Sequence[StepSamples]],
-    seed: int,
-    journals: Journals,
-) -> list[Outcome]:
-    """As ``simulate``, inside of ``clock.run``, with a journal for each part."""
-    fates = Fates(seed, file.slow, file.power_failures)
-    async with _reboot_window(parts).opened() as window, asyncio.TaskGroup() as group:
-        reboot = partial(window.slot, OWNER)
-        tasks = []
-        for part in parts:
-            behaviours = behaviour.of_automaton(
-                part.group.automaton, part.machines.image.size, file, records.get(part.group.cluster, ())
-            )
-            executor = SimulatedExecutor(part, reboot, behaviours, fates)
-            tasks.append(group.create_task(_drive(part, executor, behaviours, journals(part))))
-    return [task.result() for task in tasks]
+class Simulation:
+    """One deployment that only seems to happen. To be run on a JumpingLoop; ``outcomes`` then tells it."""
+
+    def __init__(
+        self,
+        plan: DeploymentPlan,
+        file: SimulationFile,
+        records: Records,
+        seed: int,
+        journals: Callable[[DeploymentPart], Journal],
+    ) -> None:
+        self._plan = plan
+        self._file = file
+        self._records = records
+        self._fates = Fates(seed, file.slow, file.power_failures)
+        self._journals = journals
+        self._tasks = asyncio.TaskGroup()
+        self.outcomes: list[Outcome] = []
+
+    async def run(self) -> None:
+        """Take every node to its end."""
+        request = self._plan.request
+        enough = request.min_ok if request.stop_at_min_ok else None
+        goal = Goal(len(request.nodes), enough, list(request.spares))
+        self._pursuit = Pursuit(goal, self.outcomes, self._begin_spare)
+        async with _reboot_window(self._plan).opened() as window:
+            reboot = partial(window.slot, OWNER)
+            self.outcomes.extend(self._engine(part, reboot) for part in self._plan.parts)
+            goal.begin(request.nodes)
+            with self._pursuit.limited(request.deadline.seconds(goal.wanted)):
+                async with self._tasks:
+                    for outcome in self.outcomes:
+                        if outcome.part.group.nodes:
+                            self._tasks.create_task(outcome.driver.start(outcome.part.group.nodes))
+
+    def _engine(self, part: DeploymentPart, reboot: Admission) -> Outcome:
+        steps = part.group.automaton
+        records = self._records.get(part.group.cluster, ())
+        behaviours = behaviour.of_automaton(steps, part.machines.image.size, self._file, records)
+        executor = SimulatedExecutor(part, reboot, behaviours, self._fates)
+        timeline = Timeline(steps)
+
+        def observe(notice: Notice) -> None:
+            timeline.observe(notice)
+            if isinstance(notice, NodeEnded):
+                self._pursuit.node_ended(outcome, notice)
+
+        now = asyncio.get_running_loop().time
+        driver = Driver(Machine(steps), executor, self._journals(part), observe, now)
+        outcome = Outcome(part, driver, behaviours, timeline, executor.tallies)
+        return outcome
+
+    def _begin_spare(self, outcome: Outcome, name: str) -> None:
+        if outcome.driver.running:
+            outcome.driver.add([name])
+        else:
+            self._tasks.create_task(outcome.driver.start([name]))
 
 
-def _reboot_window(parts: Sequence[DeploymentPart]) -> Window:
+def _reboot_window(plan: DeploymentPlan) -> Window:
     """The window of the site, which nobody else uses."""
-    settings = parts[0].machines.site.server.windows.reboot
+    settings = plan.parts[0].machines.site.server.windows.reboot
     now = asyncio.get_running_loop().time
     return Window(MemoryTable(settings.size, now), OWNER, pause=settings.pause, now=now)
-
-
-async def _drive(
-    part: DeploymentPart,
-    executor: SimulatedExecutor,
-    behaviours: Mapping[StepName, Behaviour],
-    journal: Journal,
-) -> Outcome:
-    timeline = Timeline(part.group.automaton)
-    now = asyncio.get_running_loop().time
-    driver = Driver(Machine(part.group.automaton), executor, journal, timeline.observe, now)
-    await driver.start(part.group.nodes)
-    return Outcome(part, behaviours, timeline, executor.tallies)

@@ -51,4 +51,5 @@ def _with_waits(stays: Sequence[Stay]) -> Iterator[tuple[Stay, float, bool]]:
     for index in range(len(stays) - 1, -1, -1):
         stay = stays[index]
         failed = stay.position.macro if not stay.ok else failed
-        yield stay, stay.asked - (stays[index - 1].ended if index else 0.0), stay.position.macro == failed
+        waited = stay.asked - stays[index - 1].ended if index else 0.0
+        yield stay, waited, stay.position.macro == failed

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,32 @@ import pytest
 
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.simulation.file import SimulationFile
+from kadeploy.simulation.forecast import Forecast, foretell
 from kadeploy.simulation.nodes import imagine
-from kadeploy.simulation.simulation import Outcome, simulate
+from kadeploy.simulation.simulation import simulate
+from kadeploy.simulation.timeline import Timeline
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import MakePlan, directory, environment, make_plan, site
 
 __all__ = ["directory", "environment", "make_plan", "site"]
 
-Simulate = Callable[..., Outcome]
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What became of the nodes of one cluster."""
+
+    timeline: Timeline
+    forecast: Forecast
+
+
+Simulate = Callable[..., Simulated]
 
 
 @pytest.fixture
 def plan(make_plan: MakePlan, tmp_path: Path) -> DeploymentPlan:
     async def make() -> DeploymentPlan:
         async with Store.open(tmp_path / "store.sqlite") as store:
-            made: DeploymentPlan = await make_plan(store, "red-1")
+            made: DeploymentPlan = await make_plan(store, "red-1", spares=("red-3",))
             return made
 
     return asyncio.run(make())
@@ -34,11 +46,13 @@ def plan(make_plan: MakePlan, tmp_path: Path) -> DeploymentPlan:
 
 @pytest.fixture
 def simulated(plan: DeploymentPlan) -> Simulate:
-    """``simulated(100, seed=1, steps={...})``: the outcome for 100 nodes of one cluster."""
+    """``simulated(100, seed=1, steps={...})``: what becomes of 100 nodes; ``limits`` change the request."""
 
-    def run(nodes: int, seed: int = 0, **content: Any) -> Outcome:
-        file = SimulationFile.model_validate(content)
-        return simulate(imagine(plan, nodes), file, {}, seed)[0]
+    def run(nodes: int, seed: int = 0, limits: Mapping[str, Any] | None = None, **content: Any) -> Simulated:
+        imagined = imagine(plan, nodes)
+        imagined = replace(imagined, request=replace(imagined.request, **{"spares": (), **(limits or {})}))
+        outcomes = simulate(imagined, SimulationFile.model_validate(content), {}, seed)
+        return Simulated(outcomes[0].timeline, foretell(imagined, outcomes))
 
     return run
 

@@ -3,24 +3,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from kadeploy.config.expression import Expression
+from kadeploy.errors import UsageError
 from kadeploy.operations.plan import DeploymentPlan
-from kadeploy.simulation.clock import JumpingLoop
+from kadeploy.simulation import behaviour, clock
+from kadeploy.simulation.distribution import Constant
 from kadeploy.simulation.fates import Fates
 from kadeploy.simulation.file import PowerFailure, SimulationFile, SlowNodes
-from kadeploy.simulation.forecast import foretell
 from kadeploy.simulation.nodes import imagine
 from kadeploy.simulation.path import Kind, trace
-from kadeploy.simulation.simulation import Outcome, run
+from kadeploy.simulation.simulation import Simulation
 from kadeploy.simulation.spending import mean_spending
+from kadeploy.store.store import Store
+from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Scope
 from kadeploy.workflow.events import Event, decode, encode
 from kadeploy.workflow.machine import Machine
-from tests.unit.simulation.conftest import Simulate, constant
+from tests.unit.operations.conftest import MakePlan
+from tests.unit.simulation.conftest import Simulate, Simulated, constant
 
 TROUBLE = {
     "steps": {
@@ -33,7 +38,7 @@ TROUBLE = {
 }
 
 
-def ends(outcome: Outcome) -> list[tuple[str, float, str]]:
+def ends(outcome: Simulated) -> list[tuple[str, float, str]]:
     return [(end.node, end.at, end.phase) for end in outcome.timeline.ends.values()]
 
 
@@ -54,23 +59,23 @@ class Memory:
 
 def test_it_is_the_machine_of_real_deployments(plan: DeploymentPlan) -> None:
     """Its journal, replayed as that of a killed command would be, brings every node to the same end."""
-    parts, journal = imagine(plan, 60), Memory()
+    imagined, journal = imagine(plan, 60), Memory()
     file = SimulationFile.model_validate(TROUBLE)
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        outcome = runner.run(run(parts, file, {}, 3, lambda _: journal))[0]
-    machine = Machine(parts[0].group.automaton)
+    simulation = Simulation(imagined, file, {}, 3, lambda _: journal)
+    clock.run(simulation.run())
+    machine = Machine(imagined.parts[0].group.automaton)
     for event in journal.events:
         machine.apply(decode(*encode(event)))
     assert machine.finished
     assert {name: (node.ended, node.phase) for name, node in machine.nodes.items()} == {
-        name: (at, phase) for name, at, phase in ends(outcome)
+        end.node: (end.at, end.phase) for end in simulation.outcomes[0].timeline.ends.values()
     }
 
 
 def test_rates_are_those_of_the_file(simulated: Simulate) -> None:
     steps = constant(sync={"duration": 1, "failures": 0.2}, check_kernel_files={"duration": 1, "hangs": 0.1})
     outcome = simulated(400, steps=steps)
-    tallies = {step.micro: step.tally for step in foretell([outcome]).steps}
+    tallies = {step.micro: step.tally for step in outcome.forecast.steps}
     assert tallies["sync"].failures / tallies["sync"].runs == pytest.approx(0.2, abs=0.05)
     checks = tallies["check_kernel_files"]
     assert checks.hangs / checks.runs == pytest.approx(0.1, abs=0.04)
@@ -90,7 +95,7 @@ def test_chance_is_even_and_of_each_run_its_own() -> None:
 def test_the_window_is_the_one_of_the_site(simulated: Simulate) -> None:
     """120 nodes through a window of 50 in three turns of 10 s; the order of their waits is their own."""
     outcome = simulated(120, steps=constant(reboot={"duration": 10, "hangs": 0, "failures": 0}))
-    forecast = foretell([outcome])
+    forecast = outcome.forecast
     assert forecast.phases == {"ok": 120}
     assert forecast.seconds == pytest.approx(30, abs=3)
     windows = mean_spending("red", outcome.timeline)[0].windows
@@ -100,7 +105,7 @@ def test_the_window_is_the_one_of_the_site(simulated: Simulate) -> None:
 
 def test_a_hang_lasts_until_the_deadline(simulated: Simulate) -> None:
     outcome = simulated(3, steps=constant(wait_reboot={"duration": 5, "hangs": 1, "failures": 0}))
-    forecast = foretell([outcome])
+    forecast = outcome.forecast
     assert forecast.phases == {"ko": 3} and forecast.after(0.5) is None
     assert forecast.seconds == pytest.approx(3 * 300), "three attempts of 300 s"
     assert forecast.failures == {"SetDeploymentEnvUntrusted-wait_reboot": 3}
@@ -108,7 +113,7 @@ def test_a_hang_lasts_until_the_deadline(simulated: Simulate) -> None:
 
 def test_a_step_that_is_longer_than_its_timeout_ends_in_it(simulated: Simulate) -> None:
     outcome = simulated(2, steps=constant(sync={"duration": 700, "hangs": 0, "failures": 0}))
-    step = next(step for step in foretell([outcome]).steps if step.micro == "sync")
+    step = next(step for step in outcome.forecast.steps if step.micro == "sync")
     assert (step.tally.step_deadlines, step.tally.runs, step.p99, step.timeout) == (6, 6, 700, 600)
 
 
@@ -129,8 +134,9 @@ def test_losses_are_drawn_in_their_span() -> None:
 
 
 def test_a_critical_path_has_no_gap(simulated: Simulate) -> None:
-    """Its spans add up to the end of the node, through windows, graces and failed attempts."""
-    timeline = simulated(80, seed=2, **TROUBLE).timeline
+    """Its spans add up to the end of the node, through windows, graces, failed attempts, failed nodes."""
+    trouble = TROUBLE | {"power_failures": [{"share": 0.05}]}
+    timeline = simulated(80, seed=4, limits={"spares": ("red-3",)}, **trouble).timeline
     kinds: Counter[Kind] = Counter()
     for end in timeline.good():
         spans = list(trace(timeline, end.node))
@@ -149,12 +155,47 @@ def test_the_time_of_a_good_node_is_spent_completely(simulated: Simulate) -> Non
 def test_late_nodes_are_broadcast_to_on_their_own(simulated: Simulate) -> None:
     slow = {"share": 0.2, "factor": 20}
     steps = constant(wait_reboot={"duration": {"uniform": [8, 10]}, "hangs": 0, "failures": 0})
-    forecast = foretell([simulated(50, steps=steps, slow=slow)])
+    forecast = simulated(50, steps=steps, slow=slow).forecast
     assert forecast.phases == {"ok": 50}
     assert len(forecast.cohorts) > 1 and sum(forecast.cohorts) == 50
 
 
-def test_imagined_nodes_are_spread_over_the_clusters(plan: DeploymentPlan) -> None:
-    parts = imagine(plan, 1000)
-    assert [len(part.group.nodes) for part in parts] == [1000]
+async def test_imagined_nodes_are_spread_over_the_clusters(make_plan: MakePlan, tmp_path: Path) -> None:
+    async with Store.open(tmp_path / "store.sqlite") as store:
+        plan = await make_plan(store, "red-1", "red-2", "blue-1")
+    parts = imagine(plan, 1000).parts
+    assert [(part.group.cluster, len(part.group.nodes)) for part in parts] == [("red", 666), ("blue", 334)]
     assert parts[0].group.automaton == plan.parts[0].group.automaton
+
+
+def test_a_deadline_and_enough_nodes_end_it(simulated: Simulate) -> None:
+    steps = constant(wait_reboot={"duration": {"uniform": [10, 110]}, "hangs": 0, "failures": 0})
+    whole = simulated(60, steps=steps).forecast
+    ended = simulated(60, steps=steps, limits={"deadline": Expression("150")}).forecast
+    assert ended.seconds == 150 < whole.seconds
+    assert ended.good == [at for at in whole.good if at < 150]
+    assert ended.phases["aborted"] == 60 - len(ended.good) > 0
+    enough = simulated(60, steps=steps, limits={"min_ok": 30, "stop_at_min_ok": True}).forecast
+    assert enough.phases == {"ok": 30, "aborted": 30} and enough.seconds == enough.good[-1]
+
+
+def test_spares_take_the_places_of_failed_nodes(simulated: Simulate, plan: DeploymentPlan) -> None:
+    steps = constant(sync={"duration": 1, "hangs": 0, "failures": 0.95})
+    outcome = simulated(1, steps=steps, limits={"spares": plan.request.spares})
+    assert outcome.forecast.spares == 1 and outcome.forecast.nodes == 1
+    ends = outcome.timeline.ends
+    assert ends["red-imagined-1"].phase == "ko"
+    assert outcome.timeline.stays["red-3"][0].asked == ends["red-imagined-1"].at
+
+
+def test_an_operation_of_the_user_is_a_micro_step(plan: DeploymentPlan) -> None:
+    file = SimulationFile.model_validate({"steps": {"sync-mine": {"duration": 1}, "kexec": {"duration": 1}}})
+    with pytest.raises(UsageError, match="no micro-step sync-mine"):
+        behaviour.check_names(file, [plan.parts[0].group.automaton])
+    [macro, *_] = plan.parts[0].group.automaton.macrosteps
+    steps = (MicroStep("sync-mine", Scope.NODE, Expression("9"), "sync-mine"),)
+    automaton = Automaton((MacroStep(macro.name, (Instance("I", steps, Expression("9")),)),), Gathering(1, 0))
+    behaviour.check_names(file, [automaton])
+    assert behaviour.of_automaton(automaton, 0, file, ())["I", "sync-mine"].duration == Constant(1)
+    known = behaviour.of_automaton(automaton, 0, SimulationFile(), ())["I", "sync-mine"]
+    assert known.source == "default"

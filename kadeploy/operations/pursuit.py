@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pursues the goal of a deployment: ends it when it has enough, or no time left; begins spares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, Protocol, TypeVar
+
+from kadeploy.operations.base_plan import Part
+from kadeploy.operations.goal import Goal
+from kadeploy.workflow.driver import Driver
+from kadeploy.workflow.events import NodeEnded
+from kadeploy.workflow.machine import Phase
+
+
+class Engine(Protocol):
+    """What drives the nodes of one cluster."""
+
+    @property
+    def part(self) -> Part[Any]: ...
+
+    @property
+    def driver(self) -> Driver: ...
+
+
+SomeEngine = TypeVar("SomeEngine", bound=Engine)
+
+
+class Pursuit(Generic[SomeEngine]):
+    """Watches the ends of nodes; ``begin`` lets a spare begin in the engine of its cluster."""
+
+    def __init__(
+        self, goal: Goal, engines: Sequence[SomeEngine], begin: Callable[[SomeEngine, str], None]
+    ) -> None:
+        self._goal = goal
+        self._engines = engines
+        self._begin = begin
+        self._stopped = False
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """End the nodes that are still on their way after so many seconds of the block; 0 for never."""
+        reason = f"the deadline of {seconds:g} s for all nodes was over"
+        deadline = asyncio.get_running_loop().call_later(seconds, self._stop, reason) if seconds else None
+        try:
+            yield
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+
+    def node_ended(self, engine: SomeEngine, ended: NodeEnded) -> None:
+        """A node has come to its end."""
+        self._goal.end(ended.node, Phase(ended.phase))
+        if self._goal.reached:
+            self._stop("enough nodes are deployed")
+        elif ended.phase == Phase.KO:
+            self.substitute(engine)
+
+    def substitute(self, engine: SomeEngine) -> None:
+        """Begin spares for the nodes that have failed, of the engine's cluster first."""
+        if self._stopped:
+            return
+        for name in self._goal.take_spares(engine.part.group.spares):
+            self._begin(next(other for other in self._engines if name in other.part.group.spares), name)
+
+    def _stop(self, reason: str) -> None:
+        """End the nodes that are still on their way."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for engine in self._engines:
+            machine = engine.driver.machine
+            if live := machine.in_phase(Phase.RUNNING) + machine.in_phase(Phase.WAITING):
+                engine.driver.abort(live, reason)
