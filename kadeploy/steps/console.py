@@ -75,7 +75,7 @@ _MISHAPS = {
     ),
     Mishap.NOTHING_TO_BOOT: re.compile(
         r"[Nn]o boot(able)? device|not a bootable disk|No bootable option or device|Nothing to boot"
-        r"|Operating [Ss]ystem not found|Reboot and Select proper"
+        r"|Operating [Ss]ystem not found|Reboot and Select proper|Boot from SAN device \S+ failed"
     ),
 }
 
