@@ -94,7 +94,8 @@ class Operation(ABC):
         """
         if workflow.request["fingerprint"] != self._plan.fingerprint():
             raise RefusedError(
-                f"the cluster's configuration or the image has changed since {workflow.id} was begun",
+                f"the cluster's configuration, the image, or a custom step has changed since {workflow.id} "
+                "was begun",
                 hint="begin a new one",
             )
         self.wid, self._started = workflow.id, workflow.started

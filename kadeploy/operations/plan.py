@@ -142,7 +142,7 @@ class Planner:
         return await operation_files.read(
             [operation_files.locate(operation, self._site) for operation in operations if operation.file],
             self._site.server.environments.max_postinstall_size,
-            lambda location: self._grabbed("custom file", location, 0, 0),
+            lambda location: self._grabbed("custom", location, 0, 0),
         )
 
     async def _part(self, inputs: _Inputs, nodes: Sequence[Node]) -> DeploymentPart:

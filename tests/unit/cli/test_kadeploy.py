@@ -69,6 +69,7 @@ def _workflows(configuration: Path) -> int:
         return int(store.execute("select count(*) from workflows").fetchone()[0])
 
 
+@pytest.mark.timeout(400)  # a process for each case
 def test_refusals_touch_nothing(ready: Command, configuration: Path) -> None:
     for case in CASES:
         result = ready("kadeploy", *case["arguments"])
@@ -159,6 +160,8 @@ def test_custom_steps_are_in_the_plan(ready: Command) -> None:
     [broadcast] = _plan(ready, "--custom-steps", "custom.yaml")["clusters"][0]["macrosteps"]["BroadcastEnv"]
     shown = {step["name"]: step["custom"] for step in broadcast["microsteps"] if step["custom"]}
     assert shown == {"sync-motd": "echo hello", "sync-tune": "tune.sh --fast"}
+    simulated = ready("kadeploy", *arguments[:-1], "--simulate", "--json")
+    assert "sync-tune" in [step["micro"] for step in json.loads(simulated.stdout)["steps"]]
 
 
 def test_kexec_and_no_kexec(ready: Command) -> None:
