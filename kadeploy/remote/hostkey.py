@@ -160,12 +160,11 @@ async def _connect_in_slot(
 
 async def _connect(address: str, port: int) -> socket.socket:
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
-    family, kind, protocol, _, target = found[0]
-    connection = socket.socket(family, kind, protocol)
+    # The loop asks a thread for names only; asked by getaddrinfo() it would for addresses, too.
+    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     connection.setblocking(False)
     try:
-        await loop.sock_connect(connection, target)
+        await loop.sock_connect(connection, (address, port))
     except BaseException:
         connection.close()
         raise
