@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -109,8 +110,9 @@ class Send(CustomOperation):
     destination: str
 
     async def carry_out(self, deployment: Deployment, visit: Visit) -> None:
-        node, directory = visit.node.name, substitute(self.destination, deployment.variables(visit.node))
-        root = deployment.extraction_dir
+        node, root = visit.node.name, posixpath.normpath(deployment.extraction_dir)
+        destination = substitute(self.destination, deployment.variables(visit.node))
+        directory = posixpath.normpath(f"/{destination.lstrip('/')}")
         inside = root if f"{directory}/".startswith(f"{root}/") else ""
         result = await deployment.remote.run(
             node, ["sh", "-c", RESOLVE, "sh", directory, inside], timeout=COMMAND_TIMEOUT, check=False

@@ -152,6 +152,16 @@ async def test_links_of_the_image(
     assert (failure is not None and f"leads out of {root}" in failure.reason) == leads_out
 
 
+@pytest.mark.parametrize("before", ["/", "/."])
+async def test_other_writings_of_the_images_directory(
+    perform: Perform, tmp_path: Path, root: Path, before: str
+) -> None:
+    (root / "link").symlink_to("/etc")
+    (tmp_path / "file").write_text("x")
+    failure = await perform(action="send", file="file", destination=f"{before}{root}/link/new")
+    assert failure is not None and f"leads out of {root}" in failure.reason
+
+
 async def test_links_into_the_kernels_directories(perform: Perform, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/proc")
     (tmp_path / "file").write_text("x")
