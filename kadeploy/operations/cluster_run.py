@@ -52,7 +52,7 @@ class ClusterRun:
         machines = self.part.machines
         for name, ended in self.ended.items():
             node, facts = machines.nodes[name], machines.facts_of(machines.nodes[name])
-            untouched = facts.boot_token and not facts.erased
+            untouched = facts.profile_switched and not (facts.erased or facts.written)
             if name not in names or ended.phase not in (Phase.KO, Phase.ABORTED) or not untouched:
                 continue
             if facts.previous_profile is None:

@@ -18,7 +18,7 @@ from enum import StrEnum
 import asyncssh
 
 from kadeploy.errors import RemoteError
-from kadeploy.remote.algorithms import KEY_EXCHANGES, signatures_of_keys, signatures_of_type
+from kadeploy.remote.algorithms import HOST_KEY_TYPES, KEY_EXCHANGES, signatures_of_keys, signatures_of_type
 
 TCP_TIMEOUT = 0.5  # seconds: a SYN that a node missed is sent again by the next attempt, not by the kernel
 EXCHANGE_TIMEOUT = 10.0  # seconds: a machine that has just booted, and is emulated, is slow
@@ -59,6 +59,34 @@ async def host_key(address: str, port: int, timeout: float, key_type: str = "ed2
     except (OSError, asyncssh.Error, TimeoutError):
         return None
     return None if key is None else _line(key)
+
+
+async def answering_key(address: str, port: int, timeout: float, *, preferred: str) -> str | None:
+    """The public key line of the host key, of whatever type, with which an sshd answers.
+
+    None when none does within ``timeout`` seconds. Of several it shows the type of ``preferred`` first.
+    """
+    first = signatures_of_keys(_parsed([preferred]))
+    others = [name for key_type in HOST_KEY_TYPES for name in signatures_of_type(key_type)]
+    try:
+        async with asyncio.timeout(timeout):
+            connection = await _connect(address, port)
+            key = await _offered_key(connection, tuple(dict.fromkeys([*first, *others])))
+    except (OSError, asyncssh.Error, TimeoutError):
+        return None
+    return None if key is None else _line(key)
+
+
+async def probe(address: str, port: int) -> Answer | None:
+    """What is at a port: nothing, a machine that refuses, or, for None, somebody who takes connections."""
+    try:
+        async with asyncio.timeout(TCP_TIMEOUT):
+            (await _connect(address, port)).close()
+    except ConnectionRefusedError:
+        return Answer.REFUSED
+    except (OSError, TimeoutError):
+        return Answer.NONE
+    return None
 
 
 async def wait_for_host_key(

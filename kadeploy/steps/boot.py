@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from kadeploy.steps.visit import Visit
 
 COMMAND_TIMEOUT = 30.0  # seconds for a command that ends at once on a healthy miniOS
 PROBE_TIMEOUT = 5.0  # seconds in which a miniOS that still runs answers
+APPEND_KEYS = 'umask 077 && mkdir -p "$1" && cat >> "$1/authorized_keys"'
 POLL_INTERVAL = 0.25  # seconds: a node is to be seen within half a second of answering
 
 
@@ -58,15 +60,15 @@ async def wait_reboot_minios(machines: BootingMachines, visit: Visit) -> None:
     profile must stand on the kernel's command line.
     """
     token = f"{TOKEN_PARAMETER}={machines.facts_of(visit.node).boot_token}"
-    async with _watched(machines, visit, Awaited.MINIOS) as watch:
+    async with watched(machines, visit, Awaited.MINIOS) as watch:
         while not await _is_booted_by(token, machines, visit, watch):
             machines.remote.forget(visit.node.name)
             await asyncio.sleep(POLL_INTERVAL)
 
 
-async def _is_booted_by(token: str, machines: BootingMachines, visit: Visit, watch: _Watch) -> bool:
+async def _is_booted_by(token: str, machines: BootingMachines, visit: Visit, watch: Watch) -> bool:
     key = machines.minios.host_key
-    await _wait_for_host_key(machines, visit, [key], watch)
+    await wait_for_host_key(machines, visit, [key], watch)
     try:
         result = await machines.remote.run(visit.node.name, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT)
     except RemoteError as error:
@@ -89,21 +91,21 @@ async def wait_kexec_deployed(machines: BootingMachines, visit: Visit) -> None:
 
 async def _wait_for_deployed(machines: BootingMachines, visit: Visit, awaited: Awaited) -> None:
     machines.remote.forget(visit.node.name)
-    async with _watched(machines, visit, awaited) as watch:
-        await _wait_for_host_key(machines, visit, machines.facts_of(visit.node).host_keys, watch)
+    async with watched(machines, visit, awaited) as watch:
+        await wait_for_host_key(machines, visit, machines.facts_of(visit.node).host_keys, watch)
 
 
 @dataclass(slots=True)
-class _Watch:
+class Watch:
     """What a node that is waited for was last seen to do."""
 
     sighting: Sighting
 
 
 @asynccontextmanager
-async def _watched(machines: BootingMachines, visit: Visit, awaited: Awaited) -> AsyncIterator[_Watch]:
+async def watched(machines: BootingMachines, visit: Visit, awaited: Awaited) -> AsyncIterator[Watch]:
     """A wait that is judged when it is broken off."""
-    watch = _Watch(Sighting(Answer.NONE, "it was not looked for yet"))
+    watch = Watch(Sighting(Answer.NONE, "it was not looked for yet"))
     try:
         yield watch
     except asyncio.CancelledError:
@@ -113,8 +115,8 @@ async def _watched(machines: BootingMachines, visit: Visit, awaited: Awaited) ->
         raise
 
 
-async def _wait_for_host_key(
-    machines: Machines, visit: Visit, expected: Collection[str], watch: _Watch
+async def wait_for_host_key(
+    machines: Machines, visit: Visit, expected: Collection[str], watch: Watch
 ) -> None:
     def note(sighting: Sighting) -> None:
         watch.sighting = sighting
@@ -130,10 +132,37 @@ async def _wait_for_host_key(
     )
 
 
+async def switch_pxe_minios(machines: BootingMachines, visit: Visit) -> None:
+    """Write the boot profile of the miniOS, with a token that proves the boot that is ordered next."""
+    token = secrets.token_hex(8)
+    text = machines.boot.minios_profile(
+        kernel=machines.minios.kernel,
+        initrd=machines.minios.initrd,
+        params=machines.cluster.boot.kernels.deploy.params,
+        token=token,
+    )
+    await machines.remember(visit.node, boot_token=token, left_minios=False)
+    await switch_profile(machines, visit, text)
+
+
 async def switch_pxe_local_disk(machines: Machines, visit: Visit) -> None:
     """Let the node's boot program start what is on its disk."""
-    text = machines.boot.local_disk_profile()
+    await switch_profile(machines, visit, machines.boot.local_disk_profile())
+
+
+async def switch_profile(machines: Machines, visit: Visit, text: str) -> None:
+    """Write a node's boot profile, and remember the first time what it was."""
+    if not machines.facts_of(visit.node).profile_switched:
+        previous = await asyncio.to_thread(machines.boot.read_profile, visit.node)
+        await machines.remember(visit.node, profile_switched=True, previous_profile=previous)
     await asyncio.to_thread(machines.boot.write_profile, visit.node, text)
+
+
+async def append_keys(machines: Machines, visit: Visit, keys: bytes, directory: str) -> None:
+    """Append public keys to the authorized_keys of a directory of the node."""
+    content = keys.rstrip(b"\n") + b"\n"
+    argv = ["sh", "-c", APPEND_KEYS, "sh", directory]
+    await machines.remote.run(visit.node.name, argv, input=content, timeout=COMMAND_TIMEOUT)
 
 
 async def end_system(machines: Machines, visit: Visit, command: str) -> None:

@@ -21,10 +21,10 @@ from kadeploy.broadcast.interface import (
 from kadeploy.disks import bootloader
 from kadeploy.errors import NodeError
 from kadeploy.remote import hostkey
-from kadeploy.steps.boot import COMMAND_TIMEOUT
+from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.cause import Cause, CausedError, cause_of
 from kadeploy.steps.deployment import Archive, Deployment, Transfer
-from kadeploy.steps.set_deployment_env import append_keys, renew_deploy_part, umount_deploy_part
+from kadeploy.steps.set_deployment_env import renew_deploy_part, umount_deploy_part
 from kadeploy.steps.visit import Visit
 
 SCRIPT_TIMEOUT = 600.0  # seconds of one post-install script
@@ -193,7 +193,7 @@ async def kernel_files(deployment: Deployment, visit: Visit) -> tuple[str, str]:
 
 async def send_key(deployment: Deployment, visit: Visit) -> None:
     """Let the user into the deployed system."""
-    await append_keys(deployment, visit, f"{deployment.extraction_dir}/root/.ssh")
+    await append_keys(deployment, visit, deployment.options.keys, f"{deployment.extraction_dir}/root/.ssh")
 
 
 async def install_bootloader(deployment: Deployment, visit: Visit) -> None:

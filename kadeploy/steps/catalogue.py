@@ -12,11 +12,13 @@ from typing import Generic, TypeVar
 
 from kadeploy.config.expression import Expression
 from kadeploy.disks.layout import Role
-from kadeploy.steps import boot, boot_new_env, broadcast_env, set_deployment_env
+from kadeploy.steps import boot, boot_new_env, broadcast_env, power, reboot, set_deployment_env
 from kadeploy.steps.broadcast_env import Ended
 from kadeploy.steps.cause import Cause
 from kadeploy.steps.deployment import Deployment
 from kadeploy.steps.machines import Machines
+from kadeploy.steps.power import PowerSwitch
+from kadeploy.steps.reboot import Reboot
 from kadeploy.steps.visit import Visit
 
 Context = TypeVar("Context", bound=Machines, contravariant=True)
@@ -97,7 +99,7 @@ def _installs_bootloader(deployment: Deployment) -> bool:
 
 
 _UNTRUSTED: tuple[Step[Deployment], ...] = (
-    Step("switch_pxe", Cause.SERVICE, set_deployment_env.switch_pxe_minios),
+    Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_minios),
     Step("reboot", Cause.POWER, boot.reboot_soft, timeout="120", restart="switch_pxe", throttled=True),
     Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_minios, timeout="reboot"),
     Step(
@@ -212,4 +214,38 @@ STEPS: dict[str, tuple[Step[Deployment], ...]] = {
     "BootNewEnvClassical": _CLASSICAL,
     "BootNewEnvKexec": _KEXEC,
     "BootNewEnvHardReboot": _HARD_REBOOT,
+}
+
+
+# Reboots and power -------------------------------------------------------------------------------------
+
+# Nobody can tell later whether a node that answers has gone down meanwhile: a reboot is ordered again.
+_ORDER: Step[Reboot] = Step("reboot", Cause.POWER, reboot.order_reboot, timeout="120", throttled=True)
+_WAIT = Step("wait_reboot", Cause.REBOOT, reboot.wait_reboot_disk, timeout="reboot", restart="reboot")
+
+REBOOTS: dict[str, tuple[Step[Reboot], ...]] = {
+    "RebootSimple": (_ORDER, _WAIT),
+    "RebootSetPXE": (
+        Step("switch_pxe", Cause.SERVICE, reboot.switch_pxe_given),
+        _ORDER,
+        Step("wait_reboot", Cause.REBOOT, reboot.wait_reboot_any, timeout="reboot", restart="reboot"),
+    ),
+    "RebootDeployEnv": (
+        Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_minios),
+        _ORDER,
+        Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_minios, timeout="reboot"),
+        Step(
+            "send_key_in_deploy_env",
+            Cause.MINIOS,
+            reboot.send_key_in_deploy_env,
+            applies=lambda machines: bool(machines.keys),
+        ),
+    ),
+    "RebootRecordedEnv": (Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk), _ORDER, _WAIT),
+}
+
+POWER: dict[str, tuple[Step[PowerSwitch], ...]] = {
+    "PowerOn": (Step("power_on", Cause.POWER, power.power_on, timeout="120", throttled=True),),
+    "PowerOff": (Step("power_off", Cause.POWER, power.power_off, timeout="120", throttled=True),),
+    "PowerStatus": (Step("power_status", Cause.POWER, power.power_status),),
 }

@@ -39,14 +39,15 @@ def gather(machines: BootingMachines, node: Node, awaited: Awaited, sighting: Si
     return BootFacts(
         awaited=awaited,
         sighting=sighting,
-        requests=_requests(machines, node),
+        requests=requests_since_reboot(machines, node),
         files=tuple(_files(machines, node, awaited)),
         console=_console(machines, node),
         minios_key=machines.minios.host_key,
     )
 
 
-def _requests(machines: Machines, node: Node) -> tuple[Request, ...] | None:
+def requests_since_reboot(machines: Machines, node: Node) -> tuple[Request, ...] | None:
+    """What the node has asked for since it was told to reboot, None where nobody logs that."""
     # The log has milliseconds, cut off.
     since = datetime.fromtimestamp(int(machines.facts_of(node).rebooted_at * 1000) / 1000, UTC)
     root = machines.boot.root

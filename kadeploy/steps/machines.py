@@ -22,8 +22,9 @@ class NodeFacts:
 
     It is recognised by the token of the miniOS boot it was sent to, later by the keys on its new disk.
     ``written``: an image was begun to be unpacked since its file system was made. ``erased``: its disk is
-    not what it was. ``left_minios``: it was ordered to leave the miniOS. ``previous_profile``: what it
-    would have booted, None for its disk. ``console_size``: bytes of its recorded console at that reboot.
+    not what it was. ``left_minios``: it was ordered to leave the miniOS. ``profile_switched``: its boot
+    profile is ours, ``previous_profile``: what it would have booted, None for its disk. ``console_size``:
+    bytes of its recorded console at that reboot. ``power``: on or off, as it was last found.
     """
 
     boot_token: str = ""
@@ -32,8 +33,10 @@ class NodeFacts:
     erased: bool = False
     left_minios: bool = False
     console_size: int = 0
+    profile_switched: bool = False
     previous_profile: str | None = None
     host_keys: tuple[str, ...] = ()
+    power: str = ""
 
 
 async def _forgetful(node: str, facts: NodeFacts) -> None:

@@ -4,46 +4,21 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 
 from kadeploy.disks import filesystems, partitioning
 from kadeploy.disks.layout import Role
-from kadeploy.steps.boot import COMMAND_TIMEOUT
+from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.deployment import Deployment
 from kadeploy.steps.visit import Visit
 
 FORMAT_TIMEOUT = 600.0  # seconds: mkfs of a large slow disk
 # Lazily where something still uses it (Kadeploy3): a post-install may leave mounts and daemons there.
 UMOUNT = 'if mountpoint -q "$1"; then umount -R "$1" || { sync; umount -R -l "$1"; }; fi'
-APPEND_KEYS = 'umask 077 && mkdir -p "$1" && cat >> "$1/authorized_keys"'
-
-
-async def switch_pxe_minios(deployment: Deployment, visit: Visit) -> None:
-    """Write the boot profile of the miniOS, with a token that proves the boot that is ordered next."""
-    facts = deployment.facts_of(visit.node)
-    if not facts.boot_token:
-        previous = await asyncio.to_thread(deployment.boot.read_profile, visit.node)
-        await deployment.remember(visit.node, previous_profile=previous)
-    await deployment.remember(visit.node, boot_token=secrets.token_hex(8), left_minios=False)
-    text = deployment.boot.minios_profile(
-        kernel=deployment.minios.kernel,
-        initrd=deployment.minios.initrd,
-        params=deployment.cluster.boot.kernels.deploy.params,
-        token=facts.boot_token,
-    )
-    await asyncio.to_thread(deployment.boot.write_profile, visit.node, text)
 
 
 async def send_key_in_deploy_env(deployment: Deployment, visit: Visit) -> None:
     """Let the user into the miniOS."""
-    await append_keys(deployment, visit, "/root/.ssh")
-
-
-async def append_keys(deployment: Deployment, visit: Visit, directory: str) -> None:
-    """Append the user's keys to the authorized_keys of a directory of the node."""
-    keys = deployment.options.keys.rstrip(b"\n") + b"\n"
-    argv = ["sh", "-c", APPEND_KEYS, "sh", directory]
-    await deployment.remote.run(visit.node.name, argv, input=keys, timeout=COMMAND_TIMEOUT)
+    await append_keys(deployment, visit, deployment.options.keys, "/root/.ssh")
 
 
 async def create_partition_table(deployment: Deployment, visit: Visit) -> None:

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reboot: restart nodes without installing anything, and tell what they run then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kadeploy.config.cluster import Level
+from kadeploy.remote import hostkey
+from kadeploy.remote.hostkey import Answer, Sighting
+from kadeploy.steps.boot import (
+    POLL_INTERVAL,
+    PROBE_TIMEOUT,
+    Watch,
+    append_keys,
+    remember_reboot,
+    switch_profile,
+    wait_for_host_key,
+    watched,
+)
+from kadeploy.steps.boot_verdict import Awaited
+from kadeploy.steps.cause import Cause
+from kadeploy.steps.evidence import requests_since_reboot
+from kadeploy.steps.machines import BootingMachines
+from kadeploy.steps.visit import Visit
+
+SILENT_PROBES = 3  # without any answer, in a row: one may be lost on its way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reboot(BootingMachines):
+    """What the steps of a reboot share.
+
+    ``level`` is the first way of rebooting that is tried. ``profiles`` maps nodes to the boot profiles that
+    the user gave, ``host_keys`` nodes to the keys of the systems on their disks, as far as they are known.
+    ``keys`` are lines of authorized_keys for the miniOS.
+    """
+
+    level: Level
+    profiles: Mapping[str, str]
+    host_keys: Mapping[str, tuple[str, ...]]
+    keys: bytes
+
+
+async def switch_pxe_given(reboot: Reboot, visit: Visit) -> None:
+    """Write the boot profile that the user gave."""
+    await switch_profile(reboot, visit, reboot.profiles[visit.node.name])
+
+
+async def order_reboot(reboot: Reboot, visit: Visit) -> None:
+    """Reboot the node, harder and harder until a way works."""
+    visit.observed = "the node was being rebooted"
+    await remember_reboot(reboot, visit.node)
+    await reboot.power.reboot(visit.node, reboot.level)
+    reboot.remote.forget(visit.node.name)
+
+
+async def wait_reboot_disk(reboot: Reboot, visit: Visit) -> None:
+    """Wait until the node has gone down, and until the system that is known to be on its disk answers.
+
+    Where none is known, any ssh server will do that is not the miniOS'.
+    """
+    await _wait_until_gone(reboot, visit)
+    expected = reboot.host_keys.get(visit.node.name, ())
+    async with watched(reboot, visit, Awaited.DISK) as watch:
+        if expected:
+            await wait_for_host_key(reboot, visit, expected, watch)
+            await reboot.remember(visit.node, host_keys=expected)
+        else:
+            await _wait_for_any_system(reboot, visit, watch)
+
+
+async def wait_reboot_any(reboot: Reboot, visit: Visit) -> None:
+    """Wait until the node has gone down, and until some ssh server answers that is not the miniOS'."""
+    await _wait_until_gone(reboot, visit)
+    async with watched(reboot, visit, Awaited.DISK) as watch:
+        await _wait_for_any_system(reboot, visit, watch)
+
+
+async def send_key_in_deploy_env(reboot: Reboot, visit: Visit) -> None:
+    """Let the user into the miniOS."""
+    await append_keys(reboot, visit, reboot.keys, "/root/.ssh")
+
+
+async def _wait_until_gone(reboot: Reboot, visit: Visit) -> None:
+    """Wait until the node's port has closed, or it has asked for boot files since it was told to reboot.
+
+    A node that answers may be one that obeys slowly, or not at all: only then what answers is another boot.
+    """
+    port = reboot.site.server.network.ports.ssh
+    visit.observed = f"it was not rebooted: port {port} has answered ever since"
+    visit.cause = Cause.REBOOT
+    silent = 0
+    while silent < SILENT_PROBES:
+        answer = await hostkey.probe(visit.node.address, port)
+        if answer is Answer.REFUSED:
+            break
+        silent = silent + 1 if answer is Answer.NONE else 0
+        if not silent and await asyncio.to_thread(requests_since_reboot, reboot, visit.node):
+            break
+        await asyncio.sleep(POLL_INTERVAL)
+    visit.observed, visit.cause = "", None
+
+
+async def _wait_for_any_system(reboot: Reboot, visit: Visit, watch: Watch) -> None:
+    port, minios = reboot.site.server.network.ports.ssh, reboot.minios.host_key
+    while True:
+        key = await hostkey.answering_key(visit.node.address, port, PROBE_TIMEOUT, preferred=minios)
+        if key not in (None, minios):
+            return
+        if key is None:
+            watch.sighting = Sighting(Answer.NONE, f"no ssh server answers on port {port}")
+        else:
+            watch.sighting = Sighting(Answer.OTHER_KEY, "the miniOS answers", minios)
+        await asyncio.sleep(POLL_INTERVAL)
