@@ -99,10 +99,14 @@ class RemoteOperations(FileModel):
     console: str = ""
     ipmi: Ipmi | None = None
 
+    def use(self, method: str) -> bool:
+        """Whether anything is done by this method."""
+        operations = (*self.reboot, *self.power_on, *self.power_off, *self.power_status)
+        return any(operation.method == method for operation in operations)
+
     @model_validator(mode="after")
     def _ipmi_has_an_account(self) -> Self:
-        operations = (*self.reboot, *self.power_on, *self.power_off, *self.power_status)
-        if self.ipmi is None and any(operation.method == "ipmi" for operation in operations):
+        if self.ipmi is None and self.use("ipmi"):
             raise ValueError("method ipmi needs 'ipmi: {user, password_file}'")
         return self
 

@@ -66,6 +66,7 @@ class ClusterRun:
 
     def _result(self, ended: NodeEnded) -> NodeResult:
         node = self.part.machines.nodes[ended.node]
+        facts = self.part.machines.facts_of(node)
         return NodeResult(
             node=ended.node,
             phase=ended.phase,
@@ -73,6 +74,7 @@ class ClusterRun:
             reason=reason(ended.failure),
             evidence=ended.failure.evidence if ended.failure else "",
             cause=ended.failure.cause if ended.failure else "",
-            host_keys=self.part.machines.facts_of(node).host_keys,
+            host_keys=facts.host_keys,
             address=node.address,
+            power=facts.power,
         )

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
@@ -27,18 +27,19 @@ from kadeploy.workflow.machine import Phase
 log = logging.getLogger(__name__)
 
 
+_STATES = {
+    Phase.OK: NodeState.DEPLOYED,
+    Phase.KO: NodeState.DEPLOY_FAILED,
+    Phase.HELD: NodeState.HELD,
+    Phase.ABORTED: NodeState.ABORTED,
+}
+
+
 class DeploymentOperation(Operation):
     """One deployment from its plan to its result."""
 
     kind = Kind.DEPLOY
     busy = NodeState.DEPLOYING
-    states: ClassVar[Mapping[Phase, NodeState]] = {
-        Phase.OK: NodeState.DEPLOYED,
-        Phase.KO: NodeState.DEPLOY_FAILED,
-        Phase.HELD: NodeState.HELD,
-        Phase.ABORTED: NodeState.ABORTED,
-    }
-
     _plan: DeploymentPlan
     _pursuit: Pursuit[ClusterRun]
 
@@ -52,6 +53,9 @@ class DeploymentOperation(Operation):
 
     def _describe_request(self) -> dict[str, Any]:
         return to_mapping(self._plan.request, self._plan.environment)
+
+    def _state_after(self, name: str, phase: Phase) -> NodeState:
+        return _STATES[phase]
 
     async def _record_states(self, state: NodeState, names: Sequence[str]) -> None:
         environment = self._plan.environment

@@ -29,11 +29,22 @@ def connect(site: Site, nodes: Sequence[Node]) -> NodeConnections:
 def prepare_minios(site: Site, cluster: str, boot: BootRepository) -> MiniOs:
     """The miniOS of a cluster, with its files in the boot repository.
 
-    Blocks on the disk. Raises NotFoundError for a missing file, RefusedError for a host key that is none,
-    ServiceError where the repository cannot be written.
+    Blocks on the disk. Raises NotFoundError for a missing file, ServiceError where the repository cannot be
+    written, and as read_host_key.
     """
     kernel = site.clusters[cluster].boot.kernels.deploy
-    host_key = site.path(kernel.host_key)
+    host_key = read_host_key(site, cluster)
+    boot.prepare()
+    vmlinuz = boot.install_kernel(site.path(kernel.vmlinuz))
+    return MiniOs(vmlinuz, boot.install_kernel(site.path(kernel.initrd)), host_key)
+
+
+def read_host_key(site: Site, cluster: str) -> str:
+    """The public host key of a cluster's miniOS.
+
+    Raises NotFoundError for a missing file, RefusedError where it holds no public key.
+    """
+    host_key = site.path(site.clusters[cluster].boot.kernels.deploy.host_key)
     try:
         line = host_key.read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -44,6 +55,4 @@ def prepare_minios(site: Site, cluster: str, boot: BootRepository) -> MiniOs:
     keys = hostkey.usable([line])
     if not keys:
         raise RefusedError(f"{host_key} is not a public host key", hint="bin/build-deploy-env makes it")
-    boot.prepare()
-    vmlinuz = boot.install_kernel(site.path(kernel.vmlinuz))
-    return MiniOs(vmlinuz, boot.install_kernel(site.path(kernel.initrd)), keys[0])
+    return keys[0]

@@ -55,7 +55,8 @@ class Observer(Protocol):
 class NodeResult:
     """How it ended for one node: phase ok, ko, held or aborted.
 
-    ``place`` is Instance-micro, ``cause`` the class of what failed, '' for a good node.
+    ``place`` is Instance-micro, ``cause`` the class of what failed, '' for a good node; ``power`` is on or
+    off, as it was last found, '' where it was not looked for.
     """
 
     node: str
@@ -66,10 +67,11 @@ class NodeResult:
     cause: str = ""
     host_keys: tuple[str, ...] = ()
     address: str = ""
+    power: str = ""
 
     @property
     def good(self) -> bool:
-        """Whether it came to the end that was asked for: it is deployed, or held at a breakpoint."""
+        """Whether it came to the end that was asked for: or is held at a breakpoint."""
         return self.phase == "ok" or (self.phase == "held" and not self.reason)
 
     @property

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -43,13 +43,11 @@ Go = Callable[[ClusterRun], Coroutine[Any, Any, None]]
 class Operation(ABC):
     """One operation from its plan to its result.
 
-    Kinds of operations differ in what they record of their nodes: ``busy`` while they work on them, then
-    what ``states`` has for the phase in which a node has ended.
+    ``busy`` is the state of its nodes while it works on them.
     """
 
     kind: ClassVar[Kind]
     busy: ClassVar[NodeState]
-    states: ClassVar[Mapping[Phase, NodeState]]
 
     def __init__(self, plan: Plan[Any], store: Store, observer: Observer) -> None:
         self._plan = plan
@@ -131,16 +129,22 @@ class Operation(ABC):
         """What the store keeps of the request, as JSON values."""
 
     @abstractmethod
-    async def _record_states(self, state: NodeState, names: Sequence[str]) -> None:
-        """Record what the nodes of this operation are at."""
+    def _state_after(self, name: str, phase: Phase) -> NodeState:
+        """The state of a node that has ended in a phase."""
 
-    @abstractmethod
+    async def _record_states(self, state: NodeState, names: Sequence[str]) -> None:
+        """Record what nodes of this operation are at; their disks are as they were."""
+        user, ours = self._plan.request.user, self._leases.still_ours(names)
+        await node_states.change(self._store, ours, state, user=user, workflow_id=self.wid)
+
     def _records(self, run: ClusterRun) -> list[Record]:
         """The statistics of a cluster's nodes."""
+        return list(run.recorder.records(wid=self.wid, user=self._plan.request.user, start=self._started))
 
-    @abstractmethod
     def _result(self, seconds: float, nodes: tuple[NodeResult, ...]) -> OperationResult:
         """The result of the whole."""
+        wanted = len(self._plan.request.nodes)
+        return OperationResult(self.wid, seconds, wanted, wanted, nodes)
 
     async def _lease_again(self, chosen: Sequence[str]) -> None:
         """Take the nodes that go on."""
@@ -246,14 +250,22 @@ class Operation(ABC):
     def _in_phase(self, phase: Phase) -> list[str]:
         return [name for run in self._runs for name in run.driver.machine.in_phase(phase)]
 
+    def _ends(self) -> dict[NodeState, list[str]]:
+        """The nodes that have ended, by their states."""
+        ends: dict[NodeState, list[str]] = {}
+        for phase in (phase for phase in Phase if phase.ended):
+            for name in self._in_phase(phase):
+                ends.setdefault(self._state_after(name, phase), []).append(name)
+        return ends
+
     async def _finish(self, state: State) -> None:
         for run in self._runs:
             await asyncio.to_thread(run.restore_profiles, self._leases.kept)
         # Of a resumed workflow, other nodes may have been taken by others since they were last ours.
         known = await node_states.read(self._store, [node.name for node in self._plan.nodes])
         ours = {name for name, record in known.items() if record.workflow_id == self.wid}
-        for phase, node_state in self.states.items():
-            await self._record_states(node_state, [name for name in self._in_phase(phase) if name in ours])
+        for node_state, names in self._ends().items():
+            await self._record_states(node_state, [name for name in names if name in ours])
         for run in self._runs:
             await statistics.add_records(self._store, self._records(run))
             await statistics.add_steps(self._store, self.wid, run.recorder.runs)

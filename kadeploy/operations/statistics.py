@@ -21,6 +21,9 @@ class _MacroFigures:
     seconds: float = 0.0
 
 
+_NO_MACROS = (_MacroFigures(), _MacroFigures())  # operations have from one to three
+
+
 @dataclass(slots=True)
 class _NodeFigures:
     macros: tuple[_MacroFigures, ...]
@@ -77,10 +80,12 @@ class Recorder:
             cause=notice.failure.cause if notice.failure else "",
         )
 
-    def records(self, *, wid: str, user: str, start: float, env: str, digest: str) -> Iterable[Record]:
+    def records(
+        self, *, wid: str, user: str, start: float, env: str = "", digest: str = ""
+    ) -> Iterable[Record]:
         """One row per node; ``start`` in seconds since the epoch, ``env`` as name:version."""
         for name, node in self._nodes.items():
-            one, two, three = node.macros
+            one, two, three = (*node.macros, *_NO_MACROS)[:3]
             yield Record(
                 wid=wid,
                 user=user,

@@ -13,9 +13,10 @@ from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.store import leases, node_states, workflows
 from kadeploy.store.node_states import NodeRecord, NodeState
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State, Workflow
+from kadeploy.store.workflows import Kind, State, Workflow
 from kadeploy.workflow.events import Abandoned
 
+UNFINISHED = (NodeState.HELD, NodeState.DEPLOYING, NodeState.REBOOTING, NodeState.POWERING)
 RECENT = 24 * 3600.0  # seconds in which an ended workflow is still listed
 
 
@@ -64,14 +65,14 @@ async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:
     overview = await _overview(store, workflow)
     if overview.running:
         raise RefusedError(f"{workflow.id} is running", hint="interrupt its command")
-    names = [
-        record.name for record in overview.nodes if record.state in (NodeState.HELD, NodeState.DEPLOYING)
-    ]
+    names = [record.name for record in overview.nodes if record.state in UNFINISHED]
     if not names:
         raise RefusedError(f"{workflow.id} holds no node")
     for cluster, members in _by_cluster(workflow, names).items():
         await WorkflowJournal(store, workflow.id, cluster).append([Abandoned(time.time(), tuple(members))])
-    await node_states.record(store, names, NodeState.ABORTED, user=workflow.user, workflow_id=workflow.id)
+    # What a deployment has left on a disk nobody knows; reboots leave disks alone.
+    record = node_states.record if workflow.kind is Kind.DEPLOY else node_states.change
+    await record(store, names, NodeState.ABORTED, user=workflow.user, workflow_id=workflow.id)
     await leases.abandon(store, workflow.id)
     await workflows.change_state(store, workflow.id, State.ABORTED)
     return names

@@ -25,6 +25,7 @@ from kadeploy.steps.cause import Cause
 from kadeploy.steps.evidence import requests_since_reboot
 from kadeploy.steps.machines import BootingMachines
 from kadeploy.steps.visit import Visit
+from kadeploy.store.node_states import Installed
 
 SILENT_PROBES = 3  # without any answer, in a row: one may be lost on its way
 
@@ -34,13 +35,13 @@ class Reboot(BootingMachines):
     """What the steps of a reboot share.
 
     ``level`` is the first way of rebooting that is tried. ``profiles`` maps nodes to the boot profiles that
-    the user gave, ``host_keys`` nodes to the keys of the systems on their disks, as far as they are known.
-    ``keys`` are lines of authorized_keys for the miniOS.
+    the user gave, ``installed`` nodes to the systems on their disks, as far as they are known. ``keys`` are
+    lines of authorized_keys for the miniOS.
     """
 
     level: Level
     profiles: Mapping[str, str]
-    host_keys: Mapping[str, tuple[str, ...]]
+    installed: Mapping[str, Installed]
     keys: bytes
 
 
@@ -63,11 +64,11 @@ async def wait_reboot_disk(reboot: Reboot, visit: Visit) -> None:
     Where none is known, any ssh server will do that is not the miniOS'.
     """
     await _wait_until_gone(reboot, visit)
-    expected = reboot.host_keys.get(visit.node.name, ())
+    system = reboot.installed.get(visit.node.name)
     async with watched(reboot, visit, Awaited.DISK) as watch:
-        if expected:
-            await wait_for_host_key(reboot, visit, expected, watch)
-            await reboot.remember(visit.node, host_keys=expected)
+        if system is not None:
+            await wait_for_host_key(reboot, visit, system.host_keys, watch)
+            await reboot.remember(visit.node, host_keys=system.host_keys)
         else:
             await _wait_for_any_system(reboot, visit, watch)
 
@@ -94,20 +95,27 @@ async def _wait_until_gone(reboot: Reboot, visit: Visit) -> None:
     visit.cause = Cause.REBOOT
     silent = 0
     while silent < SILENT_PROBES:
-        answer = await hostkey.probe(visit.node.address, port)
+        async with reboot.probes.slot(visit.node.name):
+            answer = await hostkey.probe(visit.node.address, port)
         if answer is Answer.REFUSED:
             break
         silent = silent + 1 if answer is Answer.NONE else 0
-        if not silent and await asyncio.to_thread(requests_since_reboot, reboot, visit.node):
+        if not silent and await _has_asked_for_files(reboot, visit):
             break
         await asyncio.sleep(POLL_INTERVAL)
     visit.observed, visit.cause = "", None
 
 
+async def _has_asked_for_files(reboot: Reboot, visit: Visit) -> bool:
+    requests = await asyncio.to_thread(requests_since_reboot, reboot, visit.node)
+    return bool(requests)
+
+
 async def _wait_for_any_system(reboot: Reboot, visit: Visit, watch: Watch) -> None:
     port, minios = reboot.site.server.network.ports.ssh, reboot.minios.host_key
     while True:
-        key = await hostkey.answering_key(visit.node.address, port, PROBE_TIMEOUT, preferred=minios)
+        async with reboot.probes.slot(visit.node.name):
+            key = await hostkey.answering_key(visit.node.address, port, PROBE_TIMEOUT, preferred=minios)
         if key not in (None, minios):
             return
         if key is None:

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a request to reboot to a checked plan; no node and no state is touched, only files are copied."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from kadeploy.boot.repository import BootRepository
+from kadeploy.config.automata import InstanceSetting
+from kadeploy.config.cluster import ClusterConfig
+from kadeploy.config.clusters import Node
+from kadeploy.config.site import Site
+from kadeploy.disks.layout import partition_device
+from kadeploy.environments import registry
+from kadeploy.errors import NotFoundError, RefusedError, UsageError
+from kadeploy.nodes import fold
+from kadeploy.operations import automaton
+from kadeploy.operations.base_plan import Part
+from kadeploy.operations.equipment import connect, prepare_minios
+from kadeploy.operations.feed import Group
+from kadeploy.operations.reboot import RebootKind, RebootPlan, RebootRequest
+from kadeploy.operations.recipe import Recipe, Recipes
+from kadeploy.operations.request import EnvironmentName
+from kadeploy.power.control import PowerControl
+from kadeploy.remote.connection import NodeConnections
+from kadeploy.steps.catalogue import REBOOTS
+from kadeploy.steps.reboot import Reboot
+from kadeploy.store import node_states
+from kadeploy.store.node_states import Installed, NodeRecord
+from kadeploy.store.store import Store
+
+SINGULARITY = "NODE_SINGULARITY"
+INSTANCES = {
+    RebootKind.SIMPLE: "Simple",
+    RebootKind.SET_PXE: "SetPXE",
+    RebootKind.DEPLOY_ENV: "DeployEnv",
+    RebootKind.RECORDED_ENV: "RecordedEnv",
+}
+
+
+async def plan_reboot(site: Site, store: Store, request: RebootRequest) -> RebootPlan:
+    """Check everything that can be checked before a node is touched.
+
+    Raises NotFoundError, RefusedError and UsageError; ServiceError where a file cannot be written.
+    """
+    nodes = site.find(request.nodes)
+    records = await node_states.read(store, [node.name for node in nodes])
+    if request.kind is RebootKind.RECORDED_ENV:
+        _check_environments(site, nodes, records, request)
+        if request.check_destructive:
+            await _check_destructive(site, store, records)
+    remote = connect(site, nodes)
+    parts = []
+    for name in dict.fromkeys(node.cluster for node in nodes):
+        members = [node for node in nodes if node.cluster == name]
+        machines = await _machines(site, request, members, records, remote)
+        parts.append(_part(site, request, machines))
+    return RebootPlan(request=request, nodes=tuple(nodes), parts=tuple(parts), remote=remote)
+
+
+async def _machines(
+    site: Site,
+    request: RebootRequest,
+    nodes: Sequence[Node],
+    records: Mapping[str, NodeRecord],
+    remote: NodeConnections,
+) -> Reboot:
+    name, boot = nodes[0].cluster, BootRepository.of(site)
+    cluster = _with_timeout(site.clusters[name], request)
+    minios = await asyncio.to_thread(prepare_minios, site, name, boot)
+    for node in nodes:
+        remote.pin(node.name, [minios.host_key])
+    return Reboot(
+        site=site,
+        cluster_name=name,
+        cluster=cluster,
+        nodes={node.name: node for node in nodes},
+        remote=remote,
+        boot=boot,
+        power=PowerControl(cluster.remoteops, site.directory, remote),
+        minios=minios,
+        level=request.level,
+        profiles=_profiles(request, nodes),
+        installed={
+            node.name: Installed(record.device, record.host_keys)
+            for node in nodes
+            if (record := records.get(node.name)) is not None and record.host_keys
+        },
+        keys=request.keys,
+    )
+
+
+def _with_timeout(cluster: ClusterConfig, request: RebootRequest) -> ClusterConfig:
+    """The cluster with the user's timeout of a reboot."""
+    if request.timeout is None:
+        return cluster
+    timeouts = cluster.timeouts.model_copy(update={"reboot": request.timeout})
+    return cluster.model_copy(update={"timeouts": timeouts})
+
+
+def _part(site: Site, request: RebootRequest, machines: Reboot) -> Part[Reboot]:
+    setting = InstanceSetting(type=INSTANCES[request.kind])
+    name = f"Reboot{setting.type}"
+    steps = tuple(step for step in REBOOTS[name] if step.applies(machines))
+    recipes = Recipes({"Reboot": (Recipe(name, setting, steps),)})
+    group = Group(
+        machines.cluster_name,
+        site.prefixes[machines.cluster_name],
+        tuple(machines.nodes),
+        automaton.build(machines, recipes, (), hold_failures=False),
+    )
+    return Part(group, machines, recipes)
+
+
+# The user's boot profile ------------------------------------------------------------------------------
+
+
+def _profiles(request: RebootRequest, nodes: Sequence[Node]) -> dict[str, str]:
+    """The text for each node; raises UsageError where one has no value for what the text wants."""
+    if request.kind is not RebootKind.SET_PXE:
+        return {}
+    if SINGULARITY not in request.profile:
+        return {node.name: request.profile for node in nodes}
+    if missing := [node.name for node in nodes if node.name not in request.singularities]:
+        raise UsageError(
+            f"the boot profile has {SINGULARITY}, for which {fold(missing)} has no value",
+            hint="--set-pxe-pattern FILE gives them, one line 'node,value' for each",
+        )
+    return {
+        node.name: request.profile.replace(SINGULARITY, request.singularities[node.name]) for node in nodes
+    }
+
+
+# The environments on the disks ------------------------------------------------------------------------
+
+
+def _check_environments(
+    site: Site, nodes: Sequence[Node], records: Mapping[str, NodeRecord], request: RebootRequest
+) -> None:
+    """Raises RefusedError unless the environment was seen to run from the disk of every node.
+
+    The boot loader on a disk starts what was deployed last; that another system is on another partition
+    does not make it start.
+    """
+    assert request.environment is not None, "the command line demands it"
+    others: dict[str, list[str]] = {}
+    for node in nodes:
+        record = records.get(node.name)
+        found = _describe(record)
+        if record is None or not _fits(record, request.environment, _device(site, node, request)):
+            others.setdefault(found, []).append(node.name)
+    if others:
+        told = "; ".join(f"{fold(names)} {found}" for found, names in others.items())
+        raise RefusedError(
+            f"{_label(request.environment)} cannot be booted from every disk: {told}",
+            hint="deploy it with kadeploy, or boot what is there with -r simple",
+        )
+
+
+def _device(site: Site, node: Node, request: RebootRequest) -> str:
+    """The device where the environment must be, '' for any."""
+    block_device = request.block_device or site.clusters[node.cluster].partitioning.block_device
+    return "" if request.partition is None else partition_device(block_device, request.partition)
+
+
+def _fits(record: NodeRecord, wanted: EnvironmentName, device: str) -> bool:
+    return (
+        bool(record.host_keys)
+        and record.environment_name == wanted.name
+        and wanted.version in (None, record.environment_version)
+        and wanted.owner in (None, record.environment_user)
+        and device in ("", record.device)
+    )
+
+
+def _describe(record: NodeRecord | None) -> str:
+    if record is None or not record.environment_name:
+        return "has no known environment"
+    name = f"{record.environment_name}:{record.environment_version} of {record.environment_user}"
+    return f"has {name} on {record.device}" if record.device else f"never ran its {name}"
+
+
+def _label(wanted: EnvironmentName) -> str:
+    return wanted.name if wanted.version is None else f"{wanted.name}:{wanted.version}"
+
+
+async def _check_destructive(site: Site, store: Store, records: Mapping[str, NodeRecord]) -> None:
+    """Raises RefusedError where the environment of a node is tagged destructive, whoever may see it."""
+    tagged = []
+    for record in records.values():
+        caller = registry.Caller(record.environment_user, site.server.rights.almighty)
+        try:
+            found = await registry.find(
+                store,
+                record.environment_name,
+                caller,
+                owner=record.environment_user,
+                version=record.environment_version,
+            )
+        except NotFoundError:
+            continue  # it has been removed, or was deployed from a description that was never recorded
+        if found.destructive:
+            tagged.append(record.name)
+    if tagged:
+        raise RefusedError(
+            f"{fold(tagged)} ran an environment that is tagged destructive",
+            hint="deploy the node again, or leave -c away",
+        )
