@@ -41,8 +41,8 @@ from kadeploy.simulation.file import (
     StepBehaviour,
 )
 from kadeploy.steps import boot as steps_boot
-from kadeploy.steps import boot_new_env, broadcast_env, custom_operation, set_deployment_env
-from kadeploy.steps.catalogue import STEPS, Step
+from kadeploy.steps import boot_new_env, broadcast_env, custom_operation, power, set_deployment_env
+from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
 from kadeploy.steps.cause import Cause
 from kadeploy.store import schema, store, windows
 from kadeploy.store.statistics import FIELDS
@@ -183,7 +183,8 @@ def test_defaults_of_a_simulation_are_documented() -> None:
 
 
 def waits() -> Iterator[tuple[str, Step[Any]]]:
-    for instance, steps in STEPS.items():
+    catalogue: dict[str, tuple[Step[Any], ...]] = {**STEPS, **REBOOTS, **POWER}
+    for instance, steps in catalogue.items():
         for step in steps:
             yield instance, step
 
@@ -224,6 +225,7 @@ CONSTANTS = {
     "a post-install script": broadcast_env.SCRIPT_TIMEOUT,
     "a custom operation": custom_operation.OPERATION_TIMEOUT,
     "the bootloader's installation": broadcast_env.BOOTLOADER_TIMEOUT,
+    "between two questions whether a node has obeyed": power.STATUS_INTERVAL,
     "loading the kernel for kexec": boot_new_env.KEXEC_LOAD_TIMEOUT,
     "between two looks whether a node answers": steps_boot.POLL_INTERVAL,
     "key exchange to look for a host key": hostkey.EXCHANGE_TIMEOUT,

@@ -23,12 +23,13 @@ from kadeploy.errors import (
     UsageError,
 )
 from kadeploy.operations.failures import failure_of, interruption_of
-from kadeploy.steps.catalogue import STEPS, Step
+from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
 from kadeploy.steps.cause import Cause, CausedError, cause_of
 from kadeploy.steps.visit import Visit
 from kadeploy.workflow import events
 
-ALL_STEPS = [(f"{instance}-{step.name}", step) for instance, steps in STEPS.items() for step in steps]
+CATALOGUE: dict[str, tuple[Step[Any], ...]] = {**STEPS, **REBOOTS, **POWER}
+ALL_STEPS = [(f"{instance}-{step.name}", step) for instance, steps in CATALOGUE.items() for step in steps]
 PLAIN: list[type[KadeployError]] = [NotFoundError, RefusedError, ServiceError, UsageError]
 OF_NODES: list[type[NodeError]] = [NodeError, PowerError, RemoteError, UnreachableError]
 TEXTS = st.text(max_size=60)

@@ -77,7 +77,7 @@ def public(key: asyncssh.SSHKey) -> str:
 
 async def deployed(store: Store, *names: str, key: asyncssh.SSHKey | None = None, **about: Any) -> None:
     """Record that nodes run debian:1 from their deploy partition."""
-    keys = (public(key),) if key else ("ssh-ed25519 AAAA",)
+    keys = (public(key or asyncssh.generate_private_key("ssh-ed25519")),)
     await node_states.record(
         store,
         names,
@@ -90,7 +90,7 @@ async def deployed(store: Store, *names: str, key: asyncssh.SSHKey | None = None
 
 
 async def reboot(site: Site, store: Store, *nodes: str, **settings: Any) -> OperationResult:
-    settings = {"timeout": Expression("3"), **settings}
+    settings = {"timeout": Expression("30"), **settings}
     request = RebootRequest("alice", nodes, **settings)
     plan = await plan_reboot(site, store, request)
     return await RebootOperation(plan, store, Silent()).run()
@@ -100,11 +100,13 @@ async def state_of(store: Store, node: str) -> str:
     return str((await node_states.read(store, [node]))[node].state)
 
 
-async def rebooted_into(key: asyncssh.SSHKey, before: asyncssh.SSHKey, site: Site, store: Store) -> Any:
+async def rebooted_into(
+    key: asyncssh.SSHKey, before: asyncssh.SSHKey, site: Site, store: Store, seconds: str = "30"
+) -> Any:
     """The result for red-1, on which ``before`` answers until a second after the order, then ``key``."""
     port = site.server.network.ports.ssh
     async with system(port, before):
-        running = asyncio.create_task(reboot(site, store, "red-1"))
+        running = asyncio.create_task(reboot(site, store, "red-1", timeout=Expression(seconds)))
         await asyncio.sleep(1)
     await asyncio.sleep(0.5)
     async with system(port, key):
@@ -129,7 +131,8 @@ async def test_another_system_than_that_on_its_disk_is_not_good(
     listening: Site, store: Store, disk_key: asyncssh.SSHKey
 ) -> None:
     await deployed(store, "red-1", key=disk_key)
-    node = await rebooted_into(asyncssh.generate_private_key("ssh-ed25519"), disk_key, listening, store)
+    other = asyncssh.generate_private_key("ssh-ed25519")
+    node = await rebooted_into(other, disk_key, listening, store, "5")
     assert (node.phase, node.cause) == ("ko", "verification")
     assert "another system than the one on its disk" in node.reason
     assert await state_of(store, "red-1") == "reboot_failed"
@@ -167,7 +170,7 @@ async def test_where_nothing_is_known_any_system_will_do_but_the_minios(
     any_key = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
     assert (await rebooted_into(any_key, disk_key, listening, store)).phase == "ok"
     minios = asyncssh.read_private_key(listening.path(Path("keys/id_deploy")))
-    node = await rebooted_into(minios, disk_key, listening, store)
+    node = await rebooted_into(minios, disk_key, listening, store, "5")
     assert node.phase == "ko" and "the miniOS answers" in node.reason
 
 
@@ -231,7 +234,7 @@ async def test_a_recorded_environment_is_booted_from_its_disk(
 async def test_a_killed_reboot_can_be_abandoned(site: Site, store: Store) -> None:
     await deployed(store, "red-1")
     running = asyncio.create_task(reboot(site, store, "red-1", timeout=Expression("60")))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await state_of(store, "red-1") != "rebooting":
             await asyncio.sleep(0.05)
     [workflow] = await workflows.list_states(store)
