@@ -11,7 +11,7 @@ import contextlib
 import functools
 import math
 import socket
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,6 +24,7 @@ TCP_TIMEOUT = 0.5  # seconds: a SYN that a node missed is sent again by the next
 EXCHANGE_TIMEOUT = 10.0  # seconds: a machine that has just booted, and is emulated, is slow
 
 Slot = Callable[[], contextlib.AbstractAsyncContextManager[object]]
+Connected = tuple[socket.socket, contextlib.AsyncExitStack]  # the stack closes it and gives its slot back
 
 
 class Answer(StrEnum):
@@ -131,11 +132,8 @@ async def wait_for_host_key(
 
 async def _first_connection(
     address: str, port: int, interval: float, on_attempt: Callable[[Sighting], None], slot: Slot
-) -> tuple[socket.socket, contextlib.AsyncExitStack]:
-    """Connect again and again, overlapping, since a connect may be lost without any answer.
-
-    Returns a connection and what closes it and gives its slot back.
-    """
+) -> Connected:
+    """Connect again and again, overlapping, since a connect may be lost without any answer."""
     count = math.ceil(TCP_TIMEOUT / interval)
     lanes = [
         asyncio.create_task(
@@ -143,11 +141,21 @@ async def _first_connection(
         )
         for number in range(count)
     ]
+    async with contextlib.AsyncExitStack() as stack:
+        async with _ending(lanes):
+            done, _ = await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+            first = done.pop()
+            lanes.remove(first)
+            connection, closing = first.result()
+            await stack.enter_async_context(closing)  # also where this is cancelled while the others end
+        return connection, stack.pop_all()
+
+
+@contextlib.asynccontextmanager
+async def _ending(lanes: Sequence[asyncio.Task[Connected]]) -> AsyncIterator[None]:
+    """Cancel those of the lanes that are left in the end, and close what one may have got nevertheless."""
     try:
-        done, _ = await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
-        first = done.pop()
-        lanes.remove(first)
-        return first.result()
+        yield
     finally:
         for lane in lanes:
             lane.cancel()
@@ -163,7 +171,7 @@ def _unanswered(port: int, error: BaseException) -> Sighting:
 
 async def _keep_trying(
     address: str, port: int, delay: float, period: float, on_attempt: Callable[[Sighting], None], slot: Slot
-) -> tuple[socket.socket, contextlib.AsyncExitStack]:
+) -> Connected:
     """One of the overlapping rows of attempts: the first after ``delay`` seconds, then every ``period``."""
     await asyncio.sleep(delay)
     loop = asyncio.get_running_loop()
@@ -176,9 +184,7 @@ async def _keep_trying(
         await asyncio.sleep(due - loop.time())
 
 
-async def _connect_in_slot(
-    address: str, port: int, slot: Slot
-) -> tuple[socket.socket, contextlib.AsyncExitStack]:
+async def _connect_in_slot(address: str, port: int, slot: Slot) -> Connected:
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(slot())
         async with asyncio.timeout(TCP_TIMEOUT):
