@@ -16,7 +16,7 @@ from kadeploy.cli.audience import Audience
 from kadeploy.cli.request import Options, build_request, limits, node_names
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
-from kadeploy.errors import ExitStatus
+from kadeploy.errors import ExitStatus, NotFoundError
 from kadeploy.operations.plan import DeploymentPart, DeploymentPlan, Planner
 from kadeploy.simulation import file
 from kadeploy.simulation.behaviour import check_names
@@ -39,6 +39,7 @@ def simulate(options: Options) -> ExitStatus:
     site = configuration.load()
     known = file.load(Path(options["simulate"])) if options["simulate"] else SimulationFile()
     names = node_names(options)
+    _check_nodes(site, names)
     count = options["simulate_nodes"] or known.nodes
     wanted = limits(options, count or len(names))
     plan, records = asyncio.run(_prepare(options, site, names, known))
@@ -50,6 +51,14 @@ def simulate(options: Options) -> ExitStatus:
     _tell(forecast, seed, as_json=options["as_json"])
     enough = plan.request.min_ok is None or len(forecast.good) >= plan.request.min_ok
     return ExitStatus.OK if enough else ExitStatus.NODES_FAILED
+
+
+def _check_nodes(site: Site, names: Sequence[str]) -> None:
+    try:
+        site.find(names)
+    except NotFoundError as error:
+        hint = f"{error.hint}; --simulate-nodes N imagines more like those"
+        raise NotFoundError(error.message, hint=hint) from None
 
 
 async def _prepare(

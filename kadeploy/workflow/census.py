@@ -19,7 +19,7 @@ class Census:
 
     live: int = 0
     emptied: bool = False
-    _places: Counter[Position] = field(default_factory=Counter)
+    _places: dict[Position, int] = field(default_factory=dict)
     _retrying: Counter[Position] = field(default_factory=Counter)
 
     def enter(self, position: Position, *, retrying: bool) -> None:
@@ -34,7 +34,7 @@ class Census:
         self.live += change
         if retrying:
             self._retrying[position] += change
-        count = self._places[position] + change
+        count = self._places.get(position, 0) + change
         if count:
             self._places[position] = count
         else:
