@@ -221,7 +221,10 @@ def down(name: str, everything: bool) -> None:
 @name_option
 @frame.json_option
 def status(name: str, as_json: bool) -> None:
-    """Show each node's power, process, address, boot device, faults and last console line."""
+    """Show each node's power, process, memory, address, boot device, faults and last console line.
+
+    Memory is what all processes of the node take, pages shared with others in parts.
+    """
     from kadeploy.lab import status as lab_status
 
     nodes = lab_status.of(_lab(name))
@@ -233,8 +236,10 @@ def status(name: str, as_json: bool) -> None:
         return
     for node in nodes:
         marks = f"[{' '.join(node.faults)}] " if node.faults else ""
+        memory = f"{node.memory / 2**20:.1f}M"
         columns = (
-            f"{node.name:<9} {node.power:<4} {node.pid or '-':>7} {node.address:<13} {node.boot_device:<5}"
+            f"{node.name:<9} {node.power:<4} {node.pid or '-':>7} {memory:>8} "
+            f"{node.address:<13} {node.boot_device:<5}"
         )
         click.echo(f"{columns} {marks}{node.console}".rstrip())
 
@@ -317,6 +322,7 @@ def fault(name: str, node: str, kind: str, state: str) -> None:
       no-power    its BMC refuses to switch it
       no-boot     its firmware finds nothing to boot, from the next reboot on
       link-down   its network cable is unplugged
+      slow-boot   its firmware takes ten times as long (container nodes)
     """
     from kadeploy.lab import faults
 

@@ -29,7 +29,7 @@ class Driver(Protocol):
         """Make what all nodes share, below the state directory; says in a word what the nodes run on."""
 
     def prepare_node(self, lab: LabPlan, node: NodePlan) -> dict[str, Any]:
-        """Make what a machine needs while it is off; the fields of its machine.json."""
+        """Make what a machine has while it is off, an empty disk first; the fields of its machine.json."""
 
     def make_wire(self, route: IPRoute, node: NodePlan, bridge: int) -> None:
         """Make the end of a machine's wire in the lab, if it is there while the machine is off."""
@@ -39,6 +39,9 @@ class Driver(Protocol):
 
     def records(self, node: NodePlan) -> Sequence[Path]:
         """Records of the processes that a machine may leave behind, in the order in which to end them."""
+
+    def processes(self, lab: LabPlan) -> dict[str, list[int]]:
+        """The pids of all processes of each node that is on, by its name."""
 
     def hide_boot(self, lab: LabPlan, hidden: Sequence[str]) -> None:
         """The firmware of the nodes of these names finds nothing to boot from its next start on."""

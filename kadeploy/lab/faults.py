@@ -13,21 +13,25 @@ from dataclasses import dataclass
 from kadeploy.config import namespace
 from kadeploy.errors import NotFoundError
 from kadeploy.lab import driver, machines
-from kadeploy.lab.plan import LabPlan, NodePlan
+from kadeploy.lab.plan import DriverName, LabPlan, NodePlan
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """``switch`` does what shows at once, told whether the fault is on."""
+    """``switch`` does what shows at once, told whether the fault is on; ``drivers`` have this fault."""
 
     meaning: str
     switch: Callable[[LabPlan, NodePlan, bool], None]
+    drivers: tuple[DriverName, ...] = ("qemu", "container")
 
 
 def set_fault(lab: LabPlan, node: NodePlan, kind: str, *, on: bool) -> None:
-    """Switch a fault of a machine on or off; raises NotFoundError for an unknown kind."""
-    if kind not in FAULTS:
-        raise NotFoundError(f"there is no fault '{kind}'", hint=f"there are {', '.join(FAULTS)}")
+    """Switch a fault of a machine on or off; raises NotFoundError for one that its driver has not."""
+    known = [name for name, fault in FAULTS.items() if lab.driver in fault.drivers]
+    if kind not in known:
+        raise NotFoundError(
+            f"there is no fault '{kind}' of {lab.driver} nodes", hint=f"there are {', '.join(known)}"
+        )
     mark = node.directory / "faults" / kind
     if on:
         mark.touch()
@@ -42,7 +46,7 @@ def active(node: NodePlan) -> list[str]:
 
 
 def _by_mark(lab: LabPlan, node: NodePlan, on: bool) -> None:
-    """The BMC looks at the mark itself."""
+    """BMC or firmware look at the mark themselves."""
 
 
 def _hide_boot(lab: LabPlan, node: NodePlan, on: bool) -> None:
@@ -64,4 +68,5 @@ FAULTS = {
     "no-power": Fault("its BMC refuses to switch it", _by_mark),
     "no-boot": Fault("its firmware finds nothing to boot, from the next reboot on", _hide_boot),
     "link-down": Fault("its network cable is unplugged", _plug),
+    "slow-boot": Fault("its firmware takes ten times as long (container nodes)", _by_mark, ("container",)),
 }

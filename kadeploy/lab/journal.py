@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -43,8 +43,13 @@ class Journal:
 
     def announce(self, kind: Kind, name: str | Path) -> None:
         """To be called before the thing is made; on the disk when it returns."""
+        self.announce_all([(kind, name)])
+
+    def announce_all(self, things: Iterable[tuple[Kind, str | Path]]) -> None:
+        """As announce, for many things that are about to be made."""
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, "name": str(name)}) + "\n")
+            for kind, name in things:
+                file.write(json.dumps({"kind": kind, "name": str(name)}) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

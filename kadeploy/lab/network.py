@@ -46,9 +46,13 @@ def create(plan: LabPlan, driver: Driver) -> None:
 
 
 def set_link(tap: str, *, up: bool) -> None:
-    """Plug or unplug a machine's wire; the caller is in the namespace."""
+    """Plug or unplug a machine's wire; the caller is in the namespace.
+
+    The wire of a container node that is off is not there; it will be plugged or not when it is made.
+    """
     with IPRoute() as route:
-        route.link("set", index=_index(route, tap), state="up" if up else "down")
+        for index in route.link_lookup(ifname=tap):
+            route.link("set", index=index, state="up" if up else "down")
 
 
 def remove(name: str) -> None:

@@ -13,9 +13,12 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 MARKER = "KALAB_STATE"  # in the environment of all processes of a lab: its state directory
+KILL_SECONDS = 10.0  # for the kernel to end a process
 _RUNNING = frozenset("RSDTtI")
 
 
@@ -105,53 +108,75 @@ def stop(record: str, *, state: str, grace: float) -> None:
 
     Raises TimeoutError for a process that even SIGKILL does not end within 10 s.
     """
-    known = read_record(record)
-    if known is None:
-        return
-    pid, start = known
+    stop_all([record], state=state, grace=grace)
+
+
+def stop_all(records: Iterable[str], *, state: str, grace: float) -> None:
+    """As stop, for many at once: all of them are told before any is waited for."""
+    known = {record: process for record in records if (process := read_record(record)) is not None}
     if grace > 0:
-        _signal(pid, start, signal.SIGTERM, grace)
-    _signal(pid, start, signal.SIGKILL, 10)
-    for member, started in _session(pid, state):
-        _signal(member, started, signal.SIGKILL, 10)
-    if running(record) is not None:
-        raise TimeoutError(f"process {pid} ({record}) does not end")
-    Path(record).unlink(missing_ok=True)
+        _signal_all(known.values(), signal.SIGTERM, grace)
+    _signal_all(known.values(), signal.SIGKILL, KILL_SECONDS)
+    _signal_all(_sessions({pid for pid, _ in known.values()}, state), signal.SIGKILL, KILL_SECONDS)
+    for record, (pid, _) in known.items():
+        if running(record) is not None:
+            raise TimeoutError(f"process {pid} ({record}) does not end")
+        Path(record).unlink(missing_ok=True)
 
 
 def send(record: str, number: signal.Signals) -> None:
     """Signal the recorded process if it runs."""
     known = read_record(record)
     if known is not None:
-        _signal(*known, number, 0)
+        _signal_all([known], number, 0)
 
 
-def _signal(pid: int, start: int, number: signal.Signals, wait: float) -> None:
-    """Signal the process of this pid and start time, and wait at most ``wait`` seconds for its end."""
+def _signal_all(processes: Iterable[tuple[int, int]], number: signal.Signals, wait: float) -> None:
+    """Signal processes of these pids and start times, and wait at most ``wait`` seconds for their ends."""
+    left = {descriptor for pid, start in processes if (descriptor := _signal(pid, start, number)) is not None}
+    deadline = time.monotonic() + wait
+    poll = select.poll()
+    for descriptor in left:
+        poll.register(descriptor, select.POLLIN)
+    try:
+        while left and (seconds := deadline - time.monotonic()) > 0:
+            for descriptor, _ in poll.poll(seconds * 1000):
+                poll.unregister(descriptor)
+                left.discard(descriptor)
+                os.close(descriptor)
+    finally:
+        for descriptor in left:
+            os.close(descriptor)
+
+
+def _signal(pid: int, start: int, number: signal.Signals) -> int | None:
+    """Signal the process of this pid and start time; a descriptor of its end, None if it has ended."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
-        return
+        return None
     try:
         # Looked at after it was opened: what is signalled below is the process looked at here.
         state, started, _ = _stat(pid)
-        if started != start or state not in _RUNNING:
-            return
-        signal.pidfd_send_signal(descriptor, number)
-        select.select([descriptor], [], [], wait)
+        if started == start and state in _RUNNING:
+            signal.pidfd_send_signal(descriptor, number)
+            return descriptor
     except (ProcessLookupError, FileNotFoundError):
-        return
-    finally:
+        pass
+    except BaseException:
         os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
 
 
-def _session(session: int, state: str) -> list[tuple[int, int]]:
-    """Pid and start time of what lives of a session of the lab with this state directory."""
+def _sessions(leaders: set[int], state: str) -> list[tuple[int, int]]:
+    """Pid and start time of what lives of the sessions of these processes, of the lab with this state."""
     members = []
-    for pid in [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]:
+    for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:  # noqa: PTH208 - four times as fast
         try:
             status, start, leader = _stat(pid)
-            if leader == session and status in _RUNNING and _belongs(pid, state):
+            if leader in leaders and status in _RUNNING and _belongs(pid, state):
                 members.append((pid, start))
         except (FileNotFoundError, ProcessLookupError):
             continue

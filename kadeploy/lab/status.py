@@ -5,17 +5,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kadeploy.lab import console, faults, machines
+from kadeploy.lab import console, driver, faults, machines, memory
 from kadeploy.lab.plan import LabPlan, NodePlan
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """``power`` is on or off, ``pid`` None when off; ``boot_device`` as the BMC was told last."""
+    """``power`` is on or off, ``pid`` None when off; ``boot_device`` as the BMC was told last.
+
+    ``memory``: bytes of the node's processes, 0 when off.
+    """
 
     name: str
     power: str
     pid: int | None
+    memory: int
     address: str
     bmc: str
     boot_device: str
@@ -25,16 +29,18 @@ class NodeStatus:
 
 def of(lab: LabPlan) -> list[NodeStatus]:
     """The state of each machine, by its process."""
-    return [_of_node(node) for node in lab.nodes]
+    processes = driver.of(lab.driver).processes(lab)
+    return [_of_node(node, memory.used(processes.get(node.name, []))) for node in lab.nodes]
 
 
-def _of_node(node: NodePlan) -> NodeStatus:
+def _of_node(node: NodePlan, used: int) -> NodeStatus:
     machine = machines.of(node.directory)
     pid, device = machine.pid, machine.boot_device
     return NodeStatus(
         name=node.name,
         power="off" if pid is None else "on",
         pid=pid,
+        memory=used,
         address=node.address,
         bmc=node.bmc_address,
         boot_device={"default": "disk"}.get(device, device),

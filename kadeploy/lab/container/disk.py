@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -14,7 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kadeploy.lab.container import syscalls
+
 DISK_NAME = "vda"  # of the disk in its node
+_LAYER, _IMAGE, _RECORD = "disk", "image", "loop"  # below a node's directory: the disk, its loop device
 _CONTROL = "/dev/loop-control"
 _LOOP_CTL_REMOVE, _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE = 0x4C81, 0x4C82, 0x4C0A  # linux/loop.h
 _AUTOCLEAR, _PARTSCAN = 4, 8
@@ -79,8 +83,31 @@ def _numbers(path: Path) -> tuple[int, int]:
     return os.major(device), os.minor(device)
 
 
-def attach(image: Path, record: Path) -> Disk:
-    """Put a loop device before a file, and tell the kernel its partitions; its number goes to ``record``."""
+def make(directory: Path, size: int) -> None:
+    """An empty disk of a size in bytes, in a node's directory."""
+    (directory / _LAYER).mkdir()
+    image = directory / _LAYER / _IMAGE
+    image.touch(mode=0o600)
+    os.truncate(image, size)
+
+
+def attach(directory: Path) -> Disk:
+    """Put a loop device before the disk of a node, and tell the kernel its partitions.
+
+    To be called in a mount namespace of the node's own. Nothing that the node flushes to its disk is written
+    to the host's at once, as with QEMU's cache=unsafe: the disk has to survive its node, not the host. Loop
+    devices have no such mode, but an overlay has (volatile, overlayfs.rst).
+    """
+    view, work = directory / "disk-view", directory / "disk-work"
+    shutil.rmtree(work, ignore_errors=True)
+    for path in (view, work):
+        path.mkdir(exist_ok=True)
+    layers = f"lowerdir={view},upperdir={directory / _LAYER},workdir={work},volatile"
+    syscalls.mount("disk", view, "overlay", 0, layers)
+    return _attach(view / _IMAGE, directory / _RECORD)
+
+
+def _attach(image: Path, record: Path) -> Disk:
     with image.open("r+b") as file:
         for number in _free():
             record.write_text(f"{number}\n")
@@ -106,8 +133,9 @@ def _free() -> Iterator[int]:
             yield fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
 
 
-def forget(record: Path) -> None:
+def forget(directory: Path) -> None:
     """Remove the loop device that attach has taken, if it made it and nobody else has it by now."""
+    record = directory / _RECORD
     with contextlib.suppress(FileNotFoundError, ValueError):
         number = int(record.read_text())
         if number >= _BUILT_IN:

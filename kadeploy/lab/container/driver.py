@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kadeploy.lab import memory, processes
 from kadeploy.lab.container import cgroup, disk
 from kadeploy.lab.container.machine import SYSTEM_RECORD
 from kadeploy.lab.container.wire import Wire
@@ -41,6 +42,7 @@ class ContainerDriver:
 
     def prepare_node(self, lab: LabPlan, node: NodePlan) -> dict[str, Any]:
         """All that the node's process has to know."""
+        disk.make(node.directory, lab.disk)
         options = lab.container
         wire = Wire(lab.namespace, node.tap, node.mac, node.address, PREFIX_LENGTH, options.rate)
         return {
@@ -71,13 +73,25 @@ class ContainerDriver:
         """The node's process first: it would start the system again."""
         return [record_of(node.directory), node.directory / SYSTEM_RECORD]
 
+    def processes(self, lab: LabPlan) -> dict[str, list[int]]:
+        """The node's process, and all in the PID namespace of its system."""
+        members = memory.namespace_members("pid")
+        found = {}
+        for node in lab.nodes:
+            pid = processes.running(str(record_of(node.directory)))
+            if pid is not None:
+                first = processes.running(str(node.directory / SYSTEM_RECORD))
+                space = memory.namespace(first, "pid") if first is not None else ""
+                found[node.name] = [pid, *members.get(space, [])]
+        return found
+
     def hide_boot(self, lab: LabPlan, hidden: Sequence[str]) -> None:
         """Nothing: the firmware looks for the fault itself."""
 
     def clear(self, lab: LabPlan) -> None:
         """Loop devices and cgroups that were made for the nodes."""
         for node in lab.nodes:
-            disk.forget(node.directory / "loop")
+            disk.forget(node.directory)
         group = _cgroup(lab)
         if group is not None:
             cgroup.remove(group)

@@ -122,8 +122,8 @@ class Ipxe:
                 continue
             if wanted and command and command[0] == "goto":
                 return True, command[1] if len(command) > 1 else ""
-            if wanted and command:
-                ok = self._command(command)
+            if wanted:
+                ok = self._command(command) if command else True  # as in `iseq … && exit 1 ||`
             wanted, command = ok if word == "&&" else not ok, []
         return ok, None
 

@@ -49,7 +49,7 @@ class Node:
         self._console = Console(directory / "console.log", directory / "console.sock")
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", Path("/"), flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
-        self._disk = disk.attach(directory / "disk", directory / "loop")
+        self._disk = disk.attach(directory)
         self._uevents = Uevents(f"/devices/virtual/block/{self._disk.name}/")
         self._wire = Wire(**self._plan["wire"])
         self._place = Place(

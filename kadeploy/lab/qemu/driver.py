@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ class QemuDriver:
 
     def prepare_node(self, lab: LabPlan, node: NodePlan) -> dict[str, Any]:
         """The command line."""
+        node.file("disk").touch(mode=0o600)
+        os.truncate(node.file("disk"), lab.disk)
         if lab.firmware == "uefi":
             shutil.copyfile(command.OVMF_VARIABLES, node.file("OVMF_VARS.fd"))
         return {"argv": command.arguments(lab, node, self._accelerator)}
@@ -50,6 +53,11 @@ class QemuDriver:
     def records(self, node: NodePlan) -> Sequence[Path]:
         """QEMU."""
         return [record_of(node.directory)]
+
+    def processes(self, lab: LabPlan) -> dict[str, list[int]]:
+        """QEMU is one process."""
+        pids = {node.name: processes.running(str(record_of(node.directory))) for node in lab.nodes}
+        return {name: [pid] for name, pid in pids.items() if pid is not None}
 
     def hide_boot(self, lab: LabPlan, hidden: Sequence[str]) -> None:
         """No address for the firmware; what runs keeps its lease."""

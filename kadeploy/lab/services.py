@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The services of a lab: DHCP, boot files, BMCs."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from kadeploy.errors import ServiceError
+from kadeploy.lab import bmc, configuration, dhcp, processes
+from kadeploy.lab.driver import Driver
+from kadeploy.lab.journal import Journal
+from kadeploy.lab.plan import HTTP_PORT, SERVER_ADDRESS, LabPlan, NodePlan
+
+SERVICE_SECONDS = 15.0  # until a service that was started answers
+BMC_THREADS = 4  # that ask BMCs whether they answer
+
+
+def start(lab: LabPlan, kind: Driver, book: Journal) -> None:
+    """Start all services, and return when they answer; raises ServiceError."""
+    (lab.state / "dnsmasq.conf").write_text(dhcp.configuration(lab))
+    (lab.state / dhcp.HOSTS).write_text(dhcp.hosts(lab))
+    _start(lab, book, "dnsmasq", dhcp.arguments(lab))
+    _start(lab, book, "kadeploy-boot", [_boot_program(), "--config-dir", str(lab.config)])
+    _start_bmcs(lab, kind, book)
+    _await_bmcs(lab)
+    _await_boot_service(lab)
+    _check_alive(lab.state / dhcp.RECORD, "dnsmasq", lab.state / "dnsmasq.log")
+
+
+def _start_bmcs(lab: LabPlan, kind: Driver, book: Journal) -> None:
+    """One after another, announced together: each word in the journal waits for the disk."""
+    book.announce_all(("process", _record(node.directory, "bmc")) for node in lab.nodes)
+    book.announce_all(("machine", record) for node in lab.nodes for record in kind.records(node))
+    for node in lab.nodes:
+        _launch(lab, "bmc", bmc.arguments(node), node.directory)
+
+
+def _start(lab: LabPlan, book: Journal, name: str, argv: list[str]) -> None:
+    book.announce("process", _record(lab.state, name))
+    _launch(lab, name, argv, lab.state)
+
+
+def _record(directory: Path, name: str) -> Path:
+    return directory / f"{name}.pid"
+
+
+def _launch(lab: LabPlan, name: str, argv: list[str], directory: Path) -> None:
+    record = _record(directory, name)
+    try:
+        processes.launch(argv, record=str(record), log=str(directory / f"{name}.log"), state=str(lab.state))
+    except OSError as error:
+        raise ServiceError(f"{argv[0]} cannot be started: {error.strerror}") from error
+
+
+def _boot_program() -> str:
+    """kadeploy-boot of this installation."""
+    beside = Path(sys.executable).parent / "kadeploy-boot"
+    return str(beside) if beside.is_file() else "kadeploy-boot"
+
+
+def _await_boot_service(lab: LabPlan) -> None:
+    path = "/boot.ipxe" if lab.boot_program == "ipxe" else "/"
+    log = lab.state / "kadeploy-boot.log"
+
+    def answers() -> bool:
+        _check_alive(lab.state / "kadeploy-boot.pid", "kadeploy-boot", log)
+        connection = http.client.HTTPConnection(SERVER_ADDRESS, HTTP_PORT, timeout=2)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status == 200 or path == "/"
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    if not _wait(answers):
+        url = f"http://{SERVER_ADDRESS}:{HTTP_PORT}{path}"
+        raise ServiceError(f"kadeploy-boot does not serve {url}", hint=_tail(log))
+
+
+def _await_bmcs(lab: LabPlan) -> None:
+    """Ask every BMC for its power state, until each has told that its machine is off."""
+    with ThreadPoolExecutor(BMC_THREADS) as pool:
+        try:
+            for _ in pool.map(partial(_await_bmc, lab), lab.nodes):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _await_bmc(lab: LabPlan, node: NodePlan) -> None:
+    password = lab.config / configuration.BMC_PASSWORD
+    argv = bmc.client_arguments(node, password, "chassis", "power", "status")
+
+    def answers() -> bool:
+        _check_alive(node.file("bmc.pid"), f"the BMC of {node.name}", node.file("bmc.log"))
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+        return done.stdout.strip() == "Chassis Power is off"
+
+    if not _wait(answers):
+        raise ServiceError(f"the BMC of {node.name} does not answer", hint=_tail(node.file("bmc.log")))
+
+
+def _wait(answers: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + SERVICE_SECONDS
+    while not answers():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _check_alive(record: Path, name: str, log: Path) -> None:
+    if processes.running(str(record)) is None:
+        raise ServiceError(f"{name} has ended", hint=_tail(log))
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return f"its log ends: {' | '.join(lines[-3:])}" if lines else "its log is empty"
