@@ -7,9 +7,8 @@ import http.client
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from kadeploy.errors import ServiceError
@@ -19,7 +18,8 @@ from kadeploy.lab.journal import Journal
 from kadeploy.lab.plan import HTTP_PORT, SERVER_ADDRESS, LabPlan, NodePlan
 
 SERVICE_SECONDS = 15.0  # until a service that was started answers
-BMC_THREADS = 4  # that ask BMCs whether they answer
+BMC_SECONDS = 20.0  # for ipmitool to give up
+BMCS_AT_ONCE = 8  # that are asked whether they answer
 
 
 def start(lab: LabPlan, kind: Driver, book: Journal) -> None:
@@ -88,27 +88,33 @@ def _await_boot_service(lab: LabPlan) -> None:
 
 
 def _await_bmcs(lab: LabPlan) -> None:
-    """Ask every BMC for its power state, until each has told that its machine is off."""
-    with ThreadPoolExecutor(BMC_THREADS) as pool:
-        try:
-            for _ in pool.map(partial(_await_bmc, lab), lab.nodes):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    """Ask every BMC for its power state, some at once, until each has told that its machine is off."""
+    nodes = lab.nodes
+    for first in range(0, len(nodes), BMCS_AT_ONCE):
+        silent = list(nodes[first : first + BMCS_AT_ONCE])
+
+        def answer(silent: list[NodePlan] = silent) -> bool:
+            for node in silent:
+                _check_alive(node.file("bmc.pid"), f"the BMC of {node.name}", node.file("bmc.log"))
+            silent[:] = [node for node, text in _ask_bmcs(lab, silent) if text != "Chassis Power is off"]
+            return not silent
+
+        if not _wait(answer):
+            log = silent[0].file("bmc.log")
+            raise ServiceError(f"the BMC of {silent[0].name} does not answer", hint=_tail(log))
 
 
-def _await_bmc(lab: LabPlan, node: NodePlan) -> None:
+def _ask_bmcs(lab: LabPlan, nodes: Sequence[NodePlan]) -> list[tuple[NodePlan, str]]:
     password = lab.config / configuration.BMC_PASSWORD
-    argv = bmc.client_arguments(node, password, "chassis", "power", "status")
-
-    def answers() -> bool:
-        _check_alive(node.file("bmc.pid"), f"the BMC of {node.name}", node.file("bmc.log"))
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
-        return done.stdout.strip() == "Chassis Power is off"
-
-    if not _wait(answers):
-        raise ServiceError(f"the BMC of {node.name} does not answer", hint=_tail(node.file("bmc.log")))
+    with ExitStack() as ended:
+        asked = []
+        for node in nodes:
+            argv = bmc.client_arguments(node, password, "chassis", "power", "status")
+            client = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            ended.enter_context(client)
+            ended.callback(client.kill)  # before it is waited for, should somebody press Ctrl-C
+            asked.append((node, client))
+        return [(node, client.communicate(timeout=BMC_SECONDS)[0].strip()) for node, client in asked]
 
 
 def _wait(answers: Callable[[], bool]) -> bool:
