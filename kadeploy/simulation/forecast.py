@@ -69,7 +69,6 @@ class Forecast:
     spending: Sequence[Spending]
     steps: Sequence[StepForecast]
     cohorts: Sequence[int]
-    events: int
 
     def after(self, share: float) -> float | None:
         """When this share of all nodes is good; None for never."""
@@ -100,7 +99,6 @@ def foretell(plan: DeploymentPlan, outcomes: Sequence[Outcome]) -> Forecast:
         ],
         steps=[step for outcome in outcomes for step in _steps(outcome)],
         cohorts=[cohort.nodes for outcome in outcomes for cohort in outcome.timeline.cohorts.values()],
-        events=sum(outcome.timeline.events for outcome in outcomes),
     )
 
 

@@ -73,8 +73,14 @@ class Driver:
         self._active = False
 
     async def start(self, nodes: Sequence[str]) -> None:
-        """Take the nodes from the first micro-step to their ends."""
-        await self._run(Started(self._now(), tuple(nodes)))
+        """Take the nodes from the first micro-step to their ends.
+
+        Where events are being applied already, because another task began nodes first, that one drives these.
+        """
+        if self._active:
+            self.add(nodes)
+        else:
+            await self._run(Started(self._now(), tuple(nodes)))
 
     @property
     def running(self) -> bool:

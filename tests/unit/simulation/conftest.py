@@ -38,7 +38,7 @@ Simulate = Callable[..., Simulated]
 def plan(make_plan: MakePlan, tmp_path: Path) -> DeploymentPlan:
     async def make() -> DeploymentPlan:
         async with Store.open(tmp_path / "store.sqlite") as store:
-            made: DeploymentPlan = await make_plan(store, "red-1", spares=("red-3",))
+            made: DeploymentPlan = await make_plan(store, "red-1", spares=("red-3", "blue-1", "blue-2"))
             return made
 
     return asyncio.run(make())

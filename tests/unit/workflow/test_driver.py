@@ -164,3 +164,12 @@ async def test_waiting_for_a_window_is_not_the_time_of_the_step() -> None:
     done = [event for event in bench.journal.events if isinstance(event, Done)]
     assert sum(event.waited > 0.02 for event in done) == 11, "each but the first had to wait"
     assert done[-1].waited > done[1].waited
+
+
+async def test_nodes_that_begin_at_the_same_time_are_driven_together() -> None:
+    bench = Bench(plan(step("slow"), step("good")))
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        for node in ("n1", "n2"):  # two spares of a cluster of which no node was chosen
+            group.create_task(bench.driver.start([node]))
+    assert bench.machine.in_phase(Phase.OK) == ["n1", "n2"]
+    assert not bench.driver.running
