@@ -117,6 +117,7 @@ class Fleet:
 
     def _master(self, host: str) -> subprocess.Popen[bytes]:
         socket_path = self.folder / "masters" / host
+        socket_path.unlink(missing_ok=True)  # of a master that was killed
         command = ["ssh", "-M", "-N", "-S", str(socket_path), host]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + START_TIME

@@ -18,9 +18,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fan_out import tools  # noqa: E402 - found by the line above
-from fan_out.fleet import Fleet, RunFailed, addresses  # noqa: E402
-from fan_out.measure import Sample, run_all  # noqa: E402
+from fan_out import tools
+from fan_out.fleet import Fleet, RunFailed, addresses
+from fan_out.measure import Sample, run_all
 
 
 def main(folder: Path, orders: dict[str, Any]) -> None:

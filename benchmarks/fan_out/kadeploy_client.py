@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """kadeploy_client.py CLIENT_KEY HOST_KEY.pub: run the command of its input on nodes, cold and then warm.
 
-The input is JSON: ``hosts`` and ``command``. Prints a list of JSON objects: the seconds and the processor seconds
-of the whole process, from the first call to the last answer, and how many nodes answered. Runs in the
-checkout's own Python, by the class that the steps of a deployment use.
+The input is JSON: ``hosts`` and ``command``. Prints a list of JSON objects: the seconds, and the processor
+seconds of the whole process, from the first call to the last answer, and how many nodes answered. Runs in
+the checkout's own Python, by the class that the steps of a deployment use.
 """
 
 from __future__ import annotations

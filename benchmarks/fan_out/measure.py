@@ -32,7 +32,9 @@ class Sample:
 def by_library(method: str, program: Sequence[str | Path], hosts: Sequence[str]) -> Iterator[Sample]:
     """Samples that a program takes of itself (kadeploy_client.py says how), the start of Python left out."""
     orders = json.dumps({"hosts": list(hosts), "command": list(COMMAND)})
-    done = subprocess.run(program, input=orders, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        program, input=orders, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     if done.returncode != 0:
         raise RunFailed(f"{method} exited with {done.returncode}: {done.stderr[-2000:]}")
     for figures, warm in zip(json.loads(done.stdout), (False, True), strict=True):
@@ -48,7 +50,12 @@ def by_command(
     _reap_orphans()
     began, processor = time.perf_counter(), _processor_seconds(masters)
     done = subprocess.run(
-        arguments(hosts), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
+        arguments(hosts),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     seconds = time.perf_counter() - began
     _reap_orphans()

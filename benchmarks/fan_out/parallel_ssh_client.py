@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """parallel_ssh_client.py CLIENT_KEY FAN_OUT: run the command of its input on nodes, cold and then warm.
 
-Input and output are those of kadeploy_client.py. Runs in a virtual environment with parallel-ssh, which checks
-no host keys.
+Input and output are those of kadeploy_client.py. Runs in a virtual environment with parallel-ssh, which
+checks no host keys.
 """
 
 from __future__ import annotations

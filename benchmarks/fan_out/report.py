@@ -54,7 +54,7 @@ def machine(load: Sequence[float]) -> Figures:
 
 
 def lines(result: Figures) -> Iterator[str]:
-    """A table of seconds and of client milliseconds per node, and how we compare with the best of the others."""
+    """A table of medians, and our share of the time of the best other tool."""
     rows = result["rows"]
     counts = sorted({row["nodes"] for row in rows})
     yield "seconds, and milliseconds of client processor time per node (medians)"

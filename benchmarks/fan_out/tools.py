@@ -68,13 +68,15 @@ def libraries(fleet: Fleet, python: Path) -> dict[str, list[str]]:
 
 
 def _has_parallel_ssh(python: Path) -> bool:
-    return (
-        python.exists() and subprocess.run([python, "-c", "import pssh"], capture_output=True).returncode == 0
-    )
+    return python.exists() and _run([str(python), "-c", "import pssh"]).returncode == 0
 
 
 def _try(command: Sequence[str], say: Say) -> bool:
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = _run(command)
     if done.returncode != 0:
-        say(f"{shlex.join(command)} failed: {done.stderr.strip().splitlines()[-1:]}")
+        say(f"{shlex.join(command)} failed: {done.stderr.strip()[-300:]}")
     return done.returncode == 0
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)

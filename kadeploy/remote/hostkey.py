@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import math
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 import asyncssh
 
 from kadeploy.errors import RemoteError
-from kadeploy.remote.algorithms import HOST_KEY_TYPES, KEY_EXCHANGES, signatures_of_keys, signatures_of_type
+from kadeploy.remote import handshake
+from kadeploy.remote.algorithms import HOST_KEY_TYPES, signatures_of_keys, signatures_of_type
+
+Found = TypeVar("Found")
 
 TCP_TIMEOUT = 0.5  # seconds: a SYN that a node missed is sent again by the next attempt, not by the kernel
 EXCHANGE_TIMEOUT = 10.0  # seconds: a machine that has just booted, and is emulated, is slow
@@ -48,6 +51,14 @@ class Sighting:
         return self.text
 
 
+class Unexpected(Exception):
+    """An sshd answers, but not as it should."""
+
+    def __init__(self, sighting: Sighting) -> None:
+        super().__init__(sighting.text)
+        self.sighting = sighting
+
+
 async def host_key(address: str, port: int, timeout: float, key_type: str = "ed25519") -> str | None:
     """The public key line of an sshd's ``ed25519``, ``ecdsa`` or ``rsa`` host key.
 
@@ -55,8 +66,8 @@ async def host_key(address: str, port: int, timeout: float, key_type: str = "ed2
     """
     try:
         async with asyncio.timeout(timeout):
-            connection = await _connect(address, port)
-            key = await _offered_key(connection, signatures_of_type(key_type))
+            connection = await handshake.connect(address, port)
+            key = await handshake.host_key(connection, signatures_of_type(key_type))
     except (OSError, asyncssh.Error, TimeoutError):
         return None
     return None if key is None else _line(key)
@@ -71,8 +82,8 @@ async def answering_key(address: str, port: int, timeout: float, *, preferred: s
     others = [name for key_type in HOST_KEY_TYPES for name in signatures_of_type(key_type)]
     try:
         async with asyncio.timeout(timeout):
-            connection = await _connect(address, port)
-            key = await _offered_key(connection, tuple(dict.fromkeys([*first, *others])))
+            connection = await handshake.connect(address, port)
+            key = await handshake.host_key(connection, tuple(dict.fromkeys([*first, *others])))
     except (OSError, asyncssh.Error, TimeoutError):
         return None
     return None if key is None else _line(key)
@@ -82,7 +93,7 @@ async def probe(address: str, port: int) -> Answer | None:
     """What is at a port: nothing, a machine that refuses, or, for None, somebody who takes connections."""
     try:
         async with asyncio.timeout(TCP_TIMEOUT):
-            (await _connect(address, port)).close()
+            (await handshake.connect(address, port)).close()
     except ConnectionRefusedError:
         return Answer.REFUSED
     except (OSError, TimeoutError):
@@ -110,23 +121,44 @@ async def wait_for_host_key(
     """
     keys = _parsed(expected)
     algorithms = signatures_of_keys(keys)
+
+    async def look(connection: socket.socket) -> str:
+        async with asyncio.timeout(EXCHANGE_TIMEOUT):
+            key = await handshake.host_key(connection, algorithms)
+        for wanted, line in keys.items():
+            if key == wanted:
+                return line
+        raise Unexpected(other_key("" if key is None else _line(key)))
+
+    return await wait_for_sshd(address, port, look, interval, on_attempt, slot)
+
+
+async def wait_for_sshd(
+    address: str,
+    port: int,
+    exchange: Callable[[socket.socket], Awaitable[Found]],
+    interval: float,
+    on_attempt: Callable[[Sighting], None],
+    slot: Slot,
+) -> Found:
+    """Connect until ``exchange`` makes something of a connection; as wait_for_host_key in all else.
+
+    ``exchange`` fails by Unexpected, asyncssh.Error, OSError or TimeoutError. The socket is closed behind it,
+    if it has not detached it.
+    """
     while True:
         connection, stack = await _first_connection(address, port, interval, on_attempt, slot)
         try:
-            async with stack, asyncio.timeout(EXCHANGE_TIMEOUT):
-                key = await _offered_key(connection, algorithms)
+            async with stack:
+                return await exchange(connection)
+        except Unexpected as unexpected:
+            on_attempt(unexpected.sighting)
         except asyncssh.KeyExchangeFailed:
             text = "an sshd answers that has no host key of the expected type"
             on_attempt(Sighting(Answer.OTHER_KEY, text))
         except (OSError, asyncssh.Error, TimeoutError) as error:
             text = f"port {port} is open, but no sshd answers there ({_reason(error)})"
             on_attempt(Sighting(Answer.NO_SSHD, text))
-        else:
-            for wanted, line in keys.items():
-                if key == wanted:
-                    return line
-            text = f"an sshd answers with another host key ({_fingerprint(key)})"
-            on_attempt(Sighting(Answer.OTHER_KEY, text, "" if key is None else _line(key)))
         await asyncio.sleep(interval)
 
 
@@ -188,46 +220,8 @@ async def _connect_in_slot(address: str, port: int, slot: Slot) -> Connected:
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(slot())
         async with asyncio.timeout(TCP_TIMEOUT):
-            connection = stack.enter_context(contextlib.closing(await _connect(address, port)))
+            connection = stack.enter_context(contextlib.closing(await handshake.connect(address, port)))
         return connection, stack.pop_all()
-
-
-async def _connect(address: str, port: int) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    # The loop asks a thread for names only; asked by getaddrinfo() it would for addresses, too.
-    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    connection.setblocking(False)
-    try:
-        await loop.sock_connect(connection, (address, port))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-async def _offered_key(connection: socket.socket, algorithms: Sequence[str]) -> asyncssh.SSHKey | None:
-    """Do the key exchange and hang up; the socket is closed in any case."""
-    with contextlib.closing(connection):
-        # asyncssh trusts any key here (known_hosts=None): which one it is, is the question.
-        return await asyncssh.get_server_host_key(
-            sock=connection,
-            config=None,
-            options=_options(),
-            kex_algs=list(KEY_EXCHANGES),
-            server_host_key_algs=list(algorithms),
-        )
-
-
-@functools.cache
-def _options() -> asyncssh.SSHClientConnectionOptions:
-    return asyncssh.SSHClientConnectionOptions(
-        config=None,
-        kex_algs=list(KEY_EXCHANGES),
-        client_keys=None,
-        agent_path=None,
-        gss_host=None,
-        known_hosts=None,
-    )
 
 
 def usable(lines: Iterable[str]) -> list[str]:
@@ -252,8 +246,11 @@ def _line(key: asyncssh.SSHKey) -> str:
     return " ".join(key.export_public_key("openssh").decode().split()[:2])
 
 
-def _fingerprint(key: asyncssh.SSHKey | None) -> str:
-    return "none" if key is None else f"{key.get_algorithm()} {key.get_fingerprint()}"
+def other_key(line: str) -> Sighting:
+    """The sighting of an sshd with this public key line, '' for none."""
+    key = asyncssh.import_public_key(line) if line else None
+    fingerprint = "none" if key is None else f"{key.get_algorithm()} {key.get_fingerprint()}"
+    return Sighting(Answer.OTHER_KEY, f"an sshd answers with another host key ({fingerprint})", line)
 
 
 def _reason(error: BaseException) -> str:

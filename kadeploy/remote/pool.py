@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,10 @@ import asyncssh
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from kadeploy.errors import RemoteError, UnreachableError
-from kadeploy.remote.algorithms import CIPHERS, KEY_EXCHANGES
+from kadeploy.remote import handshake
+from kadeploy.remote.handshake import NodeConnection, OtherHostKey
+from kadeploy.remote.hostkey import Answer, Sighting, Slot, Unexpected, other_key, wait_for_sshd
 
-KEEPALIVE = 5  # seconds; a node that is silent for three of them is gone
 SESSIONS = 8  # at once on a node: sshd's MaxSessions is 10, and ending a command needs one, too
 CLOSE_TIME = 3.0  # seconds for saying goodbye
 SLOT_TIME = 2.0  # seconds for sshd to free the place of a session whose exit status we have already
@@ -29,12 +31,12 @@ class _Link:
     """What is kept of one node; ``boot`` counts forget(), so that a handshake under way notices it."""
 
     keys: tuple[asyncssh.SSHKey, ...] = ()
-    connection: asyncssh.SSHClientConnection | None = None
+    connection: NodeConnection | None = None
     boot: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SESSIONS))
 
-    def standing(self) -> asyncssh.SSHClientConnection | None:
+    def standing(self) -> NodeConnection | None:
         if self.connection is not None and self.connection.is_closed():
             self.connection = None
         return self.connection
@@ -55,7 +57,7 @@ class ConnectionPool:
         address: Callable[[str], str] | Mapping[str, str],
         port: int = 22,
         connect_timeout: float = 10.0,
-        handshakes: int = 16,
+        handshakes: int = 64,
         username: str = "root",
     ) -> None:
         self._address = address.__getitem__ if isinstance(address, Mapping) else address
@@ -63,22 +65,7 @@ class ConnectionPool:
         self._connect_timeout = connect_timeout
         self._handshakes = asyncio.Semaphore(handshakes)
         self._links: dict[str, _Link] = {}
-        self._options = asyncssh.SSHClientConnectionOptions(
-            config=None,
-            username=username,
-            client_keys=[_client_key(client_key)],
-            agent_path=None,
-            agent_forwarding=False,
-            x11_forwarding=False,
-            gss_host=None,
-            preferred_auth="publickey",
-            compression_algs=None,
-            kex_algs=list(KEY_EXCHANGES),
-            encryption_algs=list(CIPHERS),
-            connect_timeout=connect_timeout,
-            keepalive_interval=KEEPALIVE,
-            keepalive_count_max=3,
-        )
+        self._options = handshake.login_options(_client_key(client_key), username)
 
     def pin(self, node: str, keys: Sequence[str]) -> None:
         """From now on accept these host keys of ``node`` (OpenSSH public key lines), and no other.
@@ -100,6 +87,34 @@ class ConnectionPool:
         if link.connection is not None:
             link.connection.abort()
             link.connection = None
+
+    async def wait_for(
+        self,
+        node: str,
+        interval: float,
+        on_attempt: Callable[[Sighting], None],
+        slot: Slot = contextlib.nullcontext,
+    ) -> None:
+        """Wait until the sshd of a node that boots answers with a pinned key, and keep the connection.
+
+        Has no deadline; ``interval``, ``on_attempt`` and ``slot`` are those of hostkey.wait_for_host_key. A
+        connection of an earlier boot is dropped.
+        """
+        self.forget(node)
+        link = self._link(node)
+        keys, boot = self._keys(node), link.boot
+
+        async def enter(reached: socket.socket) -> NodeConnection:
+            try:
+                return await self._log_in(reached, keys)
+            except OtherHostKey as error:
+                raise Unexpected(other_key(error.key)) from error
+            except asyncssh.PermissionDenied as error:
+                refusal = Sighting(Answer.NO_SSHD, f"{node} refuses the engine's key")
+                raise Unexpected(refusal) from error
+
+        connection = await wait_for_sshd(self._address(node), self._port, enter, interval, on_attempt, slot)
+        self._kept(node, connection, boot)
 
     async def aclose(self) -> None:
         """Close all connections; what still runs through them is ended by its own callers."""
@@ -150,28 +165,48 @@ class ConnectionPool:
         if link.connection is connection:
             link.connection = None
 
-    async def _connected(self, node: str) -> asyncssh.SSHClientConnection:
+    async def _connected(self, node: str) -> NodeConnection:
         link = self._link(node)
         async with link.lock:
             standing = link.standing()
             if standing is not None:
                 return standing
             boot = link.boot
-            async with self._handshakes:
-                connection = await self._connect(node, link.keys)
-            if link.boot != boot:
-                connection.abort()
-                raise UnreachableError(f"{node} was rebooted while it was being connected to")
-            link.connection = connection
-            return connection
+            connection = await self._connect(node)
+            return self._kept(node, connection, boot)
 
-    async def _connect(self, node: str, keys: Sequence[asyncssh.SSHKey]) -> asyncssh.SSHClientConnection:
+    def _kept(self, node: str, connection: NodeConnection, boot: int) -> NodeConnection:
+        """The node's connection from now on, if it is of the boot in which it was begun."""
+        link = self._link(node)
+        if link.boot != boot:
+            connection.abort()
+            raise UnreachableError(f"{node} was rebooted while it was being connected to")
+        link.connection = connection
+        return connection
+
+    async def _log_in(self, reached: socket.socket, keys: Sequence[asyncssh.SSHKey]) -> NodeConnection:
+        """Only servers that have spoken get a place: one that accepts and is silent takes it from nobody."""
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await handshake.first_bytes(reached)
+            async with self._handshakes, asyncio.timeout(self._connect_timeout):
+                return await handshake.log_in(self._options, reached, keys)
+        except BaseException:
+            reached.close()
+            raise
+
+    def _keys(self, node: str) -> tuple[asyncssh.SSHKey, ...]:
+        keys = self._link(node).keys
         if not keys:
             raise RemoteError(f"no host key is known for {node}", hint="pin it before the first command")
+        return keys
+
+    async def _connect(self, node: str) -> NodeConnection:
+        keys = self._keys(node)
         try:
-            return await asyncssh.connect(
-                self._address(node), self._port, options=self._options, known_hosts=(list(keys), [], [])
-            )
+            async with asyncio.timeout(self._connect_timeout):
+                reached = await handshake.connect(self._address(node), self._port)
+            return await self._log_in(reached, keys)
         except TimeoutError as error:
             raise UnreachableError(
                 f"{node} does not answer ssh within {self._connect_timeout:g} s"

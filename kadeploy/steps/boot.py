@@ -61,21 +61,24 @@ async def wait_reboot_minios(machines: BootingMachines, visit: Visit) -> None:
     """
     token = f"{TOKEN_PARAMETER}={machines.facts_of(visit.node).boot_token}"
     async with watched(machines, visit, Awaited.MINIOS) as watch:
-        while not await _is_booted_by(token, machines, visit, watch):
-            machines.remote.forget(visit.node.name)
+        while True:
+            if await _is_booted_by(token, machines, visit, watch):
+                return
             await asyncio.sleep(POLL_INTERVAL)
 
 
 async def _is_booted_by(token: str, machines: BootingMachines, visit: Visit, watch: Watch) -> bool:
-    key = machines.minios.host_key
-    await wait_for_host_key(machines, visit, [key], watch)
+    node, slot = visit.node.name, partial(machines.probes.slot, visit.node.name)
+    await machines.remote.wait_for(node, POLL_INTERVAL, watch.note, slot)
     try:
-        result = await machines.remote.run(visit.node.name, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT)
+        result = await machines.remote.run(node, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT)
     except RemoteError as error:
         # It was on its way down, or has just come up: the caller asks again until its deadline.
         watch.sighting = Sighting(Answer.NO_SSHD, error.message)
         return False
-    watch.sighting = Sighting(Answer.OTHER_KEY, "the miniOS of an earlier boot answered", key)
+    watch.sighting = Sighting(
+        Answer.OTHER_KEY, "the miniOS of an earlier boot answered", machines.minios.host_key
+    )
     return token in result.stdout.split()
 
 
@@ -101,6 +104,9 @@ class Watch:
 
     sighting: Sighting
 
+    def note(self, sighting: Sighting) -> None:
+        self.sighting = sighting
+
 
 @asynccontextmanager
 async def watched(machines: BootingMachines, visit: Visit, awaited: Awaited) -> AsyncIterator[Watch]:
@@ -118,16 +124,13 @@ async def watched(machines: BootingMachines, visit: Visit, awaited: Awaited) -> 
 async def wait_for_host_key(
     machines: Machines, visit: Visit, expected: Collection[str], watch: Watch
 ) -> None:
-    def note(sighting: Sighting) -> None:
-        watch.sighting = sighting
-
     port = machines.site.server.network.ports.ssh
     await hostkey.wait_for_host_key(
         visit.node.address,
         port,
         expected,
         interval=POLL_INTERVAL,
-        on_attempt=note,
+        on_attempt=watch.note,
         slot=partial(machines.probes.slot, visit.node.name),
     )
 

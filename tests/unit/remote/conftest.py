@@ -45,16 +45,16 @@ class Sshd:
 
     port: int
     configuration: Path
+    log: Path
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         assert SSHD is not None
         # Its own process group, so that stop() reaches the processes of its sessions, too.
-        self.process = subprocess.Popen(
-            [SSHD, "-D", "-e", "-f", str(self.configuration)],
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", str(self.configuration)], stderr=log, start_new_session=True
+            )
 
     def stop(self) -> None:
         if self.process is not None:
@@ -102,9 +102,9 @@ def sshd(keys: Keys, tmp_path: Path) -> Iterator[Sshd]:
     configuration.write_text(
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {keys.host}\nAuthorizedKeysFile {authorized}\n"
         "StrictModes no\nPidFile none\nUsePAM no\nPermitRootLogin prohibit-password\n"
-        "MaxStartups 100\nPasswordAuthentication no\n"
+        "MaxStartups 100\nPasswordAuthentication no\nLogLevel VERBOSE\n"
     )
-    server = Sshd(port, configuration)
+    server = Sshd(port, configuration, tmp_path / "sshd.log")
     server.start()
     yield server
     server.stop()

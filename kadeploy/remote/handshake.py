@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The beginning of an ssh connection, made cheap: hundreds of them begin in one process.
+
+asyncssh.connect() prepares all of its options anew for each connection, in a thread; and a login by it takes
+three requests: whether none is needed, whether this key would do, and its signature. sshd lets each of the
+first two wait for 5 ms or more. Here options are prepared once, and the signature is the first request. The
+host key is checked by asyncssh, as ever. No other file relies on what asyncssh is like inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import copy
+import functools
+import socket
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import asyncssh
+from asyncssh.packet import Boolean
+from asyncssh.public_key import SigningKey, SSHKeyPair
+
+from kadeploy.remote.algorithms import CIPHERS, KEY_EXCHANGES
+
+KEEPALIVE = 5  # seconds; a node that is silent for three of them is gone
+
+Options = asyncssh.SSHClientConnectionOptions
+
+
+class OtherHostKey(asyncssh.HostKeyNotVerifiable):
+    """``key`` is the public key line that the server says is its own, '' for none; it has not proven that."""
+
+    def __init__(self, reason: str, key: str) -> None:
+        super().__init__(reason)
+        self.key = key
+
+
+class NodeConnection(asyncssh.SSHClientConnection):
+    """Logs in by one request."""
+
+    _pair: SSHKeyPair | None = None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: Options, wait: str) -> None:
+        super().__init__(loop, options, wait=wait)
+        self._auth_methods = [b"publickey"]
+
+    def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
+        try:
+            return super().validate_server_host_key(key_data)
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise OtherHostKey(error.reason, _key_line(key_data)) from None
+
+    async def public_key_auth_requested(self) -> SSHKeyPair | None:
+        self._pair = await super().public_key_auth_requested()
+        return self._pair
+
+    async def send_userauth_request(
+        self, method: bytes, *args: bytes, key: SigningKey | None = None, trivial: bool = True
+    ) -> None:
+        """Sign where asyncssh asks whether the key would do."""
+        if method == b"publickey" and key is None and self._pair is not None:
+            key, args, trivial = self._pair, (Boolean(True), *args[1:]), False
+        await super().send_userauth_request(method, *args, key=key, trivial=trivial)
+
+
+def login_options(key: asyncssh.SSHKey, username: str) -> Options:
+    """What is the same for the connections to all nodes; nothing of it comes from files of the user."""
+    return Options(
+        config=None,
+        username=username,
+        client_keys=[key],
+        agent_path=None,
+        agent_forwarding=False,
+        x11_forwarding=False,
+        gss_host=None,
+        preferred_auth="publickey",
+        compression_algs=None,
+        kex_algs=list(KEY_EXCHANGES),
+        encryption_algs=list(CIPHERS),
+        keepalive_interval=KEEPALIVE,
+        keepalive_count_max=3,
+    )
+
+
+async def connect(address: str, port: int) -> socket.socket:
+    """A TCP connection. Raises OSError; has no deadline."""
+    loop = asyncio.get_running_loop()
+    # The loop asks a thread for names only; asked by getaddrinfo() it would for addresses, too.
+    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    connection.setblocking(False)
+    try:
+        await loop.sock_connect(connection, (address, port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def first_bytes(connection: socket.socket) -> None:
+    """Wait until the server says something, or hangs up; has no deadline."""
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(connection, _settle, readable)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(connection)
+
+
+async def log_in(
+    options: Options, connection: socket.socket, keys: Sequence[asyncssh.SSHKey]
+) -> NodeConnection:
+    """Log in to a server that holds one of these host keys; the socket is taken over, and detached.
+
+    Raises OtherHostKey, any other asyncssh.Error, or OSError; has no deadline.
+    """
+    return await _open(options, connection, "auth", keys)
+
+
+async def host_key(connection: socket.socket, algorithms: Sequence[str]) -> asyncssh.SSHKey | None:
+    """The host key that the server proves to hold, by one of these signature algorithms; hangs up.
+
+    Raises asyncssh.Error or OSError; has no deadline. The socket is taken over, and detached.
+    """
+    # asyncssh trusts any key here (known_hosts=None): which one it is, is the question.
+    opened = await _open(_question_options(tuple(algorithms)), connection, "kex", None)
+    opened.abort()
+    await opened.wait_closed()
+    return opened.get_server_host_key()
+
+
+async def _open(
+    options: Options,
+    connection: socket.socket,
+    stage: Literal["kex", "auth"],
+    trusted: Sequence[asyncssh.SSHKey] | None,
+) -> NodeConnection:
+    """An ssh connection that has come as far as ``stage``."""
+    loop = asyncio.get_running_loop()
+    own = copy.copy(options)
+    own.host, own.port = connection.getpeername()[:2]
+    known: Any = None if trusted is None else (trusted, [], [])  # its type knows of no parsed keys
+    own.known_hosts = known
+    own.client_keys = [
+        copy.copy(pair) for pair in options.client_keys or ()
+    ]  # they remember the server's kind
+    own.waiter = loop.create_future()
+    opened = NodeConnection(loop, own, stage)
+    taken = socket.socket(fileno=connection.detach())
+    try:
+        await loop.create_connection(lambda: opened, sock=taken)
+        await own.waiter
+    except BaseException:
+        opened.abort()
+        await opened.wait_closed()
+        raise
+    return opened
+
+
+@functools.lru_cache(maxsize=32)
+def _question_options(algorithms: tuple[str, ...]) -> Options:
+    return Options(
+        config=None,
+        kex_algs=list(KEY_EXCHANGES),
+        server_host_key_algs=list(algorithms),
+        client_keys=None,
+        agent_path=None,
+        gss_host=None,
+        known_hosts=None,
+        x509_trusted_certs=None,
+    )
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _key_line(data: bytes) -> str:
+    """A public key in the form of the protocol (RFC 4253 6.6) as a line of OpenSSH, '' where it is none."""
+    name = data[4 : 4 + int.from_bytes(data[:4])]
+    line = b" ".join((name, base64.b64encode(data)))
+    try:
+        return asyncssh.import_public_key(line).export_public_key("openssh").decode().strip()
+    except asyncssh.KeyImportError:
+        return ""
