@@ -8,6 +8,7 @@ from typing import Any
 
 from kadeploy.disks.layout import MIB, partition_device
 from kadeploy.nodes import fold
+from kadeploy.operations.base_plan import Part, Plan
 from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
 from kadeploy.operations.recipe import Recipe
 from kadeploy.steps.custom_operation import CustomOperation
@@ -32,7 +33,34 @@ def describe(plan: DeploymentPlan) -> Iterator[str]:
     yield "Dry run: no node was touched."
 
 
-def _describe_windows(plan: DeploymentPlan) -> str:
+def describe_steps(plan: Plan[Any]) -> Iterator[str]:
+    """The steps of a plan that erases nothing."""
+    for part in plan.parts:
+        count = len(part.group.nodes)
+        yield f"Cluster {part.group.cluster}: {fold(part.group.nodes)} ({count} nodes)"
+        yield from _describe_macrosteps(part)
+    yield ""
+    yield _describe_windows(plan)
+    yield "Dry run: no node was touched."
+
+
+def steps_to_json(plan: Plan[Any]) -> dict[str, Any]:
+    """The steps of a plan that erases nothing, as one document; timeouts in seconds."""
+    return {
+        "schema": 1,
+        "windows": plan.parts[0].machines.site.server.windows.model_dump(mode="json"),
+        "clusters": [
+            {
+                "cluster": part.group.cluster,
+                "nodes": list(part.group.nodes),
+                "macrosteps": _macrosteps_to_json(part),
+            }
+            for part in plan.parts
+        ],
+    }
+
+
+def _describe_windows(plan: Plan[Any]) -> str:
     windows = plan.parts[0].machines.site.server.windows
     pause = f", a slot again after {windows.reboot.pause:g} s" if windows.reboot.pause else ""
     return (
@@ -47,11 +75,15 @@ def _describe_part(part: DeploymentPart) -> Iterator[str]:
     if part.group.spares:
         yield f"  Spares: {fold(part.group.spares)}"
     yield from _describe_disk(part.machines)
+    yield from _describe_macrosteps(part)
+
+
+def _describe_macrosteps(part: Part[Any]) -> Iterator[str]:
     recipes = part.recipes.all()
     for macro in part.group.automaton.macrosteps:
         yield f"  {macro.name}"
         for instance in macro.instances:
-            yield from _describe_instance(instance, next(recipes), count)
+            yield from _describe_instance(instance, next(recipes), len(part.group.nodes))
 
 
 def _describe_disk(deployment: Deployment) -> Iterator[str]:
@@ -103,7 +135,7 @@ def to_json(plan: DeploymentPlan) -> dict[str, Any]:
 
 
 def _part_to_json(part: DeploymentPart) -> dict[str, Any]:
-    deployment, count, recipes = part.machines, len(part.group.nodes), part.recipes.all()
+    deployment = part.machines
     return {
         "cluster": part.group.cluster,
         "nodes": list(part.group.nodes),
@@ -116,24 +148,29 @@ def _part_to_json(part: DeploymentPart) -> dict[str, Any]:
             {"number": partition.number, "role": partition.role.value, "bytes": partition.size}
             for partition in deployment.layout.partitions
         ],
-        "macrosteps": {
-            macro.name: [
-                {
-                    "instance": instance.name,
-                    "retries": instance.retries,
-                    "timeout": instance.timeout.seconds(count),
-                    "microsteps": [
-                        {
-                            "name": step.name,
-                            "timeout": step.timeout.seconds(count),
-                            "hold": step.breakpoint,
-                            "custom": custom,
-                        }
-                        for step, custom in zip(instance.microsteps, _custom(next(recipes)), strict=True)
-                    ],
-                }
-                for instance in macro.instances
-            ]
-            for macro in part.group.automaton.macrosteps
-        },
+        "macrosteps": _macrosteps_to_json(part),
+    }
+
+
+def _macrosteps_to_json(part: Part[Any]) -> dict[str, Any]:
+    count, recipes = len(part.group.nodes), part.recipes.all()
+    return {
+        macro.name: [
+            {
+                "instance": instance.name,
+                "retries": instance.retries,
+                "timeout": instance.timeout.seconds(count),
+                "microsteps": [
+                    {
+                        "name": step.name,
+                        "timeout": step.timeout.seconds(count),
+                        "hold": step.breakpoint,
+                        "custom": custom,
+                    }
+                    for step, custom in zip(instance.microsteps, _custom(next(recipes)), strict=True)
+                ],
+            }
+            for instance in macro.instances
+        ]
+        for macro in part.group.automaton.macrosteps
     }

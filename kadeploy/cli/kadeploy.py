@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from kadeploy.cli import frame
+from kadeploy.cli import options as options_of_all
 from kadeploy.errors import ExitStatus, UsageError
 
 EXAMPLES = """\
@@ -103,10 +104,7 @@ NOT_SIMULATED = (
     metavar="[FILE]",
     help="Public keys to log in with as root: a path or an http(s) URL (default ~/.ssh/authorized_keys).",
 )
-@click.option(
-    "-o", "--output-ok-nodes", type=click.Path(path_type=Path), metavar="FILE", help="The good nodes."
-)
-@click.option("-n", "--output-ko-nodes", type=click.Path(path_type=Path), metavar="FILE", help="The others.")
+@options_of_all.result_options
 @click.option(
     "--output-known-hosts",
     type=click.Path(path_type=Path),
@@ -149,12 +147,10 @@ NOT_SIMULATED = (
 @click.option("--no-kexec", is_flag=True, help="Reboot where kexec would have been used.")
 @click.option("--disable-disk-partitioning", is_flag=True, help="Keep the partition table.")
 @click.option("--disable-bootloader-install", is_flag=True, help="Install no bootloader.")
-@click.option("--force", is_flag=True, help="Take nodes that another operation uses.")
 @click.option("--min-ok", metavar="N|P%", help="Enough nodes for exit status 0.")
 @click.option("--stop-at-min-ok", is_flag=True, help="End as soon as --min-ok nodes are deployed.")
 @click.option("--deadline", default="", metavar="SECONDS", help="End with what is there then.")
 @click.option("--spares", multiple=True, metavar="NODES", help="Nodes that take the places of failed ones.")
-@click.option("--dry-run", is_flag=True, help="Check everything, print the plan, touch nothing.")
 @click.option(
     "--simulate",
     is_flag=False,
@@ -169,13 +165,7 @@ NOT_SIMULATED = (
     help="With --simulate: as if there were N nodes like the chosen ones.",
 )
 @click.option("--seed", type=int, metavar="N", help="With --simulate: other luck (default 0).")
-@click.option("--wait/--no-wait", default=True, help="--no-wait needs a server.")
-@click.option("-s", "--script", type=click.Path(path_type=Path), metavar="FILE", help="Run this at the end.")
-@click.option("--write-workflow-id", type=click.Path(path_type=Path), metavar="FILE", help="For scripts.")
-@click.option("-V", "--verbose-level", type=click.IntRange(0, 5), default=3, show_default=True, metavar="0-5")
-@click.option("-d", "--debug-mode", is_flag=True, help="Show every command that is run on nodes.")
-@frame.json_option
-@frame.version_option
+@options_of_all.running_options
 def command(**options: Any) -> ExitStatus:
     """Deploy an environment on nodes.
 
@@ -203,11 +193,7 @@ def command(**options: Any) -> ExitStatus:
         raise UsageError("--stop-at-min-ok needs --min-ok")
     if options["vlan"]:
         raise UsageError("--vlan is not supported yet", hint="deploy in the default VLAN")
-    if not options["wait"]:
-        raise UsageError("--no-wait needs a server, and none is configured", hint="put '&' behind it")
-    good, bad = options["output_ok_nodes"], options["output_ko_nodes"]
-    if good and bad and good.resolve() == bad.resolve():
-        raise UsageError("-o and -n name the same file")
+    options_of_all.check(options)
     if options["simulate"] is not None:
         return _simulate(options)
     if options["simulate_nodes"] or options["seed"] is not None:

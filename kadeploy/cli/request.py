@@ -58,7 +58,7 @@ async def build_request(options: Options, names: Sequence[str], site: Site) -> D
         user=frame.user_name(),
         nodes=tuple(names),
         environment=await _environment(options),
-        keys=await _keys(options["key"]),
+        keys=await read_keys(options["key"]),
         block_device=options["block_device"],
         partition=options["partition"],
         reformat_tmp=options["reformat_tmp"],
@@ -96,7 +96,7 @@ def _custom_steps(path: Path | None) -> CustomSteps:
     return with_absolute_files(custom_steps.load(path), str(path)) if path else NO_CUSTOM_STEPS
 
 
-async def _keys(location: str | None) -> bytes:
+async def read_keys(location: str | None) -> bytes:
     """Lines of authorized_keys; none without -k."""
     if location is None:
         return b""
@@ -118,7 +118,7 @@ async def _keys(location: str | None) -> bytes:
 def node_names(options: Options) -> list[str]:
     """The nodes of -f and -m, or those of the batch scheduler's job; resumed workflows have their own."""
     machines, files = options["machines"], options["files"]
-    if options["resume"] or options["retry"]:
+    if options.get("resume") or options.get("retry"):
         return frame.read_nodes(machines, files)
     if not machines and not files:
         machines, files = _job_nodes()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log of a deployment as plain lines, in the shapes that scripts of Kadeploy3's users parse.
+"""The log of an operation as plain lines, in the shapes that scripts of Kadeploy3's users parse.
 
 Nodes arrive one by one, for steps are pipelined; what happens to several of them within a moment becomes
 one line with the folded node set.
@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from kadeploy.cli.labels import DEPLOYMENT, Label, label
 from kadeploy.nodes import fold
 from kadeploy.operations.feed import Group
 from kadeploy.operations.statistics import reason
@@ -40,21 +41,22 @@ class Transcript:
     level: int
     write: Callable[[str], None]
     _groups: tuple[Group, ...] = ()
+    _label: Label = DEPLOYMENT
     _moment: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _flush: asyncio.TimerHandle | None = None
     _grabbed: set[str] = field(default_factory=set)
     _queued: int = 0
 
     def started(self, wid: str, groups: Sequence[Group]) -> None:
-        self._groups = tuple(groups)
-        self._line(0, f"Deployment #{wid} started")
+        self._groups, self._label = tuple(groups), label(wid)
+        self._line(0, f"{self._label.title} #{wid} started")
         if len(groups) > 1:
             self._line(0, "---")
             for group in groups:
                 self._line(0, f"[{group.prefix}] {group.cluster}: {fold(group.nodes)}")
             self._line(0, "---")
         for group in groups:
-            self._line(0, self._prefix(group) + f"Launching a deployment on {fold(group.nodes)}")
+            self._line(0, self._prefix(group) + f"Launching a {self._label.name} on {fold(group.nodes)}")
 
     def grabbed(self, what: str, source: str, done: int, total: int) -> None:
         if source not in self._grabbed:
@@ -75,14 +77,16 @@ class Transcript:
 
     def ended(self, wid: str) -> None:
         self.flush()
-        self._line(0, f"Deployment #{wid} done")
+        self._line(0, f"{self._label.title} #{wid} done")
 
     def noticed(self, group: Group, notice: Notice) -> None:
         match notice:
             case InstanceStarted():
                 again = f" (attempt {notice.attempt + 1})" if notice.attempt else ""
                 name = group.automaton.instance(notice.position).name
-                self._gather(group, 1, f"Performing a Deploy[{name}] step{again} on {{}}", [notice.node])
+                self._gather(
+                    group, 1, f"Performing a {self._label.macro}[{name}] step{again} on {{}}", [notice.node]
+                )
             case StepStarted():
                 step = group.automaton.microstep(notice.position).name
                 self._gather(group, 3, f"  {step} on {{}}", notice.nodes)
@@ -116,15 +120,9 @@ class Transcript:
         self._gather(group, 4, f"   ~ Time in {name}-{step}: {notice.seconds:.0f}s", [])
 
     def _instance_ended(self, group: Group, notice: InstanceEnded) -> None:
-        name = group.automaton.instance(notice.position).name
-        if notice.failure:
-            self._gather(
-                group, 1, f"Step Deploy[{name}] failed for {{}} after {notice.seconds:.0f}s", [notice.node]
-            )
-        else:
-            self._gather(
-                group, 1, f"End of step Deploy[{name}] for {{}} after {notice.seconds:.0f}s", [notice.node]
-            )
+        name = f"{self._label.macro}[{group.automaton.instance(notice.position).name}]"
+        done = f"Step {name} failed for" if notice.failure else f"End of step {name} for"
+        self._gather(group, 1, f"{done} {{}} after {notice.seconds:.0f}s", [notice.node])
 
     def _node_ended(self, group: Group, notice: NodeEnded) -> None:
         step = group.automaton.microstep(notice.position).name
@@ -135,7 +133,7 @@ class Transcript:
         elif notice.phase == "aborted":
             self._gather(group, 2, f"!!! {{}} aborted: {_literal(reason(notice.failure))}", [notice.node])
         elif notice.phase == "ok":
-            self._gather(group, 1, "End of deployment for {}", [notice.node])
+            self._gather(group, 1, f"End of {self._label.name} for {{}}", [notice.node])
 
     # Lines ----------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a deployment leaves behind: the summary that scripts parse, node files, JSON, exit status."""
+"""What an operation leaves behind: the summary that scripts parse, node files, JSON, exit status."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kadeploy.cli.labels import label
 from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.nodes import fold
 from kadeploy.operations.feed import OperationResult
@@ -17,17 +18,27 @@ EVIDENCE_LINES = 16
 
 def summary(result: OperationResult) -> Iterator[str]:
     """The lines that execo and others parse, with a list of their own for held and aborted nodes."""
+    name = label(result.wid).name
+    yield from _power(result)
     yield ""
     if good := result.in_phase("ok"):
-        yield "The deployment is successful on nodes"
+        yield f"The {name} is successful on nodes"
         yield from (node.node for node in good)
     if held := result.in_phase("held"):
-        yield "The deployment is held on nodes"
+        yield f"The {name} is held on nodes"
         yield from (f"{node.node} ({node.error or node.place})" for node in held)
     for phase, verb in (("ko", "failed"), ("aborted", "was aborted")):
         if bad := result.in_phase(phase):
-            yield f"The deployment {verb} on nodes"
+            yield f"The {name} {verb} on nodes"
             yield from (f"{node.node} ({node.error})" for node in bad)
+
+
+def _power(result: OperationResult) -> Iterator[str]:
+    """Which nodes are on and which are off, where that was looked for (Kadeploy3's shape)."""
+    if found := [node for node in result.nodes if node.power]:
+        yield "---"
+        yield from (f"{node.node}: {node.power}" for node in found)
+        yield "---"
 
 
 def evidence(result: OperationResult) -> Iterator[str]:
@@ -51,7 +62,7 @@ def totals(result: OperationResult) -> Iterator[str]:
 
 
 def to_json(result: OperationResult) -> dict[str, Any]:
-    """One document; ``phase`` is ok, ko, held or aborted, seconds are of the whole deployment."""
+    """One document; ``phase`` is ok, ko, held or aborted, seconds are of the whole operation."""
     return {
         "schema": 1,
         "wid": result.wid,
@@ -65,6 +76,7 @@ def to_json(result: OperationResult) -> dict[str, Any]:
                 "reason": node.reason,
                 "evidence": node.evidence,
                 "host_keys": list(node.host_keys),
+                **({"power": node.power} if node.power else {}),
             }
             for node in result.nodes
         ],

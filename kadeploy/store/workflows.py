@@ -28,6 +28,11 @@ class Kind(StrEnum):
     def prefix(self) -> str:
         return f"{self[0].upper()}-"
 
+    @classmethod
+    def of(cls, workflow_id: str) -> Kind:
+        """The kind of a workflow by its identifier."""
+        return next(kind for kind in cls if workflow_id.startswith(kind.prefix))
+
 
 class State(StrEnum):
     """States of a workflow; ``error`` is a trouble of ours, not of its nodes."""

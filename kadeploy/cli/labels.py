@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How operations are called in logs and summaries; scripts of Kadeploy3's users parse these words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kadeploy.store.workflows import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """``name`` in sentences, ``macro`` before the brackets with an instance."""
+
+    name: str
+    macro: str
+
+    @property
+    def title(self) -> str:
+        """The name at the beginning of a line."""
+        return self.name[0].upper() + self.name[1:]
+
+
+_LABELS = {
+    Kind.DEPLOY: Label("deployment", "Deploy"),
+    Kind.REBOOT: Label("reboot operation", "Reboot"),
+    Kind.POWER: Label("power operation", "Power"),
+}
+
+
+DEPLOYMENT = _LABELS[Kind.DEPLOY]
+
+
+def label(wid: str) -> Label:
+    """The label of the operation with this identifier."""
+    return _LABELS[Kind.of(wid)]
