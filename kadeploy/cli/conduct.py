@@ -18,12 +18,13 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import verdict
+from kadeploy.cli import dry_run, verdict
 from kadeploy.cli.audience import Audience
 from kadeploy.cli.request import Options
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, UsageError
+from kadeploy.operations.base_plan import Plan
 from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.operation import Operation
 
@@ -64,6 +65,12 @@ def audience(options: Options) -> Iterator[tuple[Audience, ExitStack]]:
         )
         stack.enter_context(_debug_log(listening.write if options["debug_mode"] else None))
         yield listening, stack
+
+
+def print_steps(plan: Plan[Any], *, as_json: bool) -> None:
+    """What --dry-run shows of an operation that erases nothing."""
+    lines = dry_run.describe_steps(plan)
+    click.echo(json.dumps(dry_run.steps_to_json(plan)) if as_json else "\n".join(lines))
 
 
 async def carry_out(

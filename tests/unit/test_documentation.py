@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from kadeploy.boot import service
 from kadeploy.broadcast.interface import BroadcastOptions
-from kadeploy.cli import kadeploy, kadeploy_boot, kaenv, kalab, kastat
+from kadeploy.cli import kadeploy, kadeploy_boot, kaenv, kalab, kapower, kareboot, kastat
 from kadeploy.cli.simulate import LATEST_RUNS
 from kadeploy.config import site
 from kadeploy.config.automata import InstanceSetting, MacroSteps
@@ -271,6 +271,8 @@ def test_every_field_of_kastat_is_documented() -> None:
 
 COMMANDS: dict[str, tuple[click.Command, Path]] = {
     "kadeploy": (kadeploy.command, USERS / "deploying.md"),
+    "kareboot": (kareboot.command, USERS / "rebooting.md"),
+    "kapower": (kapower.command, USERS / "power.md"),
     "kaenv": (kaenv.command, USERS / "environments.md"),
     "kastat": (kastat.command, USERS / "statistics.md"),
     "kalab": (kalab.kalab, USERS / "lab.md"),

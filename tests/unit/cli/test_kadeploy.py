@@ -72,9 +72,9 @@ def _workflows(configuration: Path) -> int:
 @pytest.mark.timeout(400)  # a process for each case
 def test_refusals_touch_nothing(ready: Command, configuration: Path) -> None:
     for case in CASES:
-        result = ready("kadeploy", *case["arguments"])
+        result = ready(case.get("command", "kadeploy"), *case["arguments"])
         assert (result.returncode, case["says"] in result.stderr) == (case["status"], True), (case, result)
-        assert "Traceback" not in result.stderr and "Deployment #" not in result.stdout
+        assert "Traceback" not in result.stderr and " started" not in result.stdout
         assert not (configuration / "pxe" / "profiles").exists() or not list(
             (configuration / "pxe" / "profiles").iterdir()
         )

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kapower: switch nodes on or off, or ask which they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from kadeploy.cli import frame
+from kadeploy.cli import options as options_of_all
+from kadeploy.errors import ExitStatus, UsageError
+
+EXAMPLES = """\
+kapower --status -f nodes
+    which nodes are on and which are off; takes no node from anybody
+kapower --off -m node-[1-3]
+    switch off, gently at first
+kapower --on -m node-1 -l hard -o on -n failed
+    switch on by a harder way; the nodes that are on then end up in the file on, the others in failed"""
+
+SECTIONS = {
+    "LEVELS": """\
+The cluster's file names up to three ways for each operation: soft, hard and very_hard. They are tried in this
+order, from the one of -l, until one works.""",
+    "WHAT IS PROVED": """\
+After --on and --off the power status is asked for until it is as ordered, where the cluster's file says how
+(remoteops.power_status, but for method ssh); elsewhere a node is good when its command has succeeded.""",
+}
+
+
+@click.command(
+    cls=frame.Command,
+    examples=EXAMPLES,
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--on", is_flag=True, help="Switch the nodes on.")
+@click.option("--off", is_flag=True, help="Switch the nodes off.")
+@click.option("--status", is_flag=True, help="Tell which nodes are on.")
+@click.option(
+    "-l",
+    "--op-level",
+    "level",
+    type=click.Choice(["soft", "hard", "very_hard"]),
+    metavar="LEVEL",
+    help=options_of_all.LEVEL_HELP,
+)
+@frame.node_options
+@options_of_all.result_options
+@options_of_all.running_options
+def command(**options: Any) -> ExitStatus:
+    """Switch nodes on or off, or ask which they are."""
+    asked = [name for name in ("on", "off", "status") if options[name]]
+    if len(asked) != 1:
+        raise UsageError("give what to do: one of --on, --off, --status")
+    if options["level"] and options["status"]:
+        raise UsageError("-l: not with --status", hint="there is one way to ask")
+    options_of_all.check(options)
+    from kadeploy.cli import power
+
+    return power.power(asked[0], {**options, "output_known_hosts": None})
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    frame.run(command)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The work of the kareboot command: options to a request, the request to a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kadeploy.cli import conduct, frame
+from kadeploy.cli.request import Options, node_names, read_keys
+from kadeploy.config import site as configuration
+from kadeploy.config.expression import Expression
+from kadeploy.config.site import Site
+from kadeploy.errors import ExitStatus, FileError, FileProblem, NotFoundError, UsageError
+from kadeploy.operations.feed import OperationResult
+from kadeploy.operations.reboot import RebootKind, RebootOperation, RebootRequest
+from kadeploy.operations.reboot_plan import plan_reboot
+from kadeploy.operations.request import EnvironmentName
+from kadeploy.store.store import Store
+
+MAX_PROFILE = 64 * 1024  # bytes; boot programs read a profile into a buffer of some such size
+MAX_PATTERNS = 16 * 1024 * 1024  # bytes of a file with a line for each node
+
+
+def reboot(options: Options) -> ExitStatus:
+    """Carry out the command; raises KadeployError for what was refused."""
+    site, names = configuration.load(), node_names(options)
+    _timeout(options, len(names))
+    return conduct.conduct(options, _reboot(options, site, names))
+
+
+async def _reboot(options: Options, site: Site, names: Sequence[str]) -> OperationResult | None:
+    """The result; None after a dry run."""
+    request = await _request(options, names)
+    async with Store.open(site.path(site.server.database.name)) as store:
+        with conduct.audience(options) as (audience, stack):
+            plan = await plan_reboot(site, store, request)
+            if options["dry_run"]:
+                stack.close()
+                conduct.print_steps(plan, as_json=options["as_json"])
+                return None
+            conduct.enter_namespace(site)
+            operation = RebootOperation(plan, store, audience)
+            return await conduct.carry_out(operation, operation.run(), options, stack)
+
+
+async def _request(options: Options, names: Sequence[str]) -> RebootRequest:
+    profile, patterns = options["set_pxe_profile"], options["set_pxe_pattern"]
+    return RebootRequest(
+        user=frame.user_name(),
+        nodes=tuple(names),
+        force=options["force"],
+        kind=RebootKind(options["reboot_kind"]),
+        level=options["level"],
+        profile=_read_text("-w", profile, MAX_PROFILE) if profile else "",
+        singularities=_singularities(patterns) if patterns else {},
+        keys=await read_keys(options["key"]),
+        environment=_environment(options),
+        block_device=options["block_device"] or "",
+        partition=options["partition"],
+        check_destructive=options["check_destructive_tag"],
+        timeout=_timeout(options, len(names)),
+    )
+
+
+def _environment(options: Options) -> EnvironmentName | None:
+    if not options["env_name"]:
+        return None
+    return EnvironmentName(options["env_name"], options["env_user"], options["env_version"])
+
+
+def _timeout(options: Options, count: int) -> Expression | None:
+    if not options["reboot_classical_timeout"]:
+        return None
+    try:
+        expression = Expression(options["reboot_classical_timeout"])
+        expression.seconds(count)
+    except ValueError as error:
+        raise UsageError(f"--reboot-classical-timeout: {error}") from None
+    return expression
+
+
+def _singularities(file: str) -> dict[str, str]:
+    """The values of the nodes; raises FileError with all lines that are not ``node,value``."""
+    values: dict[str, str] = {}
+    problems: list[FileProblem] = []
+    for number, line in enumerate(_read_text("--set-pxe-pattern", file, MAX_PATTERNS).splitlines(), 1):
+        node, comma, value = line.partition(",")
+        if comma and node.strip():
+            values[node.strip()] = value.strip()
+        elif line.strip():
+            problems.append(FileProblem(file, f"'{line[:60]}' is not 'node,value'", number, 1))
+    if problems:
+        raise FileError(problems)
+    return values
+
+
+def _read_text(option: str, file: str, limit: int) -> str:
+    """A text file of the user's, at most ``limit`` bytes long."""
+    try:
+        with Path(file).open("rb") as stream:
+            content = stream.read(limit + 1)
+    except OSError as error:
+        raise NotFoundError(f"{option}: {file} cannot be read: {error.strerror}") from error
+    if len(content) > limit:
+        raise UsageError(f"{option}: {file} has more than {limit} bytes")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"{option}: {file} is no text in UTF-8") from None
+    if not text.strip() or "\0" in text:
+        raise UsageError(f"{option}: {file} is empty, or no text")
+    return text
