@@ -24,7 +24,7 @@ kareboot -r set_pxe -w rescue.ipxe -m node-1 -l hard
 
 SECTIONS = {
     "KINDS OF REBOOTS": """\
-simple        boot by the profile that each node has: its disk, unless the last one was deploy_env or set_pxe
+simple        boot by the profile that each node has: its disk, unless the last one was set_pxe
 deploy_env    boot the deployment environment (-k lets you in); it stays the node's profile
 recorded_env  boot the disk, which must have the environment of -e
 set_pxe       boot by the profile of -w; it stays the node's profile""",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from kadeploy.boot.profile import TOKEN_PARAMETER
 from kadeploy.boot.repository import BootRepository
 from kadeploy.config.automata import InstanceSetting
 from kadeploy.config.cluster import ClusterConfig
@@ -46,6 +47,8 @@ async def plan_reboot(site: Site, store: Store, request: RebootRequest) -> Reboo
     """
     nodes = site.find(request.nodes)
     records = await node_states.read(store, [node.name for node in nodes])
+    if request.kind is RebootKind.SIMPLE:
+        await asyncio.to_thread(_check_profiles, BootRepository.of(site), nodes)
     if request.kind is RebootKind.RECORDED_ENV:
         _check_environments(site, nodes, records, request)
         if request.check_destructive:
@@ -111,6 +114,16 @@ def _part(site: Site, request: RebootRequest, machines: Reboot) -> Part[Reboot]:
         automaton.build(machines, recipes, (), hold_failures=False),
     )
     return Part(group, machines, recipes)
+
+
+def _check_profiles(boot: BootRepository, nodes: Sequence[Node]) -> None:
+    """Raises RefusedError for nodes that would boot the miniOS again, which is not what is waited for."""
+    stuck = [node.name for node in nodes if TOKEN_PARAMETER in (boot.read_profile(node) or "")]
+    if stuck:
+        raise RefusedError(
+            f"{fold(stuck)} would boot the deployment environment again: it is in the boot profile",
+            hint="say so with -r deploy_env, or boot the disk with -r recorded_env -e NAME",
+        )
 
 
 # The user's boot profile ------------------------------------------------------------------------------

@@ -187,6 +187,17 @@ async def test_a_failed_reboot_puts_the_boot_profile_back(site: Site, store: Sto
     boot.remove_profile(node)
 
 
+async def test_a_node_that_would_boot_the_minios_is_refused(site: Site, store: Store) -> None:
+    plan = await plan_reboot(site, store, RebootRequest("alice", ("red-1", "red-2")))
+    machines, node = plan.parts[0].machines, plan.nodes[0]
+    minios = machines.minios
+    text = machines.boot.minios_profile(kernel=minios.kernel, initrd=minios.initrd, token="1")
+    machines.boot.write_profile(node, text)
+    with pytest.raises(RefusedError, match="red-1 would boot the deployment environment again"):
+        await reboot(site, store, "red-1", "red-2")
+    machines.boot.remove_profile(node)
+
+
 async def test_a_value_for_every_node(site: Site, store: Store) -> None:
     settings = {"kind": RebootKind.SET_PXE, "profile": "NODE_SINGULARITY", "singularities": {"red-1": "a"}}
     with pytest.raises(UsageError, match="for which red-2 has no value"):
