@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -153,3 +154,18 @@ async def test_every_attempt_and_the_exchange_is_in_a_slot(server: int, keys: Ke
 async def test_keys_that_are_none_are_refused(expected: list[str]) -> None:
     with pytest.raises(RemoteError, match="host key to wait for"):
         await wait_for_host_key(LOOPBACK, free_port(), expected)
+
+
+async def test_a_search_that_is_cancelled_closes_what_it_has_found(keys: Keys) -> None:
+    """The deadline may pass at any turn of the loop, also in the one in which a connection is there."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), LOOPBACK, 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        for turns in [*range(16)] * 8:
+            search = asyncio.create_task(wait_for_host_key(LOOPBACK, port, [keys.public("host")]))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            search.cancel()
+            await asyncio.wait([search])
+            assert search.cancelled()
+    gc.collect()  # an open socket that nobody has any more would be told now, which fails a test
