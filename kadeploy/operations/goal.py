@@ -14,13 +14,14 @@ class Goal:
     """Counts nodes on their way to ``wanted`` of them.
 
     ``enough`` is the number of deployed nodes with which a deployment may end early, None for never.
-    ``spares`` are nodes that nothing was done to yet, in the order in which they are taken.
+    ``spares`` are nodes that nothing was done to yet, in the order in which they are taken; ``live`` are on
+    their way.
     """
 
     wanted: int
     enough: int | None = None
     spares: list[str] = field(default_factory=list)
-    _live: set[str] = field(default_factory=set)
+    live: set[str] = field(default_factory=set)
     _phases: dict[str, Phase] = field(default_factory=dict)
     _deployed: int = 0
 
@@ -28,13 +29,13 @@ class Goal:
         """These nodes are on their way, whatever had become of them before."""
         for node in nodes:
             self._deployed -= self._phases.pop(node, None) is Phase.OK
-            self._live.add(node)
+            self.live.add(node)
             if node in self.spares:
                 self.spares.remove(node)
 
     def end(self, node: str, phase: Phase) -> None:
         """A node that had begun has come to an end."""
-        self._live.discard(node)
+        self.live.discard(node)
         self._phases[node] = phase
         self._deployed += phase is Phase.OK
 
@@ -45,10 +46,10 @@ class Goal:
 
     def take_spares(self, preferred: Sequence[str]) -> list[str]:
         """Spares that begin now, those ``preferred`` first: one for each failed node that has none yet."""
-        if self.reached:
+        if self.reached or not self.spares:
             return []
         lost = sum(phase is Phase.KO for phase in self._phases.values())
-        missing = self.wanted - (len(self._live) + len(self._phases) - lost)
+        missing = self.wanted - (len(self.live) + len(self._phases) - lost)
         ordered = sorted(self.spares, key=lambda spare: spare not in preferred)
         taken = ordered[: max(missing, 0)]
         self.begin(taken)

@@ -71,6 +71,6 @@ class Pursuit(Generic[SomeEngine]):
             return
         self._stopped = True
         for engine in self._engines:
-            machine = engine.driver.machine
-            if live := machine.in_phase(Phase.RUNNING) + machine.in_phase(Phase.WAITING):
+            group = engine.part.group
+            if live := [name for name in (*group.nodes, *group.spares) if name in self._goal.live]:
                 engine.driver.abort(live, reason)

@@ -64,7 +64,10 @@ class GraceOver:
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """The workflow, or its part on some nodes, was ended from outside: those not ended are aborted."""
+    """The workflow, or its part on some nodes, was ended from outside: those not ended are aborted.
+
+    Of nodes that have not begun yet, the later beginning counts for nothing.
+    """
 
     at: float
     reason: str

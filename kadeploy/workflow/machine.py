@@ -37,6 +37,8 @@ from kadeploy.workflow.events import (
     Waiting,
 )
 
+FIRST = Position(0, 0, 0)
+
 
 class Phase(StrEnum):
     """Where a node is with respect to its end."""
@@ -140,12 +142,15 @@ class Machine:
     # Events ---------------------------------------------------------------------------------------
 
     def _start(self, event: Started) -> None:
-        first = Position(0, 0, 0)
-        for name in event.nodes:
-            self.nodes[name] = NodeState(first)
-            self._census.enter(first, retrying=False)
-        for name in event.nodes:
-            self._enter_instance(event.at, name, first)
+        fresh = [name for name in event.nodes if name not in self.nodes]  # the others were aborted before
+        for name in fresh:
+            self._admit(name)
+        for name in fresh:
+            self._enter_instance(event.at, name, FIRST)
+
+    def _admit(self, name: str) -> None:
+        self.nodes[name] = NodeState(FIRST)
+        self._census.enter(FIRST, retrying=False)
 
     def _end_step(self, event: Done) -> None:
         task = self._tasks.get(event.task)
@@ -174,13 +179,19 @@ class Machine:
         if event.nodes is None:
             self._passages.clear()  # how long a step took until it was broken off tells nobody anything
         for name in self.nodes if event.nodes is None else event.nodes:
-            node = self.nodes[name]
-            if node.phase is Phase.WAITING:
-                self._cohorts[node.position].nodes.remove(name)
-            elif node.phase is Phase.RUNNING:
-                self._leave_task(node.task, name)
-            if not node.phase.ended:
+            if name in self.nodes:
+                self._leave_step(name)
+            else:
+                self._admit(name)
+            if not self.nodes[name].phase.ended:
                 self._end(event.at, name, Phase.ABORTED, Failure(event.reason, cause=ABORTED))
+
+    def _leave_step(self, name: str) -> None:
+        node = self.nodes[name]
+        if node.phase is Phase.WAITING:
+            self._cohorts[node.position].nodes.remove(name)
+        elif node.phase is Phase.RUNNING:
+            self._leave_task(node.task, name)
 
     def _abandon(self, event: Abandoned) -> None:
         """Give up nodes that are held, or that a dead engine has left behind."""

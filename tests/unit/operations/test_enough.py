@@ -84,11 +84,24 @@ async def test_enough_nodes_end_a_deployment(store: Store, make_plan: MakePlan, 
 
 async def test_a_deadline_ends_a_deployment(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
     script.slow = frozenset({("send_environment", "red-1"), ("reboot", "red-2")})
-    plan = await make_plan(store, "red-1", "red-2", "blue-1", deadline=Expression("0.1*n"))
+    plan = await make_plan(store, "red-1", "red-2", "blue-1", deadline=Expression("n"))
     async with asyncio.timeout(20):
         result = await DeploymentOperation(plan, store, Silent()).run()
     assert phases(result) == {"red-1": "aborted", "red-2": "aborted", "blue-1": "ok"}
-    assert result.nodes[0].reason == "the deadline of 0.3 s for all nodes was over"
+    assert result.nodes[0].reason == "the deadline of 3 s for all nodes was over"
+
+
+async def test_a_spare_that_is_about_to_begin_when_time_is_over(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    script.failing = frozenset({("reboot", "red-1")})
+    plan = await make_plan(store, "red-1", spares=("blue-1",), automaton=ONCE, deadline=Expression("3600"))
+    observer = Silent()
+    operation = DeploymentOperation(plan, store, observer)
+    observer.replaced = lambda *_: operation._pursuit._stop("time is over")  # type: ignore[attr-defined]
+    async with asyncio.timeout(20):
+        result = await operation.run()
+    assert phases(result) == {"red-1": "ko", "blue-1": "aborted"}
 
 
 async def test_spares_of_a_held_workflow(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
