@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from kadeploy.boot.requests import Request
 from kadeploy.lab import processes
+from kadeploy.lab.plan import SERVER_ADDRESS
 
-from .laboratory import Laboratory, Run
+from .laboratory import Laboratory, Run, until
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(600)]
 
 COUNT = 30
 NODES = [f"node-{number}" for number in range(1, COUNT + 1)]
+RATE = 100  # megabits per second
 KEXEC = (
     "SetDeploymentEnv|SetDeploymentEnvUntrusted:1:450&"
     "BroadcastEnv|BroadcastEnvChain:1:900&"
@@ -63,6 +66,43 @@ def test_power_off_from_inside(fleet: Laboratory) -> None:
     assert outcome.status == 0, outcome
     order(fleet, run, "node-4", "poweroff")
     fleet.wait_for_power("node-4", "off")
+
+
+@pytest.fixture
+def slow_fleet(artefacts: None, tmp_path: Path) -> Iterator[Laboratory]:
+    """Two nodes at slow links."""
+    laboratory = Laboratory(f"t-{os.getpid()}-slow", tmp_path)
+    options = ["--rate", f"{RATE}mbit", "--boot-delay", "1", "--boot-spread", "0"]
+    try:
+        laboratory.up(2, "--driver", "container", *options)
+        yield laboratory
+    finally:
+        laboratory.down()
+    assert_gone(laboratory)
+
+
+def test_rate_and_slow_boot(slow_fleet: Laboratory) -> None:
+    lab = slow_fleet
+    with lab.fault("node-2", "slow-boot"):
+        lab.kalab("power", "node-[1-2]", "on")
+        until(lambda: len(requests(lab, "boot.ipxe")) == 2, 60, lambda: "the nodes do not boot")
+    first, second = requests(lab, "boot.ipxe")
+    assert (first.client, second.client) == ("172.31.0.11", "172.31.0.12")
+    assert (second.time - first.time).total_seconds() > 8
+    hold = ["--breakpoint", "SetDeploymentEnvUntrusted:send_key_in_deploy_env"]
+    outcome = lab.deploy("node-1", "-e", "fleet-min", *hold).outcome(200)
+    assert outcome.status == 0, outcome
+    [fetched] = requests(lab, "initrd")
+    megabits = fetched.bytes * 8 / 1e6
+    # A second for what the head's socket buffers take before the link has carried it.
+    assert megabits / RATE - 1 < fetched.seconds
+
+
+def requests(lab: Laboratory, name: str) -> list[Request]:
+    """What the nodes have fetched of files whose names end so."""
+    lines = Path(f"/var/lib/kalab/{lab.name}/requests.jsonl").read_text().splitlines()
+    asked = [Request.from_json(line) for line in lines]
+    return [request for request in asked if request.path.endswith(name) and request.client != SERVER_ADDRESS]
 
 
 def order(fleet: Laboratory, run: Run, node: str, command: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -20,6 +21,7 @@ from kadeploy.lab.plan import PREFIX_LENGTH, LabPlan, NodePlan
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
 
+_THREADS = 8  # the kernel takes its time over each loop device, and can do so for many at once
 # Programs of the miniOS in whose place ours stand, since only a kernel of one's own could do what they want.
 SHIMS = {"kexec": "usr/sbin/kexec", "udevadm": "usr/bin/udevadm"}
 
@@ -52,6 +54,7 @@ class ContainerDriver:
             "mac": node.mac,
             "wire": asdict(wire),
             "boot_url": lab.boot_file,
+            "repository": str(lab.repository),
             "systems": str(_systems(lab)),
             "shims": str(_shims(lab)),
             "cgroup": str(group / node.name) if (group := _cgroup(lab)) else "",
@@ -90,8 +93,8 @@ class ContainerDriver:
 
     def clear(self, lab: LabPlan) -> None:
         """Loop devices and cgroups that were made for the nodes."""
-        for node in lab.nodes:
-            disk.forget(node.directory)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(disk.forget, [node.directory for node in lab.nodes]))
         group = _cgroup(lab)
         if group is not None:
             cgroup.remove(group)

@@ -21,6 +21,7 @@ from kadeploy.lab.container.disk import Disk
 from kadeploy.lab.container.system import Start
 
 FETCH_SECONDS = 60.0  # without a byte
+KERNELS = "kernels"  # where the boot repository has kernels and initrds, named by their content
 MAX_SCRIPT = 64 * 1024  # bytes
 _BLOCK = 256 * 1024
 
@@ -88,8 +89,8 @@ class Firmware:
         return {**macs, "ip": node["address"], "hostname": node["name"], "platform": "pcbios"}
 
     def _fetch(self, url: str) -> bytes:
-        """The content of a script; of files that are booted nothing is kept but what nobody unpacked yet."""
-        if "/kernels/" not in url:
+        """The content of a script; kernel and initrd travel over the node's link, but nobody keeps them."""
+        if f"/{KERNELS}/" not in url:
             return b"".join(_get(url, MAX_SCRIPT))
         if self._node["whole_files"]:
             for _ in _get(url):
@@ -99,23 +100,21 @@ class Firmware:
         return b""
 
     def _tree(self, url: str) -> Path:
-        """The unpacked initrd behind a URL, which names its content: the first node unpacks it for all."""
-        tree = self._systems / Path(urllib.parse.urlsplit(url).path).name
+        """The unpacked initrd behind a URL, which names its content: the first node unpacks it for all.
+
+        It takes the file that was served, so that its boot is as long as those of the others.
+        """
+        name = Path(urllib.parse.urlsplit(url).path).name
+        tree = self._systems / name
         with (self._systems / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not tree.is_dir():
-                self._unpack(url, tree)
+                new = tree.with_suffix(".new")
+                shutil.rmtree(new, ignore_errors=True)
+                new.mkdir()
+                initrd.unpack(Path(self._node["repository"], KERNELS, name), new)
+                new.rename(tree)
         return tree
-
-    def _unpack(self, url: str, tree: Path) -> None:
-        new, archive = tree.with_suffix(".new"), tree.with_suffix(".fetched")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir()
-        with archive.open("wb") as file:
-            file.writelines(_get(url))
-        initrd.unpack(archive, new)
-        archive.unlink()
-        new.rename(tree)
 
 
 def _get(url: str, limit: int | None = None) -> Iterator[bytes]:

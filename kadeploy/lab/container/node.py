@@ -8,12 +8,14 @@ process that used them. Standard library only: hundreds of these run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,6 +34,13 @@ KEXEC = "kexec-now"  # the node's kexec has put the command line of the next ker
 
 # What a first process does when told to switch off: systemd(1) and busybox' init; others ignore it.
 _SHUT_DOWN = {"systemd": signal.SIGRTMIN + 4, "init": signal.SIGUSR2}
+
+
+def delay(plan: Mapping[str, Any], boots: int) -> float:
+    """Seconds that the firmware takes at the boot of this number, by the node's machine.json."""
+    chance = random.Random(f"{plan['seed']} {plan['name']} {boots}")  # noqa: S311 - to be repeated, no secret
+    seconds: float = plan["boot_delay"] + chance.uniform(-1, 1) * plan["boot_spread"]
+    return seconds
 
 
 class Reset(Exception):
@@ -94,9 +103,7 @@ class Node:
         file = self._directory / "boots"
         boots = int(file.read_text()) + 1 if file.exists() else 1
         file.write_text(f"{boots}\n")
-        chance = random.Random(f"{self._plan['seed']} {self._plan['name']} {boots}")  # noqa: S311
-        seconds: float = self._plan["boot_delay"] + chance.uniform(-1, 1) * self._plan["boot_spread"]
-        return seconds * (SLOWNESS if self._has_fault("slow-boot") else 1)
+        return delay(self._plan, boots) * (SLOWNESS if self._has_fault("slow-boot") else 1)
 
     def _decide(self) -> dict[str, Any]:
         """What the firmware decides, in a child, for it waits; nothing where it fails."""
@@ -200,8 +207,9 @@ class Node:
 
     def _pass_on_power_button(self, number: int, where: FrameType | None) -> None:
         if self._system is not None:
-            name = Path(f"/proc/{self._system}/comm").read_text().strip()
-            os.kill(self._system, _SHUT_DOWN.get(name, signal.SIGUSR2))
+            with contextlib.suppress(OSError):  # it has just ended
+                name = Path(f"/proc/{self._system}/comm").read_text().strip()
+                os.kill(self._system, _SHUT_DOWN.get(name, signal.SIGUSR2))
 
     def _boot_device(self) -> str:
         file = self._directory / "boot-device"
