@@ -70,9 +70,10 @@ def _workflows(configuration: Path) -> int:
 
 
 @pytest.mark.timeout(400)  # a process for each case
-def test_refusals_touch_nothing(ready: Command, configuration: Path) -> None:
-    for case in CASES:
-        result = ready(case.get("command", "kadeploy"), *case["arguments"])
+@pytest.mark.parametrize("name", ["kadeploy", "kareboot", "kapower"])
+def test_refusals_touch_nothing(ready: Command, configuration: Path, name: str) -> None:
+    for case in (case for case in CASES if case.get("command", "kadeploy") == name):
+        result = ready(name, *case["arguments"])
         assert (result.returncode, case["says"] in result.stderr) == (case["status"], True), (case, result)
         assert "Traceback" not in result.stderr and " started" not in result.stdout
         assert not (configuration / "pxe" / "profiles").exists() or not list(
@@ -200,3 +201,39 @@ def test_help_is_complete_and_quick(command: Command) -> None:
     assert result.returncode == 0 and time.perf_counter() - started < 10
     for section in ("EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "STEPS", "OUTPUT"):
         assert f"{section}:" in result.stdout
+
+
+# Reboots and power ---------------------------------------------------------------------------------
+
+
+def test_a_dry_run_of_a_reboot(ready: Command, configuration: Path) -> None:
+    result = ready("kareboot3", "-m", "node-[1-3]", "-r", "deploy_env", "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert "Cluster test: node-[1-3] (3 nodes)\n  Reboot\n    RebootDeployEnv: 1 attempts" in result.stdout
+    assert "wait_reboot (300 s)" in result.stdout and "send_key" not in result.stdout
+    result = ready("kareboot", "-m", "node-2", "--reboot-classical-timeout", "100+n", "--dry-run", "--json")
+    [cluster] = json.loads(result.stdout)["clusters"]
+    [instance] = cluster["macrosteps"]["Reboot"]
+    assert [(step["name"], step["timeout"]) for step in instance["microsteps"]] == [
+        ("reboot", 120),
+        ("wait_reboot", 101),
+    ]
+    assert _workflows(configuration) == 0
+
+
+def test_the_power_of_nodes(ready: Command, configuration: Path, tmp_path: Path) -> None:
+    operations = yaml.safe_load((configuration / "test.conf").read_text())
+    script = tmp_path / "power"
+    script.write_text("#!/bin/sh\n[ $1 != node-2 ] || { echo no such board >&2; exit 3; }\necho it is on\n")
+    script.chmod(0o755)
+    operations["remoteops"]["power_status"] = [{"cmd": f"{script} HOSTNAME_SHORT"}]
+    (configuration / "test.conf").write_text(yaml.safe_dump(operations))
+    result = ready("kapower3", "--status", "-m", "node-[1-3]", "-o", "good", "-n", "bad", "-V", "2")
+    assert result.returncode == 1
+    assert "---\nnode-1: on\nnode-3: on\n---\n\nThe power operation is successful on nodes\n" in result.stdout
+    assert "The power operation failed on nodes\nnode-2 (PowerStatus-power_status: " in result.stdout
+    assert "no such board" in result.stderr
+    files = [(tmp_path / name).read_text() for name in ("good", "bad")]
+    assert files == ["node-1\nnode-3\n", "node-2\n"]
+    result = ready("kapower", "--status", "-m", "node-1", "--json")
+    assert json.loads(result.stdout)["nodes"][0]["power"] == "on"

@@ -14,7 +14,7 @@ import asyncssh
 import pytest
 
 from kadeploy.errors import RemoteError
-from kadeploy.remote.hostkey import Sighting, host_key, wait_for_host_key
+from kadeploy.remote.hostkey import Answer, Sighting, answering_key, host_key, probe, wait_for_host_key
 
 from .conftest import Keys, free_port
 
@@ -169,3 +169,21 @@ async def test_a_search_that_is_cancelled_closes_what_it_has_found(keys: Keys) -
             await asyncio.wait([search])
             assert search.cancelled()
     gc.collect()  # an open socket that nobody has any more would be told now, which fails a test
+
+
+async def test_of_several_host_keys_the_preferred_type_is_shown(keys: Keys) -> None:
+    rsa = asyncssh.generate_private_key("ssh-rsa")
+    server_keys = [asyncssh.read_private_key(str(keys.host)), rsa]
+    async with await asyncssh.listen(LOOPBACK, 0, server_host_keys=server_keys) as acceptor:
+        port = acceptor.get_port()
+        for wanted in (keys.public("host"), rsa.export_public_key().decode()):
+            line = await answering_key(LOOPBACK, port, 5, preferred=wanted)
+            assert line == " ".join(wanted.split()[:2])
+    assert await answering_key(LOOPBACK, free_port(), 5, preferred=keys.public("host")) is None
+
+
+async def test_whether_somebody_takes_connections(server: int) -> None:
+    assert await probe(LOOPBACK, server) is None
+    assert await probe(LOOPBACK, free_port()) is Answer.REFUSED
+    async with _full_server() as port:
+        assert await probe(LOOPBACK, port) is Answer.NONE
