@@ -45,6 +45,8 @@ def launch(argv: list[str], *, record: str, log: str, state: str) -> int:
 def _become(argv: list[str], record: str, log: str, state: str, failure: int) -> None:
     try:
         os.setsid()
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)  # until the program handles them: buttons do not end it
         flags = os.O_WRONLY | os.O_CREAT
         write_record(record, os.getpid())
         output = os.open(log, flags | os.O_APPEND, 0o600)

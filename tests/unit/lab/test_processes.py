@@ -31,6 +31,15 @@ def test_a_launched_process_runs_in_its_own_session_until_stopped(tmp_path: Path
     os.waitpid(pid, 0)
 
 
+def test_a_button_that_is_pressed_early_does_not_end_the_process(tmp_path: Path) -> None:
+    record = str(tmp_path / "record")
+    processes.launch(["sleep", "60"], record=record, log=str(tmp_path / "log"), state=str(tmp_path))
+    processes.send(record, signal.SIGUSR1)
+    time.sleep(0.1)
+    assert processes.running(record) is not None
+    processes.stop(record, state=str(tmp_path), grace=5)
+
+
 def test_output_goes_to_the_log(tmp_path: Path) -> None:
     record = start(tmp_path, "sh", "-c", "echo out; echo err >&2")
     os.waitpid(recorded_pid(record), 0)
