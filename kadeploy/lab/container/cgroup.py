@@ -6,16 +6,17 @@ A systemd takes the whole hierarchy that it finds; without this it would be the 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 MOUNTS = Path("/proc/self/mounts")
 
 
 def hierarchy() -> Path | None:
-    """Where the host has mounted cgroup2; None where it has not: its nodes see no cgroups at all."""
+    """Where cgroup2 is mounted and may be written; None where not: nodes see no cgroups at all then."""
     for line in MOUNTS.read_text().splitlines():
         _, directory, kind, *_ = line.split()
-        if kind == "cgroup2":
+        if kind == "cgroup2" and os.access(directory, os.W_OK):
             return Path(directory)
     return None
 

@@ -104,10 +104,11 @@ def attach(directory: Path) -> Disk:
         path.mkdir(exist_ok=True)
     layers = f"lowerdir={view},upperdir={directory / _LAYER},workdir={work},volatile"
     syscalls.mount("disk", view, "overlay", 0, layers)
-    return _attach(view / _IMAGE, directory / _RECORD)
+    return open_image(view / _IMAGE, directory / _RECORD)
 
 
-def _attach(image: Path, record: Path) -> Disk:
+def open_image(image: Path, record: Path) -> Disk:
+    """Put a loop device, whose number goes to ``record``, before a file; raises OSError."""
     with image.open("r+b") as file:
         for number in _free():
             record.write_text(f"{number}\n")

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a container node's firmware boots from a disk, on real loop devices with real grub menus."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kadeploy.disks.layout import DiskLayout, Partition, Role
+from kadeploy.disks.partitioning import sfdisk_script
+from kadeploy.lab.container import disk, localdisk
+from kadeploy.lab.container.disk import Disk
+
+pytestmark = [
+    pytest.mark.fleet,
+    pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root"),
+]
+
+MIB = 2**20
+LAYOUT = DiskLayout("/dev/vda", (Partition(1, Role.SWAP, 4 * MIB), Partition(2, Role.DEPLOY, None)))
+
+
+@pytest.fixture
+def attached(tmp_path: Path) -> Iterator[Disk]:
+    """A disk of two partitions, the second with a file system."""
+    image = tmp_path / "image"
+    image.touch()
+    os.truncate(image, 64 * MIB)
+    argv = ["sfdisk", "--quiet", "--no-tell-kernel", str(image)]
+    subprocess.run(argv, input=sfdisk_script(LAYOUT).encode(), check=True)
+    found = disk.open_image(image, tmp_path / "loop")
+    subprocess.run(["mkfs.ext4", "-q", "-U", UUID, f"{found.device}p2"], check=True)
+    yield found
+    os.close(found.descriptor)
+    disk.forget(tmp_path)
+
+
+UUID = "11111111-2222-3333-4444-555555555555"
+
+
+def test_partitions_and_their_nodes(attached: Disk, tmp_path: Path) -> None:
+    assert [partition.number for partition in attached.partitions()] == [1, 2]
+    directory = tmp_path / "dev"
+    directory.mkdir()
+    (directory / "vda7").touch()  # of a partition that is gone
+    attached.make_nodes(directory)
+    names = {f"{prefix}{number}" for prefix in ("vda", f"{attached.name}p") for number in (1, 2)}
+    assert {path.name for path in directory.iterdir()} == {"vda", attached.name, *names}
+    assert (directory / "vda2").stat().st_rdev == Path(f"{attached.device}p2").stat().st_rdev
+
+
+@pytest.mark.parametrize(
+    ("parameters", "number"),
+    [
+        (f"quiet root=UUID={UUID} ro", 2),
+        ("root=/dev/vda1", 1),
+        ("root=/dev/vda12", None),
+        ("root=UUID=none", None),
+        ("quiet", None),
+    ],
+)
+def test_root_parameter(attached: Disk, parameters: str, number: int | None) -> None:
+    assert localdisk.root_partition(attached, parameters) == number
+
+
+def test_a_disk_without_a_boot_loader_boots_nothing(attached: Disk, tmp_path: Path) -> None:
+    mountpoint = tmp_path / "root"
+    mountpoint.mkdir()
+    assert localdisk.find(attached, mountpoint) is None
