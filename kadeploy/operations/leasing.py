@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from kadeploy.store import leases
+from kadeploy.store.patience import insist
 from kadeploy.store.store import Store
 
 LEASE_SECONDS = 120.0  # a lease of a dead process ends at once; this bounds one of a machine that died
@@ -47,11 +48,17 @@ class NodeLeases:
     async def _renew(self, on_loss: Callable[[set[str]], None]) -> None:
         while True:
             await asyncio.sleep(RENEWAL_SECONDS)
-            kept = await leases.renew(self._store, self._wid, LEASE_SECONDS)
+            kept = await self._renew_within(LEASE_SECONDS - RENEWAL_SECONDS)
             gone = set(self._names.difference(kept, self.lost))
             self.lost |= gone
             if gone:
                 on_loss(gone)
+
+    async def _renew_within(self, seconds: float) -> list[str]:
+        """The nodes that are still leased; raises ServiceError where it cannot be known in time."""
+        return await insist(
+            lambda: leases.renew(self._store, self._wid, LEASE_SECONDS), seconds, "the renewal of leases"
+        )
 
     async def release(self, held: Sequence[str], seconds: float) -> None:
         """Free the nodes, but for held ones, which stay leased to the workflow for some seconds."""

@@ -7,16 +7,21 @@ ends when it is dropped, when its time is over, or when the process that wrote i
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
+from kadeploy.errors import ServiceError
 from kadeploy.fairness import Claim, Settlement, settle
+from kadeploy.store.patience import insist
 from kadeploy.store.process import Process
 from kadeploy.store.store import Store
 from kadeploy.store.tables import window_claims
+
+log = logging.getLogger(__name__)
 
 CLAIM_SECONDS = 60.0  # a claim of a dead process ends at once; this bounds one of a machine that died
 RENEWAL_SECONDS = 15.0
@@ -44,8 +49,13 @@ class StoreTable:
     async def exchange(self, owner: str, own: Sequence[Claim]) -> Settlement:
         """Replace the own claims, and grant them what is due to them, in one transaction.
 
-        Written only where something changes: who waits in vain only reads.
+        Written only where something changes: who waits in vain only reads. Raises ServiceError where the
+        store does not work for so long that the claims end.
         """
+        left = self._renewed + CLAIM_SECONDS - self._now() if self._written else CLAIM_SECONDS
+        return await insist(lambda: self._exchange(owner, own), left, "the exchange of slots")
+
+    async def _exchange(self, owner: str, own: Sequence[Claim]) -> Settlement:
         own = self._bounded(own)
         workflows = {claim.workflow for claim in own}
         if own == self._written and self._now() < self._renewed + RENEWAL_SECONDS:
@@ -67,7 +77,10 @@ class StoreTable:
             self._drop(connection, self._is_own(owner))
             self._insert(connection, left, seconds)
 
-        await self._store.write(change)
+        try:
+            await self._store.write(change)
+        except ServiceError as error:  # nothing depends on it but how soon others have the slots
+            log.warning("%s; its slots are free when this process has ended", error)
 
     def _bounded(self, own: Sequence[Claim]) -> tuple[Claim, ...]:
         """How many more wait than there are slots is nobody's business, and would be written for each."""
