@@ -35,7 +35,7 @@ async def _carry_out(options: Options, site: Site) -> None:
             almighty = site.server.rights.almighty
             found = await workflows.find(store, options["abandon"], frame.user_name(), almighty)
             names = await workflows.abandon(store, found)
-            click.echo(f"{fold(names)} abandoned", err=True)
+            click.echo(f"{fold(names) if names else found.id} abandoned", err=True)
             return
         overviews = await workflows.list_recent(store)
     if options["as_json"]:

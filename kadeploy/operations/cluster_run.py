@@ -11,6 +11,7 @@ from kadeploy.operations.base_plan import Part
 from kadeploy.operations.feed import NodeResult
 from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.operations.statistics import Recorder, place, reason
+from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import Event, NodeEnded, Notice, StepStarted
 from kadeploy.workflow.machine import Phase
@@ -38,11 +39,29 @@ class ClusterRun:
     async def replay(self) -> int:
         """Bring the engine to where the journal says that its predecessor was; the length of the journal."""
 
+        machine = self.driver.machine
+
+        def begin(automaton: Automaton) -> None:
+            machine.automaton = automaton
+
         def apply(event: Event) -> None:
-            for notice in self.driver.machine.apply(event)[1]:
+            for notice in machine.apply(event)[1]:
                 self.take(notice)
 
-        return await self.journal.replay(apply, self.part.machines.memory)
+        length = await self.journal.replay(begin, apply, self.part.machines.memory)
+        machine.automaton = self.part.group.automaton  # for what begins now
+        return length
+
+    @property
+    def unknown(self) -> list[str]:
+        """The nodes that its predecessor was killed for before it could write that they begin."""
+        return [name for name in self.part.group.nodes if name not in self.driver.machine.nodes]
+
+    async def resume(self, names: Collection[str], start: Position | None) -> None:
+        """Let some nodes go on to their ends; the others that have not ended are held."""
+        members = [name for name in self.part.machines.nodes if name in names]
+        if members or any(not node.phase.ended for node in self.driver.machine.nodes.values()):
+            await self.driver.resume(members, start)
 
     def restore_profiles(self, names: Collection[str]) -> None:
         """Let nodes that failed before their disks were touched boot what they would have booted.

@@ -102,7 +102,7 @@ class DeploymentOperation(Operation):
         self._count_again()
         self._goal.begin(names)
         # Where an engine was killed before it could; behind the tasks that begin the drivers.
-        self._tasks.create_task(self._substitute_lost(), name="spares")
+        self._tasks.create_task(self._make_up(), name="spares")
 
     def _count_again(self) -> None:
         """Bring the goal to where the dead engine's was."""
@@ -135,8 +135,8 @@ class DeploymentOperation(Operation):
         self._goal.spares = [name for name in self._goal.spares if name not in lost]
         super()._leave_alone(lost)
 
-    async def _substitute_lost(self) -> None:
-        self._pursuit.substitute(self._runs[0])
+    async def _make_up(self) -> None:
+        self._pursuit.weigh(self._runs[0])
 
     def _begin_spare(self, run: ClusterRun, name: str) -> None:
         self._tell(self._observer.replaced, run.part.group, [name])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A workflow's journal in the store: the engine's events, and what its steps have learned of the nodes."""
+"""A workflow's journal in the store: its automaton, the engine's events, what steps have learned."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 from kadeploy.steps.machines import Memory, NodeFacts
 from kadeploy.store import journal
 from kadeploy.store.store import Store
+from kadeploy.workflow.automaton import Automaton, from_mapping, to_mapping
 from kadeploy.workflow.events import Event, decode, encode
 
 FACTS = "Facts"
+AUTOMATON = "Automaton"
 
 
 class WorkflowJournal:
@@ -33,18 +35,27 @@ class WorkflowJournal:
         ]
         await journal.append(self._store, self._wid, entries)
 
+    async def begin(self, automaton: Automaton) -> None:
+        """Write what an engine goes by; its events are replayed by the same, whatever is configured then."""
+        content = {"cluster": self._cluster, "automaton": to_mapping(automaton)}
+        await journal.append(self._store, self._wid, [journal.Entry(time.time(), AUTOMATON, content)])
+
     async def keep(self, node: str, facts: NodeFacts) -> None:
         """Write what is known of a node; it is in the store when this returns."""
         content = {"cluster": self._cluster, "node": node, "facts": asdict(facts)}
         await journal.append(self._store, self._wid, [journal.Entry(time.time(), FACTS, content)])
 
-    async def replay(self, apply: Callable[[Event], None], memory: Memory) -> int:
+    async def replay(
+        self, begin: Callable[[Automaton], None], apply: Callable[[Event], None], memory: Memory
+    ) -> int:
         """Tell everything again, in its order; the number of entries."""
         entries = await self._entries()
         for kind, content in entries:
             if kind == FACTS:
                 facts = content["facts"]
                 memory.facts[content["node"]] = NodeFacts(**facts | {"host_keys": tuple(facts["host_keys"])})
+            elif kind == AUTOMATON:
+                begin(from_mapping(content["automaton"]))
             else:
                 apply(decode(kind, content))
         return len(entries)

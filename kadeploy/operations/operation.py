@@ -109,10 +109,8 @@ class Operation(ABC):
             await self._leases.release([], 0)
             raise RefusedError(f"{self.wid} went on meanwhile", hint=HINT)
 
-        async def go_on(run: ClusterRun) -> None:
-            members = [name for name in run.driver.machine.nodes if name in chosen]
-            if members:
-                await run.driver.resume(members, starts[run.part.group.cluster])
+        def go_on(run: ClusterRun) -> Coroutine[Any, Any, None]:
+            return run.resume(chosen, starts[run.part.group.cluster])
 
         return await self._carry_out(go_on, chosen)
 
@@ -161,6 +159,8 @@ class Operation(ABC):
     def _choose(self, phases: Collection[Phase], names: Sequence[str]) -> list[str]:
         """The nodes in some phases, in order; raises RefusedError where a named one is not among them."""
         fit = [name for phase in phases for name in self._in_phase(phase)]
+        if Phase.WAITING in phases:
+            fit += [name for run in self._runs for name in run.unknown]
         if unfit := sorted(set(names) - set(fit)):
             raise RefusedError(f"{fold(unfit)} cannot go on in {self.wid}", hint=HINT)
         if not fit:
@@ -241,6 +241,8 @@ class Operation(ABC):
     async def _drive(self, go: Go, names: Sequence[str]) -> None:
         try:
             async with self._tasks:
+                for run in self._runs:
+                    await run.journal.begin(run.part.group.automaton)
                 for run in self._runs:
                     self._tasks.create_task(go(run), name=f"cluster-{run.part.group.cluster}")
                 self._nodes_begin(names)

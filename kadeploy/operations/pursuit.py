@@ -53,13 +53,12 @@ class Pursuit(Generic[SomeEngine]):
     def node_ended(self, engine: SomeEngine, ended: NodeEnded) -> None:
         """A node has come to its end."""
         self._goal.end(ended.node, Phase(ended.phase))
+        self.weigh(engine)
+
+    def weigh(self, engine: SomeEngine) -> None:
+        """End with enough nodes, or begin spares for failed ones, those of the engine's cluster first."""
         if self._goal.reached:
             self._stop("enough nodes are deployed")
-        elif ended.phase == Phase.KO:
-            self.substitute(engine)
-
-    def substitute(self, engine: SomeEngine) -> None:
-        """Begin spares for the nodes that have failed, of the engine's cluster first."""
         if self._stopped:
             return
         for name in self._goal.take_spares(engine.part.group.spares):

@@ -66,7 +66,7 @@ async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:
     if overview.running:
         raise RefusedError(f"{workflow.id} is running", hint="interrupt its command")
     names = [record.name for record in overview.nodes if record.state in UNFINISHED]
-    if not names:
+    if not names and workflow.finished is not None:
         raise RefusedError(f"{workflow.id} holds no node")
     for cluster, members in _by_cluster(workflow, names).items():
         await WorkflowJournal(store, workflow.id, cluster).append([Abandoned(time.time(), tuple(members))])

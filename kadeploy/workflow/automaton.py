@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kadeploy.config.expression import Expression
 
@@ -110,3 +111,38 @@ class Automaton:
         if position.macro + 1 < len(self.macrosteps):
             return Position(position.macro + 1, 0, 0)
         return None
+
+
+def to_mapping(automaton: Automaton) -> dict[str, Any]:
+    """An automaton as JSON values: an engine's events mean what they meant only under its own automaton."""
+    return {
+        "macrosteps": [
+            [macro.name, [_instance_to_mapping(instance) for instance in macro.instances]]
+            for macro in automaton.macrosteps
+        ],
+        "gathering": asdict(automaton.gathering),
+        "hold_failures": automaton.hold_failures,
+    }
+
+
+def _instance_to_mapping(instance: Instance) -> dict[str, Any]:
+    steps = [{**asdict(step), "timeout": str(step.timeout)} for step in instance.microsteps]
+    return {**asdict(instance), "timeout": str(instance.timeout), "microsteps": steps}
+
+
+def from_mapping(mapping: Mapping[str, Any]) -> Automaton:
+    """The automaton that ``to_mapping`` was given."""
+    macrosteps = [
+        MacroStep(name, tuple(_instance_from_mapping(instance) for instance in instances))
+        for name, instances in mapping["macrosteps"]
+    ]
+    gathering = Gathering(**mapping["gathering"])
+    return Automaton(tuple(macrosteps), gathering, mapping["hold_failures"])
+
+
+def _instance_from_mapping(mapping: Mapping[str, Any]) -> Instance:
+    steps = [
+        MicroStep(**step | {"timeout": Expression(step["timeout"]), "scope": Scope(step["scope"])})
+        for step in mapping["microsteps"]
+    ]
+    return Instance(**{**mapping, "timeout": Expression(mapping["timeout"]), "microsteps": tuple(steps)})

@@ -69,7 +69,7 @@ class Driver:
         self._now = now
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._timers: set[asyncio.Task[None]] = set()
-        self._running: dict[asyncio.Task[None], set[str]] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
         self._active = False
 
     async def start(self, nodes: Sequence[str]) -> None:
@@ -77,10 +77,7 @@ class Driver:
 
         Where events are being applied already, because another task began nodes first, that one drives these.
         """
-        if self._active:
-            self.add(nodes)
-        else:
-            await self._run(Started(self._now(), tuple(nodes)))
+        await self._run(Started(self._now(), tuple(nodes)))
 
     @property
     def running(self) -> bool:
@@ -101,6 +98,8 @@ class Driver:
 
     async def _run(self, first: Event) -> None:
         self._events.put_nowait(first)
+        if self._active:
+            return
         self._active = True
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -131,32 +130,45 @@ class Driver:
         return events
 
     async def _apply(self, events: Sequence[Event]) -> list[Effect]:
-        await self._journal.append(events)
+        writing = asyncio.ensure_future(self._journal.append(events))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # What is being written will be read again one day: then it must have happened here, too.
+            await asyncio.wait([writing])
+            if writing.exception() is None:
+                self._take(events)
+            raise
+        return self._take(events)
+
+    def _take(self, events: Sequence[Event]) -> list[Effect]:
+        """Change the machine; returns what it wants done and has not called off again by the last event."""
         wanted: list[Effect] = []
         for event in events:
             effects, notices = self.machine.apply(event)
             wanted.extend(effects)
             self._tell(notices)
-            if isinstance(event, Aborted):
-                self._cancel(set(event.nodes or ()))
-        return wanted
+        if any(isinstance(event, Aborted) for event in events):
+            self._cancel_deserted()
+        return [e for e in wanted if not isinstance(e, Run) or self.machine.is_running(e.task)]
 
     def _tell(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
             self._observe(notice)
 
-    def _cancel(self, nodes: set[str]) -> None:
-        """End the tasks that run for none but these nodes; a broadcast goes on for the others."""
-        for task, members in self._running.items():
-            if members <= nodes:
+    def _cancel_deserted(self) -> None:
+        """End the tasks whose nodes have all been aborted or told of; a broadcast goes on for the others."""
+        for number, task in self._running.items():
+            if not self.machine.is_running(number):
                 task.cancel()
 
     def _act(self, tasks: asyncio.TaskGroup, effect: Effect) -> None:
         match effect:
             case Run():
                 task = tasks.create_task(self._run_step(effect), name=f"task-{effect.task}")
-                self._running[task] = set(effect.nodes)
-                task.add_done_callback(self._running.pop)
+                number = effect.task
+                self._running[number] = task
+                task.add_done_callback(lambda _: self._running.pop(number))
             case StartGrace():
                 timer = tasks.create_task(self._wait_grace(effect), name=f"grace-{effect.grace}")
                 self._timers.add(timer)

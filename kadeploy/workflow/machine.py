@@ -86,7 +86,7 @@ class _Task:
 class _Cohort:
     """Nodes that wait at a set-scoped step, ``since`` the first of them came; ``grace`` 0 while none runs."""
 
-    nodes: list[str]
+    nodes: dict[str, None]  # in the order in which they came
     since: float
     grace: int = 0
 
@@ -105,6 +105,10 @@ class Machine:
     _last_grace: int = 0
     _census: Census = field(default_factory=Census)
     _passages: dict[Position, float] = field(default_factory=dict)
+
+    def is_running(self, task: int) -> bool:
+        """Whether a task that Run has asked for still has nodes."""
+        return task in self._tasks
 
     @property
     def finished(self) -> bool:
@@ -189,7 +193,7 @@ class Machine:
     def _leave_step(self, name: str) -> None:
         node = self.nodes[name]
         if node.phase is Phase.WAITING:
-            self._cohorts[node.position].nodes.remove(name)
+            del self._cohorts[node.position].nodes[name]
         elif node.phase is Phase.RUNNING:
             self._leave_task(node.task, name)
 
@@ -197,6 +201,8 @@ class Machine:
         """Give up nodes that are held, or that a dead engine has left behind."""
         failure = Failure("the node was abandoned", cause=ABORTED)
         for name in event.nodes:
+            if name not in self.nodes:
+                self._admit(name)
             phase = self.nodes[name].phase
             if phase is Phase.HELD:
                 self._reopen(event.at, name)
@@ -210,7 +216,9 @@ class Machine:
         self._tasks.clear()
         self._cohorts.clear()
         self._passages.clear()
-        chosen = [name for name in dict.fromkeys(event.nodes) if self.nodes[name].phase is not Phase.OK]
+        fresh = [name for name in event.nodes if name not in self.nodes]  # killed before they had begun
+        known = dict.fromkeys(name for name in event.nodes if name in self.nodes)
+        chosen = {name: None for name in known if self.nodes[name].phase is not Phase.OK}
         for name, node in self.nodes.items():
             if not node.phase.ended:
                 self._step_back(name)
@@ -220,6 +228,9 @@ class Machine:
                 self._reopen(event.at, name)
         for name in chosen:
             self._continue(event.at, name, event.start)
+        for name in fresh:
+            self._admit(name)
+            self._enter_instance(event.at, name, event.start or FIRST, holds=event.start is None)
 
     def _step_back(self, name: str) -> None:
         """Put a node where the micro-step that its dead engine has left says that it is to be redone."""
@@ -302,7 +313,7 @@ class Machine:
         elif step.scope is Scope.NODE:
             self._begin(at, position, [name])
         else:
-            self._cohorts.setdefault(position, _Cohort([], at)).nodes.append(name)
+            self._cohorts.setdefault(position, _Cohort({}, at)).nodes[name] = None
 
     def _reopen(self, at: float, name: str) -> None:
         """Count an ended node among the live ones again; the time it lay still is nobody's."""
@@ -366,7 +377,7 @@ class Machine:
         self.notices.append(Waiting(at, position, len(cohort.nodes), late, seconds))
 
     def _release(self, at: float, position: Position) -> None:
-        self._begin(at, position, self._cohorts.pop(position).nodes)
+        self._begin(at, position, list(self._cohorts.pop(position).nodes))
 
     def _may_leave_behind(self, position: Position, present: int, awaited: int) -> bool:
         """With a quorum, or when those that are still to come have all failed once already."""
