@@ -24,12 +24,12 @@ class WorkflowJournal:
     def __init__(self, store: Store, wid: str, cluster: str) -> None:
         self._store = store
         self._wid = wid
-        self._cluster = cluster
+        self.cluster = cluster
 
     async def append(self, events: Sequence[Event]) -> None:
         """Write events; they are in the store when this returns."""
         entries = [
-            journal.Entry(event.at, kind, {"cluster": self._cluster, **content})
+            journal.Entry(event.at, kind, {"cluster": self.cluster, **content})
             for event in events
             for kind, content in [encode(event)]
         ]
@@ -37,12 +37,12 @@ class WorkflowJournal:
 
     async def begin(self, automaton: Automaton) -> None:
         """Write what an engine goes by; its events are replayed by the same, whatever is configured then."""
-        content = {"cluster": self._cluster, "automaton": to_mapping(automaton)}
+        content = {"cluster": self.cluster, "automaton": to_mapping(automaton)}
         await journal.append(self._store, self._wid, [journal.Entry(time.time(), AUTOMATON, content)])
 
     async def keep(self, node: str, facts: NodeFacts) -> None:
         """Write what is known of a node; it is in the store when this returns."""
-        content = {"cluster": self._cluster, "node": node, "facts": asdict(facts)}
+        content = {"cluster": self.cluster, "node": node, "facts": asdict(facts)}
         await journal.append(self._store, self._wid, [journal.Entry(time.time(), FACTS, content)])
 
     async def replay(
@@ -67,4 +67,4 @@ class WorkflowJournal:
     async def _entries(self) -> list[tuple[str, dict[str, Any]]]:
         """Kinds and contents of this cluster's entries."""
         entries = [(entry.kind, dict(entry.payload)) for entry in await journal.read(self._store, self._wid)]
-        return [pair for pair in entries if pair[1].pop("cluster") == self._cluster]
+        return [pair for pair in entries if pair[1].pop("cluster") == self.cluster]

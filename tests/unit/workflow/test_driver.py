@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -31,9 +31,12 @@ class Memory:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.room = 1000
+        self.free = asyncio.Event()
+        self.free.set()
 
     async def append(self, events: Sequence[Event]) -> None:
         await asyncio.sleep(0)
+        await self.free.wait()
         if len(self.events) + len(events) > self.room:
             raise OSError(28, "No space left on device")
         self.events.extend(events)
@@ -173,3 +176,50 @@ async def test_nodes_that_begin_at_the_same_time_are_driven_together() -> None:
             group.create_task(bench.driver.start([node]))
     assert bench.machine.in_phase(Phase.OK) == ["n1", "n2"]
     assert not bench.driver.running
+
+
+async def test_a_step_that_was_called_off_while_it_was_journaled_is_not_begun() -> None:
+    bench = Bench(plan(step("good"), step("hangs")))
+    bench.driver.add(["n1"])
+    running = asyncio.create_task(bench.driver.start(["n2"]))
+    await until(lambda: len(bench.journal.events) >= 2)
+    bench.journal.free.clear()
+    await until(lambda: bench.ended.count("good") == 2)
+    bench.driver.abort(["n1", "n2"], "the deadline was over")
+    bench.journal.free.set()
+    async with asyncio.timeout(1):
+        await running
+    assert "hangs" not in bench.ended
+
+
+async def test_a_broadcast_ends_with_the_last_of_its_nodes() -> None:
+    bench = Bench(plan(step("hangs", Scope.SET, timeout="60")))
+    running = asyncio.create_task(bench.driver.start(["n1", "n2"]))
+    await until(lambda: bench.machine.in_phase(Phase.RUNNING) == ["n1", "n2"])
+    bench.driver.abort(["n1"], "taken by force")
+    await until(lambda: bench.machine.in_phase(Phase.ABORTED) == ["n1"])
+    bench.driver.abort(["n2"], "taken by force")
+    async with asyncio.timeout(1):
+        await running
+
+
+async def test_what_is_being_journaled_when_it_is_cancelled_has_happened() -> None:
+    bench = Bench(plan(step("good")))
+    bench.journal.free.clear()
+    running = asyncio.create_task(bench.driver.start(["n1"]))
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.sleep(0)
+    bench.journal.free.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    replayed = Machine(bench.machine.automaton)
+    for event in bench.journal.events:
+        replayed.apply(event)
+    assert replayed.in_phase(Phase.ABORTED) == bench.machine.in_phase(Phase.ABORTED) == ["n1"]
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not done():
+            await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -19,6 +20,8 @@ from kadeploy.workflow.automaton import (
     MicroStep,
     Position,
     Scope,
+    from_mapping,
+    to_mapping,
 )
 from kadeploy.workflow.events import (
     Abandoned,
@@ -378,3 +381,8 @@ def test_the_late_get_as_long_as_the_others_took(spread: float, seconds: float) 
     world.at += spread - 1
     world.finish(2, "n2", ok=True)
     assert [grace.seconds for grace in world.graces] == [seconds]
+
+
+@given(automata())
+def test_an_automaton_is_read_as_it_was_written(plan: Automaton) -> None:
+    assert from_mapping(json.loads(json.dumps(to_mapping(plan)))) == plan

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations whose process is killed at an instant: what another one makes of the store that is left."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from kadeploy.config.site import Site
+from kadeploy.errors import RefusedError
+from kadeploy.operations import workflows as overviews
+from kadeploy.operations.deployment import DeploymentOperation
+from kadeploy.operations.feed import OperationResult
+from kadeploy.operations.journal import WorkflowJournal
+from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.store import node_states, workflows
+from kadeploy.store.store import Store
+from kadeploy.workflow.events import Aborted, Done, Event
+from tests.unit.operations.conftest import MakePlan
+from tests.unit.operations.test_deployment import RESUMED, RETRIED, Script, Silent, script
+from tests.unit.operations.test_enough import ONCE, phases
+
+__all__ = ["script"]
+
+When = Callable[[WorkflowJournal, Sequence[Event]], bool]
+Kill = Callable[[DeploymentPlan, When], Awaitable[tuple[str, Path]]]
+
+
+@pytest.fixture
+async def store(site: Site) -> AsyncIterator[Store]:
+    async with Store.open(site.server.database.name) as opened:
+        yield opened
+
+
+@pytest.fixture
+def kill(store: Store, monkeypatch: pytest.MonkeyPatch) -> Kill:
+    """``await kill(plan, when)`` deploys until ``when`` holds of what is to be journaled, then no further.
+
+    Returns the workflow and a copy of the store as it was then, without the leases of the dead process.
+    """
+
+    async def begin(plan: DeploymentPlan, when: When) -> tuple[str, Path]:
+        dying, buried, append = asyncio.Event(), asyncio.Event(), WorkflowJournal.append
+
+        async def append_or_die(journal: WorkflowJournal, events: Sequence[Event]) -> None:
+            if dying.is_set() or when(journal, events):
+                dying.set()
+                await buried.wait()
+            else:
+                await append(journal, events)
+
+        operation = DeploymentOperation(plan, store, Silent())
+        with monkeypatch.context() as patched:
+            patched.setattr(WorkflowJournal, "append", append_or_die)
+            running = asyncio.create_task(operation.run())
+            await dying.wait()
+            await asyncio.sleep(0.1)  # the others have come to their ends in the journal, too
+            copy = _copy(store.path)
+            patched.setattr(WorkflowJournal, "append", append)
+            running.cancel()
+            buried.set()
+            await asyncio.gather(running, return_exceptions=True)
+        return operation.wid, copy
+
+    return begin
+
+
+def _copy(path: Path) -> Path:
+    copy = path.with_name("killed.sqlite")
+    with closing(sqlite3.connect(path)) as living, closing(sqlite3.connect(copy)) as dead:
+        living.backup(dead)
+        dead.execute("delete from leases")
+        dead.execute("delete from window_claims")
+        dead.commit()
+    return copy
+
+
+async def resume(
+    path: Path, wid: str, plan: Callable[[Store], Awaitable[DeploymentPlan]], *names: str
+) -> OperationResult:
+    async with Store.open(path) as left, asyncio.timeout(20):
+        workflow = await workflows.read(left, wid)
+        return await DeploymentOperation(await plan(left), left, Silent()).resume(workflow, RESUMED, names)
+
+
+def started(journal: WorkflowJournal, events: Sequence[Event]) -> bool:
+    return True
+
+
+def some_step_done(journal: WorkflowJournal, events: Sequence[Event]) -> bool:
+    return any(isinstance(event, Done) for event in events)
+
+
+def aborted(journal: WorkflowJournal, events: Sequence[Event]) -> bool:
+    return any(isinstance(event, Aborted) for event in events)
+
+
+async def test_before_a_cluster_has_begun(
+    store: Store, make_plan: MakePlan, script: type[Script], kill: Kill
+) -> None:
+    names = ("red-1", "blue-1")
+    wid, left = await kill(await make_plan(store, *names), lambda journal, _: journal.cluster == "blue")
+    result = await resume(left, wid, lambda store: make_plan(store, *names))
+    assert phases(result) == {"red-1": "ok", "blue-1": "ok"}
+
+
+async def test_before_anything_has_begun(
+    store: Store, make_plan: MakePlan, script: type[Script], kill: Kill
+) -> None:
+    wid, left = await kill(await make_plan(store, "red-1"), started)
+    assert phases(await resume(left, wid, lambda store: make_plan(store, "red-1"))) == {"red-1": "ok"}
+
+
+async def test_abandoned_before_anything_has_begun(
+    store: Store, make_plan: MakePlan, script: type[Script], kill: Kill
+) -> None:
+    wid, left = await kill(await make_plan(store, "red-1"), started)
+    async with Store.open(left) as again:
+        await overviews.abandon(again, await workflows.read(again, wid))
+        workflow = await workflows.read(again, wid)
+        with pytest.raises(RefusedError):
+            await DeploymentOperation(await make_plan(again, "red-1"), again, Silent()).resume(
+                workflow, RESUMED
+            )
+        retried = DeploymentOperation(await make_plan(again, "red-1"), again, Silent())
+        assert phases(await retried.resume(workflow, RETRIED)) == {"red-1": "ok"}
+
+
+async def test_a_workflow_whose_nodes_others_have_can_be_ended(
+    store: Store, make_plan: MakePlan, script: type[Script], kill: Kill
+) -> None:
+    wid, left = await kill(await make_plan(store, "red-1"), started)
+    async with Store.open(left) as again:
+        await DeploymentOperation(await make_plan(again, "red-1"), again, Silent()).run()
+        assert await overviews.abandon(again, await workflows.read(again, wid)) == []
+        assert [overview.state for overview in await overviews.list_recent(again)] == ["aborted", "done"]
+        assert (await node_states.read(again, ["red-1"]))["red-1"].state == "deployed"
+
+
+async def test_nodes_of_other_clusters_are_held(
+    store: Store, make_plan: MakePlan, script: type[Script], kill: Kill
+) -> None:
+    names = ("red-1", "red-2", "blue-1")
+    wid, left = await kill(await make_plan(store, *names), some_step_done)
+    result = await resume(left, wid, lambda store: make_plan(store, *names), "red-1")
+    assert phases(result) == {"red-1": "ok", "red-2": "held", "blue-1": "held"}
+
+
+async def test_a_spare_of_a_cluster_whose_nodes_do_not_go_on(
+    store: Store, make_plan: MakePlan, script: type[Script], kill: Kill
+) -> None:
+    settings = {"spares": ("blue-2",), "automaton": ONCE}
+    wid, left = await kill(await make_plan(store, "red-1", "blue-1", **settings), some_step_done)
+    script.failing = frozenset({("reboot", "red-1")})
+    result = await resume(left, wid, lambda store: make_plan(store, "red-1", "blue-1", **settings), "red-1")
+    assert phases(result) == {"red-1": "ko", "blue-1": "held", "blue-2": "ok"}
+
+
+async def test_when_enough_nodes_were_ready(
+    store: Store, make_plan: MakePlan, script: type[Script], kill: Kill
+) -> None:
+    script.slow = frozenset({("reboot", "red-2")})
+    settings = {"min_ok": 1, "stop_at_min_ok": True}
+    wid, left = await kill(await make_plan(store, "red-1", "red-2", **settings), aborted)
+    result = await resume(left, wid, lambda store: make_plan(store, "red-1", "red-2", **settings))
+    assert phases(result) == {"red-1": "ok", "red-2": "aborted"}
