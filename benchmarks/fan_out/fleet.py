@@ -19,7 +19,7 @@ from pathlib import Path
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 START_TIME = 60.0  # seconds for the sshds to listen
 ANSWER = "here"
-COMMAND = ("echo", ANSWER)  # what is run on each node: its answers are counted
+COMMAND = ("/bin/echo", ANSWER)  # what is run on each node: a program, for shells have an echo of their own
 
 # All tools get these, whatever they would prefer: the default key exchange of OpenSSH clients costs five to
 # seven times as much, and would hide all other differences.
