@@ -45,9 +45,10 @@ class _Link:
 class ConnectionPool:
     """Keeps a connection for each node.
 
-    ``address`` maps a node to where its sshd listens, ``connect_timeout`` is the number of seconds for TCP
-    and handshake together, ``handshakes`` bounds how many handshakes run at once: each costs both ends
-    milliseconds of processor time, and a thousand at a time would time out together.
+    ``address`` maps a node to where its sshd listens. ``connect_timeout`` is the number of seconds for each
+    of: the TCP connection, the first line of the sshd, the handshake. ``handshakes`` bounds how many of these
+    run at once: each costs both ends milliseconds of processor time, and a thousand at a time would time out
+    together. Fewer than some 50 leave this side waiting for nodes, which costs it more for each.
     """
 
     def __init__(
