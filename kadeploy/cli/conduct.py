@@ -23,7 +23,7 @@ from kadeploy.cli.audience import Audience
 from kadeploy.cli.request import Options
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
-from kadeploy.errors import ExitStatus, UsageError
+from kadeploy.errors import ExitStatus, ServiceError, UsageError
 from kadeploy.operations.base_plan import Plan
 from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.operation import Operation
@@ -103,17 +103,32 @@ def _cancel_once(task: asyncio.Task[Any]) -> None:
 
 def _tell(result: OperationResult, options: Options) -> None:
     """Everything that is left behind for the user, also when the operation was interrupted."""
-    good = [node.node for node in result.nodes if node.good]
-    bad = [node.node for node in result.nodes if not node.good]
-    verdict.write_lines(options["output_ok_nodes"], good)
-    verdict.write_lines(options["output_ko_nodes"], bad)
-    verdict.write_lines(options["output_known_hosts"], list(verdict.known_hosts(result)))
-    if options["as_json"]:
-        click.echo(json.dumps(verdict.to_json(result)))
-    else:
-        click.echo("\n".join(verdict.summary(result)))
-    for line in verdict.evidence(result):
-        click.echo(line, err=True)
+    try:
+        if options["as_json"]:
+            click.echo(json.dumps(verdict.to_json(result)))
+        else:
+            click.echo("\n".join(verdict.summary(result)))
+        for line in verdict.evidence(result):
+            click.echo(line, err=True)
+    finally:
+        _write_files(result, options)
+
+
+def _write_files(result: OperationResult, options: Options) -> None:
+    """Raises ServiceError naming those that cannot be written."""
+    lines = {
+        "output_ok_nodes": [node.node for node in result.nodes if node.good],
+        "output_ko_nodes": [node.node for node in result.nodes if not node.good],
+        "output_known_hosts": list(verdict.known_hosts(result)),
+    }
+    problems = []
+    for name in lines:
+        try:
+            verdict.write_lines(options[name], lines[name])
+        except OSError as error:
+            problems.append(f"{options[name]} cannot be written: {error.strerror}")
+    if problems:
+        raise ServiceError("; ".join(problems))
 
 
 def _empty(path: Path | None) -> None:

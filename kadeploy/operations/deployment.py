@@ -72,9 +72,9 @@ class DeploymentOperation(Operation):
     def _installed(self) -> dict[str, Installed]:
         """Of nodes that were verified, what they run."""
         return {
-            name: Installed(run.part.machines.target.device, facts.host_keys)
-            for run in self._runs
-            for name, facts in run.part.machines.memory.facts.items()
+            name: Installed(machines.target.device, machines.facts_of(node).host_keys)
+            for machines in (run.part.machines for run in self._runs)
+            for name, node in machines.nodes.items()
         }
 
     def _records(self, run: ClusterRun) -> list[Record]:

@@ -60,7 +60,10 @@ class NodeLeases:
             lambda: leases.renew(self._store, self._wid, LEASE_SECONDS), seconds, "the renewal of leases"
         )
 
-    async def release(self, held: Sequence[str], seconds: float) -> None:
-        """Free the nodes, but for held ones, which stay leased to the workflow for some seconds."""
-        await leases.keep(self._store, self._wid, held, seconds)
+    async def hold(self, names: Sequence[str], seconds: float) -> None:
+        """Let nodes stay leased to the workflow for some seconds, though to no process."""
+        await leases.keep(self._store, self._wid, names, seconds)
+
+    async def release(self, held: Sequence[str] = ()) -> None:
+        """Free the nodes, but for held ones."""
         await leases.release(self._store, self._wid, sorted(self._names.difference(held)))

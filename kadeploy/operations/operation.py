@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from kadeploy.errors import RefusedError
+from kadeploy.errors import KadeployError, RefusedError
 from kadeploy.nodes import fold
 from kadeploy.operations.automaton import find_position
 from kadeploy.operations.base_plan import Part, Plan
@@ -33,7 +33,7 @@ from kadeploy.workflow.machine import Machine, Phase
 
 log = logging.getLogger(__name__)
 
-FINISH_SECONDS = 30.0  # for writing down the end, after which the store is given up
+FINISH_SECONDS = 30.0  # for each part of writing down the end, after which it is given up
 
 HINT = "kadeploy --list shows the workflows and their nodes"
 
@@ -106,7 +106,7 @@ class Operation(ABC):
         await self._lease_again(chosen)
         await self._check_ownership(chosen, started_over=bool(start))
         if sum([await run.journal.length() for run in self._runs]) != known:
-            await self._leases.release([], 0)
+            await self._leases.release()
             raise RefusedError(f"{self.wid} went on meanwhile", hint=HINT)
 
         def go_on(run: ClusterRun) -> Coroutine[Any, Any, None]:
@@ -172,7 +172,7 @@ class Operation(ABC):
         records = await node_states.read(self._store, names)
         foreign = [name for name, record in records.items() if record.workflow_id != self.wid]
         if foreign and not started_over:
-            await self._leases.release([], 0)
+            await self._leases.release()
             first = self._plan.parts[0].group.automaton.macrosteps[0].name
             raise RefusedError(
                 f"{fold(foreign)} had another workflow since {self.wid}", hint=f"add --from {first}"
@@ -185,7 +185,7 @@ class Operation(ABC):
         try:
             await self._leases.acquire(request.user, force=request.force)
         except asyncio.CancelledError:
-            await self._leases.release([], 0)  # the transaction may have been completed nevertheless
+            await self._leases.release()  # the transaction may have been completed nevertheless
             raise
 
     def _leave_alone(self, lost: set[str]) -> None:
@@ -210,9 +210,7 @@ class Operation(ABC):
             state = State.ABORTED
             raise
         finally:
-            async with asyncio.timeout(FINISH_SECONDS):
-                await self._finish(state)
-                await self._leases.release(self._in_phase(Phase.HELD), self._plan.request.hold_seconds)
+            await self._finish(state)
         self._observer.ended(self.wid)
         return self.result()
 
@@ -261,14 +259,36 @@ class Operation(ABC):
         return ends
 
     async def _finish(self, state: State) -> None:
+        """Write the end down: first what others go by, then what must not hide how it went."""
+        held = self._in_phase(Phase.HELD)
+        async with asyncio.timeout(FINISH_SECONDS):
+            await self._record_end(state)
+            await self._leases.hold(held, self._plan.request.hold_seconds)
         for run in self._runs:
-            await asyncio.to_thread(run.restore_profiles, self._leases.kept)
+            await self._try("boot profiles are not restored", self._restore_profiles(run))
+            await self._try("statistics are not complete", self._record_statistics(run))
+        await self._try("leases remain until this process ends", self._leases.release(held))
+
+    async def _record_end(self, state: State) -> None:
         # Of a resumed workflow, other nodes may have been taken by others since they were last ours.
         known = await node_states.read(self._store, [node.name for node in self._plan.nodes])
         ours = {name for name, record in known.items() if record.workflow_id == self.wid}
         for node_state, names in self._ends().items():
             await self._record_states(node_state, [name for name in names if name in ours])
-        for run in self._runs:
-            await statistics.add_records(self._store, self._records(run))
-            await statistics.add_steps(self._store, self.wid, run.recorder.runs)
         await workflows.change_state(self._store, self.wid, state)
+
+    async def _restore_profiles(self, run: ClusterRun) -> None:
+        await asyncio.to_thread(run.restore_profiles, self._leases.kept)
+
+    async def _record_statistics(self, run: ClusterRun) -> None:
+        await statistics.add_records(self._store, self._records(run))
+        await statistics.add_steps(self._store, self.wid, run.recorder.runs)
+
+    async def _try(self, consequence: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with asyncio.timeout(FINISH_SECONDS):
+                await work
+        except TimeoutError:
+            log.error("%s: not done within %g s", consequence, FINISH_SECONDS)
+        except (KadeployError, OSError) as error:
+            log.error("%s: %s", consequence, error)

@@ -7,14 +7,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from sqlalchemy import select
 
 from kadeploy.config.site import Site
-from kadeploy.errors import RefusedError
+from kadeploy.errors import RefusedError, ServiceError
 from kadeploy.operations import leasing
 from kadeploy.operations import operation as operations
 from kadeploy.operations import workflows as workflow_list
+from kadeploy.operations.cluster_run import ClusterRun
 from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.plan import DeploymentPlan
@@ -121,6 +124,31 @@ async def test_held_nodes_are_neither_ok_nor_ko(
     assert [(node.phase, node.place) for node in result.nodes] == [("held", "BroadcastEnvChain-sync")]
     assert (await node_states.read(store, ["red-1"]))["red-1"].state == "held"
     assert (await workflows.read(store, result.wid)).state == "held"
+
+
+async def test_what_cannot_be_written_at_the_end_does_not_hide_how_it_went(
+    store: Store,
+    make_plan: MakePlan,
+    script: type[Script],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise ServiceError("No space left on device")
+
+    monkeypatch.setattr(ClusterRun, "restore_profiles", full)
+    monkeypatch.setattr(statistics, "add_records", full)
+    plan = await make_plan(store, "red-1", breakpoints=("BootNewEnv",))
+    result = await DeploymentOperation(plan, store, Silent()).run()
+    assert [(node.node, node.phase) for node in result.nodes] == [("red-1", "held")]
+    assert (await node_states.read(store, ["red-1"]))["red-1"].state == "held"
+    assert (await workflows.read(store, result.wid)).state == "held"
+    query = select(tables.leases.c.owner)
+    assert await store.read(lambda connection: connection.scalars(query).all()) == [leases.NOBODY]
+    assert [record.message for record in caplog.records] == [
+        "boot profiles are not restored: No space left on device",
+        "statistics are not complete: No space left on device",
+    ]
 
 
 @pytest.mark.parametrize("step", ["reboot", "send_environment", "reboot_from_deploy_env"])
