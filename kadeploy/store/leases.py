@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
 from kadeploy import nodes as node_sets
 from kadeploy.errors import RefusedError
@@ -20,6 +20,8 @@ from kadeploy.store.store import Store
 from kadeploy.store.tables import leases
 
 NOBODY = ""  # owner of leases of held nodes, which wait for no process but for their user
+
+_Lease = Row[str, str, str, str]  # node, workflow, owner, user
 
 _CHUNK = 10_000  # SQLite takes at most 32,766 values in one statement
 
@@ -37,16 +39,18 @@ async def acquire(
     """Lease all the nodes for this process, or none.
 
     With ``force`` nodes of other workflows are taken from them. A caller that may be cancelled puts this
-    call inside the ``try`` whose ``finally`` releases. Raises RefusedError naming the nodes in use.
+    call inside the ``try`` whose ``finally`` releases. Raises RefusedError naming the nodes in use, or those
+    of the same workflow in another process: two engines must never write one journal.
     """
     owner = str(Process.current())
 
     def change(connection: Connection) -> None:
-        # The same workflow in another process is somebody else too: a second --resume of it.
-        mine = {(workflow_id, owner), (workflow_id, NOBODY)}
-        others = [row for row in _held(connection, nodes, now()) if (row.workflow_id, row.owner) not in mine]
+        twins = _living(connection, leases.c.workflow_id == workflow_id, now())
+        if running := [row for row in twins if row.owner not in (owner, NOBODY)]:
+            raise _in_use(running, "it is running: wait until it has ended, or interrupt its command")
+        others = [row for row in _held(connection, nodes, now()) if row.workflow_id != workflow_id]
         if others and not force:
-            raise _in_use(others)
+            raise _in_use(others, "wait until it has ended, or take the nodes with --force")
         _delete_nodes(connection, nodes)
         rows = [
             {
@@ -128,16 +132,19 @@ async def held(store: Store, nodes: Sequence[str], *, now: Callable[[], float] =
     return {row.node: row.workflow_id for row in rows}
 
 
-def _held(connection: Connection, nodes: Sequence[str], now: float) -> list[Row[tuple[str, str, str, str]]]:
-    """Living leases of the nodes: not expired, and their process not known to have ended."""
-    rows: list[Row[tuple[str, str, str, str]]] = []
+def _held(connection: Connection, nodes: Sequence[str], now: float) -> list[_Lease]:
+    """Living leases of the nodes."""
+    rows: list[_Lease] = []
     for start in range(0, len(nodes), _CHUNK):
-        wanted = leases.c.node.in_(nodes[start : start + _CHUNK]) & (leases.c.expires_at > now)
-        rows.extend(
-            connection.execute(
-                select(leases.c.node, leases.c.workflow_id, leases.c.owner, leases.c.user).where(wanted)
-            )
-        )
+        rows.extend(_living(connection, leases.c.node.in_(nodes[start : start + _CHUNK]), now))
+    return rows
+
+
+def _living(connection: Connection, wanted: ColumnElement[bool], now: float) -> list[_Lease]:
+    """Those of some leases that are not expired, and whose process is not known to have ended."""
+    query = select(leases.c.node, leases.c.workflow_id, leases.c.owner, leases.c.user)
+    alive = wanted & (leases.c.expires_at > now)
+    rows = connection.execute(query.where(alive)).all()
     owners = {row.owner for row in rows} - {NOBODY}
     dead = {owner for owner in owners if Process.parse(owner).is_dead()}
     return [row for row in rows if row.owner not in dead]
@@ -148,12 +155,12 @@ def _delete_nodes(connection: Connection, nodes: Sequence[str]) -> None:
         connection.execute(delete(leases).where(leases.c.node.in_(nodes[start : start + _CHUNK])))
 
 
-def _in_use(rows: Sequence[Row[tuple[str, str, str, str]]]) -> RefusedError:
-    def holder(row: Row[tuple[str, str, str, str]]) -> tuple[str, str]:
+def _in_use(rows: Sequence[_Lease], hint: str) -> RefusedError:
+    def holder(row: _Lease) -> tuple[str, str]:
         return row.workflow_id, row.user
 
     parts = [
         f"{node_sets.fold(row.node for row in group)} in use by workflow {workflow_id} of {user}"
         for (workflow_id, user), group in groupby(sorted(rows, key=holder), key=holder)
     ]
-    return RefusedError("; ".join(parts), hint="wait until it has ended, or take the nodes with --force")
+    return RefusedError("; ".join(parts), hint=hint)

@@ -125,6 +125,11 @@ async def test_a_workflow_is_taken_over_from_a_dead_process_only(store: Store) -
     with pytest.raises(RefusedError, match="in use by workflow D-1"):
         await leases.acquire(store, ["node-1"], "D-1", "bob", 60)
 
+    with pytest.raises(RefusedError, match="in use by workflow D-1") as caught:
+        await leases.acquire(store, ["node-2"], "D-1", "bob", 60, force=True)
+    assert "--force" not in caught.value.hint, "not even for a node that it has not leased"
+    assert await leases.held(store, ["node-1", "node-2"]) == {"node-1": "D-1"}
+
     child.kill()
     stop(child)
 
