@@ -33,8 +33,8 @@ def deploy(options: Options) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     site = configuration.load()
     names = node_names(options)
-    # Of a resumed workflow the number of nodes is not known yet.
-    limits(options, len(names) or nodes.MAX_NODES)
+    # Of a resumed workflow the number of nodes is not known yet: -m chooses some of them.
+    limits(options, nodes.MAX_NODES if options["resume"] or options["retry"] else len(names))
     return conduct.conduct(options, _deploy(options, site, names))
 
 
@@ -46,8 +46,7 @@ async def _deploy(options: Options, site: Site, names: Sequence[str]) -> Operati
             request = await build_request(options, names, site)
         else:
             request = request_from_mapping(workflow.request["request"], workflow.user)
-            kept = limits(options, len(request.nodes))
-            request = replace(request, force=options["force"], hold_seconds=options["hold_time"], **kept)
+            request = replace(request, force=options["force"], **limits(options, len(request.nodes)))
         with conduct.audience(options) as (audience, stack):
             plan = await Planner(site, store, audience.grabbed).plan(request, audience.transferred)
             if options["dry_run"]:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from kadeploy.cli import frame
 from kadeploy.cli import options as options_of_all
@@ -59,6 +61,8 @@ environment as root, as micro-steps of their own that are called MICRO-NAME.
 
 # Options of a deployment that its workflow keeps when it is resumed.
 KEPT = (
+    "env_user",
+    "env_version",
     "key",
     "partition",
     "block_device",
@@ -68,6 +72,8 @@ KEPT = (
     "holds",
     "breakpoint_on_failure",
     "no_kexec",
+    "disable_disk_partitioning",
+    "disable_bootloader_install",
     "spares",
 )
 
@@ -135,7 +141,10 @@ NOT_SIMULATED = (
     "--breakpoint-on-failure", is_flag=True, help="Hold a node where it fails instead of trying it again."
 )
 @click.option(
-    "--hold-time", type=click.FloatRange(min=60), default=86400.0, show_default=True, metavar="SECONDS"
+    "--hold-time",
+    type=click.FloatRange(min=60),
+    metavar="SECONDS",
+    help="How long held nodes stay reserved (default: a day; of --resume and --retry as before).",
 )
 @click.option("--resume", metavar="WID", help="Let held nodes, or those of a killed command, go on.")
 @click.option("--retry", metavar="WID", help="Redo the failed nodes from the macro-step where each failed.")
@@ -182,9 +191,9 @@ def command(**options: Any) -> ExitStatus:
         raise UsageError(
             "give what to do: one of -e NAME, -a FILE, --resume, --retry, --abandon, --list",
         )
-    if (options["resume"] or options["retry"]) and any(options[name] for name in KEPT):
+    if (options["resume"] or options["retry"]) and (wrong := _given(KEPT)):
         raise UsageError(
-            "a resumed workflow keeps its key, target, steps and breakpoint",
+            f"{', '.join(wrong)}: a resumed workflow keeps its key, target, steps and breakpoint",
             hint="give only -m or -f, --from, --force, --hold-time, limits, and where the results go",
         )
     if options["start"] and not (options["resume"] or options["retry"]):
@@ -205,6 +214,13 @@ def command(**options: Any) -> ExitStatus:
     from kadeploy.cli import deploy
 
     return deploy.deploy(options)
+
+
+def _given(names: Collection[str]) -> list[str]:
+    """Those of some options that stand in the command line, whatever their values."""
+    context = click.get_current_context()
+    given = [name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    return [max(option.opts, key=len) for option in context.command.params if option.name in given]
 
 
 def _simulate(options: dict[str, Any]) -> ExitStatus:

@@ -33,8 +33,8 @@ Options = Mapping[str, Any]
 
 
 def limits(options: Options, count: int) -> dict[str, Any]:
-    """What the command says of when to end, as fields of a request for some number of nodes."""
-    found: dict[str, Any] = {}
+    """When to end and how long to hold nodes, where given, as fields of a request for so many nodes."""
+    found: dict[str, Any] = {"hold_seconds": options["hold_time"]} if options["hold_time"] else {}
     if options["min_ok"]:
         found["min_ok"] = verdict.parse_min_ok(options["min_ok"], count)
         found["stop_at_min_ok"] = options["stop_at_min_ok"]
@@ -66,7 +66,6 @@ async def build_request(options: Options, names: Sequence[str], site: Site) -> D
         custom_steps=_custom_steps(options["custom_steps"]),
         breakpoints=tuple(options["holds"]),
         hold_failures=options["breakpoint_on_failure"],
-        hold_seconds=options["hold_time"],
         spares=_spares(options, names),
         force=options["force"],
         kexec=not options["no_kexec"],
