@@ -17,6 +17,7 @@ from kadeploy.operations.feed import Group
 from kadeploy.operations.statistics import reason
 from kadeploy.steps.deployment import Transfer
 from kadeploy.workflow.events import (
+    LEFT_BEHIND,
     InstanceEnded,
     InstanceStarted,
     NodeEnded,
@@ -126,7 +127,9 @@ class Transcript:
 
     def _node_ended(self, group: Group, notice: NodeEnded) -> None:
         step = group.automaton.microstep(notice.position).name
-        if notice.phase == "held" and notice.failure:
+        if notice.phase == "held" and notice.failure == LEFT_BEHIND:
+            self._gather(group, 2, f"*** {{}} held on {step}, {LEFT_BEHIND.reason}", [notice.node])
+        elif notice.phase == "held" and notice.failure:
             self._gather(group, 2, f"*** {{}} held on {step}, where it failed", [notice.node])
         elif notice.phase == "held":
             self._gather(group, 2, f"*** Breakpoint on {step} reached for {{}}", [notice.node])

@@ -55,7 +55,7 @@ class Recorder:
                 self.runs.append(self._run(notice))
             case NodeEnded():
                 node = self._node(notice.node)
-                node.success = notice.failure is None
+                node.success = notice.phase == "ok"
                 node.error = describe(self.automaton, notice)
                 node.cause = notice.failure.cause if notice.failure else ""
 

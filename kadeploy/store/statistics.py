@@ -24,8 +24,8 @@ class Record:
 
     ``stepN`` is the last instance run for macro-step N, timeouts and durations are in seconds, retries
     count the attempts after the first (fallbacks too), ``env`` is ``name:version``, ``md5`` carries the
-    SHA-256 of the image under Kadeploy3's name of the field, ``error`` is ``Macro-micro: message``, and
-    ``cause`` its class, '' for a good node.
+    SHA-256 of the image under Kadeploy3's name of the field, ``success`` whether the node came to the end,
+    ``error`` is ``Macro-micro: message``, and ``cause`` its class, both '' where nothing failed.
     """
 
     wid: str
@@ -52,6 +52,8 @@ class Record:
 
 
 _ROWS_AT_ONCE = 5_000
+
+_FAILED = records.c.error != ""  # a node that is held at a breakpoint has not, nor is it a success
 
 FIELDS = tuple(Record.__slots__)  # in the order in which kastat prints them
 
@@ -150,7 +152,7 @@ async def list_records(store: Store, wanted: Filter) -> list[Record]:
 
 async def failure_rates(store: Store, wanted: Filter) -> dict[str, float]:
     """Share of failed records (0 to 1) of each node that has any, by the node's name."""
-    failures = func.sum(case((records.c.success, 0), else_=1))
+    failures = func.sum(case((_FAILED, 1), else_=0))
     query = (
         _restrict(select(records.c.hostname, failures, func.count()), wanted)
         .group_by(records.c.hostname)
@@ -163,7 +165,7 @@ async def failure_rates(store: Store, wanted: Filter) -> dict[str, float]:
 async def summarize_causes(store: Store, wanted: Filter) -> list[CauseSummary]:
     """The causes of the wanted records that failed, the most frequent first."""
     query = _restrict(select(records.c.cause, records.c.hostname, func.count()), wanted)
-    query = query.where(~records.c.success).group_by(records.c.cause, records.c.hostname)
+    query = query.where(_FAILED).group_by(records.c.cause, records.c.hostname)
     rows = await store.read(lambda connection: connection.execute(query.order_by(records.c.cause)).all())
     groups = [(cause, list(group)) for cause, group in groupby(rows, key=lambda row: row[0])]
     summaries = [

@@ -27,6 +27,9 @@ class Failure:
     cause: str = ""
 
 
+LEFT_BEHIND = Failure("left behind by a killed command, not resumed", cause=ABORTED)
+
+
 # Events -----------------------------------------------------------------------------------------------
 
 

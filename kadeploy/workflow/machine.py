@@ -16,6 +16,7 @@ from kadeploy.workflow.automaton import Automaton, Position, Scope
 from kadeploy.workflow.census import Census
 from kadeploy.workflow.events import (
     ABORTED,
+    LEFT_BEHIND,
     Abandoned,
     Aborted,
     Done,
@@ -223,7 +224,7 @@ class Machine:
             if not node.phase.ended:
                 self._step_back(name)
                 if name not in chosen:
-                    self._end(event.at, name, Phase.HELD, None)
+                    self._end(event.at, name, Phase.HELD, LEFT_BEHIND)
             elif name in chosen:
                 self._reopen(event.at, name)
         for name in chosen:
@@ -320,9 +321,9 @@ class Machine:
         node = self.nodes[name]
         self._census.enter(node.position, retrying=node.retrying)
         node.instance_started += at - node.ended
-        if node.failure is not None:  # whoever looked into it may have needed all the time there was
+        if node.failure not in (None, LEFT_BEHIND):  # who looked into it may have needed all its time
             node.budget = self._full_budget(node.position)
-            node.failure = None
+        node.failure = None
 
     def _move(self, name: str, position: Position) -> None:
         node = self.nodes[name]

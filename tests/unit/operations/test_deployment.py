@@ -227,6 +227,8 @@ async def test_a_held_workflow_is_resumed_and_its_nodes_stay_leased(
     assert await leases.held(store, ["red-1"]) == {"red-1": held.wid}
     with pytest.raises(RefusedError, match="in use"):
         await DeploymentOperation(await make_plan(store, "red-1"), store, Silent()).run()
+    [row, _] = await statistics.list_records(store, Filter())
+    assert (row.success, row.error) == (False, ""), "not deployed yet"
     workflow = await workflows.read(store, held.wid)
     again = await make_plan_of(make_plan, store, workflow)
     result = await DeploymentOperation(again, store, Silent()).resume(workflow, RESUMED, ["red-2"])

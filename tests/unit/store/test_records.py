@@ -205,10 +205,11 @@ async def test_failures_are_counted_by_their_causes(store: Store) -> None:
     other = await workflows.create(store, Kind.DEPLOY, "alice", {})
     causes = {"node-1": "disk", "node-2": "power", "node-3": "power", "node-4": ""}
     rows = [
-        replace(RECORD, wid=workflow.id, hostname=host, success=False, cause=cause)
+        replace(RECORD, wid=workflow.id, hostname=host, success=False, error="S-s: no", cause=cause)
         for host, cause in causes.items()
     ]
     rows += [replace(rows[1], wid=other.id), replace(RECORD, wid=other.id, hostname="node-5")]
+    rows += [replace(RECORD, wid=other.id, hostname="node-6", success=False)]  # held
     await statistics.add_records(store, rows)
     found = await statistics.summarize_causes(store, Filter())
     assert [(one.cause, one.count, one.hosts) for one in found] == [
@@ -216,6 +217,8 @@ async def test_failures_are_counted_by_their_causes(store: Store) -> None:
         ("", 1, ("node-4",)),
         ("disk", 1, ("node-1",)),
     ]
+    rates = await statistics.failure_rates(store, Filter(hosts=("node-1", "node-6")))
+    assert rates == {"node-1": 1, "node-6": 0}
 
 
 async def test_records_of_before_have_no_cause(tmp_path: Path) -> None:

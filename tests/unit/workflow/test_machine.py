@@ -24,6 +24,7 @@ from kadeploy.workflow.automaton import (
     to_mapping,
 )
 from kadeploy.workflow.events import (
+    LEFT_BEHIND,
     Abandoned,
     Aborted,
     Done,
@@ -241,6 +242,22 @@ def test_a_killed_step_is_redone_from_where_it_says() -> None:
     world.resume(("n1", "n2"))
     names = {run.nodes[0]: plan.microstep(run.position).name for run in list(world.running.values())[-2:]}
     assert names == {"n1": "reboot", "n2": "write"}
+
+
+def test_a_node_that_nobody_resumes_is_held_for_a_reason_and_keeps_its_time() -> None:
+    world = World(automaton([instance("i", micro("a"), micro("b", timeout="0"), timeout="100")]))
+    world.send(Started(0, ("n1", "n2")))
+    world.at = 40.0
+    for task in (1, 2):
+        world.finish(task, f"n{task}", ok=True)
+    world.kill()
+    world.resume(("n1",))
+    left = world.machine.nodes["n2"]
+    assert (left.phase, left.failure) == (Phase.HELD, LEFT_BEHIND)
+    world.resume(("n2",))
+    assert (left.phase, left.failure) == (Phase.RUNNING, None)
+    run = max(world.running.values(), key=lambda run: run.task)
+    assert (run.nodes, run.position.micro, run.timeout) == (("n2",), 1, 58.0)
 
 
 def test_nodes_of_a_dead_engine_are_abandoned() -> None:
