@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -41,6 +42,7 @@ def conduct(options: Options, work: Coroutine[Any, Any, OperationResult | None])
     except UsageError:
         work.close()
         raise
+    _raise_descriptor_limit()
     try:
         result = asyncio.run(work)
     except asyncio.CancelledError:  # SIGTERM or SIGHUP; asyncio itself turns SIGINT into KeyboardInterrupt
@@ -50,6 +52,15 @@ def conduct(options: Options, work: Coroutine[Any, Any, OperationResult | None])
     if options["script"]:
         _run_script(options["script"], to_stderr=options["as_json"])
     return verdict.exit_status(result)
+
+
+def _raise_descriptor_limit() -> None:
+    """Many nodes need many connections; what a shell allows at first is meant for programs with few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:
+        click.echo(f"warning: the limit of {soft} open files cannot be raised to {hard}: {error}", err=True)
 
 
 @contextmanager

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is left behind for the user where something cannot be written."""
+"""What operations need of the machine where they run: room for results, and open files."""
 
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from kadeploy.cli import conduct
 from tests.unit.cli.conftest import CLUSTER, Command
 
 
@@ -27,3 +29,27 @@ def test_a_full_disk_does_not_hide_the_result(switched: Command, tmp_path: Path)
     assert [node["phase"] for node in json.loads(done.stdout)["nodes"]] == ["ok"]
     assert "kapower: /dev/full cannot be written: No space left on device" in done.stderr.splitlines()
     assert (done.returncode, (tmp_path / "bad").read_text()) == (4, "")
+
+
+def test_as_many_files_are_opened_as_the_machine_allows(switched: Command, tmp_path: Path) -> None:
+    script = tmp_path / "limit"
+    script.write_text("#!/bin/sh\nulimit -Sn\n")
+    script.chmod(0o755)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        done = switched("kapower", "--status", "-m", "node-1", "-s", script)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert str(hard) in done.stdout.splitlines()
+
+
+def test_a_limit_that_cannot_be_raised_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    conduct._raise_descriptor_limit()
+    assert "cannot be raised" in capsys.readouterr().err
