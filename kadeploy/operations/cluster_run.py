@@ -13,24 +13,31 @@ from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.operations.statistics import Recorder, place, reason
 from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.driver import Driver
-from kadeploy.workflow.events import Event, NodeEnded, Notice, StepStarted
+from kadeploy.workflow.events import Event, InstanceStarted, NodeEnded, Notice, StepStarted
 from kadeploy.workflow.machine import Phase
 
 
 @dataclass(slots=True)
 class ClusterRun:
-    """``ended`` maps the nodes that have come to an end, and have not been resumed since, to that end."""
+    """What one cluster's nodes are at.
+
+    ``begun`` maps nodes to when they first began, in seconds since the epoch; ``ended`` those that have come
+    to an end, and have not been resumed since, to that end.
+    """
 
     part: Part[Any]
     driver: Driver
     recorder: Recorder
     journal: WorkflowJournal
+    begun: dict[str, float] = field(default_factory=dict)
     ended: dict[str, NodeEnded] = field(default_factory=dict)
 
     def take(self, notice: Notice) -> None:
         """Note what the end needs."""
         self.recorder.observe(notice)
-        if isinstance(notice, NodeEnded):
+        if isinstance(notice, InstanceStarted):
+            self.begun.setdefault(notice.node, notice.at)
+        elif isinstance(notice, NodeEnded):
             self.ended[notice.node] = notice
         elif isinstance(notice, StepStarted):
             for node in notice.nodes:  # one that was held goes on

@@ -22,6 +22,7 @@ class NodeLeases:
         self._store = store
         self._wid = wid
         self._names = frozenset(names)
+        self._held: dict[str, float] = {}
         self.lost: set[str] = set()
 
     @property
@@ -34,8 +35,24 @@ class NodeLeases:
         return [name for name in names if name not in self.lost]
 
     async def acquire(self, user: str, *, force: bool) -> None:
-        """Lease all nodes or none; raises RefusedError naming those in use."""
-        await leases.acquire(self._store, sorted(self._names), self._wid, user, LEASE_SECONDS, force=force)
+        """Lease all nodes or none, none when cancelled; raises RefusedError naming those in use."""
+        taking = asyncio.create_task(
+            leases.acquire(self._store, sorted(self._names), self._wid, user, LEASE_SECONDS, force=force),
+            name="leasing",
+        )
+        try:
+            self._held = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # What the store has begun it completes, and what it has done must be known to be undone.
+            await asyncio.wait([taking])
+            if taking.exception() is None:
+                self._held = taking.result()
+                await self.give_back()
+            raise
+
+    async def give_back(self) -> None:
+        """Leave all leases as they were before they were acquired."""
+        await leases.give_back(self._store, self._wid, self._held)
 
     @asynccontextmanager
     async def renewed(self, on_loss: Callable[[set[str]], None]) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -27,9 +27,10 @@ from kadeploy.store.node_states import NodeState
 from kadeploy.store.statistics import Record
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind, State, Workflow
+from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import NodeEnded, Notice
-from kadeploy.workflow.machine import Machine, Phase
+from kadeploy.workflow.machine import FIRST, Machine, Phase
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +105,13 @@ class Operation(ABC):
         }
         chosen = self._choose(phases, names)
         await self._lease_again(chosen)
-        await self._check_ownership(chosen, started_over=bool(start))
-        if sum([await run.journal.length() for run in self._runs]) != known:
-            await self._leases.release()
-            raise RefusedError(f"{self.wid} went on meanwhile", hint=HINT)
+        try:
+            await self._check_ownership(chosen, starts)
+            if sum([await run.journal.length() for run in self._runs]) != known:
+                raise RefusedError(f"{self.wid} went on meanwhile", hint=HINT)
+        except BaseException:
+            await self._leases.give_back()
+            raise
 
         def go_on(run: ClusterRun) -> Coroutine[Any, Any, None]:
             return run.resume(chosen, starts[run.part.group.cluster])
@@ -167,26 +171,42 @@ class Operation(ABC):
             raise RefusedError(f"no node of {self.wid} can go on", hint=HINT)
         return list(names or fit)
 
-    async def _check_ownership(self, names: Sequence[str], *, started_over: bool) -> None:
-        """A node that others have had since is not where this workflow has left it."""
-        records = await node_states.read(self._store, names)
-        foreign = [name for name, record in records.items() if record.workflow_id != self.wid]
-        if foreign and not started_over:
-            await self._leases.release()
+    async def _check_ownership(self, names: Sequence[str], starts: Mapping[str, Position | None]) -> None:
+        """A node that others have had since is not where this workflow has left it.
+
+        ``starts`` maps clusters to where nodes go on, None for where they are. Raises RefusedError.
+        """
+        going_on = {
+            name
+            for run in self._runs
+            if starts[run.part.group.cluster] != FIRST
+            for name in run.part.machines.nodes
+        }
+        continued = [name for name in names if name in going_on]
+        if foreign := await self._foreign(continued, self._started):
             first = self._plan.parts[0].group.automaton.macrosteps[0].name
             raise RefusedError(
                 f"{fold(foreign)} had another workflow since {self.wid}", hint=f"add --from {first}"
             )
 
+    async def _foreign(self, names: Sequence[str], since: float = 0) -> list[str]:
+        """Those of some nodes that others have had since they began here, or ``since`` where they have not.
+
+        That of a spare is known from the journal before it is from its record.
+        """
+        records = await node_states.read(self._store, names)
+        begun = {name: at for run in self._runs for name, at in run.begun.items()}
+        return [
+            name
+            for name, record in records.items()
+            if record.workflow_id != self.wid and record.date >= begun.get(name, since)
+        ]
+
     async def _lease(self, names: Sequence[str]) -> None:
         """Take the nodes; nothing is changed before, nor where this is refused."""
         request = self._plan.request
         self._leases = NodeLeases(self._store, self.wid, names)
-        try:
-            await self._leases.acquire(request.user, force=request.force)
-        except asyncio.CancelledError:
-            await self._leases.release()  # the transaction may have been completed nevertheless
-            raise
+        await self._leases.acquire(request.user, force=request.force)
 
     def _leave_alone(self, lost: set[str]) -> None:
         for run in self._runs:
@@ -271,10 +291,9 @@ class Operation(ABC):
 
     async def _record_end(self, state: State) -> None:
         # Of a resumed workflow, other nodes may have been taken by others since they were last ours.
-        known = await node_states.read(self._store, [node.name for node in self._plan.nodes])
-        ours = {name for name, record in known.items() if record.workflow_id == self.wid}
+        foreign = await self._foreign([node.name for node in self._plan.nodes])
         for node_state, names in self._ends().items():
-            await self._record_states(node_state, [name for name in names if name in ours])
+            await self._record_states(node_state, [name for name in names if name not in foreign])
         await workflows.change_state(self._store, self.wid, state)
 
     async def _restore_profiles(self, run: ClusterRun) -> None:

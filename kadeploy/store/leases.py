@@ -8,10 +8,10 @@ nodes are leased to nobody: only their workflow may take them over.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select, update
 
 from kadeploy import nodes as node_sets
 from kadeploy.errors import RefusedError
@@ -21,7 +21,7 @@ from kadeploy.store.tables import leases
 
 NOBODY = ""  # owner of leases of held nodes, which wait for no process but for their user
 
-_Lease = Row[str, str, str, str]  # node, workflow, owner, user
+_Lease = Row[str, str, str, str, float]  # node, workflow, owner, user, expiry
 
 _CHUNK = 10_000  # SQLite takes at most 32,766 values in one statement
 
@@ -35,22 +35,25 @@ async def acquire(
     *,
     force: bool = False,
     now: Callable[[], float] = time.time,
-) -> None:
+) -> dict[str, float]:
     """Lease all the nodes for this process, or none.
 
-    With ``force`` nodes of other workflows are taken from them. A caller that may be cancelled puts this
-    call inside the ``try`` whose ``finally`` releases. Raises RefusedError naming the nodes in use, or those
-    of the same workflow in another process: two engines must never write one journal.
+    Returns what ``give_back`` wants: those that were held for the workflow, and until when. With ``force``
+    nodes of other workflows are taken from them. A caller that may be cancelled puts this call inside the
+    ``try`` whose ``finally`` releases. Raises RefusedError naming the nodes in use, or those of the same
+    workflow in another process: two engines must never write one journal.
     """
     owner = str(Process.current())
 
-    def change(connection: Connection) -> None:
+    def change(connection: Connection) -> dict[str, float]:
         twins = _living(connection, leases.c.workflow_id == workflow_id, now())
         if running := [row for row in twins if row.owner not in (owner, NOBODY)]:
             raise _in_use(running, "it is running: wait until it has ended, or interrupt its command")
         others = [row for row in _held(connection, nodes, now()) if row.workflow_id != workflow_id]
         if others and not force:
             raise _in_use(others, "wait until it has ended, or take the nodes with --force")
+        wanted = set(nodes)
+        held = {row.node: row.expires_at for row in twins if row.owner == NOBODY and row.node in wanted}
         _delete_nodes(connection, nodes)
         rows = [
             {
@@ -64,6 +67,22 @@ async def acquire(
         ]
         if rows:
             connection.execute(insert(leases), rows)
+        return held
+
+    return await store.write(change)
+
+
+async def give_back(store: Store, workflow_id: str, held: Mapping[str, float]) -> None:
+    """Undo an ``acquire`` that returned ``held``: held nodes wait for their user again, others are free."""
+    owner = str(Process.current())
+    own = (leases.c.workflow_id == workflow_id) & (leases.c.owner == owner)
+    keep = update(leases).where(own & (leases.c.node == bindparam("held")))
+    rows = [{"held": node, "expiry": expiry} for node, expiry in held.items()]
+
+    def change(connection: Connection) -> None:
+        if rows:
+            connection.execute(keep.values(owner=NOBODY, expires_at=bindparam("expiry")), rows)
+        connection.execute(delete(leases).where(own))
 
     await store.write(change)
 
@@ -142,7 +161,7 @@ def _held(connection: Connection, nodes: Sequence[str], now: float) -> list[_Lea
 
 def _living(connection: Connection, wanted: ColumnElement[bool], now: float) -> list[_Lease]:
     """Those of some leases that are not expired, and whose process is not known to have ended."""
-    query = select(leases.c.node, leases.c.workflow_id, leases.c.owner, leases.c.user)
+    query = select(*leases.c)
     alive = wanted & (leases.c.expires_at > now)
     rows = connection.execute(query.where(alive)).all()
     owners = {row.owner for row in rows} - {NOBODY}

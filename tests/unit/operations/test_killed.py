@@ -19,6 +19,7 @@ from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.store import node_states, workflows
+from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store
 from kadeploy.workflow.events import Aborted, Done, Event
 from tests.unit.operations.conftest import MakePlan
@@ -169,3 +170,33 @@ async def test_when_enough_nodes_were_ready(
     wid, left = await kill(await make_plan(store, "red-1", "red-2", **settings), aborted)
     result = await resume(left, wid, lambda store: make_plan(store, "red-1", "red-2", **settings))
     assert phases(result) == {"red-1": "ok", "red-2": "aborted"}
+
+
+async def test_before_a_spare_that_others_had_is_recorded(
+    store: Store, make_plan: MakePlan, script: type[Script], kill: Kill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await DeploymentOperation(await make_plan(store, "red-3"), store, Silent()).run()
+    script.failing = frozenset({("reboot", "red-1")})
+    script.slow = frozenset({("reboot", "red-2"), ("reboot", "red-3")})
+    settings = {"spares": ("red-3",), "automaton": ONCE}
+    record = DeploymentOperation._record_states
+
+    async def record_late(self: DeploymentOperation, state: NodeState, names: Sequence[str]) -> None:
+        if list(names) == ["red-3"]:
+            await asyncio.sleep(60)
+        await record(self, state, names)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DeploymentOperation, "_record_states", record_late)
+        plan = await make_plan(store, "red-1", "red-2", **settings)
+        wid, left = await kill(
+            plan, lambda _, events: any(e.node == "red-3" for e in events if isinstance(e, Done))
+        )
+    script.failing = script.slow = frozenset()
+    result = await resume(left, wid, lambda store: make_plan(store, "red-1", "red-2", **settings), "red-2")
+    assert phases(result) == {"red-1": "ko", "red-2": "ok", "red-3": "held"}
+    async with Store.open(left) as again:
+        record_of_spare = (await node_states.read(again, ["red-3"]))["red-3"]
+        assert (record_of_spare.state, record_of_spare.workflow_id) == ("held", wid)
+    result = await resume(left, wid, lambda store: make_plan(store, "red-1", "red-2", **settings))
+    assert phases(result) == {"red-1": "ko", "red-2": "ok", "red-3": "ok"}
