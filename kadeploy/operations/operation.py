@@ -18,6 +18,7 @@ from kadeploy.operations.base_plan import Part, Plan
 from kadeploy.operations.cluster_run import ClusterRun
 from kadeploy.operations.executor import StepExecutor
 from kadeploy.operations.feed import NodeResult, Observer, OperationResult
+from kadeploy.operations.fingerprint import describe_changes
 from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.operations.leasing import NodeLeases
 from kadeploy.operations.statistics import Recorder
@@ -91,11 +92,10 @@ class Operation(ABC):
         All that are in one of ``phases``, or those named; at ``start`` (Macro[:micro]) where given. Raises
         RefusedError where the workflow still runs, is not what the plan would do, or has no such node.
         """
-        if workflow.request["fingerprint"] != self._plan.fingerprint():
+        if changes := describe_changes(workflow.request["fingerprint"], self._plan.fingerprint()):
+            have = "have" if len(changes) > 1 else "has"
             raise RefusedError(
-                f"the cluster's configuration, the image, or a custom step has changed since {workflow.id} "
-                "was begun",
-                hint="begin a new one",
+                f"{', '.join(changes)} {have} changed since {workflow.id} was begun", hint="begin a new one"
             )
         self.wid, self._started = workflow.id, workflow.started
         self._runs = [self._engine(part) for part in self._plan.parts]

@@ -23,6 +23,7 @@ from kadeploy.operations.base_plan import Part, Plan
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.equipment import connect, prepare_minios
 from kadeploy.operations.feed import Group
+from kadeploy.operations.fingerprint import digest_topics
 from kadeploy.operations.request import DeploymentRequest
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
@@ -42,14 +43,19 @@ DeploymentPart = Part[Deployment]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentPlan(Plan[Deployment]):
-    """A deployment that can be carried out."""
+    """A deployment that can be carried out; ``digests`` are those of fingerprint.digest_topics."""
 
     request: DeploymentRequest
     environment: Environment
+    digests: Mapping[str, Mapping[str, str]]
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must not change while a workflow is held: also its image."""
-        return {"image": self.parts[0].machines.image_sha256, **Plan.fingerprint(self)}
+        """What must not change while a workflow is held: also its image, and all that is done to a disk."""
+        return {
+            "image": self.parts[0].machines.image_sha256,
+            **Plan.fingerprint(self),
+            **self.digests,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ class Planner:
             parts=tuple(parts),
             remote=inputs.remote,
             environment=environment,
+            digests=await asyncio.to_thread(digest_topics, [part.machines for part in parts]),
         )
 
     async def _find_environment(self, request: DeploymentRequest) -> Environment:
