@@ -14,7 +14,7 @@ from kadeploy.operations.statistics import Recorder, place, reason
 from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import Event, InstanceStarted, NodeEnded, Notice, StepStarted
-from kadeploy.workflow.machine import Phase
+from kadeploy.workflow.node_state import Phase
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from kadeploy.store.statistics import Record
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind
 from kadeploy.workflow.events import NodeEnded
-from kadeploy.workflow.machine import Phase
+from kadeploy.workflow.node_state import Phase
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,8 @@ from kadeploy.store.workflows import Kind, State, Workflow
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import NodeEnded, Notice
-from kadeploy.workflow.machine import FIRST, Machine, Phase
+from kadeploy.workflow.machine import Machine
+from kadeploy.workflow.node_state import FIRST, Phase
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from kadeploy.operations.base_plan import Part
 from kadeploy.operations.goal import Goal
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import NodeEnded
-from kadeploy.workflow.machine import Phase
+from kadeploy.workflow.node_state import Phase
 
 
 class Engine(Protocol):

@@ -10,7 +10,6 @@ when the quorum has arrived and its grace is over; the late ones make the next c
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from kadeploy.workflow.automaton import Automaton, Position, Scope
 from kadeploy.workflow.census import Census
@@ -37,40 +36,7 @@ from kadeploy.workflow.events import (
     StepStarted,
     Waiting,
 )
-
-FIRST = Position(0, 0, 0)
-
-
-class Phase(StrEnum):
-    """Where a node is with respect to its end."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    OK = "ok"
-    KO = "ko"
-    HELD = "held"
-    ABORTED = "aborted"
-
-    @property
-    def ended(self) -> bool:
-        return self not in (Phase.WAITING, Phase.RUNNING)
-
-
-@dataclass(slots=True)
-class NodeState:
-    """One node: its position, its attempts, and the seconds that its instance may still run."""
-
-    position: Position
-    phase: Phase = Phase.WAITING
-    attempt: int = 0
-    retrying: bool = False
-    step_attempt: int = 0
-    task: int = 0
-    step_started: float = 0.0
-    instance_started: float = 0.0
-    budget: float | None = None
-    ended: float = 0.0
-    failure: Failure | None = None
+from kadeploy.workflow.node_state import FIRST, NodeState, Phase
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, Run
-from kadeploy.workflow.machine import Phase
+from kadeploy.workflow.node_state import Phase
 from tests.unit.operations.conftest import MakePlan
 
 RESUMED = (Phase.HELD, Phase.RUNNING, Phase.WAITING)

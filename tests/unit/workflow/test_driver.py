@@ -13,7 +13,8 @@ from kadeploy.config.expression import Expression
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Scope
 from kadeploy.workflow.driver import Driver, Report
 from kadeploy.workflow.events import Done, Event, Failure, NodeEnded, Notice, Run
-from kadeploy.workflow.machine import Machine, Phase
+from kadeploy.workflow.machine import Machine
+from kadeploy.workflow.node_state import Phase
 
 
 def plan(*steps: MicroStep, grace: float = 0.01) -> Automaton:

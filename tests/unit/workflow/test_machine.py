@@ -40,7 +40,8 @@ from kadeploy.workflow.events import (
     decode,
     encode,
 )
-from kadeploy.workflow.machine import Machine, Phase
+from kadeploy.workflow.machine import Machine
+from kadeploy.workflow.node_state import Phase
 
 
 def micro(name: str, scope: Scope = Scope.NODE, **settings: Any) -> MicroStep:

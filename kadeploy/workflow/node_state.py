@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the state machine knows of one node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kadeploy.workflow.automaton import Position
+from kadeploy.workflow.events import Failure
+
+FIRST = Position(0, 0, 0)
+
+
+class Phase(StrEnum):
+    """Where a node is with respect to its end."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    OK = "ok"
+    KO = "ko"
+    HELD = "held"
+    ABORTED = "aborted"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (Phase.WAITING, Phase.RUNNING)
+
+
+@dataclass(slots=True)
+class NodeState:
+    """One node: its position, its attempts, and the seconds that its instance may still run."""
+
+    position: Position
+    phase: Phase = Phase.WAITING
+    attempt: int = 0
+    retrying: bool = False
+    step_attempt: int = 0
+    task: int = 0
+    step_started: float = 0.0
+    instance_started: float = 0.0
+    budget: float | None = None
+    ended: float = 0.0
+    failure: Failure | None = None
