@@ -83,7 +83,7 @@ class Resumed:
 
     Nodes that were in a micro-step begin where that one says it is to be redone, held nodes pass their
     breakpoint or repeat the micro-step that failed, failed and aborted ones begin the macro-step in which
-    they ended. With ``start`` all of them begin there.
+    they ended. With ``start`` all of them begin there, but for those that had not begun yet.
     """
 
     at: float

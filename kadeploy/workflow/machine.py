@@ -197,7 +197,7 @@ class Machine:
             self._continue(event.at, name, event.start)
         for name in fresh:
             self._admit(name)
-            self._enter_instance(event.at, name, event.start or FIRST, holds=event.start is None)
+            self._enter_instance(event.at, name, FIRST)
 
     def _step_back(self, name: str) -> None:
         """Put a node where the micro-step that its dead engine has left says that it is to be redone."""
