@@ -12,6 +12,7 @@ from kadeploy.cli.labels import label
 from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.nodes import fold
 from kadeploy.operations.feed import OperationResult
+from kadeploy.workflow.events import ABORTED
 
 EVIDENCE_LINES = 16
 
@@ -51,10 +52,13 @@ def evidence(result: OperationResult) -> Iterator[str]:
 
 
 def totals(result: OperationResult) -> Iterator[str]:
-    """One line: how many nodes failed of which cause, the most frequent first; none where none failed."""
+    """One line: how many nodes failed of which cause, the most frequent first; none where none failed.
+
+    Aborted nodes did not fail, and stand in a list of their own.
+    """
     nodes: dict[str, list[str]] = {}
     for node in result.nodes:
-        if node.error:
+        if node.error and node.cause != ABORTED:
             nodes.setdefault(node.cause, []).append(node.node)
     by_number = sorted(nodes.items(), key=lambda pair: -len(pair[1]))
     if by_number:

@@ -40,3 +40,13 @@ def pxelinux_lab(artefacts: None, tmp_path_factory: pytest.TempPathFactory) -> I
         yield laboratory
     finally:
         laboratory.down()
+
+
+@pytest.fixture(autouse=True)
+def ended_runs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test that has failed leaves running must not be in the way of the next one."""
+    yield
+    if "lab" in request.fixturenames:
+        laboratory: Laboratory = request.getfixturevalue("lab")
+        for run in laboratory.runs:
+            run.end()

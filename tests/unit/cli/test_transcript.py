@@ -147,7 +147,7 @@ def test_totals_by_cause() -> None:
         for number, (phase, cause) in enumerate(ends, start=1)
     )
     assert list(verdict.totals(replace(RESULT, nodes=nodes))) == [
-        "failed: 3 power (node-[2,4,6]), 1 disk (node-1), 1 aborted (node-5)"
+        "failed: 3 power (node-[2,4,6]), 1 disk (node-1)"
     ]
     assert list(verdict.totals(replace(RESULT, nodes=RESULT.nodes[:1]))) == []
 
