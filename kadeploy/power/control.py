@@ -30,9 +30,13 @@ class PowerControl:
         self._directory = directory
         self._remote = remote
 
-    async def reboot(self, node: Node, level: Level = "soft") -> Switched:
-        """Reboot, or switch on where it is off; raises PowerError when no level from there on works."""
-        return await self._escalate(Action.REBOOT, node, level)
+    async def reboot(self, node: Node, level: Level = "soft", *, booted_as: str = "") -> Switched:
+        """Reboot, or switch on where it is off; raises PowerError when no level from there on works.
+
+        A system that has ``booted_as``, a word, on its kernel command line is as wanted: method ssh leaves it
+        alone.
+        """
+        return await self._escalate(Action.REBOOT, node, level, booted_as)
 
     async def power_on(self, node: Node, level: Level = "soft") -> Switched:
         """Switch on; raises PowerError when no level from there on works."""
@@ -57,11 +61,11 @@ class PowerControl:
                     operation.cmd, node, timeout=operation.timeout, directory=self._directory
                 )
 
-    async def _escalate(self, action: Action, node: Node, level: Level) -> Switched:
+    async def _escalate(self, action: Action, node: Node, level: Level, booted_as: str = "") -> Switched:
         failures: list[Failure] = []
         for operation in await self._sensible_ways(action, node, level):
             try:
-                await self._switch(action, node, operation)
+                await self._switch(action, node, operation, booted_as)
             except NodeError as error:
                 failures.append(Failure(operation.name, error.message, error.evidence))
                 logger.info("%s of %s: %s", action, node.name, failures[-1])
@@ -95,12 +99,13 @@ class PowerControl:
         first = LEVELS.index(level)
         return [way for way in ordered if LEVELS.index(way.name) >= first] or ordered[-1:]
 
-    async def _switch(self, action: Action, node: Node, operation: PowerOperation) -> None:
+    async def _switch(self, action: Action, node: Node, operation: PowerOperation, booted_as: str) -> None:
         match operation.method:
             case "ipmi":
                 await self._bmc(node, operation).switch(action, operation.name)
             case "ssh":
-                await ssh.switch(self._runner(node), action, node, timeout=operation.timeout)
+                runner, seconds = self._runner(node), operation.timeout
+                await ssh.switch(runner, action, node, timeout=seconds, booted_as=booted_as)
             case "command":
                 await command.switch(
                     operation.cmd, node, timeout=operation.timeout, directory=self._directory

@@ -9,15 +9,25 @@ from kadeploy.power.operation import Action, PowerState, RemoteRunner
 
 # Started in a session of its own and a moment later, for sshd is to report the end of this command first.
 _DETACHED = "setsid sh -c 'sleep 0.5; exec {command}' </dev/null >/dev/null 2>&1 &"
+# A machine that was in its firmware when its profile was written has booted as wanted before it is asked.
+_UNLESS_BOOTED = 'case " $(cat /proc/cmdline) " in *" $1 "*) exit 0;; esac; '
 _COMMANDS = {Action.REBOOT: "reboot", Action.POWER_OFF: "poweroff"}
 
 
-async def switch(remote: RemoteRunner, action: Action, node: Node, *, timeout: float) -> None:
-    """Ask the system to reboot or to power off; raises PowerError or RemoteError where it is not reached."""
+async def switch(
+    remote: RemoteRunner, action: Action, node: Node, *, timeout: float, booted_as: str = ""
+) -> None:
+    """Ask the system to reboot or to power off; raises PowerError or RemoteError where it is not reached.
+
+    With ``booted_as``, a word of its kernel command line, a system that has been booted so is left alone.
+    """
     if action not in _COMMANDS:
         raise PowerError(f"{node.name} cannot be switched on over ssh")
     text = _DETACHED.format(command=_COMMANDS[action])
-    await remote.run(node.name, ["sh", "-c", text], timeout=timeout)
+    if booted_as:
+        await remote.run(node.name, ["sh", "-c", _UNLESS_BOOTED + text, "sh", booted_as], timeout=timeout)
+    else:
+        await remote.run(node.name, ["sh", "-c", text], timeout=timeout)
 
 
 async def status(remote: RemoteRunner, node: Node, *, timeout: float) -> PowerState:

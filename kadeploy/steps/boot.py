@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from kadeploy.boot.profile import TOKEN_PARAMETER
+from kadeploy.config.cluster import Level
 from kadeploy.config.clusters import Node
 from kadeploy.errors import RemoteError
 from kadeploy.remote import hostkey
@@ -35,8 +36,15 @@ async def reboot_soft(machines: Machines, visit: Visit) -> None:
     """
     visit.observed = "the node was being rebooted"
     await remember_reboot(machines, visit.node)
-    await machines.power.reboot(visit.node, "hard" if visit.attempt else "soft")
+    level: Level = "hard" if visit.attempt else "soft"
+    await machines.power.reboot(visit.node, level, booted_as=token_of(machines, visit.node))
     machines.remote.forget(visit.node.name)
+
+
+def token_of(machines: Machines, node: Node) -> str:
+    """The word on the kernel's command line that proves the boot by the profile of this attempt, or ''."""
+    token = machines.facts_of(node).boot_token
+    return f"{TOKEN_PARAMETER}={token}" if token else ""
 
 
 async def reboot_hard(machines: Machines, visit: Visit) -> None:
@@ -59,7 +67,7 @@ async def wait_reboot_minios(machines: BootingMachines, visit: Visit) -> None:
     The miniOS' host key alone does not prove a reboot, for an earlier miniOS has it too: the token of the
     profile must stand on the kernel's command line.
     """
-    token = f"{TOKEN_PARAMETER}={machines.facts_of(visit.node).boot_token}"
+    token = token_of(machines, visit.node)
     async with watched(machines, visit, Awaited.MINIOS) as watch:
         while True:
             if await _is_booted_by(token, machines, visit, watch):

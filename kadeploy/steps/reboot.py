@@ -17,6 +17,7 @@ from kadeploy.steps.boot import (
     append_keys,
     remember_reboot,
     switch_profile,
+    token_of,
     wait_for_host_key,
     watched,
 )
@@ -54,7 +55,7 @@ async def order_reboot(reboot: Reboot, visit: Visit) -> None:
     """Reboot the node, harder and harder until a way works."""
     visit.observed = "the node was being rebooted"
     await remember_reboot(reboot, visit.node)
-    await reboot.power.reboot(visit.node, reboot.level)
+    await reboot.power.reboot(visit.node, reboot.level, booted_as=token_of(reboot, visit.node))
     reboot.remote.forget(visit.node.name)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .laboratory import DEPLOY_ENV, PROGRAMS, Laboratory
+from .laboratory import DEPLOY_ENV, PROGRAMS, Laboratory, until
 
 NODES = ["node-1", "node-2"]
 
@@ -67,6 +67,7 @@ def test_a_machine_is_switched_and_booted_into_the_minios(machine: Laboratory) -
     log = machine.command("kapower", "--on", "-m", "node-1", seconds=120)
     assert "---\nnode-1: on\n---\n\nThe power operation is successful on nodes\nnode-1\n" in log
     machine.wait_for_power("node-1", "on")
+    until(lambda: "No bootable device" in machine.kalab("console", "--log", "node-1"), 60, lambda: "it boots")
     key = ["-k", str(machine.directory / "key.pub")]
     log = machine.command("kareboot", "-r", "deploy_env", "-m", "node-1", *key, "-V", "4", seconds=400)
     assert "The reboot operation is successful on nodes\nnode-1\n" in log
