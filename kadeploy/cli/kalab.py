@@ -221,7 +221,7 @@ def down(name: str, everything: bool) -> None:
 @name_option
 @frame.json_option
 def status(name: str, as_json: bool) -> None:
-    """Show each node's power, process, memory, address, boot device, faults and last console line.
+    """Show each node's power, process, address, memory, boot device, faults and last console line.
 
     Memory is what all processes of the node take, pages shared with others in parts.
     """
@@ -238,8 +238,8 @@ def status(name: str, as_json: bool) -> None:
         marks = f"[{' '.join(node.faults)}] " if node.faults else ""
         memory = f"{node.memory / 2**20:.1f}M"
         columns = (
-            f"{node.name:<9} {node.power:<4} {node.pid or '-':>7} {memory:>8} "
-            f"{node.address:<13} {node.boot_device:<5}"
+            f"{node.name:<9} {node.power:<4} {node.pid or '-':>7} "
+            f"{node.address:<13} {memory:>8} {node.boot_device:<5}"
         )
         click.echo(f"{columns} {marks}{node.console}".rstrip())
 
