@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kadeploy.cli import frame
+from kadeploy.cli.kalab_fault import fault
+from kadeploy.cli.lab_options import find_lab, name_option
 from kadeploy.errors import ExitStatus
-
-if TYPE_CHECKING:
-    from kadeploy.lab.plan import LabPlan
 
 EPILOG_UP = """\b
 Examples:
@@ -36,6 +34,7 @@ Examples:
   kalab console node-1                attach to its serial console (Ctrl-] leaves)
   kalab exec -- ssh root@172.31.0.11  run a command in the lab's network
   kalab fault node-2 no-boot on       from its next reboot on, node-2 does not come back
+  kalab fault --plan faults.yaml      break many nodes, as a file says
   kalab down                          take everything away
 
 \b
@@ -43,17 +42,6 @@ Files:
   /var/lib/kalab/LAB                  a lab's state: configuration, disks, consoles
   /var/lib/kalab/LAB/nodes/NODE/console.log
   /run/netns/kalab-LAB                its network namespace"""
-
-
-def name_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--name of all commands."""
-    return click.option(
-        "--name",
-        default="lab",
-        show_default=True,
-        metavar="LAB",
-        help="Name of the lab; labs live side by side.",
-    )(command)
 
 
 def say(line: str) -> None:
@@ -227,7 +215,7 @@ def status(name: str, as_json: bool) -> None:
     """
     from kadeploy.lab import status as lab_status
 
-    nodes = lab_status.of(_lab(name))
+    nodes = lab_status.of(find_lab(name))
     if as_json:
         import dataclasses
         import json
@@ -255,7 +243,7 @@ def console(name: str, log: bool, node: str) -> None:
     """
     from kadeploy.lab import console as lab_console
 
-    machine = _lab(name).node(node)
+    machine = find_lab(name).node(node)
     if log:
         with machine.file("console.log").open("rb") as record:
             import shutil
@@ -278,7 +266,7 @@ def power(name: str, nodes: str, action: str) -> None:
     import kadeploy.nodes
     from kadeploy.lab import power as lab_power
 
-    lab = _lab(name)
+    lab = find_lab(name)
     wanted = [lab.node(node) for node in kadeploy.nodes.parse(nodes)]
     failed = False
     for node, done in lab_power.switch(lab, wanted, action):
@@ -302,38 +290,14 @@ def execute(name: str, command: tuple[str, ...]) -> None:
     from kadeploy.config import namespace
     from kadeploy.errors import NotFoundError
 
-    namespace.enter(_lab(name).namespace)
+    namespace.enter(find_lab(name).namespace)
     try:
         os.execvp(command[0], command)  # noqa: S606 - the user's own command
     except OSError as error:
         raise NotFoundError(f"{command[0]} cannot be run: {error.strerror}") from error
 
 
-@kalab.command(short_help="Break a node on purpose, or mend it.")
-@name_option
-@click.argument("node")
-@click.argument("kind")
-@click.argument("state", type=click.Choice(["on", "off"]))
-def fault(name: str, node: str, kind: str, state: str) -> None:
-    """Break NODE on purpose, or mend it.
-
-    \b
-    KIND is one of
-      no-power    its BMC refuses to switch it
-      no-boot     its firmware finds nothing to boot, from the next reboot on
-      link-down   its network cable is unplugged
-      slow-boot   its firmware takes ten times as long (container nodes)
-    """
-    from kadeploy.lab import faults
-
-    lab = _lab(name)
-    faults.set_fault(lab, lab.node(node), kind, on=state == "on")
-
-
-def _lab(name: str) -> LabPlan:
-    from kadeploy.lab import cluster
-
-    return cluster.find(name)
+kalab.add_command(fault)
 
 
 def _interrupt(number: int, where: FrameType | None) -> None:

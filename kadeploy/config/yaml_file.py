@@ -32,8 +32,8 @@ class _Loader(yaml.CSafeLoader):
     """The safe loader of PyYAML, used for nodes with marks only."""
 
 
-def load_file(path: Path, model: type[Model]) -> Model:
-    """Read and validate a file.
+def load_file(path: Path, model: type[Model], context: Any = None) -> Model:
+    """Read and validate a file, in a context that its validators ask.
 
     Raises NotFoundError where it cannot be read, FileError with all its problems.
     """
@@ -45,10 +45,10 @@ def load_file(path: Path, model: type[Model]) -> Model:
         raise NotFoundError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise FileError([FileProblem(str(path), f"not UTF-8 text: {error.reason}")]) from error
-    return parse_text(text, str(path), model)
+    return parse_text(text, str(path), model, context)
 
 
-def parse_text(text: str, path: str, model: type[Model]) -> Model:
+def parse_text(text: str, path: str, model: type[Model], context: Any = None) -> Model:
     """Validate YAML text that came from ``path``; raises FileError with all its problems."""
     root = compose(text, path)
     problems = list(_structural_problems(root, path))
@@ -56,7 +56,7 @@ def parse_text(text: str, path: str, model: type[Model]) -> Model:
         raise FileError(problems)
     data = _construct(root, path)
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, context=context)
     except ValidationError as error:
         raise FileError(
             sorted(_model_problems(error, root, path), key=lambda p: (p.line, p.column))

@@ -10,13 +10,19 @@ import sys
 from pathlib import Path
 
 from kadeploy.lab import machines
-from kadeploy.lab.machine import Machine, Refused
+from kadeploy.lab.machine import TOLD, Machine, Refused
+
+# What a machine is said to be after ``set VERB VALUE``; the BMC that lies says no word about other verbs.
+_CLAIMS = {("power", "1"): "1", ("power", "0"): "0", ("reset", "1"): "1", ("shutdown", "1"): "0"}
 
 
 def switch(machine: Machine, verb: str, value: str) -> None:
     """Obey ``set VERB VALUE``; raises Refused."""
     if machine.has_fault("no-power"):
         raise Refused("the fault no-power is on")
+    if machine.has_fault("bmc-lies"):
+        _claim(machine, _CLAIMS.get((verb, value)))
+        return
     with machine.locked():
         if verb == "power":
             machine.power_on() if value == "1" else machine.power_off()
@@ -30,9 +36,21 @@ def switch(machine: Machine, verb: str, value: str) -> None:
             raise Refused(f"this BMC cannot set {verb}")
 
 
+def _claim(machine: Machine, power: str | None) -> None:
+    if power is not None:
+        Path(machine.file(TOLD)).write_text(power)
+
+
+def _power(machine: Machine) -> str:
+    told = Path(machine.file(TOLD))
+    if machine.has_fault("bmc-lies") and told.exists():
+        return told.read_text()
+    return str(int(machine.pid is not None))
+
+
 def tell(machine: Machine, verbs: list[str]) -> list[str]:
     """The answers to ``get VERB…`` as ipmi_sim reads them; raises Refused."""
-    answers = {"power": str(int(machine.pid is not None)), "boot": machine.boot_device}
+    answers = {"power": _power(machine), "boot": machine.boot_device}
     unknown = [verb for verb in verbs if verb not in answers]
     if unknown:
         raise Refused(f"this BMC cannot get {unknown[0]}")

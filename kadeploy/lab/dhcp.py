@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import signal
+from collections.abc import Collection, Mapping
 
+from kadeploy.lab import processes
 from kadeploy.lab.plan import IPV6_PREFIX, SERVER_ADDRESS, LabPlan
 
 HOSTS = "dnsmasq.hosts"
@@ -43,13 +45,22 @@ def configuration(plan: LabPlan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def hosts(plan: LabPlan, ignored: Collection[str] = ()) -> str:
-    """The file of the machines, which dnsmasq reads again on SIGHUP; those named get no answer."""
+def hosts(plan: LabPlan, ignored: Collection[str] = (), names: Mapping[str, str] | None = None) -> str:
+    """The file of the machines; those ``ignored`` get no answer, ``names`` maps some to other names."""
+    names = names or {}
     lines = (
-        f"{node.mac},ignore" if node.name in ignored else f"{node.mac},{node.address},{node.name},1h"
+        f"{node.mac},ignore"
+        if node.name in ignored
+        else f"{node.mac},{node.address},{names.get(node.name, node.name)},1h"
         for node in plan.nodes
     )
     return "\n".join(lines) + "\n"
+
+
+def change_hosts(plan: LabPlan, ignored: Collection[str], names: Mapping[str, str]) -> None:
+    """Write the file of the machines anew, and let dnsmasq read it; leases stay as they are."""
+    (plan.state / HOSTS).write_text(hosts(plan, ignored, names))
+    processes.send(str(plan.state / RECORD), signal.SIGHUP)
 
 
 def arguments(plan: LabPlan) -> list[str]:

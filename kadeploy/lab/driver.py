@@ -17,6 +17,7 @@ class Driver(Protocol):
     """Makes the machines of a lab; what they do once they exist is ``machine.Machine``.
 
     ``tools``: programs that must be there, ``packages``: Debian packages that have them.
+    ``firmware_asks_dhcp``: whether the firmware finds nothing to boot where DHCP has no answer.
     """
 
     @property
@@ -24,6 +25,9 @@ class Driver(Protocol):
 
     @property
     def packages(self) -> str: ...
+
+    @property
+    def firmware_asks_dhcp(self) -> bool: ...
 
     def prepare_lab(self, lab: LabPlan) -> str:
         """Make what all nodes share, below the state directory; says in a word what the nodes run on."""
@@ -42,9 +46,6 @@ class Driver(Protocol):
 
     def processes(self, lab: LabPlan) -> dict[str, list[int]]:
         """The pids of all processes of each node that is on, by its name."""
-
-    def hide_boot(self, lab: LabPlan, hidden: Sequence[str]) -> None:
-        """The firmware of the nodes of these names finds nothing to boot from its next start on."""
 
     def clear(self, lab: LabPlan) -> None:
         """Take away what ended processes have left outside of the state directory."""

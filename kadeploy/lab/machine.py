@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -18,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from kadeploy.lab import processes
+from kadeploy.lab.faults import marks
 
 BOOT_DEVICES = ("none", "pxe", "default")
+FAULTS_CHANGED = signal.SIGHUP  # tells the process of a container node to look at its faults
+TOLD = "told-power"  # this file of a machine: the power state of which its BMC lies
 CLOSING = "closing"  # this file in the state directory: the lab ends, nothing may be started
 
 
@@ -73,7 +77,7 @@ class Machine(ABC):
             return "none"
 
     def has_fault(self, kind: str) -> bool:
-        return (self.directory / "faults" / kind).exists()
+        return marks.value(self.directory, kind) is not None
 
     def power_on(self) -> None:
         """Start the machine; nothing happens to one that is on."""

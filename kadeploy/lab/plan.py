@@ -83,8 +83,8 @@ class ContainerOptions:
             raise UsageError(
                 "--boot-spread is more than --boot-delay", hint="no boot takes less than nothing"
             )
-        if self.rate and not _RATE.fullmatch(self.rate):
-            raise UsageError(f"'{self.rate}' is no rate", hint="write 100mbit or 1gbit")
+        if self.rate:
+            parse_rate(self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,3 +182,10 @@ def parse_size(text: str) -> int:
     if not match or int(match[1]) == 0:
         raise UsageError(f"'{text}' is no size", hint="write 512MiB or 4GiB")
     return int(match[1]) * _UNITS[match[2]]
+
+
+def parse_rate(text: str) -> str:
+    """The rate of a link such as ``100mbit``, as tc(8) has it; raises UsageError for what is none."""
+    if not _RATE.fullmatch(text):
+        raise UsageError(f"'{text}' is no rate", hint="write 100mbit or 1gbit")
+    return text

@@ -45,7 +45,7 @@ def launch(argv: list[str], *, record: str, log: str, state: str) -> int:
 def _become(argv: list[str], record: str, log: str, state: str, failure: int) -> None:
     try:
         os.setsid()
-        for number in (signal.SIGUSR1, signal.SIGUSR2):
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # until the program handles them: buttons do not end it
         flags = os.O_WRONLY | os.O_CREAT
         write_record(record, os.getpid())

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kadeploy.lab import console, driver, faults, machines, memory
+from kadeploy.lab import console, driver, machines, memory
+from kadeploy.lab.faults import marks
 from kadeploy.lab.plan import LabPlan, NodePlan
 
 
@@ -44,6 +45,6 @@ def _of_node(node: NodePlan, used: int) -> NodeStatus:
         address=node.address,
         bmc=node.bmc_address,
         boot_device={"default": "disk"}.get(device, device),
-        faults=tuple(faults.active(node)),
+        faults=tuple(marks.shown(*pair) for pair in marks.every(node.directory).items()),
         console=console.last_line(node.file("console.log")),
     )

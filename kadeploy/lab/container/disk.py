@@ -19,11 +19,26 @@ from kadeploy.lab.container import syscalls
 
 DISK_NAME = "vda"  # of the disk in its node
 _LAYER, _IMAGE, _RECORD = "disk", "image", "loop"  # below a node's directory: the disk, its loop device
+_VIEW = "disk-view"  # where that is mounted in the node's mount namespace
 _CONTROL = "/dev/loop-control"
 _LOOP_CTL_REMOVE, _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE = 0x4C81, 0x4C82, 0x4C0A  # linux/loop.h
-_AUTOCLEAR, _PARTSCAN = 4, 8
+_READ_ONLY, _AUTOCLEAR, _PARTSCAN = 1, 4, 8
 _BUILT_IN = 8  # loop devices that are there from boot on
 _MAJOR = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """What is wrong with a disk.
+
+    ``read_only``: no write succeeds. ``capacity``: the disk is empty, and fails once so many bytes are written.
+    """
+
+    read_only: bool = False
+    capacity: int | None = None
+
+
+SOUND = Defect()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,31 +106,44 @@ def make(directory: Path, size: int) -> None:
     os.truncate(image, size)
 
 
-def attach(directory: Path) -> Disk:
+def attach(directory: Path, defect: Defect = SOUND) -> Disk:
     """Put a loop device before the disk of a node, and tell the kernel its partitions.
 
-    To be called in a mount namespace of the node's own. Nothing that the node flushes to its disk is written
-    to the host's at once, as with QEMU's cache=unsafe: the disk has to survive its node, not the host. Loop
-    devices have no such mode, but an overlay has (volatile, overlayfs.rst).
+    To be called in a mount namespace of the node's own, again after detach. Nothing that the node flushes to
+    its disk is written to the host's at once, as with QEMU's cache=unsafe: the disk has to survive its node,
+    not the host. Loop devices have no such mode, but an overlay has (volatile, overlayfs.rst).
     """
-    view, work = directory / "disk-view", directory / "disk-work"
+    view, work = directory / _VIEW, directory / "disk-work"
     shutil.rmtree(work, ignore_errors=True)
     for path in (view, work):
         path.mkdir(exist_ok=True)
-    layers = f"lowerdir={view},upperdir={directory / _LAYER},workdir={work},volatile"
-    syscalls.mount("disk", view, "overlay", 0, layers)
-    return open_image(view / _IMAGE, directory / _RECORD)
+    if defect.capacity is None:
+        layers = f"lowerdir={view},upperdir={directory / _LAYER},workdir={work},volatile"
+        syscalls.mount("disk", view, "overlay", 0, layers)
+    else:
+        syscalls.mount("disk", view, "tmpfs", 0, f"mode=700,size={defect.capacity}")
+        (view / _IMAGE).touch(mode=0o600)
+        os.truncate(view / _IMAGE, (directory / _LAYER / _IMAGE).stat().st_size)
+    return open_image(view / _IMAGE, directory / _RECORD, read_only=defect.read_only)
 
 
-def open_image(image: Path, record: Path) -> Disk:
+def detach(directory: Path, disk: Disk) -> None:
+    """Take the loop device away, which nobody may use any more."""
+    os.close(disk.descriptor)
+    syscalls.unmount(directory / _VIEW, syscalls.MNT_DETACH)
+    forget(directory)
+
+
+def open_image(image: Path, record: Path, *, read_only: bool = False) -> Disk:
     """Put a loop device, whose number goes to ``record``, before a file; raises OSError."""
-    with image.open("r+b") as file:
+    with image.open("rb" if read_only else "r+b") as file:
         for number in _free():
             record.write_text(f"{number}\n")
             descriptor = os.open(f"/dev/loop{number}", os.O_RDWR | os.O_CLOEXEC)
             # The kernel has no parser for a GPT, but without this flag no partition may be added (partx).
             config = struct.pack("<II", file.fileno(), 0).ljust(8 + 52, b"\0")
-            config = (config + struct.pack("<I", _AUTOCLEAR | _PARTSCAN)).ljust(304, b"\0")
+            flags = _AUTOCLEAR | _PARTSCAN | (_READ_ONLY if read_only else 0)
+            config = (config + struct.pack("<I", flags)).ljust(304, b"\0")
             try:
                 fcntl.ioctl(descriptor, _LOOP_CONFIGURE, config)
             except OSError as error:

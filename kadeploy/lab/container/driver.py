@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _THREADS = 8  # the kernel takes its time over each loop device, and can do so for many at once
 # Programs of the miniOS in whose place ours stand, since only a kernel of one's own could do what they want.
 SHIMS = {"kexec": "usr/sbin/kexec", "udevadm": "usr/bin/udevadm"}
+# Programs that stand in the place of sshd while a node has the fault of that name.
+FAULTY = {"minios-hang": "minios-hang.sh", "mute-sshd": "mute-sshd.py"}
+SSHD = "usr/sbin/sshd"
 
 
 class ContainerDriver:
@@ -31,14 +34,14 @@ class ContainerDriver:
 
     tools = ("ip", "tc", "mount", "partx", "blkid", "cpio", "zstd")
     packages = "iproute2 mount util-linux cpio zstd"
+    firmware_asks_dhcp = False
 
     def prepare_lab(self, lab: LabPlan) -> str:
-        """The shims, as a layer of a root file system, and a place for what is unpacked."""
+        """Shims and faulty programs, as layers of a root file system, and a place for what is unpacked."""
         for name, path in SHIMS.items():
-            target = _shims(lab) / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(resources.files(__package__).joinpath(f"shims/{name}.sh").read_bytes())
-            target.chmod(0o755)
+            _install(f"shims/{name}.sh", _shims(lab) / path)
+        for kind, name in FAULTY.items():
+            _install(f"faulty/{name}", _faulty(lab) / kind / SSHD)
         _systems(lab).mkdir()
         return "containers"
 
@@ -57,6 +60,7 @@ class ContainerDriver:
             "repository": str(lab.repository),
             "systems": str(_systems(lab)),
             "shims": str(_shims(lab)),
+            "faulty": str(_faulty(lab)),
             "cgroup": str(group / node.name) if (group := _cgroup(lab)) else "",
             "boot_delay": options.boot_delay,
             "boot_spread": options.boot_spread,
@@ -88,9 +92,6 @@ class ContainerDriver:
                 found[node.name] = [pid, *members.get(space, [])]
         return found
 
-    def hide_boot(self, lab: LabPlan, hidden: Sequence[str]) -> None:
-        """Nothing: the firmware looks for the fault itself."""
-
     def clear(self, lab: LabPlan) -> None:
         """Loop devices and cgroups that were made for the nodes."""
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -104,6 +105,16 @@ def _cgroup(lab: LabPlan) -> Path | None:
     """Of the lab, below the host's root."""
     hierarchy = cgroup.hierarchy()
     return None if hierarchy is None else hierarchy / lab.namespace
+
+
+def _install(name: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(resources.files(__package__).joinpath(name).read_bytes())
+    target.chmod(0o755)
+
+
+def _faulty(lab: LabPlan) -> Path:
+    return lab.state / "faulty"
 
 
 def _shims(lab: LabPlan) -> Path:

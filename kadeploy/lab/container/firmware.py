@@ -18,6 +18,7 @@ from typing import Any
 
 from kadeploy.lab.container import initrd, ipxe, localdisk
 from kadeploy.lab.container.disk import Disk
+from kadeploy.lab.container.loss import Loss
 from kadeploy.lab.container.system import Start
 
 FETCH_SECONDS = 60.0  # without a byte
@@ -35,9 +36,12 @@ class Decision:
 
 
 class Firmware:
-    """One start of a node's firmware; ``node`` is its machine.json."""
+    """One start of a node's firmware; ``node`` is its machine.json, ``lost`` how many requests are lost."""
 
-    def __init__(self, directory: Path, node: dict[str, Any], disk: Disk, order: tuple[str, ...]) -> None:
+    def __init__(
+        self, directory: Path, node: dict[str, Any], disk: Disk, order: tuple[str, ...], lost: int = 0
+    ) -> None:
+        self._loss = Loss(lost, time.sleep)
         self._directory = directory
         self._node = node
         self._disk = disk
@@ -90,6 +94,7 @@ class Firmware:
 
     def _fetch(self, url: str) -> bytes:
         """The content of a script; kernel and initrd travel over the node's link, but nobody keeps them."""
+        self._loss.suffer()
         if f"/{KERNELS}/" not in url:
             return b"".join(_get(url, MAX_SCRIPT))
         if self._node["whole_files"]:

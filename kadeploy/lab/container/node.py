@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,13 +24,14 @@ from typing import Any
 from kadeploy.lab import processes
 from kadeploy.lab.container import disk, localdisk, syscalls, system
 from kadeploy.lab.container.console import Console
+from kadeploy.lab.container.cut import LinkCut
 from kadeploy.lab.container.machine import POWER_BUTTON, RESET, SYSTEM_RECORD
 from kadeploy.lab.container.system import Place, Start
+from kadeploy.lab.container.troubles import Troubles
 from kadeploy.lab.container.uevents import Uevents
 from kadeploy.lab.container.wire import Wire
-from kadeploy.lab.machine import read_plan
+from kadeploy.lab.machine import FAULTS_CHANGED, read_plan
 
-SLOWNESS = 10  # of the firmware of a node with the fault slow-boot
 KEXEC = "kexec-now"  # the node's kexec has put the command line of the next kernel into this file
 
 # What a first process does when told to switch off: systemd(1) and busybox' init; others ignore it.
@@ -58,9 +60,11 @@ class Node:
         self._console = Console(directory / "console.log", directory / "console.sock")
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", Path("/"), flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
-        self._disk = disk.attach(directory)
-        self._uevents = Uevents(f"/devices/virtual/block/{self._disk.name}/")
+        self._troubles = Troubles(directory)
+        self._defect = self._troubles.defect
+        self._attach_disk()
         self._wire = Wire(**self._plan["wire"])
+        self._cut = LinkCut(directory, self._wire.received, self._plug)
         self._place = Place(
             directory,
             Path(self._plan["shims"]),
@@ -68,10 +72,11 @@ class Node:
             self._plan["cgroup"],
             self._console.slave,
         )
-        self._reset = False
+        self._reset = self._faults_changed = False
         self._system: int | None = None
         signal.signal(RESET, self._note_reset)
         signal.signal(POWER_BUTTON, self._pass_on_power_button)
+        signal.signal(FAULTS_CHANGED, self._note_faults)
 
     def run(self) -> None:
         """Boot, and boot again."""
@@ -87,9 +92,14 @@ class Node:
 
     def _boot(self) -> Start:
         """The firmware, until it has found something to start; raises Reset."""
+        self._cut.rest()
         while True:
-            self._wire.renew(plugged=not self._has_fault("link-down"))
+            self._change_disk()
+            self._renew_wire()
             self._sleep(self._delay())
+            if self._troubles.firmware_hangs():
+                self._console.say("firmware: the fault firmware-hang is on")
+                self._sleep(None)
             self._wire.use()
             decision = self._decide()
             self._wire.leave()
@@ -103,7 +113,31 @@ class Node:
         file = self._directory / "boots"
         boots = int(file.read_text()) + 1 if file.exists() else 1
         file.write_text(f"{boots}\n")
-        return delay(self._plan, boots) * (SLOWNESS if self._has_fault("slow-boot") else 1)
+        return self._troubles.delay(delay(self._plan, boots))
+
+    def _attach_disk(self) -> None:
+        self._disk = disk.attach(self._directory, self._defect)
+        self._uevents = Uevents(f"/devices/virtual/block/{self._disk.name}/")
+
+    def _change_disk(self) -> None:
+        """Have the disk that the faults ask for."""
+        defect = self._troubles.defect
+        if defect != self._defect:
+            self._defect = defect
+            self._uevents.close()
+            disk.detach(self._directory, self._disk)
+            self._attach_disk()
+
+    def _renew_wire(self) -> None:
+        self._wire = replace(self._wire, rate=self._rate())
+        self._wire.renew(plugged=not self._troubles.is_unplugged and not self._cut.is_on)
+
+    def _rate(self) -> str:
+        usual: str = self._plan["wire"]["rate"]
+        return self._troubles.rate or usual
+
+    def _plug(self, plugged: bool) -> None:
+        self._wire.plug(plugged and not self._troubles.is_unplugged)
 
     def _decide(self) -> dict[str, Any]:
         """What the firmware decides, in a child, for it waits; nothing where it fails."""
@@ -129,8 +163,8 @@ class Node:
             from kadeploy.lab.container.firmware import Firmware
 
             order: tuple[str, ...] = ("disk", "net") if self._boot_device() == "default" else ("net", "disk")
-            order = () if self._has_fault("no-boot") else order
-            decision = Firmware(self._directory, self._plan, self._disk, order).decide()
+            order, lost = self._troubles.order(order), self._troubles.lost_requests
+            decision = Firmware(self._directory, self._plan, self._disk, order, lost).decide()
             os.write(answer, json.dumps(asdict(decision)).encode())
         except Exception as error:  # the firmware has crashed, which the console tells
             os.write(1, f"firmware: {type(error).__name__}: {error}\n".encode())
@@ -141,9 +175,14 @@ class Node:
         """Start a system and wait for its end; whether the machine is still on. Raises Reset."""
         (self._directory / "shared" / KEXEC).unlink(missing_ok=True)
         system.make_devices(self._place, self._disk)
+        layers = tuple(f"{self._plan['faulty']}/{kind}" for kind in self._troubles.layers)
+        self._cut.arm(counting=True)
         record = str(self._directory / SYSTEM_RECORD)
         self._system = system.start(
-            self._place, self._disk, start, lambda pid: processes.write_record(record, pid)
+            self._place,
+            self._disk,
+            replace(start, layers=layers),
+            lambda pid: processes.write_record(record, pid),
         )
         try:
             status = self._await(self._system)
@@ -166,7 +205,7 @@ class Node:
         except FileNotFoundError:
             return None
         self._console.say("kexec_core: Starting new kernel")
-        self._wire.renew(plugged=not self._has_fault("link-down"))
+        self._renew_wire()
         partition = localdisk.root_partition(self._disk, command_line)
         if partition is None:
             self._console.say("Kernel panic - not syncing: VFS: Unable to mount root fs")
@@ -193,9 +232,20 @@ class Node:
             self._serve(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def _serve(self, seconds: float | None) -> None:
-        ready = self._console.serve(seconds, self._uevents.descriptor)
+        ready = self._console.serve(self._cut.pause(seconds), self._uevents.descriptor)
         if ready and self._uevents.have_come():
             self._disk.make_nodes(self._place.devices)
+        if self._faults_changed:
+            self._faults_changed = False
+            self._heed_faults()
+        self._cut.look()
+
+    def _heed_faults(self) -> None:
+        """What shows at once of faults that were switched."""
+        if self._rate() != self._wire.rate:
+            self._wire = replace(self._wire, rate=self._rate())
+            self._wire.limit()
+        self._cut.arm(counting=self._system is not None)
 
     def _raise_reset(self) -> None:
         if self._reset:
@@ -204,6 +254,9 @@ class Node:
 
     def _note_reset(self, number: int, where: FrameType | None) -> None:
         self._reset = True
+
+    def _note_faults(self, number: int, where: FrameType | None) -> None:
+        self._faults_changed = True
 
     def _pass_on_power_button(self, number: int, where: FrameType | None) -> None:
         if self._system is not None:
@@ -214,9 +267,6 @@ class Node:
     def _boot_device(self) -> str:
         file = self._directory / "boot-device"
         return file.read_text().strip() if file.exists() else "none"
-
-    def _has_fault(self, kind: str) -> bool:
-        return (self._directory / "faults" / kind).exists()
 
 
 if __name__ == "__main__":

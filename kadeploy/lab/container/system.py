@@ -39,11 +39,15 @@ _HOST_CAPABILITIES = (16, 17, 20, 25, 30, 32, 33, 34, 35, 36)
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What to start: a system unpacked in ``tree``, in memory, or that of a partition of the disk."""
+    """What to start: a system unpacked in ``tree``, in memory, or that of a partition of the disk.
+
+    ``layers`` are directories whose files stand in the places of those of the tree.
+    """
 
     command_line: str
     tree: str = ""
     partition: int = 0
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,8 @@ def _mount_root(place: Place, what: Start) -> None:
     syscalls.mount("memory", memory, "tmpfs", 0, "mode=755")
     for name in ("upper", "work"):
         (memory / name).mkdir()
-    layers = f"lowerdir={place.shims}:{what.tree},upperdir={memory}/upper,workdir={memory}/work"
+    lower = ":".join([*what.layers, str(place.shims), what.tree])
+    layers = f"lowerdir={lower},upperdir={memory}/upper,workdir={memory}/work"
     syscalls.mount("overlay", place.root, "overlay", 0, layers)
 
 

@@ -37,6 +37,10 @@ class Uevents:
         )
         self._socket.bind((0, 1))  # the group of the kernel's own events
 
+    def close(self) -> None:
+        """Hear no more."""
+        self._socket.close()
+
     @property
     def descriptor(self) -> int:
         return self._socket.fileno()

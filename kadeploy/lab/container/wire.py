@@ -7,11 +7,13 @@ import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from kadeploy.lab.container import syscalls
 
 CARD = "eth0"
 BRIDGE = "br0"
+COUNTERS = Path("/proc/self/net/dev")  # of the cards in this process' network namespace (proc(5))
 # tc-tbf(8): the bucket must hold what arrives between two ticks of the kernel; larger makes short transfers
 # faster than the link. What waits longer than the latency is dropped, as by a switch.
 _BURST = "128kb"
@@ -38,9 +40,25 @@ class Wire:
         self._in_lab([f"link add name {self.port} type veth {peer}"])
         self._in_lab([f"link set {self.port} master {BRIDGE} {state}"])
         if self.rate:
-            limit = ["root", "tbf", "rate", self.rate, "burst", _BURST, "latency", _LATENCY]
-            _run(["tc", "-n", self.namespace, "qdisc", "add", "dev", self.port, *limit])
-            _run(["tc", "qdisc", "add", "dev", CARD, *limit])
+            self.limit()
+
+    def limit(self) -> None:
+        """Give the link its rate in both directions, in the place of the one it had."""
+        rate = ["tbf", "rate", self.rate, "burst", _BURST, "latency", _LATENCY] if self.rate else ["noqueue"]
+        _run(["tc", "-n", self.namespace, "qdisc", "replace", "dev", self.port, "root", *rate])
+        _run(["tc", "qdisc", "replace", "dev", CARD, "root", *rate])
+
+    def plug(self, plugged: bool) -> None:
+        """Plug the cable in or out: the card has a carrier or none."""
+        self._in_lab([f"link set {self.port} {'up' if plugged else 'down'}"])
+
+    def received(self) -> int:
+        """Bytes that have come to the card since the wire was made; 0 where there is none."""
+        for line in COUNTERS.read_text().splitlines():
+            name, _, numbers = line.partition(":")
+            if name.strip() == CARD:
+                return int(numbers.split()[0])
+        return 0
 
     def use(self) -> None:
         """Give the card its address, as the firmware does."""

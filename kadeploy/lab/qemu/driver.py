@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kadeploy.lab import dhcp, processes
+from kadeploy.lab import processes
 from kadeploy.lab.machine import record_of
 from kadeploy.lab.plan import LabPlan, NodePlan
 from kadeploy.lab.qemu import accelerator, command
@@ -24,6 +23,7 @@ class QemuDriver:
 
     tools = ("qemu-system-x86_64",)
     packages = "qemu-system-x86 ipxe-qemu ovmf"
+    firmware_asks_dhcp = True
 
     def __init__(self) -> None:
         self._accelerator: command.Accelerator = "tcg"
@@ -58,11 +58,6 @@ class QemuDriver:
         """QEMU is one process."""
         pids = {node.name: processes.running(str(record_of(node.directory))) for node in lab.nodes}
         return {name: [pid] for name, pid in pids.items() if pid is not None}
-
-    def hide_boot(self, lab: LabPlan, hidden: Sequence[str]) -> None:
-        """No address for the firmware; what runs keeps its lease."""
-        (lab.state / dhcp.HOSTS).write_text(dhcp.hosts(lab, hidden))
-        processes.send(str(lab.state / dhcp.RECORD), signal.SIGHUP)
 
     def clear(self, lab: LabPlan) -> None:
         """Nothing: all that QEMU makes ends with it."""

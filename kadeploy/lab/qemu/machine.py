@@ -19,6 +19,8 @@ class QemuMachine(Machine):
             # QEMU's strict boot forgets to be strict where no device is left: the network stays, for which
             # the DHCP server has no address.
             return {"net0": 0, "disk0": -1}
+        if self.has_fault("wrong-boot"):
+            return {"net0": -1, "disk0": 0}
         if self.boot_device == "default":
             return {"net0": 1, "disk0": 0}
         return {"net0": 0, "disk0": 1}

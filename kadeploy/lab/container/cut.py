@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fault cut-link: the cable is unplugged once enough bytes have come, and plugged in after a while."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from kadeploy.lab.faults import marks, values
+from kadeploy.lab.faults.values import Cut
+
+KIND = "cut-link"
+INTERVAL = 0.05  # seconds between two looks at the bytes: at 1 Gbit/s 6 MB come meanwhile
+
+
+class LinkCut:
+    """``received`` counts the bytes of the card, ``plug`` plugs the cable in or out.
+
+    The fault is over with the cut: its mark goes.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        received: Callable[[], int],
+        plug: Callable[[bool], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory = directory
+        self._received = received
+        self._plug = plug
+        self._clock = clock
+        self._cut: Cut | None = None
+        self._first = 0
+        self._end: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the cable is unplugged."""
+        return self._end is not None
+
+    def rest(self) -> None:
+        """Count no bytes until it is armed again: what a firmware fetches is none of the system's."""
+        if not self.is_on:
+            self._cut = None
+
+    def arm(self, *, counting: bool) -> None:
+        """Look at the mark; ``counting``: bytes are counted from now on."""
+        text = marks.value(self._directory, KIND)
+        if text is None:
+            self._finish()
+        elif counting and not self.is_on:
+            self._cut, self._first = values.cut(text), self._received()
+
+    def pause(self, seconds: float | None) -> float | None:
+        """How long at most until the next look, of a wait of so many seconds."""
+        if self._cut is None:
+            return seconds
+        return INTERVAL if seconds is None else min(INTERVAL, seconds)
+
+    def look(self) -> None:
+        """Cut the link, or end the cut, if it is time."""
+        if self._cut is None:
+            return
+        if self._end is None:
+            if self._received() - self._first >= self._cut.after:
+                self._end = self._clock() + self._cut.seconds
+                self._plug(False)
+        elif self._clock() >= self._end:
+            marks.remove(self._directory, KIND)
+            self._finish()
+
+    def _finish(self) -> None:
+        was_on, self._cut, self._end = self.is_on, None, None
+        if was_on:
+            self._plug(True)

@@ -1,0 +1,15 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""sshd of a miniOS with the fault mute-sshd: takes every connection, and never says a word."""
+
+import socket
+
+PORT = 22
+MAX_CONNECTIONS = 512  # then the oldest is closed
+
+with socket.create_server(("", PORT), backlog=128) as listener:
+    connections = []
+    while True:
+        connections.append(listener.accept()[0])
+        if len(connections) > MAX_CONNECTIONS:
+            connections.pop(0).close()

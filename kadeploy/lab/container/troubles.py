@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the faults of a container node that are on mean to its process and its firmware."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kadeploy.lab.container.disk import Defect
+from kadeploy.lab.faults import marks, values
+
+SLOWNESS = 10  # times of the firmware of a node with the fault slow-boot
+LAYERS = ("minios-hang", "mute-sshd")  # faults that are files in the miniOS, in a directory of that name
+
+
+class Troubles:
+    """Of the node with this directory; each answer is that of the moment."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def _value(self, kind: str) -> str | None:
+        return marks.value(self._directory, kind)
+
+    def _has(self, kind: str) -> bool:
+        return self._value(kind) is not None
+
+    @property
+    def is_unplugged(self) -> bool:
+        return self._has("link-down")
+
+    @property
+    def rate(self) -> str:
+        """Of the link, '' where it is the usual one."""
+        return self._value("slow-link") or ""
+
+    @property
+    def defect(self) -> Defect:
+        """Of the disk."""
+        full = self._value("disk-full")
+        return Defect(self._has("disk-read-only"), values.size(full) if full else None)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of directories whose files stand in the places of those of a miniOS."""
+        return tuple(kind for kind in LAYERS if self._has(kind))
+
+    @property
+    def lost_requests(self) -> int:
+        return values.number(self._value("lost-requests") or "0")
+
+    def delay(self, seconds: float) -> float:
+        """What the firmware takes that usually takes so many seconds."""
+        late = self._value("late-boot")
+        return seconds * (SLOWNESS if self._has("slow-boot") else 1) + (values.seconds(late) if late else 0)
+
+    def order(self, usual: tuple[str, ...]) -> tuple[str, ...]:
+        """The devices that the firmware tries."""
+        if self._has("no-boot"):
+            return ()
+        return ("disk",) if self._has("wrong-boot") else usual
+
+    def firmware_hangs(self) -> bool:
+        """Whether this boot is the one that hangs; if not, there is one less to go well."""
+        boots = self._value("firmware-hang")
+        if boots is None:
+            return False
+        left = values.number(boots or "0")
+        if left:
+            marks.put(self._directory, "firmware-hang", str(left - 1))
+        return not left

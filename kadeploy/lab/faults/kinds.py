@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kind of fault: what it means, the value it takes, which nodes can have it, and what shows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kadeploy.config import namespace
+from kadeploy.lab import dhcp, driver, machines, processes
+from kadeploy.lab.faults import marks, values
+from kadeploy.lab.machine import FAULTS_CHANGED, TOLD, record_of
+from kadeploy.lab.plan import DriverName, LabPlan, NodePlan
+
+_BOTH: tuple[DriverName, ...] = ("qemu", "container")
+_CONTAINER: tuple[DriverName, ...] = ("container",)
+
+
+def _by_mark(lab: LabPlan, node: NodePlan) -> None:
+    """BMC or firmware look at the mark themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``switch`` does what shows at once when the mark of the fault has changed; ``drivers`` have the fault.
+
+    ``parameter``: what its value is called, '' for a fault without one; ``check`` raises UsageError for a
+    wrong value. ``names_node``: the value is the name of another node of the lab.
+    """
+
+    meaning: str
+    drivers: tuple[DriverName, ...] = _BOTH
+    parameter: str = ""
+    check: Callable[[str], object] = str
+    is_optional: bool = False
+    names_node: bool = False
+    switch: Callable[[LabPlan, NodePlan], None] = _by_mark
+
+    def usage(self, kind: str) -> str:
+        """The kind as the help writes it, with its value."""
+        value = f"={self.parameter}" if self.parameter else ""
+        return f"{kind}[{value}]" if self.is_optional else f"{kind}{value}"
+
+
+def tell_dhcp(lab: LabPlan) -> None:
+    """Let the DHCP server know what the marks say; what runs keeps its lease."""
+    names = {node.name: name for node in lab.nodes if (name := marks.value(node.directory, "duplicate-name"))}
+    hidden = [node.name for node in lab.nodes if marks.value(node.directory, "no-boot") is not None]
+    dhcp.change_hosts(lab, hidden if driver.of(lab.driver).firmware_asks_dhcp else (), names)
+
+
+def _hide_boot(lab: LabPlan, node: NodePlan) -> None:
+    tell_dhcp(lab)
+    _order(lab, node)
+
+
+def _order(lab: LabPlan, node: NodePlan) -> None:
+    machine = machines.of(node.directory)
+    with machine.locked():
+        if machine.pid is not None:
+            machine.boot_order_changed()
+
+
+def _plug(lab: LabPlan, node: NodePlan) -> None:
+    from kadeploy.lab import network  # pyroute2 takes 0.1 s to import
+
+    namespace.enter(lab.namespace)
+    network.set_link(node.tap, up=marks.value(node.directory, "link-down") is None)
+
+
+def _tell_node(lab: LabPlan, node: NodePlan) -> None:
+    processes.send(str(record_of(node.directory)), FAULTS_CHANGED)
+
+
+def _name(lab: LabPlan, node: NodePlan) -> None:
+    tell_dhcp(lab)
+
+
+def _forget_lies(lab: LabPlan, node: NodePlan) -> None:
+    node.file(TOLD).unlink(missing_ok=True)
+
+
+FAULTS = {
+    "no-power": Fault("its BMC refuses to switch it"),
+    "bmc-lies": Fault("its BMC says that it has obeyed, and does nothing", switch=_forget_lies),
+    "no-boot": Fault("its firmware finds nothing to boot, from the next boot on", switch=_hide_boot),
+    "wrong-boot": Fault("its firmware ignores the network and boots the disk", switch=_order),
+    "firmware-hang": Fault(
+        "its firmware hangs, after so many boots that go well", _CONTAINER, "BOOTS", values.number, True
+    ),
+    "slow-boot": Fault("its firmware takes ten times as long", _CONTAINER),
+    "late-boot": Fault("its firmware takes so much longer", _CONTAINER, "SECONDS", values.seconds),
+    "lost-requests": Fault(
+        "of its firmware's requests for files so many are lost, at each boot",
+        _CONTAINER, "COUNT", values.number,
+    ),
+    "minios-hang": Fault("the miniOS that it boots never starts its sshd", _CONTAINER),
+    "mute-sshd": Fault("the sshd of the miniOS takes connections and never answers", _CONTAINER),
+    "disk-full": Fault("from the next boot on an empty disk that fails once so much is written",
+        _CONTAINER, "SIZE", values.size),
+    "disk-read-only": Fault("its disk cannot be written, from the next boot on", _CONTAINER),
+    "link-down": Fault("its network cable is unplugged", switch=_plug),
+    "slow-link": Fault(
+        "its link has this rate in both directions", _CONTAINER, "RATE", values.rate, switch=_tell_node
+    ),
+    "cut-link": Fault(
+        "its cable is unplugged for a while, once its system has received so much",
+        _CONTAINER, "SECONDS[@SIZE]", values.cut, switch=_tell_node,
+    ),
+    "duplicate-name": Fault(
+        "DHCP gives it the name of that other node", _BOTH, "NODE", names_node=True, switch=_name
+    ),
+}  # fmt: skip

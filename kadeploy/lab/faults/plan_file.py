@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file of ``kalab fault --plan``: which faults on which nodes, by name or by lot."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+
+from kadeploy import nodes
+from kadeploy.config.yaml_file import FileModel, load_file
+from kadeploy.errors import KadeployError
+from kadeploy.lab.faults import lots, setting
+from kadeploy.lab.faults.lots import Lot, Ticket
+from kadeploy.lab.plan import LabPlan
+from kadeploy.steps.cause import Cause
+
+OK = "ok"
+MAX_ENTRIES = 1000
+_PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)%")
+
+
+def _told(error: KadeployError) -> ValueError:
+    return ValueError(f"{error.message}; {error.hint}" if error.hint else error.message)
+
+
+def _lab(info: ValidationInfo) -> LabPlan:
+    assert isinstance(info.context, LabPlan)
+    return info.context
+
+
+def _node_set(text: str, info: ValidationInfo) -> str:
+    try:
+        for name in nodes.parse(text):
+            _lab(info).node(name)
+    except KadeployError as error:
+        raise _told(error) from None
+    return text
+
+
+def _fault(text: str, info: ValidationInfo) -> str:
+    """A fault that nodes of this lab can have."""
+    try:
+        wanted = setting.parse(text)
+        setting.check_lab(_lab(info), wanted)
+    except KadeployError as error:
+        raise _told(error) from None
+    return text
+
+
+def _outcome(text: str) -> str:
+    if text not in (OK, *Cause):
+        raise ValueError(f"'{text}' is neither {OK} nor a class of verdicts; there are {', '.join(Cause)}")
+    return text
+
+
+def _from_percentage(value: Any) -> Any:
+    match = _PERCENTAGE.fullmatch(value) if isinstance(value, str) else None
+    return float(match[1]) / 100 if match else value
+
+
+NodeSet = Annotated[str, AfterValidator(_node_set)]
+FaultText = Annotated[str, AfterValidator(_fault)]
+Outcome = Annotated[str, AfterValidator(_outcome)]
+Share = Annotated[float, BeforeValidator(_from_percentage), Field(ge=0, le=1)]
+
+
+class NamedFault(FileModel):
+    """A fault of the nodes that are named. ``expect``: how their deployment is to end."""
+
+    nodes: NodeSet
+    fault: FaultText
+    expect: Outcome | None = None
+
+
+class FaultKind(FileModel):
+    """A fault that may be drawn, so many times as often as one of weight 1."""
+
+    fault: FaultText
+    weight: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
+    expect: Outcome | None = None
+
+
+class RandomFaults(FileModel):
+    """Faults of a ``share`` of the nodes, all of the lab unless told, that are not named before."""
+
+    share: Share
+    seed: int = 0
+    nodes: NodeSet | None = None
+    kinds: tuple[FaultKind, ...] = Field(min_length=1, max_length=MAX_ENTRIES)
+
+
+class FaultPlan(FileModel):
+    """The whole file."""
+
+    faults: tuple[NamedFault, ...] = Field(default=(), max_length=MAX_ENTRIES)
+    random: RandomFaults | None = None
+
+    @model_validator(mode="after")
+    def _is_of_use(self, info: ValidationInfo) -> Self:
+        if not self.faults and self.random is None:
+            raise ValueError("it names no faults; give 'faults', 'random' or both")
+        seen: set[tuple[str, str]] = set()
+        for lot in self._named():
+            if (lot.node, lot.setting.kind) in seen:
+                raise ValueError(f"{lot.node} is given the fault {lot.setting.kind} twice")
+            if lot.setting.value == lot.node:
+                raise ValueError(f"{lot.setting} of {lot.node} is its own name")
+            seen.add((lot.node, lot.setting.kind))
+        return self
+
+    def _named(self) -> list[Lot]:
+        return [
+            Lot(node, setting.parse(entry.fault), entry.expect or "")
+            for entry in self.faults
+            for node in nodes.parse(entry.nodes)
+        ]
+
+    def lots(self, lab: LabPlan, seed: int | None) -> list[Lot]:
+        """Which node gets what: those that are named, then those by lot, by this seed if it is given."""
+        named = self._named()
+        return named + self._drawn(lab, {lot.node for lot in named}, seed)
+
+    def _drawn(self, lab: LabPlan, taken: set[str], seed: int | None) -> list[Lot]:
+        if self.random is None:
+            return []
+        wanted = self.random.nodes
+        names = nodes.parse(wanted) if wanted else [node.name for node in lab.nodes]
+        tickets = [
+            Ticket(setting.parse(kind.fault), kind.expect or "", kind.weight) for kind in self.random.kinds
+        ]
+        free = [name for name in names if name not in taken]
+        return lots.deal(free, self.random.share, tickets, self.random.seed if seed is None else seed)
+
+
+def load(path: Path, lab: LabPlan) -> FaultPlan:
+    """Read and check a file for a lab; raises NotFoundError, or FileError with all its problems."""
+    return load_file(path, FaultPlan, lab)
