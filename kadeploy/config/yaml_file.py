@@ -137,10 +137,7 @@ def _model_problems(error: ValidationError, root: yaml.Node | None, path: str) -
         message = {
             "missing": f"'{name}' is missing",
             "extra_forbidden": f"'{name}' is not known here",
-        }.get(
-            detail["type"],
-            f"{name}: {detail['msg'].removeprefix('Value error, ')}" if name else detail["msg"],
-        )
+        }.get(detail["type"], ": ".join(filter(None, [name, detail["msg"].removeprefix("Value error, ")])))
         yield _problem(path, node, message)
 
 

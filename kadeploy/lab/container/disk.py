@@ -31,7 +31,7 @@ _MAJOR = 7
 class Defect:
     """What is wrong with a disk.
 
-    ``read_only``: no write succeeds. ``capacity``: the disk is empty, and fails once so many bytes are written.
+    ``read_only``: no write succeeds. ``capacity``: it is empty, and fails once so many bytes are written.
     """
 
     read_only: bool = False

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from kadeploy.cli.kalab import fault
-from kadeploy.lab.faults import FAULTS
+from kadeploy.cli.kalab_fault import fault
+from kadeploy.lab.faults.kinds import FAULTS
 
 RUN = [sys.executable, "-c", "from kadeploy.cli.kalab import main; main()"]
 
@@ -27,8 +28,16 @@ def test_help_needs_nothing_slow() -> None:
 
 
 def test_help_of_fault_names_every_kind() -> None:
+    shown = (fault.help or "").partition("container nodes")
     for kind, meaning in FAULTS.items():
-        assert f"{kind:<11} {meaning.meaning}" in (fault.help or "")
+        part = shown[0] if "qemu" in meaning.drivers else shown[2]
+        assert f"  {meaning.usage(kind):<25} {meaning.meaning}\n" in part
+
+
+def test_the_page_of_the_lab_names_every_fault() -> None:
+    page = (Path(__file__).parents[3] / "docs/users/lab.md").read_text()
+    rows = dict(re.findall(r"^\| `([a-z][a-z-]+)\b.*? \| (all|container) \|", page, flags=re.MULTILINE))
+    assert rows == {kind: "all" if "qemu" in it.drivers else "container" for kind, it in FAULTS.items()}
 
 
 @pytest.mark.parametrize(
@@ -44,6 +53,12 @@ def test_help_of_fault_names_every_kind() -> None:
         (("up", "--deploy-env", "/nonexistent"), 3, "has no vmlinuz"),
         (("status", "--name", "never-made"), 3, "lab 'never-made' is not up"),
         (("power", "node-1", "explode"), 2, "explode"),
+        (("fault",), 2, "give either NODES KIND on|off, or --plan, or --mend"),
+        (("fault", "node-1", "no-boot"), 2, "give NODES KIND on|off"),
+        (("fault", "node-1", "no-boot", "maybe"), 2, "give NODES KIND on|off"),
+        (("fault", "node-1", "no-boot", "on", "--mend"), 2, "give either"),
+        (("fault", "--mend", "--seed", "1"), 2, "--seed and --json go with --plan"),
+        (("fault", "--mend", "--name", "never-made"), 3, "lab 'never-made' is not up"),
     ],
 )
 def test_refusals(arguments: tuple[str, ...], status: int, message: str, tmp_path: Path) -> None:

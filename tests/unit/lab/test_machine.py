@@ -72,6 +72,20 @@ def test_fault_no_power(directory: Path) -> None:
     assert chassis(directory, "get", "power") == (0, "power:0\n", "")
 
 
+def test_fault_bmc_lies(directory: Path) -> None:
+    (directory / "faults" / "bmc-lies").touch()
+    assert chassis(directory, "get", "power") == (0, "power:0\n", ""), "nothing was asked of it yet"
+    assert chassis(directory, "set", "power", "1") == (0, "", "")
+    assert chassis(directory, "get", "power") == (0, "power:1\n", "")
+    assert QemuMachine(str(directory)).pid is None
+    assert chassis(directory, "set", "boot", "pxe")[0] == chassis(directory, "set", "reset", "1")[0] == 0
+    assert chassis(directory, "set", "power", "0")[0] == 0
+    assert chassis(directory, "get", "power")[1] == "power:0\n"
+    (directory / "faults" / "bmc-lies").unlink()
+    assert chassis(directory, "set", "power", "1")[0] == 0
+    assert QemuMachine(str(directory)).pid is not None
+
+
 def test_a_lab_that_closes_starts_nothing(directory: Path) -> None:
     (directory / machine.CLOSING).touch()
     assert "being taken down" in chassis(directory, "set", "power", "1")[2]
@@ -80,15 +94,16 @@ def test_a_lab_that_closes_starts_nothing(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("device", "fault", "order"),
     [
-        ("none", False, {"net0": 0, "disk0": 1}),
-        ("pxe", False, {"net0": 0, "disk0": 1}),
-        ("default", False, {"net0": 1, "disk0": 0}),
-        ("default", True, {"net0": 0, "disk0": -1}),
+        ("none", "", {"net0": 0, "disk0": 1}),
+        ("pxe", "", {"net0": 0, "disk0": 1}),
+        ("default", "", {"net0": 1, "disk0": 0}),
+        ("default", "no-boot", {"net0": 0, "disk0": -1}),
+        ("pxe", "wrong-boot", {"net0": -1, "disk0": 0}),
     ],
 )
-def test_boot_order(directory: Path, device: str, fault: bool, order: dict[str, int]) -> None:
+def test_boot_order(directory: Path, device: str, fault: str, order: dict[str, int]) -> None:
     if fault:
-        (directory / "faults" / "no-boot").touch()
+        (directory / "faults" / fault).touch()
     assert chassis(directory, "set", "boot", device)[0] == 0
     assert chassis(directory, "get", "boot")[1] == f"boot:{device}\n"
     assert QemuMachine(str(directory)).boot_order() == order
