@@ -1,49 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chain broadcast: head → node 1 → node 2 → …, every node consuming the stream while it forwards it.
 
-This side starts a relay on every node, tells them the chain, follows what they report, and judges: a node
-is ok when its consumer exited with 0 and the digest of what it received is that of the image. The data go
-through ``Head``; what runs on the nodes is in ``node/``.
+This side starts a relay on every node, tells them the lane they are in, follows what they report, and judges: a
+node is ok when its consumer exited with 0 and the digest of what it received is that of the image. The data go
+through ``Head``; what runs on the nodes is in ``node/``; what follows from events is decided by ``Roster``.
 
 The secret of each broadcast goes to the relays over ssh and authenticates peers to each other, so nobody else
 on the network can feed a node or be fed. The stream itself is neither encrypted nor authenticated byte by
-byte: who can rewrite packets between two nodes can spoil it, which the digest detects at the end.
+byte: who can rewrite packets between two nodes can spoil it, which the seal of the chunk detects.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import secrets
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 
-from kadeploy.broadcast.head import Head
+from kadeploy.broadcast.head import HEAD, Head
 from kadeploy.broadcast.interface import (
     BroadcastProgress,
     Delivery,
-    RelayProcess,
     RelayResult,
     RelayTransport,
     Target,
     Trouble,
 )
-from kadeploy.broadcast.node.relay import Chain, Settings
-from kadeploy.broadcast.program import ARGUMENTS, program
-from kadeploy.errors import NodeError, ServiceError, UnreachableError
+from kadeploy.broadcast.node.lane import Lane
+from kadeploy.broadcast.node.relay import Settings
+from kadeploy.broadcast.relay import Event, Relay, RelayLost
+from kadeploy.broadcast.roster import Roster
+from kadeploy.errors import NodeError, ServiceError
 
-Item = TypeVar("Item")
-
-GRACE = 0.5  # seconds in which a node that was given up may still say itself what happened
+TICK = 0.2  # seconds between looks at what has become due
+LEAST_GRACE = 2.0  # seconds for the relays that start later than most
 
 
 class ChainBroadcast:
-    """``Broadcast`` by a chain of relays."""
+    """``Broadcast`` by a chain of relays, or a tree if the options say so."""
+
+    def __init__(self) -> None:
+        self._session: _Session | None = None
 
     async def run(
         self,
@@ -53,25 +51,17 @@ class ChainBroadcast:
     ) -> Mapping[str, RelayResult]:
         if problem := await asyncio.to_thread(_size_problem, delivery):
             return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
-        session = _Session(delivery, transport, progress)
+        session = self._session = _Session(delivery, transport, progress)
         try:
             return await session.run()
         finally:
+            self._session = None
             await session.close()
 
-
-@dataclass(slots=True, eq=False)
-class _Relay:
-    """What the head knows of one node."""
-
-    target: Target
-    verdict: asyncio.Future[RelayResult]
-    process: RelayProcess | None = None
-    port: int = 0
-    received: int = 0
-    consumed: int = 0
-    given_up: str = ""
-    noise: list[str] = field(default_factory=list)  # lines that are no events: what a login shell prints
+    def join(self, target: Target) -> bool:
+        """Bring one more node into the broadcast that runs; its result is among those of ``run``. False when
+        none runs, or it is about to end."""
+        return self._session is not None and self._session.join(target)
 
 
 class _Session:
@@ -81,162 +71,198 @@ class _Session:
         self, delivery: Delivery, transport: RelayTransport, progress: Callable[[BroadcastProgress], None]
     ) -> None:
         self._delivery, self._transport, self._progress = delivery, transport, progress
-        self._options = delivery.options
+        self._options, self._size = delivery.options, delivery.image.size
         self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
         self._secret = secrets.token_bytes(32)
-        self._relays = {
-            target.node: _Relay(target, self._loop.create_future()) for target in delivery.targets
-        }
+        self._slots = asyncio.Semaphore(self._options.start_fanout)
+        self._relays = {target.node: Relay(target) for target in delivery.targets}
+        self._roster = Roster(list(self._relays), self._size, self._options.silence)
+        self._news = asyncio.Event()
+        self._disputes: dict[str, str] = {}  # who received damaged data, and from whom
         self._image_problem = ""
-        self._stopped = threading.Event()
-        self._head: Head | None = None
-        self._digest: asyncio.Task[str] | None = None
+        self._attendants: list[asyncio.Task[None]] = []
+        self._group: asyncio.TaskGroup | None = None
+        self._head = self._make_head()
 
     async def run(self) -> Mapping[str, RelayResult]:
-        """Start everybody, then wait until every node has a verdict or the deadline is over."""
-        self._head = self._make_head()
-        if not self._delivery.image.sha256:
-            self._digest = asyncio.create_task(self._hash_image())
+        """Attend to everybody until every node has a verdict or the deadline is over."""
         try:
             async with asyncio.timeout(self._options.deadline), asyncio.TaskGroup() as group:
-                followers = await self._start_relays(group)
-                await asyncio.wait([relay.verdict for relay in self._relays.values()])
-                for follower in followers:
-                    follower.cancel()
+                self._group = group
+                for relay in self._relays.values():
+                    self._attend(relay)
+                await self._gather()
+                await self._conduct()
+                self._group = None
+                for task in self._attendants:
+                    task.cancel()
         except TimeoutError:
             for relay in self._relays.values():
                 self._settle(relay, f"not finished within {self._options.deadline:g} s")
-        return await self._judge()
+        finally:
+            self._group = None
+        return self._judge()
 
     async def close(self) -> None:
-        """Stop the relays that still run, the head's threads and the hashing."""
-        self._stopped.set()
-        running = [relay.process for relay in self._relays.values() if relay.process]
-        await self._bounded(lambda process: process.stop(), running)
-        if self._head:
-            await asyncio.to_thread(self._head.stop)
-        if self._digest:
-            await asyncio.wait([self._digest])
+        """Stop the relays that still run, and the head's threads."""
+        async with asyncio.TaskGroup() as group:
+            for relay in self._relays.values():
+                group.create_task(self._stop(relay))
+        await asyncio.to_thread(self._head.stop)
+
+    def join(self, target: Target) -> bool:
+        if self._group is None or target.node in self._relays:
+            return False
+        relay = self._relays[target.node] = Relay(target)
+        self._roster.join(target.node)
+        self._attend(relay)
+        return True
+
+    # --- what goes on ---------------------------------------------------------------------------------------
+
+    async def _gather(self) -> None:
+        """Wait for the relays to listen; those that take much longer than the others come later."""
+        give_up = None
+        while any(self._is_starting(relay) for relay in self._relays.values()):
+            now = time.monotonic()
+            ready = sum(not self._is_starting(relay) for relay in self._relays.values())
+            if give_up is None and 2 * ready >= len(self._relays):
+                give_up = now + max(LEAST_GRACE, 2 * (now - self._began))
+            if give_up is not None and now > give_up and self._roster.anybody_waits():
+                return
+            await self._wait_for_news()
+
+    async def _conduct(self) -> None:
+        """Do what follows from what happened, until there is a verdict on everybody."""
+        while not all(relay.verdict.done() for relay in self._relays.values()):
+            now = time.monotonic()
+            for name, note in self._roster.returned().items():
+                self._part(name, note)
+            if laggard := self._roster.laggard(now):
+                self._part(*laggard)
+            for name, reason in {**self._roster.lost(now), **self._roster.exhausted()}.items():
+                self._settle(self._relays[name], reason)
+            if self._roster.anybody_waits() and self._head.free:
+                self._feed()
+            await self._wait_for_news()
+
+    async def _wait_for_news(self) -> None:
+        try:
+            async with asyncio.timeout(TICK):
+                await self._news.wait()
+        except TimeoutError:
+            pass  # something may have become due
+        self._news.clear()
+
+    def _feed(self) -> None:
+        """Send the next lane on its way."""
+        number, names = self._roster.next_lane()
+        relays = [self._relays[name] for name in names]
+        peers = [(relay.target.node, relay.target.address, relay.port) for relay in relays]
+        lane = Lane(number, 0, self._options.arity, self._head.peer, peers)
+        self._head.feed(lane)
+        for rank, relay in enumerate(relays, 1):
+            self._order(relay, relay.feed(lane._replace(rank=rank)))
+
+    def _part(self, name: str, note: str, *, last: bool = False) -> None:
+        lane = self._roster.member(name).lane
+        if self._roster.part(name, note, last=last):
+            self._order(self._relays[name], self._relays[name].leave(lane))
+
+    def _order(self, relay: Relay, order: Coroutine[None, None, None]) -> None:
+        async def give() -> None:
+            try:
+                async with asyncio.timeout(self._options.report_timeout):
+                    await order
+            except (NodeError, OSError, TimeoutError):
+                self._news.set()  # whoever follows this relay finds out how it ended
+
+        assert self._group
+        self._group.create_task(give())
 
     # --- starting -------------------------------------------------------------------------------------------
 
-    async def _start_relays(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        await self._bounded(self._start, self._relays.values())
-        chain = [relay for relay in self._relays.values() if relay.port]
-        peers = [(relay.target.node, relay.target.address, relay.port) for relay in chain]
-        assert self._head
-        self._head.feed(peers)
-        return [
-            group.create_task(self._follow(relay, Chain(rank, peers[rank:])))
-            for rank, relay in enumerate(chain, 1)
-        ]
+    def _attend(self, relay: Relay) -> None:
+        assert self._group
+        self._attendants.append(self._group.create_task(self._follow(relay)))
 
-    async def _start(self, relay: _Relay) -> None:
+    async def _follow(self, relay: Relay) -> None:
+        """Start a relay and take in what it says until it ends."""
         try:
-            async with asyncio.timeout(self._options.start_timeout):
-                process = relay.process = await self._transport.start(relay.target.node, ARGUMENTS)
-                await process.write(program() + _line(self._settings(relay.target)))
-                await self._hear(relay, process)
-        except TimeoutError:
-            self._settle(relay, f"the relay did not listen within {self._options.start_timeout:g} s")
-        except NodeError as error:
-            trouble = Trouble.NODE if isinstance(error, UnreachableError) else Trouble.PEERS
-            self._settle(relay, error.message, error.evidence, trouble)
-        except OSError as error:
-            self._settle(relay, f"the relay cannot be started: {error}")
+            async with self._slots:
+                settings = self._settings(relay.target)
+                await relay.start(self._transport, settings, self._options.start_timeout)
+            self._roster.ready(relay.target.node, time.monotonic())
+            self._news.set()
+            await relay.follow(self._options.report_timeout, lambda event: self._take(relay, event))
+        except RelayLost as lost:
+            accused = self._roster.member(relay.target.node).accused
+            reason = ": ".join(filter(None, [lost.reason, accused]))
+            self._settle(relay, reason, lost.evidence, lost.trouble)
 
-    def _settings(self, target: Target) -> Mapping[str, object]:
+    def _is_starting(self, relay: Relay) -> bool:
+        return not relay.port and not relay.verdict.done()
+
+    def _settings(self, target: Target) -> Settings:
         delivery, options = self._delivery, self._options
-        assert self._head
         consumer = delivery.consumer
         return Settings(
             secret=self._secret.hex(),
             address=target.address,
-            head=(delivery.head_address, self._head.port),
+            head=self._head.peer[1:],
             size=delivery.image.size,
+            chunk=options.chunk,
             consumer=consumer if isinstance(consumer, str) else [list(command) for command in consumer],
             window=options.window,
             silence=options.silence,
             patience=options.patience,
-        )._asdict()
+        )
 
     def _make_head(self) -> Head:
-        def skipped(node: str, reason: str) -> None:
-            self._loop.call_soon_threadsafe(self._give_up, node, "the head", reason)
+        def told(event: str, node: str, reason: str) -> None:
+            self._loop.call_soon_threadsafe(self._hear_of, HEAD, event, node, reason)
 
         def broken(reason: str) -> None:
             self._loop.call_soon_threadsafe(self._spoil, reason)
 
-        image, address = self._delivery.image, self._delivery.head_address
+        image, address, options = self._delivery.image, self._delivery.head_address, self._options
         try:
-            return Head(image.path, image.size, address, self._secret, self._options.silence, skipped, broken)
+            return Head(
+                image.path,
+                image.size,
+                options.chunk,
+                address,
+                self._secret,
+                options.silence,
+                options.absence,
+                told,
+                broken,
+            )
         except OSError as error:
             raise ServiceError(f"the broadcast cannot listen on {address}: {error.strerror}") from error
 
-    async def _bounded(self, work: Callable[[Item], Awaitable[object]], items: Iterable[Item]) -> None:
-        slots = asyncio.Semaphore(self._options.start_fanout)
-
-        async def one(item: Item) -> None:
-            async with slots:
-                await work(item)
-
-        async with asyncio.TaskGroup() as group:
-            for item in items:
-                group.create_task(one(item))
+    async def _stop(self, relay: Relay) -> None:
+        async with self._slots:
+            await relay.stop()
 
     # --- listening to the relays ----------------------------------------------------------------------------
 
-    async def _follow(self, relay: _Relay, chain: Chain) -> None:
-        """Tell `relay` the chain and hear it to its end: after its verdict it may still give up others."""
-        assert relay.process
-        process = relay.process
+    def _take(self, relay: Relay, event: Event) -> None:
         try:
-            async with asyncio.timeout(self._options.report_timeout):
-                await process.write(_line(chain._asdict()))
-            heard = True
-            while heard:
-                async with asyncio.timeout(self._options.report_timeout):
-                    heard = await self._hear(relay, process)
-        except TimeoutError:
-            self._settle(relay, f"nothing heard from the relay for {self._options.report_timeout:g} s")
-        except NodeError as error:
-            trouble = Trouble.NODE if isinstance(error, UnreachableError) else Trouble.PEERS
-            self._settle(relay, error.message, error.evidence, trouble)
-        except OSError as error:
-            self._settle(relay, f"the relay cannot be reached: {error}")
+            self._take_in(relay, event)
+        except (ValueError, TypeError, KeyError):
+            self._settle(relay, "the relay reported nonsense", repr(dict(event)))
+        self._news.set()
 
-    async def _hear(self, relay: _Relay, process: RelayProcess) -> bool:
-        """Take in the next event of `relay`, False at its end; lines that are none are kept as evidence."""
-        while line := await process.readline():
-            try:
-                event = json.loads(line)
-                kind = event["event"]
-            except (ValueError, TypeError, KeyError):
-                relay.noise = [*relay.noise[-9:], line.decode(errors="replace").rstrip()]
-                continue
-            try:
-                self._take(relay, str(kind), event)
-            except (ValueError, TypeError, KeyError):
-                self._settle(relay, "the relay reported nonsense", line.decode(errors="replace"))
-            return True
-        ending = await process.stop()
-        reason = ": ".join(filter(None, ["the relay ended", relay.given_up]))
-        self._settle(relay, reason, "\n".join([*relay.noise, ending]))
-        return False
-
-    def _take(self, relay: _Relay, kind: str, event: Mapping[str, Any]) -> None:
-        if kind == "listening":
-            relay.port = int(event["port"])
-        elif kind == "skipped":
-            if relay.given_up:
-                return  # it stood still, and took that for the others' silence; its finder goes on for it
-            self._give_up(str(event["node"]), relay.target.node, str(event["reason"]))
+    def _take_in(self, relay: Relay, event: Event) -> None:
+        name, kind = relay.target.node, event["event"]
+        if kind in ("skipped", "slow"):
+            self._hear_of(name, kind, str(event["node"]), str(event["reason"]))
+        elif kind == "damaged":
+            self._dispute(name, int(event["lane"]), int(event["rank"]), int(event["offset"]))
         else:
-            relay.received = int(event.get("bytes", 0))
-            relay.consumed = int(event.get("consumed", 0))
-            size = self._delivery.image.size
-            self._progress(BroadcastProgress(relay.target.node, relay.received, relay.consumed, size))
+            self._note_progress(relay, event)
             digest = str(event.get("sha256", ""))
             if kind == "failed":
                 # Who has read the whole stream, and hence has a digest, failed in what it did with it.
@@ -245,10 +271,50 @@ class _Session:
             elif kind == "done":
                 self._settle(relay, "", "", Trouble.NONE, digest)
 
-    def _give_up(self, node: str, by: str, reason: str) -> None:
-        relay = self._relays[node]
-        relay.given_up = relay.given_up or f"given up by {by}: {reason}"
-        self._loop.call_later(GRACE, self._settle, relay, relay.given_up)
+    def _note_progress(self, relay: Relay, event: Event) -> None:
+        name, now = relay.target.node, time.monotonic()
+        relay.received, relay.consumed = int(event.get("bytes", 0)), int(event.get("consumed", 0))
+        self._roster.heard(name, now, relay.received, relay.consumed, bool(event.get("held", 0)))
+        member = self._roster.member(name)
+        upstream = self._upstream(int(event.get("lane", 0)), int(event.get("feeder", 0)))
+        self._progress(
+            BroadcastProgress(
+                name, relay.received, relay.consumed, self._size, upstream, max(member.lane, 0), member.rank
+            )
+        )
+
+    def _upstream(self, lane: int, rank: int) -> str:
+        return self._roster.name(lane, rank) if rank else HEAD
+
+    def _hear_of(self, by: str, event: str, node: str, reason: str) -> None:
+        """A feeder has left a successor: because it seems dead, or because it is slow."""
+        if event == "skipped":
+            self._roster.accuse(node, by, reason, time.monotonic())
+        elif self._roster.is_believed(by):
+            self._part(node, reason)
+        self._news.set()
+
+    def _dispute(self, name: str, lane: int, rank: int, offset: int) -> None:
+        """`name` has twice found what its feeder sent damaged: that one's fault, or its own. Both leave the
+        chain at once; whether `name` gets the rest undamaged from elsewhere decides."""
+        relay, feeder = self._relays[name], self._upstream(lane, rank)
+        if name in self._disputes:
+            self._settle(
+                relay, f"finds damaged what {feeder} sends, and what others sent", trouble=Trouble.DATA
+            )
+            return
+        note = f"received damaged data from {feeder} after byte {offset}"
+        self._disputes[name] = feeder
+        self._part(name, note)
+        if rank:
+            self._part(feeder, f"{name} {note}", last=True)
+        else:
+            self._order(relay, self._examine(offset))
+
+    async def _examine(self, offset: int) -> None:
+        """The head is accused: has the file changed since it was sealed?"""
+        if not await asyncio.to_thread(self._head.is_unchanged, offset):
+            self._spoil("the image was changed during the broadcast")
 
     def _spoil(self, reason: str) -> None:
         self._image_problem = self._image_problem or reason
@@ -257,7 +323,7 @@ class _Session:
 
     def _settle(
         self,
-        relay: _Relay,
+        relay: Relay,
         reason: str,
         evidence: str = "",
         trouble: Trouble = Trouble.PEERS,
@@ -267,30 +333,31 @@ class _Session:
         if not relay.verdict.done():
             seconds = time.monotonic() - self._began
             relay.verdict.set_result(RelayResult(trouble, reason, evidence, relay.received, digest, seconds))
+            self._roster.settle(relay.target.node)
+            self._news.set()
 
     # --- judging --------------------------------------------------------------------------------------------
 
-    async def _judge(self) -> Mapping[str, RelayResult]:
-        """Compare the digests; when a node failed by its data, see whether the file itself is to blame."""
-        results = {node: relay.verdict.result() for node, relay in self._relays.items()}
-        declared = self._delivery.image.sha256.lower()
-        try:
-            expected = declared or (await self._digest if self._digest else "")
-            results = {node: _compare(result, expected) for node, result in results.items()}
-            suspicious = any(not result.ok and result.sha256 for result in results.values())
-            if declared and suspicious and (actual := await self._hash_image()) != declared:
-                self._spoil(f"the image's SHA-256 is {actual}, the environment declares {declared}")
-        except OSError as error:
-            self._spoil(f"the image cannot be read: {error.strerror}")
+    def _judge(self) -> Mapping[str, RelayResult]:
+        """Compare the digests, and name who damaged what it passed on."""
+        declared, actual = self._delivery.image.sha256.lower(), self._head.sha256
+        if declared and actual and actual != declared:
+            self._spoil(f"the image's SHA-256 is {actual}, the environment declares {declared}")
+        results = {
+            name: replace(relay.verdict.result(), notes=tuple(self._roster.member(name).notes))
+            for name, relay in self._relays.items()
+        }
         if self._image_problem:
             return {
-                node: replace(result, trouble=Trouble.IMAGE, reason=self._image_problem)
-                for node, result in results.items()
+                name: replace(result, trouble=Trouble.IMAGE, reason=self._image_problem)
+                for name, result in results.items()
             }
-        return results
-
-    async def _hash_image(self) -> str:
-        return await asyncio.to_thread(_digest_of, self._delivery.image.path, self._stopped)
+        results = {name: _compare(result, declared or actual) for name, result in results.items()}
+        guilty = {feeder for name, feeder in self._disputes.items() if results[name].ok}
+        return {
+            name: _blame(result) if name in guilty and result.ok else result
+            for name, result in results.items()
+        }
 
 
 def _compare(result: RelayResult, expected: str) -> RelayResult:
@@ -300,6 +367,10 @@ def _compare(result: RelayResult, expected: str) -> RelayResult:
     return replace(result, trouble=Trouble.DATA, reason=result.reason or other)
 
 
+def _blame(result: RelayResult) -> RelayResult:
+    return replace(result, trouble=Trouble.DATA, reason=f"passed on damaged data: {result.notes[-1]}")
+
+
 def _size_problem(delivery: Delivery) -> str:
     image = delivery.image
     try:
@@ -307,17 +378,3 @@ def _size_problem(delivery: Delivery) -> str:
     except OSError as error:
         return f"the image {image.path} cannot be read: {error.strerror}"
     return "" if size == image.size else f"the image {image.path} has {size} bytes, not {image.size}"
-
-
-def _digest_of(path: Path, stopped: threading.Event) -> str:
-    """SHA-256 of the file; what was hashed so far when `stopped` is set meanwhile."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while (piece := file.read(1 << 20)) and not stopped.is_set():
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def _line(value: Mapping[str, object]) -> bytes:
-    """JSON that is a Python literal as well: text as it is, no booleans, no nulls."""
-    return json.dumps(value, ensure_ascii=False).encode() + b"\n"

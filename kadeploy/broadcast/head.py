@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The head of the chain: feeds the first living node from the file and serves ranges to whoever asks.
+"""The head: feeds lanes of nodes from the file and serves ranges to whoever asks.
 
 Threads do the sending (sendfile may wait for the disk), so that the event loop of the engine never waits.
 """
@@ -13,86 +13,117 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from kadeploy.broadcast.node.forwarder import Forwarder
-from kadeploy.broadcast.node.wire import DATA, FETCH, FRAME, Listener, shut, spawn
+from kadeploy.broadcast.node.lane import Lane
+from kadeploy.broadcast.node.succession import Succession
+from kadeploy.broadcast.node.wire import DATA, FETCH, FRAME, SEAL, Greeting, Listener, shut, spawn
+from kadeploy.broadcast.sealer import Sealer
 
-SENDFILE_BYTES = 4 << 20
+HEAD = "the head"  # its name in reasons
+RANGE_PATIENCE = 60  # seconds: nobody acknowledges a range, who takes nothing for so long has lost its claim
 
 
 class FileSource:
-    """A forwarder's ``Source`` over one open file; one per peer, as each has its own offset."""
+    """A forwarder's ``Source`` over the open file; one per branch, as each has its own offset."""
 
-    def __init__(self, descriptor: int, size: int, broken: Callable[[str], None]) -> None:
-        self._descriptor, self._size, self._broken = descriptor, size, broken
-        self._news = threading.Event()
+    def __init__(self, descriptor: int, sealer: Sealer, last: int, broken: Callable[[str], None]) -> None:
+        """Up to before byte `last`, a boundary."""
+        self._descriptor, self._sealer, self._last, self._broken = descriptor, sealer, last, broken
         self.offset = 0
+        self.released = False
+
+    @property
+    def exhausted(self) -> bool:
+        return self.offset >= self._last
 
     def seek(self, offset: int) -> int:
         self.offset = offset
         return offset
 
     def transmit(self, sock: socket.socket, timeout: float) -> bool:
-        count = min(SENDFILE_BYTES, self._size - self.offset)
-        if count <= 0:
-            self._news.wait(timeout)
-            self._news.clear()
+        if self.exhausted or (sealed := self._sealer.next(self.offset, timeout)) is None:
+            if self.exhausted:
+                self._sealer.pause(timeout)
             return False
-        sock.sendall(FRAME.pack(DATA, count), socket.MSG_MORE)
-        while count:
-            sent = os.sendfile(sock.fileno(), self._descriptor, self.offset, count)
+        boundary, seal = sealed
+        sock.sendall(FRAME.pack(DATA, boundary - self.offset), socket.MSG_MORE)
+        while self.offset < boundary:
+            sent = os.sendfile(sock.fileno(), self._descriptor, self.offset, boundary - self.offset)
             if not sent:
                 self._broken(f"the image ends at byte {self.offset}, it was cut during the broadcast")
                 raise OSError("the image ended early")
             self.offset += sent
-            count -= sent
+        sock.sendall(FRAME.pack(SEAL, boundary) + seal)
         return True
 
     def wake(self) -> None:
-        self._news.set()
+        self._sealer.wake()
 
     def release(self) -> None:
-        """Nothing is held for the peer but its offset."""
+        self.released = True
 
 
 class Head:
     """Owns the file, the listening socket and the threads of one broadcast.
 
-    `skipped(node, reason)` and `broken(reason)` are called from threads.
+    `told("skipped" or "slow", node, reason)` and `broken(reason)` are called from threads.
     """
 
     def __init__(
         self,
         path: Path,
         size: int,
+        chunk: int,
         address: str,
         secret: bytes,
         silence: float,
-        skipped: Callable[[str, str], None],
+        patience: float,
+        told: Callable[[str, str, str], None],
         broken: Callable[[str], None],
     ) -> None:
         self._descriptor = os.open(path, os.O_RDONLY)
-        self._size, self._silence, self._broken = size, silence, broken
+        self._chunk = chunk
+        self._size, self._secret, self._silence, self._patience = size, secret, silence, patience
+        self._told, self._broken = told, broken
+        self._sealer = Sealer(self._descriptor, size, chunk, broken)
+        self._sources: list[FileSource] = []
         self._peers: set[socket.socket] = set()
         self._changed = threading.Condition()
         self._stopping = False
-        self._threads: list[threading.Thread] = []
-        self._forwarder = Forwarder(self._source(), secret, silence, skipped)
+        self._lanes: list[Succession] = []
         try:
             self._listener = Listener(address, secret, silence, self._serve_range)
         except OSError:
             os.close(self._descriptor)
             raise
-        self.port = self._listener.port
-        self._threads.append(spawn(self._listener.run))
+        self.peer = (HEAD, address, self._listener.port)
+        self._threads = [spawn(self._listener.run), spawn(self._sealer.run)]
 
-    def feed(self, chain: list[tuple[str, str, int]]) -> None:
-        """Begin to send to the first of `chain` (name, address, port); returns at once."""
-        self._threads.append(spawn(self._forwarder.run, 0, chain))
+    @property
+    def sha256(self) -> str:
+        """Of the file, in hexadecimal; '' as long as it was not read to its end."""
+        return self._sealer.sha256
+
+    @property
+    def free(self) -> bool:
+        """Nobody is being fed from the file any more."""
+        return all(source.exhausted or source.released for source in self._sources)
+
+    def is_unchanged(self, offset: int) -> bool:
+        """Whether the file is, up to the end of the chunk at `offset`, still what was sealed."""
+        return self._sealer.agrees(offset)
+
+    def feed(self, lane: Lane) -> None:
+        """Begin to send to the first of `lane`; returns at once."""
+        succession = Succession(lane, self._secret, self._silence, self._patience, self._source, self._told)
+        self._lanes.append(succession)
+        self._threads.append(spawn(succession.run))
 
     def stop(self) -> None:
         """Blocks (at most some seconds) until no thread uses the file any more, and closes it."""
         shut(self._listener.socket)
-        self._forwarder.stop()
+        self._sealer.stop()
+        for lane in self._lanes:
+            lane.stop()
         with self._changed:
             self._stopping = True
             for sock in self._peers:
@@ -104,23 +135,23 @@ class Head:
         os.close(self._descriptor)
 
     def _source(self) -> FileSource:
-        return FileSource(self._descriptor, self._size, self._broken)
+        source = FileSource(self._descriptor, self._sealer, self._size, self._broken)
+        self._sources.append(source)
+        return source
 
-    def _serve_range(self, sock: socket.socket, greeting: tuple[int, int, int]) -> None:
-        role, first, last = greeting
-        # Nobody acknowledges a range: a peer that stops reading for a minute has lost its claim.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 60, 0))
+    def _serve_range(self, sock: socket.socket, greeting: Greeting) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", RANGE_PATIENCE, 0))
         with self._changed:
             if self._stopping:
                 sock.close()
                 return
             self._peers.add(sock)
         try:
-            if role == FETCH and first <= last <= self._size:
-                source = FileSource(self._descriptor, last, self._broken)
-                source.seek(first)
-                while source.offset < last:
-                    source.transmit(sock, 0)
+            if greeting.role == FETCH and self._is_range(greeting.first, greeting.last):
+                source = FileSource(self._descriptor, self._sealer, greeting.last, self._broken)
+                source.seek(greeting.first)
+                while not source.exhausted and not self._stopping:
+                    source.transmit(sock, self._silence)
         except OSError:
             return  # the peer is gone; its own report says why
         finally:
@@ -128,3 +159,8 @@ class Head:
                 self._peers.discard(sock)
                 self._changed.notify_all()
             sock.close()
+
+    def _is_range(self, first: int, last: int) -> bool:
+        """Both ends are boundaries: a range is checked chunk by chunk like the stream."""
+        ends = not last % self._chunk or last == self._size
+        return first < last <= self._size and not first % self._chunk and ends

@@ -37,19 +37,26 @@ class Target:
 class BroadcastOptions:
     """Deadlines in seconds, sizes in bytes.
 
-    silence: a peer that has given no sign of life for so long is dead, whatever TCP thinks of it.
-    patience: how long a node without a predecessor waits for another one; it must cover `silence` times the
-        number of adjacent nodes that may die together.
+    arity: how many others a node feeds; 1 is the chain, more a tree.
+    window: what a node keeps of the stream in memory.
+    chunk: what is checked, and sent again when it arrived wrong, as one.
+    silence: a peer that has given no sign of life for so long is asked whether it lives, and has half of that
+        to answer, whatever TCP thinks of it.
+    patience: how long a node without a predecessor waits for another one.
+    absence: how long the head takes its own link for cut when it hears of no node at all.
     start_timeout: from the start of a relay to its listening.
     report_timeout: a relay that has told the head nothing for so long is lost.
     deadline: for the whole broadcast, after which unfinished nodes are failed; None leaves it to the caller.
     """
 
+    arity: int = 1
     window: int = 64 << 20
-    silence: float = 3.0
+    chunk: int = 256 << 10
+    silence: float = 0.8
     patience: float = 60.0
+    absence: float = 10.0
     start_timeout: float = 30.0
-    report_timeout: float = 10.0
+    report_timeout: float = 15.0
     deadline: float | None = None
     start_fanout: int = 64
 
@@ -86,7 +93,10 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RelayResult:
-    """How it ended on one node. Ok means: the digest is right and the consumer exited with 0."""
+    """How it ended on one node. Ok means: the digest is right and the consumer exited with 0.
+
+    `notes`: what happened to it on the way, such as that it was moved out of the chain and why.
+    """
 
     trouble: Trouble = Trouble.NONE
     reason: str = ""
@@ -94,6 +104,7 @@ class RelayResult:
     received: int = 0
     sha256: str = ""
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -102,12 +113,19 @@ class RelayResult:
 
 @dataclass(frozen=True, slots=True)
 class BroadcastProgress:
-    """Bytes that `node` has received and its consumer has taken, of `size`."""
+    """Bytes that `node` has received and its consumer has taken, of `size`.
+
+    `upstream`: who feeds it, '' as long as nobody does. `lane`: 0 at first, more for each time that it was
+    moved out of its chain and is served after the others. `position`: its rank there, from 1 on.
+    """
 
     node: str
     received: int
     consumed: int
     size: int
+    upstream: str = ""
+    lane: int = 0
+    position: int = 0
 
 
 class RelayProcess(Protocol):

@@ -12,7 +12,19 @@ from functools import cache
 from importlib.resources import files
 
 PACKAGE = "kadeploy.broadcast.node"
-MODULES = ("wire", "ring", "forwarder", "consumer", "receiver", "relay")  # each after those it imports
+MODULES = (
+    "wire",
+    "ring",
+    "source",
+    "verifier",
+    "consumer",
+    "receiver",
+    "pace",
+    "forwarder",
+    "lane",
+    "succession",
+    "relay",
+)  # each after those it imports
 
 # exec of our own text: nothing has to be written to the node's disk, and no argument shows what runs.
 ARGUMENTS = (

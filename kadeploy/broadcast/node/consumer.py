@@ -46,7 +46,7 @@ class Consumer:
     def consume(self, cursor: Cursor) -> None:
         """Blocks until the stream is over and the commands ended; a failure releases the ring at once."""
         try:
-            cursor.drain(self._write)
+            self._drain(cursor)
             if isinstance(self._target, str):
                 sync(self._sink)
         except BrokenPipeError:
@@ -96,6 +96,12 @@ class Consumer:
         first.close()
         fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         return sink
+
+    def _drain(self, cursor: Cursor) -> None:
+        while cursor.offset < cursor.ring.size:
+            if piece := cursor.peek(1.0):
+                self._write(piece)
+                cursor.advance(len(piece))
 
     def _write(self, piece: memoryview) -> None:
         written = 0

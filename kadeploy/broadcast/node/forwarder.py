@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feeds a successor and skips those that are gone; the head and every relay use it.
+"""Feeds one successor until it and everybody behind it are complete; the head and every relay use it.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -12,16 +12,19 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from kadeploy.broadcast.node.pace import Pace
 from kadeploy.broadcast.node.wire import (
     ACK,
     COMPLETE,
     FEED,
     FORGOTTEN,
     FRAME,
-    GREETING,
+    HELD_BY_CONSUMER,
+    HELD_BY_SUCCESSOR,
     OFFSET,
     PING,
     REFUSED,
+    Greeting,
     PeerLost,
     connect,
     read_frame,
@@ -29,21 +32,29 @@ from kadeploy.broadcast.node.wire import (
     spawn,
 )
 
-ATTEMPTS = 2  # a connection that broke is tried once more, silence is final
+SIGNS_OF_LIFE = (ACK, HELD_BY_SUCCESSOR, HELD_BY_CONSUMER)
 
 
 class Superseded(Exception):
     """The successor has been taken over by a node nearer to the head: this relay was given up."""
 
 
+class PeerLeft(Exception):
+    """The successor was told to leave the chain."""
+
+
+class PeerSlow(Exception):
+    """The successor takes less than this node could send to another."""
+
+
 class Source(Protocol):
     """Where a forwarder takes the stream from: the ring of a relay, the file of the head."""
 
     def seek(self, offset: int) -> int:
-        """Go to `offset`, or to the first byte after it that is still there; returns the place."""
+        """Go to `offset`, or to the first boundary after it that is still there; returns the place."""
 
     def transmit(self, sock: socket.socket, timeout: float) -> bool:
-        """Send the next DATA frame; False when there was nothing to send within `timeout` seconds."""
+        """Send the next frame; False when there was nothing to send within `timeout` seconds."""
 
     def wake(self) -> None:
         """End a wait of `transmit`."""
@@ -52,107 +63,87 @@ class Source(Protocol):
         """There is nobody left to send to."""
 
 
-class Link:
-    """What the acknowledgements of the present successor have said."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.complete = threading.Event()
-        self.lost: PeerLost | None = None
-
-
 class Forwarder:
-    """Feeds the first successor that lives, skipping dead ones, until everybody behind is complete."""
+    """The connection to one successor. `elsewhere()` is the rate in bytes per second at which this node could
+    send to another one than the successor, 0 where there is none."""
 
     def __init__(
-        self, source: Source, secret: bytes, silence: float, skipped: Callable[[str, str], None]
+        self,
+        source: Source,
+        secret: bytes,
+        greeting: Greeting,
+        silence: float,
+        elsewhere: Callable[[], float],
     ) -> None:
-        self._source, self._secret, self._silence, self._skipped = source, secret, silence, skipped
-        self._link: Link | None = None
+        assert greeting.role == FEED
+        self._source, self._secret, self._greeting, self._silence = source, secret, greeting, silence
+        self._pace = Pace(elsewhere)
+        self._sock: socket.socket | None = None
+        self._ending: Exception | None = None
+        self._complete = threading.Event()
         self._stopped = False
-        self.finished = threading.Event()
-
-    def run(self, rank: int, successors: list[tuple[str, str, int]]) -> None:
-        try:
-            for name, host, port in successors:
-                if self._serve(rank, name, (host, port)):
-                    break
-                if self._stopped:
-                    return
-        except Superseded:
-            return  # not `finished`: what lies behind this relay is no longer its to vouch for
-        finally:
-            self._source.release()
-        self.finished.set()
 
     def stop(self) -> None:
-        """End `run` soon, without waiting for it."""
+        """End `feed` soon, without waiting for it."""
         self._stopped = True
         self._source.wake()
-        if self._link:
-            shut(self._link.sock)
+        shut(self._sock)
 
-    def _serve(self, rank: int, name: str, peer: tuple[str, int]) -> bool:
-        """True when `name` and all behind it are complete, False when it had to be skipped."""
-        reasons: list[str] = []
-        while not self._stopped:
-            try:
-                self._feed(rank, peer)
-                return True
-            except PeerLost as lost:
-                reasons.append(str(lost))
-                if not lost.fleeting or len(reasons) == ATTEMPTS:
-                    self._skipped(name, ", then ".join(reasons))
-                    break
-        return False
-
-    def _feed(self, rank: int, peer: tuple[str, int]) -> None:
-        sock = connect(peer, self._secret, GREETING.pack(FEED, rank, 0), self._silence)
-        link = self._link = Link(sock)
+    def feed(self, peer: tuple[str, int]) -> None:
+        """Returns when `peer` and all behind it are complete; raises PeerLost, PeerLeft, PeerSlow, Superseded."""
+        sock = self._sock = connect(peer, self._secret, self._greeting, self._silence)
         listener: threading.Thread | None = None
         try:
-            kind, wanted = read_frame(sock)
-            if kind == REFUSED:
-                raise Superseded
-            if kind != OFFSET:
-                raise PeerLost("speaks nonsense")
-            begin = self._source.seek(wanted)
-            if begin > wanted:
-                sock.sendall(FRAME.pack(FORGOTTEN, begin))
-            listener = spawn(self._listen, link)
-            self._send(link)
+            self._begin(sock)
+            listener = spawn(self._listen, sock)
+            self._send(sock)
         except OSError as error:
-            raise link.lost or PeerLost(f"connection lost: {error.strerror}", fleeting=True) from error
+            raise self._ending or PeerLost(f"connection lost: {error.strerror}") from error
         finally:
             shut(sock)
             if listener is not None:
                 listener.join()
             sock.close()
 
-    def _send(self, link: Link) -> None:
+    def _begin(self, sock: socket.socket) -> None:
+        kind, wanted = read_frame(sock)
+        if kind == REFUSED:
+            raise PeerLeft if wanted else Superseded
+        if kind != OFFSET:
+            raise PeerLost("speaks nonsense")
+        begin = self._source.seek(wanted)
+        if begin > wanted:
+            sock.sendall(FRAME.pack(FORGOTTEN, begin))
+
+    def _send(self, sock: socket.socket) -> None:
         interval = self._silence / 5
         spoke = time.monotonic()
-        while not link.complete.is_set():
-            if link.lost or self._stopped:
-                raise link.lost or PeerLost("stopped")
-            if self._source.transmit(link.sock, interval):
+        while not self._complete.is_set():
+            if self._ending or self._stopped:
+                raise self._ending or PeerLost("stopped")
+            asked = time.monotonic()
+            if self._source.transmit(sock, interval):
                 spoke = time.monotonic()
-            elif time.monotonic() - spoke >= interval:
-                link.sock.sendall(FRAME.pack(PING, 0))
+                continue
+            self._pace.starved += time.monotonic() - asked
+            if time.monotonic() - spoke >= interval:
+                sock.sendall(FRAME.pack(PING, 0))
                 spoke = time.monotonic()
 
-    def _listen(self, link: Link) -> None:
+    def _listen(self, sock: socket.socket) -> None:
         """A successor that hangs or is cut off shows by its silence long before TCP gives up."""
         try:
-            kind = ACK
-            while kind == ACK:
-                kind, _ = read_frame(link.sock)
-            if kind == COMPLETE:
-                link.complete.set()
-            else:
-                link.lost = PeerLost("speaks nonsense")
-        except PeerLost as lost:
-            link.lost = lost
-        if link.lost:
-            shut(link.sock)
+            while not self._complete.is_set():
+                self._hear(*read_frame(sock))
+        except (PeerLost, PeerSlow) as ending:
+            self._ending = ending
+            shut(sock)
         self._source.wake()
+
+    def _hear(self, kind: int, number: int) -> None:
+        if kind == COMPLETE:
+            self._complete.set()
+        elif kind not in SIGNS_OF_LIFE:
+            raise PeerLost("speaks nonsense")
+        elif reason := self._pace.note(number, kind == ACK):
+            raise PeerSlow(reason)

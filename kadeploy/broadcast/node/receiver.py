@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Receives the stream into the ring, from whoever is this node's predecessor at the moment.
 
-Only feeders that are nearer to the head than the last one (or that one again) are taken: a relay that was
-given up and comes back to life finds its successors taken over and cannot disturb them.
+Only feeders of a later lane, or nearer to the head than the last one (or that one again) are taken: a relay
+that was given up and comes back to life finds its successors taken over and cannot disturb them.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -11,26 +11,34 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
+from collections.abc import Callable
 
 from kadeploy.broadcast.node.ring import Ring
+from kadeploy.broadcast.node.verifier import Verifier
 from kadeploy.broadcast.node.wire import (
     DATA,
+    DIGEST_BYTES,
     FETCH,
     FORGOTTEN,
     FRAME,
-    GREETING,
     OFFSET,
     PIECE,
     PING,
     REFUSED,
+    RETRACT,
+    SEAL,
+    Greeting,
     PeerLost,
     connect,
     open_for_data,
+    read_exactly,
     read_frame,
     shut,
 )
 
 FETCH_ATTEMPTS = 3
+DAMAGES = 2  # a chunk that arrives wrong is asked for again; a feeder who sends a second one is to blame
 
 
 class Abandoned(Exception):
@@ -40,36 +48,74 @@ class Abandoned(Exception):
 class Receiver:
     """`offer` is called by the listener's threads, `run` is the one thread that reads data."""
 
-    def __init__(self, ring: Ring, secret: bytes, silence: float, patience: float) -> None:
+    def __init__(
+        self,
+        ring: Ring,
+        secret: bytes,
+        silence: float,
+        patience: float,
+        accuse: Callable[[Greeting, int], None],
+    ) -> None:
+        """`accuse(feeder, offset)` is told of a feeder that sends damaged data, and where that began."""
+        self.feeder = Greeting(0, lane=-1)  # the present one, or the last
         self._ring, self._secret, self._silence, self._patience = ring, secret, silence, patience
-        self._rank = 1 << 62
+        self._accuse = accuse
+        self._verifier = Verifier(ring, self._damaged)
         self._changed = threading.Condition()
-        self._offered: socket.socket | None = None
+        self._offered: tuple[socket.socket, Greeting] | None = None
         self._upstream: socket.socket | None = None
         self._range: socket.socket | None = None
         self._last_loss = "none ever connected"
+        self._damages: dict[Greeting, int] = {}
+        self._lane = 0  # feeders of earlier ones are refused
         self._expecting = False
+        self._void = False  # the present feeder has to go
 
-    def expect(self) -> None:
-        """From now on a feeder has to come within the patience."""
+    @property
+    def sha256(self) -> str:
+        return self._verifier.sha256
+
+    def verify(self) -> None:
+        """Run the verifier, in a thread of its own."""
+        self._verifier.run()
+
+    def expect(self, lane: int) -> None:
+        """From now on a feeder has to come within the patience, of that lane or a later one."""
+        self._admit(lane, expecting=True)
+
+    def leave(self, lane: int) -> None:
+        """Take nothing more of that lane or earlier ones, and wait until `expect` names another."""
+        self._admit(lane + 1, expecting=False)
+
+    def _admit(self, lane: int, *, expecting: bool) -> None:
         with self._changed:
-            self._expecting = True
+            self._lane, self._expecting = lane, expecting
+            if self.feeder.lane < lane:
+                self._drop()
             self._changed.notify_all()
 
-    def offer(self, sock: socket.socket, rank: int) -> None:
+    def _drop(self) -> None:
+        """Wake the receiving thread wherever it reads; `_changed` is held."""
+        self._void = True
+        shut(self._upstream)
+        shut(self._range)
+
+    def offer(self, sock: socket.socket, greeting: Greeting) -> None:
         """Take `sock` as the new feeder, dropping the present one, or refuse it."""
         with self._changed:
-            if rank > self._rank:
-                sock.sendall(FRAME.pack(REFUSED, self._rank))
+            if (greeting.lane, -greeting.rank) < max((self._lane, -1 << 62), self._order()):
+                sock.sendall(FRAME.pack(REFUSED, greeting.lane < self._lane))
                 sock.close()
                 return
-            self._rank = rank
             if self._offered:
-                self._offered.close()
-            self._offered = sock
-            shut(self._upstream)
-            shut(self._range)
+                self._offered[0].close()
+            self.feeder = greeting
+            self._offered = sock, greeting
+            self._drop()
             self._changed.notify_all()
+
+    def _order(self) -> tuple[int, int]:
+        return self.feeder.lane, -self.feeder.rank
 
     def acknowledge(self, kind: int) -> None:
         """A sign of life for the feeder. Never waits: a feeder that does not read is its own problem."""
@@ -82,48 +128,69 @@ class Receiver:
 
     def run(self, head: tuple[str, int]) -> None:
         """Serve feeder after feeder. Raises Abandoned; returns only when it is complete and left alone."""
-        while sock := self._next_feeder():
+        while offered := self._next_feeder():
+            sock, greeting = offered
             try:
-                self._take(sock, head)
+                self._take(sock, greeting, head)
             except (PeerLost, OSError) as lost:
                 self._last_loss = str(lost)
             finally:
                 with self._changed:
                     self._upstream = None
                 sock.close()
+                self._verifier.retract()
 
-    def _next_feeder(self) -> socket.socket | None:
+    def _next_feeder(self) -> tuple[socket.socket, Greeting] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._offered or self._expecting)
-            if not self._changed.wait_for(lambda: self._offered, self._patience):
-                if self._ring.end == self._ring.size:
+            while not self._changed.wait_for(lambda: self._offered, self._patience):
+                if self._ring.verified == self._ring.size:
                     return None
-                raise Abandoned(f"no predecessor for {self._patience:g} s (the last one: {self._last_loss})")
-            sock, self._offered = self._offered, None
-            return sock
+                if self._expecting:
+                    reason = f"no predecessor for {self._patience:g} s (the last one: {self._last_loss})"
+                    raise Abandoned(reason)
+            offered, self._offered = self._offered, None
+            self._void = False
+            return offered
 
-    def _take(self, sock: socket.socket, head: tuple[str, int]) -> None:
+    def _take(self, sock: socket.socket, greeting: Greeting, head: tuple[str, int]) -> None:
         # Patient, as a feeder's disk may stall; one that hangs is found by the one before it, who takes over.
         open_for_data(sock, self._patience)
         sock.sendall(FRAME.pack(OFFSET, self._ring.end))
         with self._changed:
-            self._upstream = sock
-            if self._offered:
+            if self._void or greeting.lane < self._lane:
                 return
+            self._upstream = sock
         while True:
             kind, number = read_frame(sock)
-            if kind == DATA and number <= self._ring.size - self._ring.end:
-                self._fill(sock, number)
-            elif kind == FORGOTTEN and number <= self._ring.size:
+            if kind == FORGOTTEN:
                 self._fetch(head, number)
-            elif kind != PING:
-                raise PeerLost(f"sent an impossible frame ({kind}, {number})")
+            else:
+                self._take_in(sock, kind, number)
+
+    def _take_in(self, sock: socket.socket, kind: int, number: int) -> None:
+        """One frame of the stream, from a feeder or of a range."""
+        ring = self._ring
+        if kind == DATA and 0 < number <= ring.boundary(self._verifier.sealed) - ring.end:
+            self._fill(sock, number)
+        elif kind == SEAL and ring.end == number == ring.boundary(self._verifier.sealed):
+            self._verifier.announce(number, read_exactly(sock, DIGEST_BYTES))
+        elif kind == RETRACT and number <= ring.end:
+            self._settle(number)
+        elif kind != PING:
+            raise PeerLost(f"sent an impossible frame ({kind}, {number})")
+
+    def _settle(self, offset: int) -> None:
+        """The feeder takes back what it has sent after `offset`, which is in a chunk it has not sealed."""
+        if offset < self._verifier.sealed:
+            raise PeerLost("took back what it had sealed")
+        self._ring.retract(offset)
 
     def _fill(self, sock: socket.socket, count: int) -> None:
         while count:
             room = self._ring.reserve(min(count, PIECE), timeout=0.25)
             if not room:
-                if self._offered:
+                if self._void:
                     raise PeerLost("replaced")
                 continue
             try:
@@ -135,29 +202,39 @@ class Receiver:
             self._ring.commit(received)
             count -= received
 
+    def _damaged(self) -> None:
+        """Called by the verifier: what the present feeder, who had checked it, has sent is not that."""
+        with self._changed:
+            feeder = Greeting(FETCH) if self._range else self.feeder
+            self._damages[feeder] = self._damages.get(feeder, 0) + 1
+            if self._damages[feeder] >= DAMAGES:
+                self._accuse(feeder, self._ring.verified)
+            self._drop()
+
     def _fetch(self, head: tuple[str, int], until: int) -> None:
         """Read from the head what the feeder's ring holds no more, up to `until`."""
+        if not self._ring.end < until <= self._ring.size:
+            raise PeerLost(f"has forgotten what it cannot ({until})")
         problem = ""
         for _ in range(FETCH_ATTEMPTS):
             try:
                 return self._fetch_once(head, until)
             except (PeerLost, OSError) as lost:
                 problem = str(lost)
-                if self._offered:
+                if self._void:
                     raise
+                self._verifier.retract()
+                time.sleep(self._silence / 5)
         raise Abandoned(f"cannot read bytes {self._ring.end}-{until} from the head: {problem}")
 
     def _fetch_once(self, head: tuple[str, int], until: int) -> None:
-        greeting = GREETING.pack(FETCH, self._ring.end, until)
+        greeting = Greeting(FETCH, first=self._ring.end, last=until)
         with connect(head, self._secret, greeting, self._silence) as sock:
             with self._changed:
                 self._range = sock
             try:
-                while self._ring.end < until:
-                    kind, number = read_frame(sock)
-                    if kind != DATA or number > until - self._ring.end:
-                        raise PeerLost("the head sent something else than the range")
-                    self._fill(sock, number)
+                while self._verifier.sealed < until:
+                    self._take_in(sock, *read_frame(sock))
             finally:
                 with self._changed:
                     self._range = None

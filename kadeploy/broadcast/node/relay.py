@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program a node runs during a broadcast: receive, forward, hash, consume, report.
+"""The program a node runs during a broadcast: receive, verify, forward, consume, report.
 
-Each of the four is a thread that goes through the ring at its own pace. With the head, over standard input
-and output, a line each: ``Settings`` come in; ``listening`` goes out; ``Chain`` comes in once all listen;
-then ``progress`` and ``skipped`` and at last one verdict, ``done`` or ``failed``, go out. The end of standard
-input means: stop now and leave nothing running.
+Each of these is a thread that goes through the ring at its own pace. With the head, over standard input and
+output, a line each. In come ``Settings``, then orders: ``feed`` names the lane this node is in from now on,
+``leave`` takes it out of its lane until the next one. Out go ``listening``, then ``progress``, ``skipped``,
+``slow`` and ``damaged``, and at last one verdict, ``done`` or ``failed``. The end of standard input means: stop
+now and leave nothing running.
 
 Runs on nodes: only modules of Debian's python3-minimal, which has no json. The head sends JSON of strings,
 numbers, lists and maps, which is a Python literal too; ``encode`` writes what goes back.
@@ -13,7 +14,6 @@ numbers, lists and maps, which is a Python literal too; ``encode`` writes what g
 from __future__ import annotations
 
 import ast
-import hashlib
 import os
 import signal
 import socket
@@ -23,13 +23,25 @@ import time
 from typing import NamedTuple, NoReturn
 
 from kadeploy.broadcast.node.consumer import Consumer
-from kadeploy.broadcast.node.forwarder import Forwarder
+from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.node.receiver import Abandoned, Receiver
-from kadeploy.broadcast.node.ring import Ring
-from kadeploy.broadcast.node.wire import ACK, COMPLETE, FEED, Listener, spawn
+from kadeploy.broadcast.node.ring import Cursor, Ring
+from kadeploy.broadcast.node.source import RingSource
+from kadeploy.broadcast.node.succession import Succession
+from kadeploy.broadcast.node.wire import (
+    ACK,
+    COMPLETE,
+    FEED,
+    FETCH,
+    HELD_BY_CONSUMER,
+    HELD_BY_SUCCESSOR,
+    Greeting,
+    Listener,
+    spawn,
+)
 
 PROGRESS_INTERVAL = 0.5
-STILL_ALIVE_INTERVAL = 2.0
+STILL_ALIVE_INTERVAL = 1.0
 LINGER = 2.0  # seconds for the last COMPLETE to reach the predecessor before the relay leaves
 
 
@@ -40,17 +52,11 @@ class Settings(NamedTuple):
     address: str
     head: tuple[str, int]
     size: int
+    chunk: int
     consumer: list[list[str]] | str
     window: int
     silence: float
     patience: float
-
-
-class Chain(NamedTuple):
-    """What a relay is told once all of them listen: its rank (the head is 0) and who comes after it."""
-
-    rank: int
-    successors: list[tuple[str, str, int]]
 
 
 def encode(value: object) -> str:
@@ -73,16 +79,16 @@ class Relay:
     """Lives as long as the process."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._secret = bytes.fromhex(settings.secret)
         self._speech = threading.Lock()
         self._news = threading.Event()
-        self._skipped: list[str] = []
-        self._silence, self._head = settings.silence, settings.head
-        self._ring = Ring(settings.window, settings.size)
-        self._forward, self._hash, self._consume = (self._ring.cursor() for _ in range(3))
-        secret = bytes.fromhex(settings.secret)
-        self._receiver = Receiver(self._ring, secret, settings.silence, settings.patience)
-        self._forwarder = Forwarder(self._forward, secret, settings.silence, self._skip)
-        self._listener = Listener(settings.address, secret, settings.silence, self._welcome)
+        self._ring = Ring(settings.window, settings.size, settings.chunk)
+        self._consume = Cursor(self._ring, careful=True)
+        self._kept: Cursor | None = Cursor(self._ring)  # until it is known who comes after this node
+        self._succession: Succession | None = None
+        self._receiver = Receiver(self._ring, self._secret, settings.silence, settings.patience, self._accuse)
+        self._listener = Listener(settings.address, self._secret, settings.silence, self._welcome)
         self._consumer = Consumer(settings.consumer)
         threading.excepthook = lambda trouble: self.fail(f"relay: {trouble.exc_value!r}")
 
@@ -90,15 +96,16 @@ class Relay:
         """Until the head closes standard input, or the work is done, which ends the process."""
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, lambda *_: self.leave(3))
-        # A predecessor may be told of the chain, and connect, before this relay is.
-        spawn(self._listener.run)
-        spawn(self._receive)
-        spawn(self._beat)
+        # A predecessor may be told of the lane, and connect, before this relay is.
+        for work in (self._listener.run, self._receive, self._receiver.verify, self._beat, self._conclude):
+            spawn(work)
         self.emit({"event": "listening", "port": self._listener.port})
-        if line := sys.stdin.buffer.readline():
-            self._begin(Chain(**ast.literal_eval(line.decode())))
-        while sys.stdin.buffer.readline():
-            pass
+        while line := sys.stdin.buffer.readline():
+            order, *arguments = ast.literal_eval(line.decode())
+            if order == "feed":
+                self._join(Lane(*arguments))
+            else:
+                self._receiver.leave(*arguments)
         self.leave(3)
 
     def emit(self, event: dict[str, object]) -> None:
@@ -118,41 +125,70 @@ class Relay:
         self._consumer.kill()
         os._exit(status)
 
-    def _begin(self, chain: Chain) -> None:
-        self._receiver.expect()
-        spawn(self._send, chain)
-        spawn(self._report)
-        spawn(self._conclude)
+    def _join(self, lane: Lane) -> None:
+        """Feed from now on whoever comes after this node in `lane`, and nobody else."""
+        before, kept = self._succession, self._kept
 
-    def _welcome(self, sock: socket.socket, greeting: tuple[int, int, int]) -> None:
-        role, rank, _ = greeting
-        if role == FEED:
-            self._receiver.offer(sock, rank)
+        def source() -> RingSource:
+            return RingSource(self._ring, kept.offset if kept else self._ring.oldest())
+
+        settings = self._settings
+        after = Succession(lane, self._secret, settings.silence, settings.patience, source, self._tell)
+        self._receiver.expect(lane.number)
+        self._succession = after
+        if before:
+            before.stop()
+        else:
+            spawn(self._report)
+        if kept:
+            kept.release()
+            self._kept = None
+        spawn(after.run)
+        spawn(self._watch, after)
+
+    def _watch(self, succession: Succession) -> None:
+        succession.finished.wait()
+        self._news.set()
+
+    def _welcome(self, sock: socket.socket, greeting: Greeting) -> None:
+        if greeting.role == FEED:
+            self._receiver.offer(sock, greeting)
         else:
             sock.close()
 
     def _receive(self) -> None:
         try:
-            self._receiver.run(self._head)
+            self._receiver.run(self._settings.head)
         except Abandoned as abandoned:
             self.fail(str(abandoned))
 
-    def _send(self, chain: Chain) -> None:
-        self._forwarder.run(chain.rank, chain.successors)
-        self._news.set()
+    def _tell(self, event: str, node: str, reason: str) -> None:
+        self.emit({"event": event, "node": node, "reason": reason})
 
-    def _skip(self, name: str, reason: str) -> None:
-        self._skipped.append(name)
-        self.emit({"event": "skipped", "node": name, "reason": reason})
+    def _accuse(self, feeder: Greeting, offset: int) -> None:
+        rank = 0 if feeder.role == FETCH else feeder.rank
+        self.emit({"event": "damaged", "lane": max(feeder.lane, 0), "rank": rank, "offset": offset})
 
     def _beat(self) -> None:
         while True:
-            self._receiver.acknowledge(COMPLETE if self._complete() else ACK)
-            self._news.wait(self._silence / 5)
+            self._receiver.acknowledge(self._sign_of_life())
+            self._news.wait(self._settings.silence / 5)
             self._news.clear()
 
+    def _sign_of_life(self) -> int:
+        if self._complete():
+            return COMPLETE
+        holder = self._ring.holder()
+        if holder is None:
+            return ACK
+        return HELD_BY_CONSUMER if holder is self._consume else HELD_BY_SUCCESSOR
+
     def _complete(self) -> bool:
-        return self._forwarder.finished.is_set() and self._ring.end == self._ring.size
+        """This node has everything, and so has everybody behind it."""
+        behind = self._succession
+        if behind is None or behind.superseded or not behind.finished.is_set():
+            return False
+        return self._ring.verified == self._ring.size
 
     def _report(self) -> None:
         told, when = -1, 0.0
@@ -163,23 +199,27 @@ class Relay:
             time.sleep(PROGRESS_INTERVAL)
 
     def _conclude(self) -> None:
-        digest = hashlib.sha256()
-        hasher = spawn(self._hash.drain, digest.update)
         self._consumer.consume(self._consume)
-        hasher.join()
+        while self._ring.verified < self._ring.size:
+            with self._ring.filled:
+                self._ring.filled.wait(1.0)  # a consumer that failed early; others still need the stream
         self._news.set()
-        verdict = {"sha256": digest.hexdigest(), "skipped": self._skipped, **self._figures()}
+        verdict = {"sha256": self._receiver.sha256, **self._figures()}
         if reason := self._consumer.reason:
             self.emit({"event": "failed", "reason": reason, "evidence": self._consumer.evidence, **verdict})
         else:
             self.emit({"event": "done", **verdict})
-        self._forwarder.finished.wait()
-        self._news.set()
-        time.sleep(LINGER)
-        self.leave(1 if reason else 0)
 
     def _figures(self) -> dict[str, object]:
-        return {"bytes": self._ring.end, "consumed": self._consume.offset}
+        feeder = self._receiver.feeder
+        held = self._ring.holder() is self._consume
+        return {
+            "bytes": self._ring.end,
+            "consumed": self._consume.offset,
+            "lane": max(feeder.lane, 0),
+            "feeder": feeder.rank,
+            "held": int(held),
+        }
 
 
 def main() -> None:

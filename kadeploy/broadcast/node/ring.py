@@ -1,43 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bounded window of the stream that a relay keeps in memory.
 
+The stream is cut into chunks. What has been received of a chunk is provisional until the chunk's seal has been
+checked; it may be forwarded at once, for latency, but is consumed only afterwards, and can be taken back.
+
 Runs on nodes: only modules of Debian's python3-minimal.
 """
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Callable
 
-from kadeploy.broadcast.node.wire import DATA, FRAME, PIECE
+from kadeploy.broadcast.node.wire import PIECE
 
 
 class Ring:
-    """The last `capacity` bytes of the stream. A byte is overwritten only when every cursor is past it."""
+    """The last `capacity` bytes of the stream. A byte is overwritten only when every cursor is past it.
 
-    def __init__(self, capacity: int, size: int) -> None:
-        self.size = size
-        self.memory = memoryview(bytearray(max(1, min(capacity, size))))
+    `end` is how much was received, `verified` how much of that is known to be right: always at a boundary,
+    that is the end of a chunk or of the stream. `seals` maps each verified boundary to its seal.
+    """
+
+    def __init__(self, capacity: int, size: int, chunk: int) -> None:
+        self.size, self.chunk = size, chunk
+        self.memory = memoryview(bytearray(max(1, min(max(capacity, 2 * chunk), size))))
         self.capacity = len(self.memory)
-        self.end = 0  # bytes received
-        self.claimed = 0  # a reservation may already be overwriting what lies `capacity` before this offset
+        self.end = self.verified = 0
+        self.seals: dict[int, bytes] = {}
         self.cursors: list[Cursor] = []
+        self._claimed = 0  # a reservation may already be overwriting what lies `capacity` before this offset
         self._lock = threading.Lock()
         self.filled = threading.Condition(self._lock)
         self.freed = threading.Condition(self._lock)
 
-    def cursor(self) -> Cursor:
-        self.cursors.append(Cursor(self))
-        return self.cursors[-1]
+    def boundary(self, offset: int) -> int:
+        """The first end of a chunk after `offset`."""
+        return min((offset // self.chunk + 1) * self.chunk, self.size)
+
+    def add(self, cursor: Cursor) -> None:
+        with self._lock:
+            self.cursors.append(cursor)
+
+    def remove(self, cursor: Cursor) -> None:
+        """Hold nothing back for `cursor` any more."""
+        with self.freed:
+            if cursor in self.cursors:
+                self.cursors.remove(cursor)
+            self.freed.notify_all()
 
     def reserve(self, limit: int, timeout: float) -> memoryview:
         """Contiguous room for at most `limit` bytes; empty when there is none after `timeout` seconds."""
         with self.freed:
-            self.freed.wait_for(self._free, timeout)
+            if not self._free():
+                self.freed.wait_for(self._free, timeout)
             start = self.end % self.capacity
             count = min(limit, self._free(), self.capacity - start)
-            self.claimed = max(self.claimed, self.end + count)
+            self._claimed = max(self._claimed, self.end + count)
             return self.memory[start : start + count]
 
     def commit(self, count: int) -> None:
@@ -45,63 +63,99 @@ class Ring:
             self.end += count
             self.filled.notify_all()
 
+    def verify(self, cursor: Cursor, seal: bytes) -> bool:
+        """All that `cursor` has read is right, and its seal known; False when it was retracted meanwhile."""
+        with self.filled:
+            if cursor.retracted:
+                return False
+            self.verified = cursor.offset
+            self.seals[self.verified] = seal
+            self.filled.notify_all()
+            self.freed.notify_all()
+            return True
+
+    def retract(self, offset: int) -> None:
+        """Forget what was received after `offset`, which is not below `verified`."""
+        with self.filled:
+            if offset >= self.end:
+                return
+            self.end = offset
+            for cursor in self.cursors:
+                cursor.retract(offset)
+            self.filled.notify_all()
+            self.freed.notify_all()
+
     def oldest(self) -> int:
-        return max(0, self.claimed - self.capacity)
+        """The first boundary (or the beginning) from which everything received is still here."""
+        gone = max(0, self._claimed - self.capacity)
+        return gone if gone % self.chunk == 0 else self.boundary(gone)
+
+    def holder(self) -> Cursor | None:
+        """Whom a ring without room waits for."""
+        with self._lock:
+            if self._free():
+                return None
+            return min(self.cursors, key=lambda cursor: cursor.offset, default=None)
+
+    def wake(self) -> None:
+        """End all waits for data."""
+        with self.filled:
+            self.filled.notify_all()
 
     def _free(self) -> int:
-        return self.capacity - self.end + min((cursor.offset for cursor in self.cursors), default=self.end)
+        # What is provisional is hashed again after a retraction, from the last boundary on.
+        kept = min((cursor.offset for cursor in self.cursors), default=self.verified)
+        return self.capacity - self.end + min(kept, self.verified)
 
 
 class Cursor:
-    """One reader's place in the ring; also the ``Source`` of a relay's forwarder."""
+    """One reader's place in a ring; it reads up to what was received or, if so told, to what is verified."""
 
-    def __init__(self, ring: Ring) -> None:
+    def __init__(self, ring: Ring, *, careful: bool = False) -> None:
         self.ring = ring
         self.offset = 0
+        self.retracted = False  # something that was read after `offset` is void
+        self._careful = careful
+        self._reach = 0  # the end of what was given out last
+        ring.add(self)
 
     def seek(self, offset: int) -> int:
+        """Go to `offset`, or to the first boundary after it that is still here; returns the place."""
         with self.ring.freed:
-            self.offset = max(offset, self.ring.oldest())
+            self.offset = self._reach = max(offset, self.ring.oldest())
+            self.retracted = False
             self.ring.freed.notify_all()
             return self.offset
 
     def peek(self, timeout: float) -> memoryview:
-        """What may be read now without a copy, at most PIECE; empty after `timeout` seconds or a `wake`."""
+        """What may be read now without a copy, at most PIECE and not beyond the next boundary; empty after
+        `timeout` seconds without news, or a `wake`."""
         ring = self.ring
         with ring.filled:
-            if ring.end <= self.offset:
+            if self._limit() <= self.offset and not self.retracted:
                 ring.filled.wait(timeout)
             start = self.offset % ring.capacity
-            return ring.memory[
-                start : start + max(0, min(PIECE, ring.end - self.offset, ring.capacity - start))
-            ]
+            count = min(PIECE, self._limit() - self.offset, ring.capacity - start)
+            count = max(0, min(count, ring.boundary(self.offset) - self.offset))
+            self._reach = self.offset + count
+            return ring.memory[start : start + count]
 
     def advance(self, count: int) -> None:
+        """Be done with `count` bytes of what `peek` gave, unless they were retracted meanwhile."""
         with self.ring.freed:
-            self.offset += count
-            self.ring.freed.notify_all()
+            if not self.retracted:
+                self.offset += count
+                self._reach = self.offset
+                self.ring.freed.notify_all()
 
-    def drain(self, sink: Callable[[memoryview], object]) -> None:
-        """Hand the whole stream to `sink`."""
-        while self.offset < self.ring.size:
-            if piece := self.peek(1.0):
-                sink(piece)
-                self.advance(len(piece))
-
-    def transmit(self, sock: socket.socket, timeout: float) -> bool:
-        piece = self.peek(timeout)
-        if piece:
-            sock.sendall(FRAME.pack(DATA, len(piece)), socket.MSG_MORE)
-            sock.sendall(piece)
-            self.advance(len(piece))
-        return bool(piece)
-
-    def wake(self) -> None:
-        with self.ring.filled:
-            self.ring.filled.notify_all()
+    def retract(self, offset: int) -> None:
+        """Called by the ring, whose lock is held."""
+        if max(self._reach, self.offset) > offset:
+            self.offset = self._reach = min(self.offset, offset)
+            self.retracted = True
 
     def release(self) -> None:
-        """Hold nothing back any more."""
-        with self.ring.freed:
-            self.ring.cursors.remove(self)
-            self.ring.freed.notify_all()
+        self.ring.remove(self)
+
+    def _limit(self) -> int:
+        return self.ring.verified if self._careful else self.ring.end

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What peers say to each other over TCP: the handshake that proves the secret, frames, the listener.
 
-The one who connects either feeds (FEED: the receiver answers from which OFFSET it wants, and sends ACK as a
-sign of life until COMPLETE, which means that it and everybody behind it have the whole stream) or asks the
-head for a range of bytes (FETCH). The data follow their DATA frame, as many bytes as its number says.
+The one who connects wants one of three things, its role:
+
+FEED    The receiver answers from which OFFSET it wants the stream, then sends a sign of life (ACK, or which of
+        its readers holds it up) until COMPLETE, which means that it and everybody behind it have everything.
+        The feeder sends DATA, as many bytes as the frame says. Where a chunk ends it sends a SEAL with the
+        SHA-256 of the whole stream up to there, once it has checked that itself; what was sent of a chunk
+        before its seal is provisional, RETRACT takes it back.
+FETCH   The head answers with the same frames for a range of the stream.
+PROBE   The other end lives, and takes as many bytes as were announced, at the rate the way to it allows.
 
 Runs on nodes: only modules of Debian's python3-minimal, which has neither json nor hmac nor dataclasses.
 """
@@ -18,21 +24,37 @@ import threading
 import time
 from _operator import _compare_digest as same_digest
 from collections.abc import Callable
+from typing import NamedTuple
 
-MAGIC = b"kachain1"
+MAGIC = b"kachain2"
 FRAME = struct.Struct("!BQ")  # kind, number
-GREETING = struct.Struct("!BQQ")  # FEED, rank of the feeder, 0; or FETCH, first byte, byte after the last
-FEED, FETCH = 1, 2
-DATA, PING, FORGOTTEN, OFFSET, ACK, COMPLETE, REFUSED = range(1, 8)
+FEED, FETCH, PROBE = 1, 2, 3
+DATA, SEAL, RETRACT, PING, FORGOTTEN = range(1, 6)  # of the feeder
+OFFSET, ACK, HELD_BY_SUCCESSOR, HELD_BY_CONSUMER, COMPLETE, REFUSED = range(11, 17)  # of the receiver
+DIGEST_BYTES = 32
 PIECE = 1 << 20  # most bytes moved by one call
+PROBE_BYTES = 128 << 10  # long enough to measure a gigabit link, short enough to be nothing on a slow one
+
+
+class Greeting(NamedTuple):
+    """Who connects and what for: FEED with its lane and rank, FETCH from `first` to before `last`, PROBE with
+    `last` bytes."""
+
+    role: int
+    lane: int = 0
+    rank: int = 0
+    first: int = 0
+    last: int = 0
+
+    def pack(self) -> bytes:
+        return GREETING.pack(*self)
+
+
+GREETING = struct.Struct("!BIIQQ")
 
 
 class PeerLost(Exception):
-    """The other end is gone or cannot be trusted; ``fleeting`` where a second attempt may find it again."""
-
-    def __init__(self, reason: str, *, fleeting: bool = False) -> None:
-        super().__init__(reason)
-        self.fleeting = fleeting
+    """The other end is gone or cannot be trusted."""
 
 
 def spawn(target: Callable[..., None], *arguments: object) -> threading.Thread:
@@ -53,9 +75,9 @@ def read_exactly(sock: socket.socket, count: int, deadline: float | None = None)
         except (BlockingIOError, TimeoutError):
             raise PeerLost("no sign of life") from None
         except OSError as error:
-            raise PeerLost(f"connection lost: {error.strerror}", fleeting=True) from error
+            raise PeerLost(f"connection lost: {error.strerror}") from error
         if not piece:
-            raise PeerLost("connection closed", fleeting=True)
+            raise PeerLost("connection closed")
         data += piece
     return data
 
@@ -70,7 +92,7 @@ def prove(secret: bytes, *parts: bytes) -> bytes:
     return hashlib.blake2b(b"".join(parts), key=secret, digest_size=32).digest()
 
 
-def connect(peer: tuple[str, int], secret: bytes, greeting: bytes, silence: float) -> socket.socket:
+def connect(peer: tuple[str, int], secret: bytes, greeting: Greeting, silence: float) -> socket.socket:
     """Connect to `peer` within `silence` seconds, prove the secret to each other, say what is wanted."""
     deadline = time.monotonic() + silence
     try:
@@ -83,18 +105,19 @@ def connect(peer: tuple[str, int], secret: bytes, greeting: bytes, silence: floa
         answer = read_exactly(sock, 64, deadline)
         if not same_digest(answer[32:], prove(secret, b"accepts", nonce, answer[:32])):
             raise PeerLost("does not know the secret of this broadcast")
-        sock.sendall(greeting + prove(secret, b"connects", answer[:32], nonce, greeting))
+        wish = greeting.pack()
+        sock.sendall(wish + prove(secret, b"connects", answer[:32], nonce, wish))
         open_for_data(sock, silence)
     except OSError as error:
         sock.close()
-        raise PeerLost(f"connection lost: {error.strerror or error}", fleeting=True) from error
+        raise PeerLost(f"connection lost: {error.strerror or error}") from error
     except PeerLost:
         sock.close()
         raise
     return sock
 
 
-def accept(sock: socket.socket, secret: bytes, silence: float) -> tuple[int, int, int]:
+def accept(sock: socket.socket, secret: bytes, silence: float) -> Greeting:
     """The other half of `connect`: the greeting of a peer that proved the secret, or PeerLost."""
     deadline = time.monotonic() + silence
     hello = read_exactly(sock, len(MAGIC) + 32, deadline)
@@ -103,12 +126,36 @@ def accept(sock: socket.socket, secret: bytes, silence: float) -> tuple[int, int
     theirs, ours = hello[len(MAGIC) :], os.urandom(32)
     sock.sendall(ours + prove(secret, b"accepts", theirs, ours))
     answer = read_exactly(sock, GREETING.size + 32, deadline)
-    greeting = answer[: GREETING.size]
-    if not same_digest(answer[GREETING.size :], prove(secret, b"connects", ours, theirs, greeting)):
+    wish = answer[: GREETING.size]
+    if not same_digest(answer[GREETING.size :], prove(secret, b"connects", ours, theirs, wish)):
         raise PeerLost("does not know the secret of this broadcast")
     open_for_data(sock, silence)
-    role, first, last = GREETING.unpack(greeting)
-    return role, first, last
+    return Greeting(*GREETING.unpack(wish))
+
+
+def probe(peer: tuple[str, int], secret: bytes, count: int, timeout: float) -> float:
+    """Send `count` bytes to `peer`; the seconds until it has taken them. PeerLost when it does not answer."""
+    with connect(peer, secret, Greeting(PROBE, last=count), timeout) as sock:
+        began = time.monotonic()
+        try:
+            sock.settimeout(timeout)
+            sock.sendall(bytes(count))
+            read_exactly(sock, FRAME.size, began + timeout)
+        except OSError as error:
+            raise PeerLost(f"connection lost: {error.strerror or error}") from error
+        return time.monotonic() - began
+
+
+def answer_probe(sock: socket.socket, greeting: Greeting) -> None:
+    """The other half of `probe`; closes `sock`."""
+    with sock:
+        left = min(greeting.last, PROBE_BYTES)
+        try:
+            while left:
+                left -= len(read_exactly(sock, min(left, 1 << 16)))
+            sock.sendall(FRAME.pack(ACK, 0))
+        except (PeerLost, OSError):
+            return  # who asked has given up
 
 
 def open_for_data(sock: socket.socket, silence: float) -> None:
@@ -138,7 +185,7 @@ class Listener:
         address: str,
         secret: bytes,
         silence: float,
-        welcome: Callable[[socket.socket, tuple[int, int, int]], None],
+        welcome: Callable[[socket.socket, Greeting], None],
     ) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.socket = socket.create_server((address, 0), family=family, backlog=128)
@@ -165,4 +212,7 @@ class Listener:
             return
         finally:
             self._slots.release()
-        self._welcome(sock, greeting)
+        if greeting.role == PROBE:
+            answer_probe(sock, greeting)
+        else:
+            self._welcome(sock, greeting)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who feeds whom: a tree over the ranks of a lane, of which a chain is the one of arity 1.
+
+Rank 0 is the head; the children of rank r are arity·r+1 … arity·r+arity, so who knows the list knows the tree.
+
+Runs on nodes: only modules of Debian's python3-minimal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+Peer = tuple[str, str, int]  # name, address, port
+
+
+class Lane(NamedTuple):
+    """One tree of nodes that is fed by the head: the peers have the ranks 1, 2, …; `rank` is this node's."""
+
+    number: int
+    rank: int
+    arity: int
+    head: Peer
+    peers: list[Peer]
+
+    def below(self, rank: int) -> list[int]:
+        """The children of `rank`."""
+        first = self.arity * rank + 1
+        return list(range(first, min(first + self.arity, len(self.peers) + 1)))
+
+    def family(self, rank: int, most: int) -> list[int]:
+        """`rank` and the nearest below it, at most `most` together."""
+        found = [rank]
+        for member in found:
+            if len(found) >= most:
+                break
+            found += self.below(member)
+        return found[:most]
+
+    def witnesses(self, rank: int) -> list[int]:
+        """Some nodes far from `rank`: who hears of none of them is cut off itself."""
+        return sorted({0, (len(self.peers) + 1) // 2, len(self.peers)} - {rank, self.rank})
+
+    def heirs(self, rank: int, dead: Collection[int]) -> tuple[list[int], list[int]]:
+        """Who is to be fed in the place of `rank`, the nearest below it that live, and the dead above those."""
+        heirs: list[int] = []
+        passed: list[int] = []
+        for child in self.below(rank):
+            if child in dead:
+                nearer, further = self.heirs(child, dead)
+                heirs += nearer
+                passed += [child, *further]
+            else:
+                heirs.append(child)
+        return heirs, passed
+
+    def peer(self, rank: int) -> Peer:
+        return self.peers[rank - 1] if rank else self.head

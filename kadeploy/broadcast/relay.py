@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The head's side of one relay: starts it, gives it orders, takes in what it reports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kadeploy.broadcast.interface import RelayProcess, RelayResult, RelayTransport, Target, Trouble
+from kadeploy.broadcast.node.lane import Lane
+from kadeploy.broadcast.node.relay import Settings
+from kadeploy.broadcast.program import ARGUMENTS, program
+from kadeploy.errors import NodeError, UnreachableError
+
+NOISE_LINES = 10  # kept of what a login shell prints
+
+Event = Mapping[str, Any]
+
+
+class RelayLost(Exception):
+    """There is no relay on that node (any more): how it ended."""
+
+    def __init__(self, trouble: Trouble, reason: str, evidence: str = "") -> None:
+        super().__init__(reason)
+        self.trouble, self.reason, self.evidence = trouble, reason, evidence
+
+
+class Relay:
+    """``verdict`` is set once, by whoever knows first how it ended."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.verdict: asyncio.Future[RelayResult] = asyncio.get_running_loop().create_future()
+        self.port = 0
+        self.received = self.consumed = 0
+        self._process: RelayProcess | None = None
+        self._noise: list[str] = []
+
+    async def start(self, transport: RelayTransport, settings: Settings, timeout: float) -> None:
+        """Returns when the relay listens; raises RelayLost."""
+        try:
+            async with asyncio.timeout(timeout):
+                self._process = await transport.start(self.target.node, ARGUMENTS)
+                await self._process.write(program() + _line(settings._asdict()))
+                event = await self._next_event()
+        except TimeoutError:
+            raise RelayLost(Trouble.PEERS, f"the relay did not listen within {timeout:g} s") from None
+        except (NodeError, OSError) as error:
+            raise _lost(error, "the relay cannot be started") from error
+        if event["event"] != "listening":
+            raise RelayLost(Trouble.PEERS, str(event.get("reason")), str(event.get("evidence", "")))
+        self.port = int(event["port"])
+
+    async def follow(self, timeout: float, take: Callable[[Event], None]) -> None:
+        """Hands each event to `take`, for as long as the relay lives; raises RelayLost at its end, or when it
+        was silent for `timeout` seconds."""
+        try:
+            while True:
+                async with asyncio.timeout(timeout):
+                    event = await self._next_event()
+                take(event)
+        except TimeoutError:
+            raise RelayLost(Trouble.PEERS, f"nothing heard from the relay for {timeout:g} s") from None
+        except (NodeError, OSError) as error:
+            raise _lost(error, "the relay cannot be reached") from error
+
+    async def feed(self, lane: Lane) -> None:
+        """Tell it its lane; raises NodeError or OSError."""
+        await self._order("feed", *lane)
+
+    async def leave(self, lane: int) -> None:
+        """Tell it to take nothing more of that lane; raises NodeError or OSError."""
+        await self._order("leave", lane)
+
+    async def stop(self) -> None:
+        """End it, with its consumer."""
+        if self._process:
+            await self._process.stop()
+
+    async def _order(self, *order: object) -> None:
+        assert self._process
+        await self._process.write(_line(order))
+
+    async def _next_event(self) -> Event:
+        """Lines that are no events are kept as evidence."""
+        assert self._process
+        while line := await self._process.readline():
+            try:
+                event = json.loads(line)
+                if isinstance(event, dict) and isinstance(event.get("event"), str):
+                    return event
+            except ValueError:
+                pass
+            self._noise = [*self._noise[1 - NOISE_LINES :], line.decode(errors="replace").rstrip()]
+        ending = await self._process.stop()
+        raise RelayLost(Trouble.PEERS, "the relay ended", "\n".join([*self._noise, ending]))
+
+
+def _lost(error: NodeError | OSError, what: str) -> RelayLost:
+    if isinstance(error, OSError):
+        return RelayLost(Trouble.PEERS, f"{what}: {error}")
+    trouble = Trouble.NODE if isinstance(error, UnreachableError) else Trouble.PEERS
+    return RelayLost(trouble, error.message, error.evidence)
+
+
+def _line(value: object) -> bytes:
+    """JSON that is a Python literal as well: text as it is, no booleans, no nulls."""
+    return json.dumps(value, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who of a broadcast is in which lane, who is accused of what, and what follows from it.
+
+Pure: what happened comes in by methods, with the time; what is to be done is asked for. Being accused by a peer
+is no verdict, for the accuser may be the one that is cut off: who goes on receiving is reinstated, who is heard
+of but receives nothing is served in the next lane, who is not heard of any more is lost.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+TRIES = 3  # lanes for one node
+HELD = 2.0  # seconds in which nothing but its consumer holds a node up, before it is compared with others
+SLOWER = 2.5  # a consumer so many times slower than the others' is served after them
+SPAN = 0.5  # seconds over which a rate is measured
+
+
+@dataclass(slots=True)
+class Consumer:
+    """What the consumer of a node has shown of its speed, in bytes per second."""
+
+    best: float = 0.0
+    rate: float = 0.0
+    held_since: float | None = None
+    _since: float = 0.0
+    _taken: int = 0
+
+    def note(self, now: float, taken: int, held: bool) -> None:
+        if not held:
+            self.held_since = None
+        elif self.held_since is None:
+            self.held_since = now
+        if now - self._since < SPAN:
+            return
+        if self._since:
+            self.rate = (taken - self._taken) / (now - self._since)
+            self.best = max(self.best, self.rate)
+        self._since, self._taken = now, taken
+
+    def is_held(self, now: float) -> bool:
+        return self.held_since is not None and now - self.held_since >= HELD
+
+
+@dataclass(slots=True)
+class Member:
+    """One node. ``waiting``: for a lane; ``accused``: the reason, '' for none."""
+
+    name: str
+    waiting: bool = False
+    last: bool = False  # nobody may be fed by it
+    settled: bool = False
+    lane: int = -1
+    rank: int = 0
+    tries: int = 0
+    accused: str = ""
+    accused_at: float = 0.0
+    received_then: int | None = None  # when it was first heard of after that
+    heard_at: float = 0.0
+    received: int = 0
+    notes: list[str] = field(default_factory=list)
+    consumer: Consumer = field(default_factory=Consumer)
+
+
+class Roster:
+    """The members by name, in the order in which they are to be fed."""
+
+    def __init__(self, names: Sequence[str], size: int, silence: float) -> None:
+        self._members = {name: Member(name) for name in names}
+        self._size, self._silence = size, silence
+        self._lanes: list[list[str]] = []
+
+    # --- what happened ------------------------------------------------------------------------------------
+
+    def join(self, name: str) -> None:
+        """A node that was not there at the beginning; it is `ready` later."""
+        self._members[name] = Member(name)
+
+    def ready(self, name: str, now: float) -> None:
+        """Its relay listens."""
+        member = self._members[name]
+        member.waiting, member.heard_at = True, now
+
+    def heard(self, name: str, now: float, received: int, consumed: int = 0, held: bool = False) -> None:
+        """A sign of life; an accusation is void once it receives again, or needs nothing more."""
+        member = self._members[name]
+        if member.accused and self._receives(member, received):
+            member.accused = ""
+        member.heard_at, member.received = now, received
+        member.consumer.note(now, consumed, held)
+
+    def accuse(self, name: str, by: str, reason: str, now: float) -> None:
+        """`by` has given `name` up. Who is accused itself, or has left the lane, is not believed."""
+        member = self._members[name]
+        if member.settled or member.waiting or member.accused or member.received == self._size:
+            return
+        if not self.is_believed(by):
+            return
+        member.accused, member.accused_at = f"given up by {by}: {reason}", now
+        member.received_then = None
+
+    def is_believed(self, name: str) -> bool:
+        """What a node says of others counts as long as nothing is said of itself."""
+        member = self._members.get(name)  # None: the head
+        return member is None or not (member.accused or member.waiting)
+
+    def part(self, name: str, note: str, *, last: bool = False) -> bool:
+        """Serve a node later, for the reason in `note`, and with nobody behind it if `last`; it is in no lane
+        until the next one. False when it was in none, or needs nothing more."""
+        member = self._members[name]
+        member.notes.append(note)
+        member.last |= last
+        if member.settled or member.waiting:
+            return False
+        member.waiting, member.accused = True, ""
+        return True
+
+    def settle(self, name: str) -> None:
+        """There is a verdict on it."""
+        member = self._members[name]
+        member.settled, member.waiting = True, False
+
+    # --- what follows -------------------------------------------------------------------------------------
+
+    def returned(self) -> dict[str, str]:
+        """Accused nodes that are heard of but receive nothing, and what they are accused of: they are to be
+        parted with, and served later."""
+        accused = [member for member in self._accused() if member.heard_at > self._respite(member)]
+        return {member.name: member.accused for member in accused}
+
+    def lost(self, now: float) -> dict[str, str]:
+        """Accused nodes for which nobody has to wait any more, and why they failed."""
+        accused = self._accused()
+        if len(accused) < len([member for member in self._members.values() if not member.settled]):
+            return {}  # the others are not ready anyway
+        return {
+            member.name: member.accused
+            for member in accused
+            if now > self._respite(member) and member.heard_at <= self._respite(member)
+        }
+
+    def exhausted(self) -> dict[str, str]:
+        """Waiting nodes that had their tries, and why they failed."""
+        return {
+            member.name: f"tried {TRIES} times: {member.notes[-1]}"
+            for member in self._members.values()
+            if member.waiting and member.tries == TRIES
+        }
+
+    def laggard(self, now: float) -> tuple[str, str] | None:
+        """A node whose consumer alone holds the others up, and the note about that."""
+        chained = [m for m in self._members.values() if not (m.settled or m.waiting or m.accused)]
+        held = [member for member in chained if member.consumer.is_held(now)]
+        if not held or 3 * len(held) > len(chained) or self._has_parted_enough():
+            return None
+        slowest = min(held, key=lambda member: member.consumer.rate)
+        usual = statistics.median(m.consumer.best for m in self._members.values() if m is not slowest)
+        if usual <= SLOWER * slowest.consumer.rate:
+            return None
+        rates = f"{slowest.consumer.rate / 1e6:.1f} MB/s where others take {usual / 1e6:.1f}"
+        return slowest.name, f"its consumer takes {rates}"
+
+    def next_lane(self) -> tuple[int, list[str]]:
+        """Puts all waiting nodes into one lane; its number and its members."""
+        waiting = sorted((m for m in self._members.values() if m.waiting), key=lambda member: member.last)
+        number = len(self._lanes)
+        for rank, member in enumerate(waiting, 1):
+            member.waiting, member.lane, member.rank = False, number, rank
+            member.tries += 1
+        self._lanes.append([member.name for member in waiting])
+        return number, self._lanes[-1]
+
+    def anybody_waits(self) -> bool:
+        return any(member.waiting for member in self._members.values())
+
+    def member(self, name: str) -> Member:
+        return self._members[name]
+
+    def name(self, lane: int, rank: int) -> str:
+        """Who has that rank, '' for nobody (rank 0 is the head)."""
+        names = self._lanes[lane] if lane < len(self._lanes) else []
+        return names[rank - 1] if 0 < rank <= len(names) else ""
+
+    def _receives(self, member: Member, received: int) -> bool:
+        if member.received_then is None:
+            member.received_then = received
+        return received > member.received_then or received == self._size
+
+    def _accused(self) -> list[Member]:
+        return [m for m in self._members.values() if m.accused and not m.settled]
+
+    def _respite(self, member: Member) -> float:
+        """Until then whoever took its feeder's place may have reached it."""
+        return member.accused_at + 2 * self._silence
+
+    def _has_parted_enough(self) -> bool:
+        """Beyond a tenth, the slow ones are no exception."""
+        parted = sum(bool(member.notes) for member in self._members.values())
+        return parted >= max(1, len(self._members) // 10)
