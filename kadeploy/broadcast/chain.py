@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chain broadcast: head → node 1 → node 2 → …, every node consuming the stream while it forwards it.
 
-This side starts a relay on every node, tells them the lane they are in, follows what they report, and judges: a
-node is ok when its consumer exited with 0 and the digest of what it received is that of the image. The data go
-through ``Head``; what runs on the nodes is in ``node/``; what follows from events is decided by ``Roster``.
+This side starts a relay on every node, tells them the lane they are in, follows what they report, and judges:
+a node is ok when its consumer exited with 0 and the digest of what it received is that of the image. The data
+go through ``Head``, what runs on the nodes is in ``node/``, what follows from events decides ``Roster``.
 
 The secret of each broadcast goes to the relays over ssh and authenticates peers to each other, so nobody else
 on the network can feed a node or be fed. The stream itself is neither encrypted nor authenticated byte by

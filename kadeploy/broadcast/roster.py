@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who of a broadcast is in which lane, who is accused of what, and what follows from it.
 
-Pure: what happened comes in by methods, with the time; what is to be done is asked for. Being accused by a peer
-is no verdict, for the accuser may be the one that is cut off: who goes on receiving is reinstated, who is heard
-of but receives nothing is served in the next lane, who is not heard of any more is lost.
+Pure: what happened comes in by methods, with the time; what is to be done is asked for. Being accused by a
+peer is no verdict, for the accuser may be the one that is cut off: who goes on receiving is reinstated, who
+is heard of but receives nothing is served in the next lane, who is not heard of any more is lost.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 TRIES = 3  # lanes for one node
 HELD = 2.0  # seconds in which nothing but its consumer holds a node up, before it is compared with others
 SLOWER = 2.5  # a consumer so many times slower than the others' is served after them
+HEARTBEATS = 1.5  # seconds within which a relay that lives says something, whatever it does
 SPAN = 0.5  # seconds over which a rate is measured
 
 
@@ -138,7 +139,7 @@ class Roster:
         return {
             member.name: member.accused
             for member in accused
-            if now > self._respite(member) and member.heard_at <= self._respite(member)
+            if now > self._respite(member) and now - member.heard_at > max(HEARTBEATS, 2 * self._silence)
         }
 
     def exhausted(self) -> dict[str, str]:

@@ -15,8 +15,8 @@ class Sealer:
     """The seal of a chunk is the SHA-256 of everything from the first byte to its end."""
 
     def __init__(self, descriptor: int, size: int, chunk: int, broken: Callable[[str], None]) -> None:
-        """`broken(reason)` is called from the thread that runs `run` when the file has less than `size` bytes or
-        cannot be read."""
+        """`broken(reason)` is called from the thread that runs `run` when the file has less than `size` bytes
+        or cannot be read."""
         self._descriptor, self._size, self._chunk, self._broken = descriptor, size, chunk, broken
         self._seals: list[bytes] = []  # of chunk 0, 1, …
         self._wanted = 0  # nobody has asked for what lies behind this offset
@@ -56,7 +56,7 @@ class Sealer:
             return min((number + 1) * self._chunk, self._size), self._seals[number]
 
     def agrees(self, offset: int) -> bool:
-        """Reads the file once more: is its beginning, to the end of the chunk at `offset`, what was sealed?"""
+        """Reads the file again: is its beginning, to the end of the chunk at `offset`, what was sealed?"""
         number = offset // self._chunk
         digest, buffer = hashlib.sha256(), memoryview(bytearray(self._chunk))
         for start in range(0, (number + 1) * self._chunk, self._chunk):

@@ -147,7 +147,7 @@ class Gather(FileModel):
 class Broadcast(FileModel):
     """``silence``: seconds without a sign of life after which a node of the chain is skipped."""
 
-    silence: float = Field(default=3, gt=0)
+    silence: float = Field(default=0.8, gt=0)
 
 
 class ClusterConfig(FileModel):

@@ -90,7 +90,8 @@ class Forwarder:
         shut(self._sock)
 
     def feed(self, peer: tuple[str, int]) -> None:
-        """Returns when `peer` and all behind it are complete; raises PeerLost, PeerLeft, PeerSlow, Superseded."""
+        """Returns when `peer` and all behind it are complete; else raises PeerLost, PeerLeft, PeerSlow or
+        Superseded."""
         sock = self._sock = connect(peer, self._secret, self._greeting, self._silence)
         listener: threading.Thread | None = None
         try:

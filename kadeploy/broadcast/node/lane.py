@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who feeds whom: a tree over the ranks of a lane, of which a chain is the one of arity 1.
 
-Rank 0 is the head; the children of rank r are arity·r+1 … arity·r+arity, so who knows the list knows the tree.
+Rank 0 is the head; the children of rank r are arity·r+1 … arity·r+arity: who knows the list knows the tree.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -42,7 +42,7 @@ class Lane(NamedTuple):
         return sorted({0, (len(self.peers) + 1) // 2, len(self.peers)} - {rank, self.rank})
 
     def heirs(self, rank: int, dead: Collection[int]) -> tuple[list[int], list[int]]:
-        """Who is to be fed in the place of `rank`, the nearest below it that live, and the dead above those."""
+        """Who is to be fed in place of `rank`, the nearest below it that live, and the dead above those."""
         heirs: list[int] = []
         passed: list[int] = []
         for child in self.below(rank):

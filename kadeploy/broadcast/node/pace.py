@@ -2,7 +2,7 @@
 """Whether a successor is slower than it should be: it takes less than its feeder could send to another.
 
 A chain is as fast as its slowest link, so a low rate alone says nothing about the successor. It is to blame
-when its feeder always had data for it, nobody behind it held it up, and the way to another node is much faster.
+when its feeder always had data for it, nobody behind it held it up, and the way to another is much faster.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """

@@ -4,8 +4,8 @@
 Each of these is a thread that goes through the ring at its own pace. With the head, over standard input and
 output, a line each. In come ``Settings``, then orders: ``feed`` names the lane this node is in from now on,
 ``leave`` takes it out of its lane until the next one. Out go ``listening``, then ``progress``, ``skipped``,
-``slow`` and ``damaged``, and at last one verdict, ``done`` or ``failed``. The end of standard input means: stop
-now and leave nothing running.
+``slow`` and ``damaged``, and at last one verdict, ``done`` or ``failed``. The end of standard input means:
+stop now and leave nothing running.
 
 Runs on nodes: only modules of Debian's python3-minimal, which has no json. The head sends JSON of strings,
 numbers, lists and maps, which is a Python literal too; ``encode`` writes what goes back.

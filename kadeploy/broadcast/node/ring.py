@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bounded window of the stream that a relay keeps in memory.
 
-The stream is cut into chunks. What has been received of a chunk is provisional until the chunk's seal has been
+The stream is cut into chunks. What has been received of a chunk is provisional until its seal has been
 checked; it may be forwarded at once, for latency, but is consumed only afterwards, and can be taken back.
 
 Runs on nodes: only modules of Debian's python3-minimal.

@@ -139,7 +139,7 @@ class Succession:
         return probe((host, port), self._secret, count, self._silence)
 
     def _elsewhere(self, rank: int) -> float:
-        """Bytes per second to another node than `rank`; 0.0 when the first few that were tried say nothing."""
+        """Bytes per second to another node than `rank`; 0.0 when the first few say nothing."""
         others = self._lane.family(rank, 3)[1:] + self._lane.witnesses(rank)
         for other in others[:3]:
             try:

@@ -3,8 +3,8 @@
 
 The one who connects wants one of three things, its role:
 
-FEED    The receiver answers from which OFFSET it wants the stream, then sends a sign of life (ACK, or which of
-        its readers holds it up) until COMPLETE, which means that it and everybody behind it have everything.
+FEED    The receiver answers from which OFFSET it wants the stream, then sends signs of life (ACK, or which
+        of its readers holds it up) until COMPLETE: it and everybody behind it have everything.
         The feeder sends DATA, as many bytes as the frame says. Where a chunk ends it sends a SEAL with the
         SHA-256 of the whole stream up to there, once it has checked that itself; what was sent of a chunk
         before its seal is provisional, RETRACT takes it back.

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from kadeploy.broadcast.node.receiver import Abandoned, Receiver
 from kadeploy.broadcast.node.relay import encode
-from kadeploy.broadcast.node.ring import Ring
-from kadeploy.broadcast.node.wire import PeerLost, accept, connect, read_frame, spawn
+from kadeploy.broadcast.node.ring import Cursor, Ring
+from kadeploy.broadcast.node.wire import FEED, Greeting, PeerLost, accept, connect, read_frame, spawn
 from kadeploy.broadcast.program import MODULES, PACKAGE, program
 
 # Of what the modules of `node/` use: in Debian's libpython3.11-minimal and python3.11-minimal (by dpkg -c).
@@ -68,35 +68,44 @@ def test_what_the_head_sends_is_a_python_literal(value: object) -> None:
     assert ast.literal_eval(json.dumps(value, ensure_ascii=False)) == value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_ring_never_loses_what_a_cursor_has_not_read(data: st.DataObject) -> None:
-    """Random filling, reading and going back, against the stream itself."""
-    capacity = data.draw(st.integers(1, 20))
+    """Random filling, verifying, taking back, reading and going back, against the stream itself."""
+    chunk = data.draw(st.integers(1, 12))
     stream = bytes(range(100))
-    ring = Ring(capacity, len(stream))
-    cursors = [ring.cursor(), ring.cursor()]
-    for _ in range(data.draw(st.integers(0, 60))):
+    ring = Ring(data.draw(st.integers(1, 40)), len(stream), chunk)
+    checking, forward, careful = Cursor(ring), Cursor(ring), Cursor(ring, careful=True)
+    for _ in range(data.draw(st.integers(0, 80))):
         if data.draw(st.booleans()):
-            room = ring.reserve(min(data.draw(st.integers(1, 30)), len(stream) - ring.end), 0)
+            limit = ring.boundary(ring.end) - ring.end
+            room = ring.reserve(min(data.draw(st.integers(1, 30)), limit), 0)
             count = data.draw(st.integers(0, len(room)))
             room[:] = b"\xff" * len(room)
             room[:count] = stream[ring.end : ring.end + count]
             ring.commit(count)
-        cursor = data.draw(st.sampled_from(cursors))
+        if data.draw(st.integers(0, 9)) == 0:
+            ring.retract(data.draw(st.integers(ring.verified, max(ring.verified, ring.end))))
+        if checking.retracted:
+            checking.seek(ring.verified)
+        checking.advance(len(checking.peek(0)))
+        if checking.offset == ring.boundary(ring.verified) and ring.verified < len(stream):
+            assert ring.verify(checking, b"seal")
+        cursor = data.draw(st.sampled_from([forward, careful]))
         if data.draw(st.booleans()):
-            wanted = data.draw(st.integers(0, ring.end))
+            wanted = data.draw(st.integers(0, ring.verified // chunk)) * chunk
             got = cursor.seek(wanted)
             assert got == wanted or got == ring.oldest() > wanted
         piece = cursor.peek(0)
         assert piece == stream[cursor.offset : cursor.offset + len(piece)]
+        assert cursor.offset + len(piece) <= (ring.verified if cursor is careful else ring.end)
         cursor.advance(data.draw(st.integers(0, len(piece))))
-        assert ring.end - min(cursor.offset for cursor in cursors) <= capacity
+        assert ring.end - min(forward.offset, careful.offset, ring.verified) <= ring.capacity
 
 
 def test_receiver_does_not_wait_for_ever() -> None:
-    receiver = Receiver(Ring(10, 10), b"secret", silence=1.0, patience=0.1)
-    receiver.expect()
+    receiver = Receiver(Ring(10, 10, 5), b"secret", silence=1.0, patience=0.1, accuse=lambda *_: None)
+    receiver.expect(0)
     with pytest.raises(Abandoned, match=r"no predecessor for 0\.1 s \(the last one: none ever connected\)"):
         receiver.run(("127.0.0.1", 9))
 
@@ -113,7 +122,7 @@ def test_peer_that_hangs_after_the_handshake_is_found_by_its_silence() -> None:
 
         spawn(serve)
         with (
-            connect(server.getsockname(), b"secret", bytes(17), 0.2) as sock,
+            connect(server.getsockname(), b"secret", Greeting(FEED), 0.2) as sock,
             pytest.raises(PeerLost, match="no sign of life"),
         ):
             read_frame(sock)
@@ -123,4 +132,4 @@ def test_peer_that_hangs_after_the_handshake_is_found_by_its_silence() -> None:
 def test_peer_that_hangs_in_the_handshake() -> None:
     """The kernel accepts connections for a stopped process too."""
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(PeerLost, match="no sign of life"):
-        connect(server.getsockname(), b"secret", bytes(17), 0.2)
+        connect(server.getsockname(), b"secret", Greeting(FEED), 0.2)
