@@ -38,11 +38,11 @@ def conduct(options: Options, work: Coroutine[Any, Any, OperationResult | None])
         if not options["dry_run"]:
             _check_script(options["script"])
             for name in RESULT_FILES:
-                _empty(options[name])
+                empty(options[name])
     except UsageError:
         work.close()
         raise
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     try:
         result = asyncio.run(work)
     except asyncio.CancelledError:  # SIGTERM or SIGHUP; asyncio itself turns SIGINT into KeyboardInterrupt
@@ -54,7 +54,7 @@ def conduct(options: Options, work: Coroutine[Any, Any, OperationResult | None])
     return verdict.exit_status(result)
 
 
-def _raise_descriptor_limit() -> None:
+def raise_descriptor_limit() -> None:
     """Many nodes need many connections; what a shell allows at first is meant for programs with few."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
@@ -91,11 +91,7 @@ async def carry_out(
     stack: ExitStack,
 ) -> OperationResult:
     """Let an operation go on to its end, also when a signal ends it, and tell how it went."""
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            asyncio.get_running_loop().add_signal_handler(number, _cancel_once, task)
+    cancel_on_signals()
     try:
         return await going_on
     finally:
@@ -104,6 +100,15 @@ async def carry_out(
         finally:
             if operation.begun:
                 _tell(operation.result(), options)
+
+
+def cancel_on_signals() -> None:
+    """From now on what ends other programs cancels this task; asyncio itself does so on SIGINT."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            asyncio.get_running_loop().add_signal_handler(number, _cancel_once, task)
 
 
 def _cancel_once(task: asyncio.Task[Any]) -> None:
@@ -142,7 +147,7 @@ def _write_files(result: OperationResult, options: Options) -> None:
         raise ServiceError("; ".join(problems))
 
 
-def _empty(path: Path | None) -> None:
+def empty(path: Path | None) -> None:
     """Kadeploy3 empties these files when it reads its options, and appends to them at the end."""
     if path is not None:
         try:

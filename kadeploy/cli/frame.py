@@ -46,13 +46,10 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, examples: str = "", sections: Mapping[str, str] | None = None, **kw: Any):
         super().__init__(*args, **kw)
-        self._sections = {
-            **(sections or {}),
-            "EXAMPLES": examples,
-            "EXIT STATUS": EXIT_STATUS,
-            "ENVIRONMENT": ENVIRONMENT,
-            "FILES": FILES,
-        }
+        last = {"EXIT STATUS": EXIT_STATUS, "ENVIRONMENT": ENVIRONMENT, "FILES": FILES}
+        given = dict(sections or {})
+        last = {title: given.pop(title, text) for title, text in last.items()}
+        self._sections = {**given, "EXAMPLES": examples, **last}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         names = {

@@ -56,6 +56,11 @@ def check(options: Mapping[str, Any]) -> None:
     """Raises UsageError for what none of the commands can do."""
     if not options["wait"]:
         raise UsageError("--no-wait needs a server, and none is configured", hint="put '&' behind it")
+    check_result_files(options)
+
+
+def check_result_files(options: Mapping[str, Any]) -> None:
+    """Raises UsageError where ``-o`` and ``-n`` would be written into each other."""
     good, bad = options["output_ok_nodes"], options["output_ko_nodes"]
     if good and bad and good.resolve() == bad.resolve():
         raise UsageError("-o and -n name the same file")

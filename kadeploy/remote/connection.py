@@ -22,7 +22,8 @@ from kadeploy.remote.command import (
     described,
     evidence,
 )
-from kadeploy.remote.pool import ConnectionPool, open_session
+from kadeploy.remote.links import Links, open_session
+from kadeploy.remote.pool import ConnectionPool
 from kadeploy.remote.process import RemoteProcess
 from kadeploy.remote.session import CommandSession, chunks_of, start_command
 
@@ -31,8 +32,8 @@ logger = logging.getLogger(__name__)
 KILL_TIME = 5.0  # seconds for ending what a cancelled command left on its node
 
 
-class NodeConnections(ConnectionPool):
-    """Runs commands on nodes as root. Its owner calls aclose() in the end."""
+class Commands(Links):
+    """Runs commands on nodes through their connections. Its owner calls aclose() in the end."""
 
     async def run(
         self,
@@ -176,6 +177,10 @@ class NodeConnections(ConnectionPool):
                     connection, lambda standing: start_command(standing, ["kill"], command)
                 )
                 await session.result()
+
+
+class NodeConnections(Commands, ConnectionPool):
+    """Runs commands on nodes as the engine does: as root, with pinned host keys."""
 
 
 def _overdue(

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from kadeploy.boot import service
 from kadeploy.broadcast.interface import BroadcastOptions
-from kadeploy.cli import kadeploy, kadeploy_boot, kaenv, kalab, kapower, kareboot, kastat
+from kadeploy.cli import kacast, kadeploy, kadeploy_boot, kaenv, kalab, kapower, kareboot, kastat
 from kadeploy.cli.simulate import LATEST_RUNS
 from kadeploy.config import site
 from kadeploy.config.automata import InstanceSetting, MacroSteps
@@ -28,7 +28,7 @@ from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
 from kadeploy.operations import leasing, operation, throttles, workflows
 from kadeploy.operations.request import DeploymentRequest, EnvironmentName
-from kadeploy.remote import connection, hostkey, pool, process
+from kadeploy.remote import connection, hostkey, links, process
 from kadeploy.simulation import defaults
 from kadeploy.simulation.behaviour import BROADCAST_STEP
 from kadeploy.simulation.file import (
@@ -231,7 +231,7 @@ CONSTANTS = {
     "key exchange to look for a host key": hostkey.EXCHANGE_TIMEOUT,
     "ending what a cancelled command has left": connection.KILL_TIME,
     "a long-running program on a node": process.STOP_TIME,
-    "closing all connections": pool.CLOSE_TIME,
+    "closing all connections": links.CLOSE_TIME,
     "start of the relay on a node": BroadcastOptions().start_timeout,
     "a node without a predecessor": BroadcastOptions().patience,
     "a relay that has told this machine nothing": BroadcastOptions().report_timeout,
@@ -274,6 +274,7 @@ COMMANDS: dict[str, tuple[click.Command, Path]] = {
     "kareboot": (kareboot.command, USERS / "rebooting.md"),
     "kapower": (kapower.command, USERS / "power.md"),
     "kaenv": (kaenv.command, USERS / "environments.md"),
+    "kacast": (kacast.command, USERS / "kacast.md"),
     "kastat": (kastat.command, USERS / "statistics.md"),
     "kalab": (kalab.kalab, USERS / "lab.md"),
     "kadeploy-boot": (kadeploy_boot.main, ADMINISTRATORS / "boot.md"),

@@ -51,5 +51,5 @@ def test_a_limit_that_cannot_be_raised_is_told(
         raise ValueError("not allowed to raise maximum limit")
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    conduct._raise_descriptor_limit()
+    conduct.raise_descriptor_limit()
     assert "cannot be raised" in capsys.readouterr().err

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The work of the kacast command: options to a cast, its results to lines, files and an exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import posixpath
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kadeploy.broadcast.chain import ChainBroadcast
+from kadeploy.broadcast.interface import BroadcastOptions, ImageSource, RelayResult
+from kadeploy.cli import conduct, verdict
+from kadeploy.cli.cast_progress import show_progress
+from kadeploy.cli.request import Options, node_names
+from kadeploy.errors import ExitStatus, NotFoundError, ServiceError, UsageError
+from kadeploy.operations.cast import Cast, CastRequest, Destination
+from kadeploy.remote.user import UserConnections
+
+SPOOL_CHUNK = 1 << 20
+PERMISSIONS = 0o644  # of what came by standard input
+
+Results = Mapping[str, RelayResult]
+
+
+def cast(options: Options) -> ExitStatus:
+    """Carry out the command; raises KadeployError for what was refused."""
+    hosts = node_names(options)
+    enough = verdict.parse_min_ok(options["min_ok"], len(hosts)) if options["min_ok"] else len(hosts)
+    with _source(options["file"]) as (image, mode):
+        request = _request(options, hosts, image, mode)
+        for name in ("output_ok_nodes", "output_ko_nodes"):
+            conduct.empty(options[name])
+        conduct.raise_descriptor_limit()
+        try:
+            results = asyncio.run(_cast(options, request))
+        except asyncio.CancelledError:  # SIGTERM or SIGHUP; SIGINT is KeyboardInterrupt already
+            raise KeyboardInterrupt from None
+    good = sum(result.ok for result in results.values())
+    return ExitStatus.OK if good >= enough else ExitStatus.NODES_FAILED
+
+
+def _request(options: Options, hosts: Sequence[str], image: ImageSource, mode: int) -> CastRequest:
+    settings = BroadcastOptions(
+        window=options["window"] << 20, silence=options["silence"], deadline=options["deadline"]
+    )
+    consumer = [options["command"]] if options["command"] else _destination(options, mode)
+    return CastRequest(image, hosts, consumer, options["address"], settings)
+
+
+def _destination(options: Options, mode: int) -> Destination:
+    path = str(options["destination"])
+    if not path.startswith("/"):
+        raise UsageError(f"--to: '{path}' is not an absolute path")
+    if not path.endswith("/"):
+        return Destination(path, mode)
+    if options["file"] == "-":
+        raise UsageError(f"--to: what comes by standard input has no name in {path}", hint="add one")
+    return Destination(posixpath.join(path, Path(options["file"]).name), mode)
+
+
+async def _cast(options: Options, request: CastRequest) -> Results:
+    conduct.cancel_on_signals()
+    began = time.monotonic()
+    connections = UserConnections(
+        user=options["user"],
+        port=options["port"],
+        key=options["identity"],
+        known_hosts=options["known_hosts"],
+    )
+    try:
+        async with show_progress(len(request.hosts), request.image.size) as tally:
+            cast = Cast(request, connections, ChainBroadcast(), tally.add, tally.fail)
+            results = await cast.run()
+    except asyncio.CancelledError:
+        _write_files(options, [], request.hosts)
+        raise
+    finally:
+        await connections.aclose()
+    _tell(options, request, results, time.monotonic() - began)
+    return results
+
+
+def _tell(options: Options, request: CastRequest, results: Results, seconds: float) -> None:
+    if options["as_json"]:
+        click.echo(json.dumps(_to_json(request, results, seconds)))
+    else:
+        click.echo("\n".join(_summary(results)))
+    for line in _evidence(results):
+        click.echo(line, err=True)
+    good = [host for host, result in results.items() if result.ok]
+    _write_files(options, good, [host for host in results if host not in set(good)])
+
+
+def _summary(results: Results) -> Iterator[str]:
+    """As other commands end, for the same scripts to read."""
+    good = [host for host, result in results.items() if result.ok]
+    bad = {host: result for host, result in results.items() if not result.ok}
+    if good:
+        yield "The cast is successful on nodes"
+        yield from good
+    if bad:
+        yield "The cast failed on nodes"
+        yield from (f"{host} ({result.reason})" for host, result in bad.items())
+
+
+def _evidence(results: Results) -> Iterator[str]:
+    for host, result in results.items():
+        if not result.ok:
+            yield f"{host}: [{result.trouble}] {result.reason}"
+            yield from (f"    {line}" for line in result.evidence.splitlines()[-verdict.EVIDENCE_LINES :])
+
+
+def _to_json(request: CastRequest, results: Results, seconds: float) -> dict[str, Any]:
+    """One document; ``phase`` is ok or ko, ``received`` is in bytes, ``seconds`` from the start."""
+    return {
+        "schema": 1,
+        "bytes": request.image.size,
+        "seconds": round(seconds, 3),
+        "nodes": [
+            {
+                "node": host,
+                "phase": "ok" if result.ok else "ko",
+                "cause": str(result.trouble),
+                "reason": result.reason,
+                "evidence": result.evidence,
+                "received": result.received,
+                "sha256": result.sha256,
+                "seconds": round(result.seconds, 3),
+            }
+            for host, result in results.items()
+        ],
+    }
+
+
+def _write_files(options: Options, good: Sequence[str], bad: Sequence[str]) -> None:
+    try:
+        verdict.write_lines(options["output_ok_nodes"], good)
+        verdict.write_lines(options["output_ko_nodes"], bad)
+    except OSError as error:
+        raise ServiceError(f"{error.filename} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _source(file: str) -> Iterator[tuple[ImageSource, int]]:
+    """The file to send and its permissions; standard input as a file that has no name, and so cannot stay."""
+    if file != "-":
+        yield _examine(Path(file))
+        return
+    with tempfile.TemporaryFile() as spool:
+        click.echo(f"reading standard input into a temporary file in {tempfile.gettempdir()}", err=True)
+        try:
+            shutil.copyfileobj(sys.stdin.buffer, spool, SPOOL_CHUNK)
+            spool.flush()
+        except OSError as error:
+            hint = "TMPDIR=DIRECTORY names another place"
+            raise ServiceError(f"standard input cannot be kept: {error.strerror}", hint=hint) from error
+        yield ImageSource(Path(f"/proc/self/fd/{spool.fileno()}"), spool.tell()), PERMISSIONS
+
+
+def _examine(path: Path) -> tuple[ImageSource, int]:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise NotFoundError(f"{path} is not a file", hint="'-' reads standard input")
+        path.open("rb").close()
+    except OSError as error:
+        raise NotFoundError(f"{path} cannot be read: {error.strerror}") from error
+    return ImageSource(path, status.st_size), stat.S_IMODE(status.st_mode) & 0o777

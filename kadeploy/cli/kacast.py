@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kacast: copy a file to many hosts at once by the user's own ssh, as deployments do it with images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kadeploy.broadcast.interface import BroadcastOptions
+from kadeploy.cli import frame
+from kadeploy.cli import options as options_of_all
+from kadeploy.errors import ExitStatus, UsageError
+
+EXAMPLES = """\
+kacast data.tar.zst -m node-[1-40] -- tar --zstd -xf - -C /srv
+    unpack an archive on forty hosts; nothing is stored on the way
+kacast model.bin -f hosts --to /data/model.bin -o ok -n ko
+    the file itself; it appears whole and checked, or not at all
+pg_dump shop | gzip | kacast - -m db-[2-5] -l postgres -- sh -c 'gunzip | psql shop'
+    what a program prints; a shell on the hosts only because the command asks for one
+kacast disk.img.zst -m node-[1-9] -l root -- sh -c 'zstd -dc | dd of=/dev/sdb bs=1M conv=fsync'
+    onto a disk"""
+
+SECTIONS = {
+    "WHAT HAPPENS": """\
+The hosts are logged into by ssh, in the order in which they are given, each once. This machine sends FILE to
+the first, which sends it to the second while it takes it, and so on: the time hardly depends on their number.
+A host that dies or hangs is skipped. Each host hashes what arrived; a wrong SHA-256 is a failure. Interrupted
+by Ctrl-C, or broken off in any other way, kacast leaves no process on any host, and with --to no file.""",
+    "COMMAND": """\
+Is run on each host as it stands here, word by word, with FILE on its standard input. There is no shell, so *,
+$, | and > mean nothing to it; who wants one writes sh -c '…'. What it prints is shown where it fails. It has
+the data before their digest is known: where that proves wrong, what the command has made is wrong, too.""",
+    "HOSTS NEED": """\
+An ssh server that your keys open, /bin/sh, and Python 3.11 or later (python3-minimal will do). They must
+reach each other and this machine by TCP on ports that the kernel chooses. Peers authenticate each other when
+they connect, but the stream is not encrypted: encrypt a secret file, or do not send it through a network of
+others.""",
+    "ENVIRONMENT": """\
+OAR_NODE_FILE, SLURM_JOB_NODELIST  the hosts, where neither -m nor -f is given
+SSH_AUTH_SOCK                      your agent
+TMPDIR                             where standard input is kept until the end, instead of /tmp
+KADEPLOY_DEBUG                     when set, unexpected errors come with their traceback""",
+    "FILES": """\
+~/.ssh/config, /etc/ssh/ssh_config   Host, HostName, User, Port, IdentityFile, ProxyJump and others
+~/.ssh/known_hosts, /etc/ssh/ssh_known_hosts
+                                     host keys; one that is not there is refused""",
+    "EXIT STATUS": frame.EXIT_STATUS.replace("node failed", "host failed").replace(
+        "rights, node in use, unknown or unsuitable environment, errors in a file",
+        "the file or a node file cannot be read",
+    ),
+}
+
+DEFAULTS = BroadcastOptions()
+_FILE = click.Path(path_type=Path)
+
+
+@click.command(
+    cls=frame.Command,
+    examples=EXAMPLES,
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("file", metavar="FILE")
+@click.argument("command", nargs=-1, metavar="[-- COMMAND [ARGUMENT]...]")
+@frame.node_options
+@click.option(
+    "--to", "destination", metavar="PATH", help="The file that FILE shall be there; PATH/ keeps its name."
+)
+@click.option("-l", "--login", "user", default="", metavar="USER", help="Whom to log in as.")
+@click.option("-i", "--identity", type=_FILE, metavar="FILE", help="The private key to log in with.")
+@click.option("-p", "--port", type=click.IntRange(1, 65535), metavar="PORT", help="Of the ssh servers.")
+@click.option("--known-hosts", type=_FILE, metavar="FILE", help="Host keys, instead of yours.")
+@click.option("--address", default="", metavar="ADDRESS", help="Where the hosts reach this machine.")
+@options_of_all.result_options
+@click.option("--min-ok", metavar="N|P%", help="Exit with 0 when so many hosts are ok.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Then give up who is not done.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1, 4096),
+    default=DEFAULTS.window >> 20,
+    show_default=True,
+    metavar="MiB",
+    help="What a host keeps of the stream in memory, for a COMMAND that takes it unevenly.",
+)
+@click.option(
+    "--silence",
+    type=click.FloatRange(min=0.1, max=600),
+    default=DEFAULTS.silence,
+    show_default=True,
+    metavar="SECONDS",
+    help="Without a sign of life from a host until it is skipped.",
+)
+@frame.json_option
+@frame.version_option
+def command(**options: Any) -> ExitStatus:
+    """Copy FILE to many hosts at once, by ssh and no configuration but yours.
+
+    FILE is a file of this machine, or '-' for standard input, which is first read to its end into a temporary
+    file. Either COMMAND takes it on each host, or --to says where it shall be.
+    """
+    if bool(options["command"]) == bool(options["destination"]):
+        raise UsageError(
+            "what the hosts shall do with the file is not given"
+            if not options["command"]
+            else "a command and --to exclude each other",
+            hint="give -- COMMAND, or --to PATH",
+        )
+    if options["file"] == "-" and "-" in options["files"]:
+        raise UsageError("standard input cannot be the file and the list of hosts at once")
+    options_of_all.check_result_files(options)
+    from kadeploy.cli import cast
+
+    return cast.cast(options)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    frame.run(command)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file on hosts that appears whole and checked, or not at all.
+
+On each host a small program keeps an empty file beside the destination, into which the data are written.
+Told that they are right, it puts the file into its place; in every other case, also when the connection
+breaks or this process is killed, it removes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+import secrets
+
+from kadeploy.errors import NodeError, RemoteError
+from kadeploy.remote.connection import Commands
+from kadeploy.remote.process import RemoteProcess
+
+TIMEOUT = 30.0  # seconds for each of: making the file, putting it into its place
+
+# destination, temporary file, mode. HUP comes when the connection breaks; then `read` sees the end, too.
+_KEEP = """
+[ ! -d "$1" ] || { echo "$1 is a directory" >&2; exit 1; }
+[ ! -e "$1" ] || [ -f "$1" ] || { echo "$1 is no regular file" >&2; exit 1; }
+umask 077
+set -C
+: >"$2" || exit 1
+trap 'rm -f "$2"' EXIT
+trap 'exit 143' HUP INT TERM
+echo ready
+read -r verdict && [ "$verdict" = keep ] || exit 0
+chmod "$3" "$2" && mv -f "$2" "$1" && echo kept
+"""
+
+
+class Keepers:
+    """Of one destination (an absolute path) on many hosts; its owner calls aclose() in the end."""
+
+    def __init__(self, connections: Commands, destination: str, mode: int) -> None:
+        self._connections, self._destination, self._mode = connections, destination, mode
+        folder, name = posixpath.split(destination)
+        self.temporary = posixpath.join(folder, f".{name[:200]}.{secrets.token_hex(6)}")
+        self._processes: dict[str, RemoteProcess] = {}
+
+    async def prepare(self, host: str) -> None:
+        """Make the file into which the data can be written; raises NodeError."""
+        words = ["sh", "-c", _KEEP, "keep", self._destination, self.temporary, f"{self._mode:o}"]
+        process = await self._connections.start(host, words)
+        self._processes[host] = process
+        await self._hear(host, b"ready\n")
+
+    async def keep(self, host: str) -> None:
+        """Put the file into its place; raises NodeError."""
+        await self._processes[host].write(b"keep\n")
+        await self._hear(host, b"kept\n")
+
+    async def aclose(self) -> None:
+        """Remove the files that are not kept."""
+        async with asyncio.TaskGroup() as group:
+            for process in self._processes.values():
+                group.create_task(process.stop())
+
+    async def _hear(self, host: str, wanted: bytes) -> None:
+        process = self._processes[host]
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                while (line := await process.readline()) != wanted:  # a login shell may have said something
+                    if not line:
+                        raise await self._failure(host)
+        except TimeoutError as error:
+            raise RemoteError(f"{self._destination} cannot be made within {TIMEOUT:g} s") from error
+
+    async def _failure(self, host: str) -> NodeError:
+        ending = await self._processes[host].stop()
+        said = ending.splitlines()[-1]
+        return RemoteError(f"{self._destination} cannot be written: {said}", evidence=ending)

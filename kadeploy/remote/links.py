@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The connections that stand, one for each node and boot; how one is made is left to those who inherit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import asyncssh
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential
+
+from kadeploy.errors import UnreachableError
+
+SESSIONS = 8  # at once on a node: sshd's MaxSessions is 10, and ending a command needs one, too
+CLOSE_TIME = 3.0  # seconds for saying goodbye
+SLOT_TIME = 2.0  # seconds for sshd to free the place of a session whose exit status we have already
+
+Opened = TypeVar("Opened")
+
+
+@dataclass(slots=True)
+class _Link:
+    """What is kept of one node; ``boot`` counts forget(), so that a handshake under way notices it."""
+
+    connection: asyncssh.SSHClientConnection | None = None
+    boot: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SESSIONS))
+
+    def standing(self) -> asyncssh.SSHClientConnection | None:
+        if self.connection is not None and self.connection.is_closed():
+            self.connection = None
+        return self.connection
+
+
+class Links:
+    """Keeps a connection for each node, opened when first needed and reopened when dead."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, _Link] = {}
+
+    async def _connect(self, node: str) -> asyncssh.SSHClientConnection:
+        """A new connection to a node; raises RemoteError."""
+        raise NotImplementedError
+
+    def forget(self, node: str) -> None:
+        """Drop the connection, because the node reboots."""
+        link = self._link(node)
+        link.boot += 1
+        if link.connection is not None:
+            link.connection.abort()
+            link.connection = None
+
+    async def aclose(self) -> None:
+        """Close all connections; what still runs through them is ended by its own callers."""
+        connections = [link.connection for link in self._links.values() if link.connection is not None]
+        for node in self._links:
+            self._links[node].boot += 1
+            self._links[node].connection = None
+        for connection in connections:
+            connection.close()
+        with contextlib.suppress(TimeoutError):  # a node that does not answer the goodbye is left alone
+            async with asyncio.timeout(CLOSE_TIME):
+                await asyncio.gather(*(connection.wait_closed() for connection in connections))
+
+    def sessions(self, node: str) -> asyncio.Semaphore:
+        """To be held by whoever runs one of many commands on a node."""
+        return self._link(node).sessions
+
+    def standing(self, node: str) -> asyncssh.SSHClientConnection | None:
+        """The connection to a node, if there is one; nothing is opened."""
+        return self._link(node).standing()
+
+    async def open(
+        self, node: str, make: Callable[[asyncssh.SSHClientConnection], Awaitable[Opened]]
+    ) -> Opened:
+        """What ``make`` makes of the node's connection; a connection that proves dead is replaced once.
+
+        Raises UnreachableError.
+        """
+        reused = self.standing(node)
+        if reused is not None:
+            try:
+                return await open_session(reused, make)
+            except (asyncssh.Error, OSError) as error:
+                if not reused.is_closed() and not isinstance(error, asyncssh.ConnectionLost):
+                    raise UnreachableError(f"{node} refuses to run a command: {error}") from error
+                self._drop(node, reused)
+        try:
+            return await open_session(await self._connected(node), make)
+        except (asyncssh.Error, OSError) as error:
+            raise UnreachableError(f"{node} refuses to run a command: {error}") from error
+
+    def _link(self, node: str) -> _Link:
+        return self._links.setdefault(node, _Link())
+
+    def _drop(self, node: str, connection: asyncssh.SSHClientConnection) -> None:
+        link = self._link(node)
+        connection.abort()
+        if link.connection is connection:
+            link.connection = None
+
+    async def _connected(self, node: str) -> asyncssh.SSHClientConnection:
+        link = self._link(node)
+        async with link.lock:
+            standing = link.standing()
+            if standing is not None:
+                return standing
+            boot = link.boot
+            connection = await self._connect(node)
+            return self._kept(node, connection, boot)
+
+    def _kept(
+        self, node: str, connection: asyncssh.SSHClientConnection, boot: int
+    ) -> asyncssh.SSHClientConnection:
+        """The node's connection from now on, if it is of the boot in which it was begun."""
+        link = self._link(node)
+        if link.boot != boot:
+            connection.abort()
+            raise UnreachableError(f"{node} was rebooted while it was being connected to")
+        link.connection = connection
+        return connection
+
+
+async def open_session(
+    connection: asyncssh.SSHClientConnection,
+    make: Callable[[asyncssh.SSHClientConnection], Awaitable[Opened]],
+) -> Opened:
+    """What ``make`` makes of a connection; again for some 2 s while sshd says that there is no place.
+
+    Raises asyncssh.Error or OSError. sshd refuses sessions beyond MaxSessions by OPEN_CONNECT_FAILED, and
+    counts one until it has cleaned up behind it. Nothing ran where the channel was refused.
+    """
+
+    def lacks_place(error: BaseException) -> bool:
+        # asyncssh gives the same code to channels of a connection that was lost.
+        return (
+            isinstance(error, asyncssh.ChannelOpenError)
+            and error.code in (asyncssh.OPEN_CONNECT_FAILED, asyncssh.OPEN_RESOURCE_SHORTAGE)
+            and not connection.is_closed()
+        )
+
+    async def attempt() -> Opened:
+        return await make(connection)
+
+    attempts = AsyncRetrying(
+        retry=retry_if_exception(lacks_place),
+        wait=wait_exponential(multiplier=0.05, max=0.5),
+        stop=stop_after_delay(SLOT_TIME),
+        reraise=True,
+    )
+    return await attempts(attempt)

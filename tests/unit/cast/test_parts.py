@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The address of the head, and what is said of a cast that runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from kadeploy.broadcast.interface import BroadcastProgress
+from kadeploy.cli.cast_progress import Tally
+from kadeploy.errors import UsageError
+from kadeploy.operations.cast import head_address
+
+GATEWAY = "192.0.2.1"  # RFC 5737: nobody's
+
+
+def test_the_head_is_where_most_hosts_see_it() -> None:
+    assert head_address([GATEWAY, GATEWAY, "127.0.1.5", "127.0.1.4", "127.0.1.5"]) == "127.0.1.5"
+
+
+def test_a_head_behind_a_gateway() -> None:
+    with pytest.raises(UsageError, match=f"as {GATEWAY}, which is no address of it") as caught:
+        head_address([GATEWAY])
+    assert "--address" in caught.value.hint
+
+
+def test_a_tally(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    tally = Tally(4, 50_000_000)
+    assert tally.describe() == "connecting; 0 done, 0 failed of 4 hosts"
+    tally.fail("n4")
+    for node, received in {"n1": 20_000_000, "n2": 10_000_000, "n3": 1_000_000}.items():
+        tally.add(BroadcastProgress(node, received, 0, 50_000_000))
+    assert tally.describe() == "10 MB of 50 MB (20%) at 0 B/s; 0 done, 1 failed of 4 hosts"
+    now += 2
+    tally.add(BroadcastProgress("n1", 50_000_000, 50_000_000, 50_000_000))
+    tally.add(BroadcastProgress("n2", 30_000_000, 0, 50_000_000))
+    assert tally.describe() == "30 MB of 50 MB (60%) at 10 MB/s, 2 s left; 1 done, 1 failed of 4 hosts"
