@@ -30,10 +30,12 @@ class Tally:
         self._received: dict[str, int] = {}
         self._done: set[str] = set()
         self._failed: set[str] = set()
-        self._samples: deque[tuple[float, int]] = deque(maxlen=4096)
+        self._samples: deque[tuple[float, int]] = deque()
 
     def add(self, progress: BroadcastProgress) -> None:
         """The news of one host."""
+        if not self._received:
+            self._samples.append((time.monotonic(), 0))
         self._received[progress.node] = progress.received
         if progress.consumed >= progress.size:
             self._done.add(progress.node)
@@ -54,10 +56,10 @@ class Tally:
         return f"{_bytes(done)} of {_bytes(self._size)} ({share}%) at {_bytes(rate)}/s{left}; {counts}"
 
     def _rate(self, done: int) -> float:
-        """Bytes per second lately."""
+        """Bytes per second lately; at least since the last time that anybody asked."""
         now = time.monotonic()
         self._samples.append((now, done))
-        while now - self._samples[0][0] > RATE_WINDOW:
+        while len(self._samples) > 2 and now - self._samples[1][0] >= RATE_WINDOW:
             self._samples.popleft()
         since, before = self._samples[0]
         return (done - before) / (now - since) if now > since else 0.0

@@ -86,7 +86,7 @@ class UserConnections(Commands):
         except asyncssh.PermissionDenied as error:
             raise UnreachableError(f"{node} refuses your keys") from error
         except (asyncssh.Error, OSError) as error:
-            raise UnreachableError(f"no ssh connection to {node}: {error}") from error
+            raise UnreachableError(f"no ssh connection to {node}: {_in_words(error)}") from error
 
     def _options_of(self, node: str) -> asyncssh.SSHClientConnectionOptions:
         make = functools.partial(asyncssh.SSHClientConnectionOptions, host=node)
@@ -94,6 +94,13 @@ class UserConnections(Commands):
         if options.known_hosts == []:  # asyncssh would look into the user's file only
             options = make(**self._options, known_hosts=_readable(KNOWN_HOSTS) or b"")
         return options
+
+
+def _in_words(error: asyncssh.Error | OSError) -> str:
+    """What went wrong, without the address that asyncio adds in its own manner."""
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _readable(files: tuple[str, ...]) -> list[str]:

@@ -97,7 +97,7 @@ def test_a_file_on_twenty_nodes(fleet: Laboratory, data: Path) -> None:
 def test_a_node_that_dies_meanwhile(fleet: Laboratory, data: Path) -> None:
     taking = ["--", "sh", "-c", "sleep 4; exec cat >/tmp/late"]
     with start(fleet, data, "-m", HOSTS, "-n", "ko", "--window", "1", *taking) as process:
-        until(lambda: bool(relays(fleet, "node-7")), 60, lambda: "the relays do not start")
+        until(lambda: runs(fleet, "node-7", "python3 -ISc"), 60, lambda: "the relays do not start")
         fleet.kalab("power", "node-7", "off")
         process.communicate(timeout=120)
     assert process.returncode == 1
@@ -108,14 +108,15 @@ def test_a_node_that_dies_meanwhile(fleet: Laboratory, data: Path) -> None:
 
 def test_an_interrupt(fleet: Laboratory, data: Path) -> None:
     with start(fleet, data, "-m", "node-[1-5]", "--", "sh", "-c", "cat >/dev/null; sleep 999") as process:
-        until(lambda: "sleep 999" in on_node(fleet, "node-5", "ps"), 60, lambda: "nothing runs")
+        until(lambda: runs(fleet, "node-5", "sleep 999"), 60, lambda: "nothing runs")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 130
     for node in NODES[:5]:
-        assert relays(fleet, node) == []
-        assert "sleep 999" not in on_node(fleet, node, "ps")
+        assert not runs(fleet, node, "python3 -ISc")
+        assert not runs(fleet, node, "sleep 999")
 
 
-def relays(lab: Laboratory, node: str) -> list[str]:
-    return [line for line in on_node(lab, node, "ps").splitlines() if "python3 -ISc" in line]
+def runs(lab: Laboratory, node: str, command: str) -> bool:
+    """Whether the command line of a process on a node has this in it."""
+    return command in on_node(lab, node, "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")

@@ -38,7 +38,7 @@ def test_a_host_that_cannot_be_reached(user: User, data: Path) -> None:
         **dict.fromkeys(NAMES, ("ok", "")),
         NOBODY: ("ko", "node"),
     }
-    assert f"{NOBODY}: [node] no ssh connection to {NOBODY}: " in done.stderr
+    assert f"{NOBODY}: [node] no ssh connection to {NOBODY}: Connection refused" in done.stderr
     assert (user.out / "ok").read_text().split() == NAMES
     assert (user.out / "ko").read_text().split() == [NOBODY]
     assert user.files == [data.read_bytes()] * COUNT

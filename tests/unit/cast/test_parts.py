@@ -35,4 +35,7 @@ def test_a_tally(monkeypatch: pytest.MonkeyPatch) -> None:
     now += 2
     tally.add(BroadcastProgress("n1", 50_000_000, 50_000_000, 50_000_000))
     tally.add(BroadcastProgress("n2", 30_000_000, 0, 50_000_000))
-    assert tally.describe() == "30 MB of 50 MB (60%) at 10 MB/s, 2 s left; 1 done, 1 failed of 4 hosts"
+    assert tally.describe() == "30 MB of 50 MB (60%) at 15 MB/s, 1 s left; 1 done, 1 failed of 4 hosts"
+    now += 20
+    tally.add(BroadcastProgress("n2", 40_000_000, 0, 50_000_000))
+    assert tally.describe() == "40 MB of 50 MB (80%) at 500 kB/s, 20 s left; 1 done, 1 failed of 4 hosts"
