@@ -29,22 +29,31 @@ class FileSource:
         """Up to before byte `last`, a boundary."""
         self._descriptor, self._sealer, self._last, self._broken = descriptor, sealer, last, broken
         self.offset = 0
+        self._owed = 0  # the seal of the chunk that ends there, if one does
         self.released = False
 
     @property
     def exhausted(self) -> bool:
-        return self.offset >= self._last
+        return self.offset >= self._last and not self._owed
+
+    @property
+    def between_frames(self) -> bool:
+        return True
 
     def seek(self, offset: int) -> int:
-        self.offset = offset
+        self.offset = self._owed = offset
         return offset
 
     def transmit(self, sock: socket.socket, timeout: float) -> bool:
-        if self.exhausted or (sealed := self._sealer.next(self.offset, timeout)) is None:
-            if self.exhausted:
-                self._sealer.pause(timeout)
+        if self._owed:
+            return self._seal(sock, self._owed, timeout)
+        if self.exhausted:
+            self._sealer.pause(timeout)
             return False
-        boundary, seal = sealed
+        sealed = self._sealer.next(self.offset, timeout)
+        if sealed is None:
+            return False
+        boundary, _ = sealed
         sock.sendall(FRAME.pack(DATA, boundary - self.offset), socket.MSG_MORE)
         while self.offset < boundary:
             sent = os.sendfile(sock.fileno(), self._descriptor, self.offset, boundary - self.offset)
@@ -52,7 +61,16 @@ class FileSource:
                 self._broken(f"the image ends at byte {self.offset}, it was cut during the broadcast")
                 raise OSError("the image ended early")
             self.offset += sent
-        sock.sendall(FRAME.pack(SEAL, boundary) + seal)
+        return self._seal(sock, boundary, timeout)
+
+    def _seal(self, sock: socket.socket, boundary: int, timeout: float) -> bool:
+        """Who begins at a boundary may still lack the seal of what lies before."""
+        sealed = self._sealer.next(boundary - 1, timeout)
+        if sealed is None:
+            return False
+        self._owed = 0
+        if sealed[0] == boundary:
+            sock.sendall(FRAME.pack(SEAL, boundary) + sealed[1])
         return True
 
     def wake(self) -> None:
@@ -161,6 +179,5 @@ class Head:
             sock.close()
 
     def _is_range(self, first: int, last: int) -> bool:
-        """Both ends are boundaries: a range is checked chunk by chunk like the stream."""
-        ends = not last % self._chunk or last == self._size
-        return first < last <= self._size and not first % self._chunk and ends
+        """It ends with a seal, for it is checked chunk by chunk like the stream."""
+        return first < last <= self._size and (not last % self._chunk or last == self._size)

@@ -17,6 +17,7 @@ MODULES = (
     "ring",
     "source",
     "verifier",
+    "intake",
     "consumer",
     "receiver",
     "pace",

@@ -19,11 +19,11 @@ from kadeploy.broadcast.node.wire import (
     FEED,
     FORGOTTEN,
     FRAME,
-    HELD_BY_CONSUMER,
-    HELD_BY_SUCCESSOR,
+    HELD,
     OFFSET,
     PING,
     REFUSED,
+    RETRACT,
     Greeting,
     PeerLost,
     connect,
@@ -32,7 +32,7 @@ from kadeploy.broadcast.node.wire import (
     spawn,
 )
 
-SIGNS_OF_LIFE = (ACK, HELD_BY_SUCCESSOR, HELD_BY_CONSUMER)
+SIGNS_OF_LIFE = (ACK, HELD)
 
 
 class Superseded(Exception):
@@ -50,11 +50,16 @@ class PeerSlow(Exception):
 class Source(Protocol):
     """Where a forwarder takes the stream from: the ring of a relay, the file of the head."""
 
+    @property
+    def between_frames(self) -> bool:
+        """Whether something else than data may be sent now."""
+
     def seek(self, offset: int) -> int:
-        """Go to `offset`, or to the first boundary after it that is still there; returns the place."""
+        """Go to `offset`, to the first boundary after it that is still there, or back to where what was sent
+        is void from; returns the place."""
 
     def transmit(self, sock: socket.socket, timeout: float) -> bool:
-        """Send the next frame; False when there was nothing to send within `timeout` seconds."""
+        """Send what there is; False when there was nothing within `timeout` seconds. Raises Retracted."""
 
     def wake(self) -> None:
         """End a wait of `transmit`."""
@@ -90,8 +95,8 @@ class Forwarder:
         shut(self._sock)
 
     def feed(self, peer: tuple[str, int]) -> None:
-        """Returns when `peer` and all behind it are complete; else raises PeerLost, PeerLeft, PeerSlow or
-        Superseded."""
+        """Returns when `peer` and all behind it are complete; else raises PeerLost, PeerLeft, PeerSlow,
+        Superseded, or Retracted when it has to be called again."""
         sock = self._sock = connect(peer, self._secret, self._greeting, self._silence)
         listener: threading.Thread | None = None
         try:
@@ -113,8 +118,8 @@ class Forwarder:
         if kind != OFFSET:
             raise PeerLost("speaks nonsense")
         begin = self._source.seek(wanted)
-        if begin > wanted:
-            sock.sendall(FRAME.pack(FORGOTTEN, begin))
+        if begin != wanted:
+            sock.sendall(FRAME.pack(FORGOTTEN if begin > wanted else RETRACT, begin))
 
     def _send(self, sock: socket.socket) -> None:
         interval = self._silence / 5
@@ -127,7 +132,7 @@ class Forwarder:
                 spoke = time.monotonic()
                 continue
             self._pace.starved += time.monotonic() - asked
-            if time.monotonic() - spoke >= interval:
+            if time.monotonic() - spoke >= interval and self._source.between_frames:
                 sock.sendall(FRAME.pack(PING, 0))
                 spoke = time.monotonic()
 

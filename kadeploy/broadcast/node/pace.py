@@ -12,7 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SPAN = 0.5  # seconds over which a rate is measured
+SPAN = 0.4  # seconds over which a rate is measured
+SPANS = 2  # so many in a row must show it
 STARVED = 0.2  # share of a span without data for the successor, above which its rate says nothing
 FASTER = 2.5  # the other way must be so many times as fast
 BACKOFF = 4  # each measurement of another way that found nothing makes the next wait so many times as long
@@ -26,29 +27,38 @@ class Pace:
         """`elsewhere()` measures the rate in bytes per second to another node, 0 where there is none."""
         self.starved = 0.0
         self._elsewhere, self._clock = elsewhere, clock
-        self._wait = SPAN
-        self._begin(clock(), 0)
+        self._wait, self._shown = SPAN, 0
+        self._begin(0)
 
     def note(self, received: int, free: bool) -> str:
-        """The reason to part from a successor that has received so many bytes, '' for none; `free`: neither
-        its consumer nor its own successor holds it up."""
-        now = self._clock()
+        """The reason to part from a successor that has received so many bytes, '' for none; `free`: it could
+        have taken more."""
+        seconds = self._clock() - self._since
         if not free:
-            self._begin(now, received)
-        if now - self._since < self._wait:
-            return ""
-        seconds, rate = now - self._since, (received - self._received) / (now - self._since)
-        starved = self.starved - self._starved
-        self._begin(self._clock(), received)
-        if starved > STARVED * seconds:
-            self._wait = SPAN
-            return ""
-        other = self._elsewhere()
-        if other > FASTER * rate:
-            return f"takes {rate / 1e6:.1f} MB/s where others take {other / 1e6:.1f}"
-        self._wait = min(self._wait * BACKOFF, LONGEST)
-        self._begin(self._clock(), received)
+            self._dismiss(received, SPAN)
+        elif seconds >= self._wait:
+            return self._judge(received, seconds)
         return ""
 
-    def _begin(self, now: float, received: int) -> None:
-        self._since, self._received, self._starved = now, received, self.starved
+    def _judge(self, received: int, seconds: float) -> str:
+        if self.starved - self._starved > STARVED * seconds:
+            self._dismiss(received, SPAN)
+            return ""
+        rate = (received - self._received) / seconds
+        other = self._elsewhere()
+        if other <= FASTER * rate:
+            self._dismiss(received, min(self._wait * BACKOFF, LONGEST))
+            return ""
+        self._shown += 1
+        if self._shown == SPANS:
+            return f"takes {rate / 1e6:.1f} MB/s where others take {other / 1e6:.1f}"
+        self._wait = SPAN
+        self._begin(received)
+        return ""
+
+    def _dismiss(self, received: int, wait: float) -> None:
+        self._wait, self._shown = wait, 0
+        self._begin(received)
+
+    def _begin(self, received: int) -> None:
+        self._since, self._received, self._starved = self._clock(), received, self.starved

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from kadeploy.broadcast.node.intake import Intake
 from kadeploy.broadcast.node.ring import Ring
 from kadeploy.broadcast.node.verifier import Verifier
 from kadeploy.broadcast.node.wire import (
@@ -60,16 +61,18 @@ class Receiver:
         self.feeder = Greeting(0, lane=-1)  # the present one, or the last
         self._ring, self._secret, self._silence, self._patience = ring, secret, silence, patience
         self._accuse = accuse
-        self._verifier = Verifier(ring, self._damaged)
+        self._verifier = Verifier(ring, self._find_damage)
         self._changed = threading.Condition()
         self._offered: tuple[socket.socket, Greeting] | None = None
         self._upstream: socket.socket | None = None
         self._range: socket.socket | None = None
         self._last_loss = "none ever connected"
         self._damages: dict[Greeting, int] = {}
+        self._nodes = 1  # in the lane
         self._lane = 0  # feeders of earlier ones are refused
         self._expecting = False
         self._void = False  # the present feeder has to go
+        self._damaged = False  # and a chunk it has sent was wrong
 
     @property
     def sha256(self) -> str:
@@ -79,8 +82,9 @@ class Receiver:
         """Run the verifier, in a thread of its own."""
         self._verifier.run()
 
-    def expect(self, lane: int) -> None:
-        """From now on a feeder has to come within the patience, of that lane or a later one."""
+    def expect(self, lane: int, nodes: int) -> None:
+        """From now on a feeder has to come within the patience, of that lane of `nodes` or a later one."""
+        self._nodes = nodes
         self._admit(lane, expecting=True)
 
     def leave(self, lane: int) -> None:
@@ -138,7 +142,7 @@ class Receiver:
                 with self._changed:
                     self._upstream = None
                 sock.close()
-                self._verifier.retract()
+                self._forget_damage()
 
     def _next_feeder(self) -> tuple[socket.socket, Greeting] | None:
         with self._changed:
@@ -154,6 +158,7 @@ class Receiver:
             return offered
 
     def _take(self, sock: socket.socket, greeting: Greeting, head: tuple[str, int]) -> None:
+        self._forget_damage()
         # Patient, as a feeder's disk may stall; one that hangs is found by the one before it, who takes over.
         open_for_data(sock, self._patience)
         sock.sendall(FRAME.pack(OFFSET, self._ring.end))
@@ -161,32 +166,35 @@ class Receiver:
             if self._void or greeting.lane < self._lane:
                 return
             self._upstream = sock
+        intake = Intake(sock, self._nodes)
         while True:
             kind, number = read_frame(sock)
             if kind == FORGOTTEN:
                 self._fetch(head, number)
             else:
-                self._take_in(sock, kind, number)
+                self._take_in(sock, intake, kind, number)
 
-    def _take_in(self, sock: socket.socket, kind: int, number: int) -> None:
+    def _take_in(self, sock: socket.socket, intake: Intake, kind: int, number: int) -> None:
         """One frame of the stream, from a feeder or of a range."""
         ring = self._ring
         if kind == DATA and 0 < number <= ring.boundary(self._verifier.sealed) - ring.end:
-            self._fill(sock, number)
-        elif kind == SEAL and ring.end == number == ring.boundary(self._verifier.sealed):
+            self._fill(intake, number)
+        elif kind == SEAL and ring.end == number:
+            # Who begins at a boundary cannot know whether the seal of what lies before has arrived.
             self._verifier.announce(number, read_exactly(sock, DIGEST_BYTES))
-        elif kind == RETRACT and number <= ring.end:
-            self._settle(number)
+        elif kind == RETRACT and self._verifier.sealed <= number <= ring.end:
+            ring.retract(number)
         elif kind != PING:
             raise PeerLost(f"sent an impossible frame ({kind}, {number})")
 
-    def _settle(self, offset: int) -> None:
-        """The feeder takes back what it has sent after `offset`, which is in a chunk it has not sealed."""
-        if offset < self._verifier.sealed:
-            raise PeerLost("took back what it had sealed")
-        self._ring.retract(offset)
+    def _forget_damage(self) -> None:
+        """What a lost feeder has sent is kept, unless a chunk of it was wrong."""
+        with self._changed:
+            damaged, self._damaged = self._damaged, False
+        if damaged:
+            self._verifier.retract()
 
-    def _fill(self, sock: socket.socket, count: int) -> None:
+    def _fill(self, intake: Intake, count: int) -> None:
         while count:
             room = self._ring.reserve(min(count, PIECE), timeout=0.25)
             if not room:
@@ -194,7 +202,7 @@ class Receiver:
                     raise PeerLost("replaced")
                 continue
             try:
-                received = sock.recv_into(room)
+                received = intake.read_into(room)
             except BlockingIOError:
                 raise PeerLost("fell silent") from None
             if not received:
@@ -202,9 +210,10 @@ class Receiver:
             self._ring.commit(received)
             count -= received
 
-    def _damaged(self) -> None:
+    def _find_damage(self) -> None:
         """Called by the verifier: what the present feeder, who had checked it, has sent is not that."""
         with self._changed:
+            self._damaged = True
             feeder = Greeting(FETCH) if self._range else self.feeder
             self._damages[feeder] = self._damages.get(feeder, 0) + 1
             if self._damages[feeder] >= DAMAGES:
@@ -223,7 +232,6 @@ class Receiver:
                 problem = str(lost)
                 if self._void:
                     raise
-                self._verifier.retract()
                 time.sleep(self._silence / 5)
         raise Abandoned(f"cannot read bytes {self._ring.end}-{until} from the head: {problem}")
 
@@ -233,8 +241,9 @@ class Receiver:
             with self._changed:
                 self._range = sock
             try:
+                intake = Intake(sock, self._nodes)
                 while self._verifier.sealed < until:
-                    self._take_in(sock, *read_frame(sock))
+                    self._take_in(sock, intake, *read_frame(sock))
             finally:
                 with self._changed:
                     self._range = None

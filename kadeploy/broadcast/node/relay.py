@@ -33,8 +33,7 @@ from kadeploy.broadcast.node.wire import (
     COMPLETE,
     FEED,
     FETCH,
-    HELD_BY_CONSUMER,
-    HELD_BY_SUCCESSOR,
+    HELD,
     Greeting,
     Listener,
     spawn,
@@ -84,9 +83,12 @@ class Relay:
         self._speech = threading.Lock()
         self._news = threading.Event()
         self._ring = Ring(settings.window, settings.size, settings.chunk)
-        self._consume = Cursor(self._ring, careful=True)
-        self._kept: Cursor | None = Cursor(self._ring)  # until it is known who comes after this node
+        self._consume = Cursor(self._ring, self._ring.proven)
+        self._kept: Cursor | None = Cursor(
+            self._ring, self._ring.filled
+        )  # until it is known who comes after this node
         self._succession: Succession | None = None
+        self._held = False  # by its own consumer
         self._receiver = Receiver(self._ring, self._secret, settings.silence, settings.patience, self._accuse)
         self._listener = Listener(settings.address, self._secret, settings.silence, self._welcome)
         self._consumer = Consumer(settings.consumer)
@@ -97,9 +99,10 @@ class Relay:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, lambda *_: self.leave(3))
         # A predecessor may be told of the lane, and connect, before this relay is.
-        for work in (self._listener.run, self._receive, self._receiver.verify, self._beat, self._conclude):
-            spawn(work)
+        spawn(self._listener.run)
         self.emit({"event": "listening", "port": self._listener.port})
+        for work in (self._receive, self._receiver.verify, self._beat, self._conclude):
+            spawn(work)
         while line := sys.stdin.buffer.readline():
             order, *arguments = ast.literal_eval(line.decode())
             if order == "feed":
@@ -134,7 +137,7 @@ class Relay:
 
         settings = self._settings
         after = Succession(lane, self._secret, settings.silence, settings.patience, source, self._tell)
-        self._receiver.expect(lane.number)
+        self._receiver.expect(lane.number, len(lane.peers))
         self._succession = after
         if before:
             before.stop()
@@ -178,10 +181,9 @@ class Relay:
     def _sign_of_life(self) -> int:
         if self._complete():
             return COMPLETE
-        holder = self._ring.holder()
-        if holder is None:
-            return ACK
-        return HELD_BY_CONSUMER if holder is self._consume else HELD_BY_SUCCESSOR
+        holder = self._ring.take_holder()
+        self._held = holder is self._consume
+        return HELD if holder else ACK
 
     def _complete(self) -> bool:
         """This node has everything, and so has everybody behind it."""
@@ -201,8 +203,8 @@ class Relay:
     def _conclude(self) -> None:
         self._consumer.consume(self._consume)
         while self._ring.verified < self._ring.size:
-            with self._ring.filled:
-                self._ring.filled.wait(1.0)  # a consumer that failed early; others still need the stream
+            with self._ring.proven:
+                self._ring.proven.wait(1.0)  # a consumer that failed early; others still need the stream
         self._news.set()
         verdict = {"sha256": self._receiver.sha256, **self._figures()}
         if reason := self._consumer.reason:
@@ -212,13 +214,12 @@ class Relay:
 
     def _figures(self) -> dict[str, object]:
         feeder = self._receiver.feeder
-        held = self._ring.holder() is self._consume
         return {
             "bytes": self._ring.end,
             "consumed": self._consume.offset,
             "lane": max(feeder.lane, 0),
             "feeder": feeder.rank,
-            "held": int(held),
+            "held": int(self._held),
         }
 
 

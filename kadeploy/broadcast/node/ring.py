@@ -13,6 +13,8 @@ import threading
 
 from kadeploy.broadcast.node.wire import PIECE
 
+MORSEL = 64 << 10  # bytes that are worth waking the hashing thread for
+
 
 class Ring:
     """The last `capacity` bytes of the stream. A byte is overwritten only when every cursor is past it.
@@ -28,10 +30,18 @@ class Ring:
         self.end = self.verified = 0
         self.seals: dict[int, bytes] = {}
         self.cursors: list[Cursor] = []
+        self._holder: Cursor | None = None
         self._claimed = 0  # a reservation may already be overwriting what lies `capacity` before this offset
         self._lock = threading.Lock()
+        # Who forwards is woken by all that comes, the others when it is worth the processor.
         self.filled = threading.Condition(self._lock)
+        self.ripe = threading.Condition(self._lock)
+        self.proven = threading.Condition(self._lock)
         self.freed = threading.Condition(self._lock)
+
+    def sealed_before(self, offset: int) -> int:
+        """The last boundary before `offset`: a chunk that ends there may still lack its seal."""
+        return max(0, (offset - 1) // self.chunk * self.chunk)
 
     def boundary(self, offset: int) -> int:
         """The first end of a chunk after `offset`."""
@@ -52,6 +62,7 @@ class Ring:
         """Contiguous room for at most `limit` bytes; empty when there is none after `timeout` seconds."""
         with self.freed:
             if not self._free():
+                self._holder = min(self.cursors, key=lambda cursor: cursor.offset, default=None)
                 self.freed.wait_for(self._free, timeout)
             start = self.end % self.capacity
             count = min(limit, self._free(), self.capacity - start)
@@ -60,8 +71,10 @@ class Ring:
 
     def commit(self, count: int) -> None:
         with self.filled:
-            self.end += count
+            before, self.end = self.end, self.end + count
             self.filled.notify_all()
+            if self.end // MORSEL > before // MORSEL or self.end == self.boundary(before):
+                self.ripe.notify_all()
 
     def verify(self, cursor: Cursor, seal: bytes) -> bool:
         """All that `cursor` has read is right, and its seal known; False when it was retracted meanwhile."""
@@ -70,8 +83,7 @@ class Ring:
                 return False
             self.verified = cursor.offset
             self.seals[self.verified] = seal
-            self.filled.notify_all()
-            self.freed.notify_all()
+            self._wake_all()
             return True
 
     def retract(self, offset: int) -> None:
@@ -82,25 +94,29 @@ class Ring:
             self.end = offset
             for cursor in self.cursors:
                 cursor.retract(offset)
-            self.filled.notify_all()
-            self.freed.notify_all()
+            self._wake_all()
 
     def oldest(self) -> int:
         """The first boundary (or the beginning) from which everything received is still here."""
         gone = max(0, self._claimed - self.capacity)
         return gone if gone % self.chunk == 0 else self.boundary(gone)
 
-    def holder(self) -> Cursor | None:
-        """Whom a ring without room waits for."""
+    def take_holder(self) -> Cursor | None:
+        """Who has kept the ring from taking more since this was asked last, if anybody has."""
         with self._lock:
+            holder = self._holder
             if self._free():
-                return None
-            return min(self.cursors, key=lambda cursor: cursor.offset, default=None)
+                self._holder = None
+            return holder
 
     def wake(self) -> None:
-        """End all waits for data."""
-        with self.filled:
-            self.filled.notify_all()
+        """End all waits."""
+        with self._lock:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for condition in (self.filled, self.ripe, self.proven, self.freed):
+            condition.notify_all()
 
     def _free(self) -> int:
         # What is provisional is hashed again after a retraction, from the last boundary on.
@@ -109,13 +125,14 @@ class Ring:
 
 
 class Cursor:
-    """One reader's place in a ring; it reads up to what was received or, if so told, to what is verified."""
+    """One reader's place in a ring. It waits on `news`, one of the ring's conditions: a reader that waits for
+    what is `proven` sees only what is verified."""
 
-    def __init__(self, ring: Ring, *, careful: bool = False) -> None:
+    def __init__(self, ring: Ring, news: threading.Condition) -> None:
         self.ring = ring
+        self._news = news
         self.offset = 0
         self.retracted = False  # something that was read after `offset` is void
-        self._careful = careful
         self._reach = 0  # the end of what was given out last
         ring.add(self)
 
@@ -131,9 +148,9 @@ class Cursor:
         """What may be read now without a copy, at most PIECE and not beyond the next boundary; empty after
         `timeout` seconds without news, or a `wake`."""
         ring = self.ring
-        with ring.filled:
+        with self._news:
             if self._limit() <= self.offset and not self.retracted:
-                ring.filled.wait(timeout)
+                self._news.wait(timeout)
             start = self.offset % ring.capacity
             count = min(PIECE, self._limit() - self.offset, ring.capacity - start)
             count = max(0, min(count, ring.boundary(self.offset) - self.offset))
@@ -158,4 +175,4 @@ class Cursor:
         self.ring.remove(self)
 
     def _limit(self) -> int:
-        return self.ring.verified if self._careful else self.ring.end
+        return self.ring.verified if self._news is self.ring.proven else self.ring.end

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 
 from kadeploy.broadcast.node.ring import Cursor, Ring
-from kadeploy.broadcast.node.wire import DATA, FRAME, RETRACT, SEAL
+from kadeploy.broadcast.node.wire import DATA, FRAME, SEAL, Retracted
 
 
 class RingSource:
@@ -17,30 +17,35 @@ class RingSource:
 
     def __init__(self, ring: Ring, offset: int) -> None:
         self._ring = ring
-        self._cursor = Cursor(ring)
+        self._cursor = Cursor(ring, ring.filled)
         self._cursor.seek(offset)
-        self._sealed = self._cursor.offset
+        self._promised = 0  # bytes that the DATA frame begun last still lacks
+        self._sealed = 0
 
     @property
-    def cursor(self) -> Cursor:
-        return self._cursor
+    def between_frames(self) -> bool:
+        return not self._promised
 
     def seek(self, offset: int) -> int:
-        self._sealed = self._cursor.seek(offset)
-        return self._sealed
+        void = self._cursor.retracted and self._cursor.offset < offset
+        begin = self._cursor.seek(self._cursor.offset if void else offset)
+        self._promised, self._sealed = 0, self._ring.sealed_before(begin)
+        return begin
 
     def transmit(self, sock: socket.socket, timeout: float) -> bool:
         cursor = self._cursor
-        if cursor.retracted:
-            sock.sendall(FRAME.pack(RETRACT, cursor.seek(cursor.offset)))
-            return True
-        if cursor.offset > self._sealed and cursor.offset == self._ring.boundary(self._sealed):
+        if cursor.offset == self._ring.boundary(self._sealed) and not cursor.retracted:
             return self._seal(sock, timeout)
         piece = cursor.peek(timeout)
-        if not piece or cursor.retracted:
-            return cursor.retracted
-        sock.sendall(FRAME.pack(DATA, len(piece)), socket.MSG_MORE)
+        if cursor.retracted:
+            raise Retracted
+        if not piece:
+            return False
+        if not self._promised:
+            self._promised = self._ring.boundary(cursor.offset) - cursor.offset
+            sock.sendall(FRAME.pack(DATA, self._promised), socket.MSG_MORE)
         sock.sendall(piece)
+        self._promised -= len(piece)
         cursor.advance(len(piece))
         return True
 
@@ -56,8 +61,8 @@ class RingSource:
         with ring.filled:
             if ring.verified < boundary and not self._cursor.retracted:
                 ring.filled.wait(timeout)
-            if ring.verified < boundary or self._cursor.retracted:
-                return self._cursor.retracted
+            if ring.verified < boundary:
+                return False
             more = socket.MSG_MORE if ring.end > boundary else 0
         sock.sendall(FRAME.pack(SEAL, boundary) + ring.seals[boundary], more)
         self._sealed = boundary

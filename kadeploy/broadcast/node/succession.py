@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from kadeploy.broadcast.node.forwarder import Forwarder, PeerLeft, PeerSlow, Source, Superseded
 from kadeploy.broadcast.node.lane import Lane
-from kadeploy.broadcast.node.wire import FEED, PROBE_BYTES, Greeting, PeerLost, probe, spawn
+from kadeploy.broadcast.node.wire import FEED, PROBE_BYTES, Greeting, PeerLost, Retracted, probe, spawn
 
 ATTEMPTS = 3  # connections to one successor that may be lost although it lives
 ASKED = 8  # candidates asked at once
@@ -97,6 +97,8 @@ class Succession:
         except Superseded:
             self.superseded = True
             return []
+        except Retracted:
+            return [rank]
         except PeerLeft:
             return self._lane.below(rank)
         except PeerSlow as slow:
@@ -139,7 +141,10 @@ class Succession:
         return probe((host, port), self._secret, count, self._silence)
 
     def _elsewhere(self, rank: int) -> float:
-        """Bytes per second to another node than `rank`; 0.0 when the first few say nothing."""
+        """Bytes per second to another node than `rank`; 0.0 when the first few say nothing, and after the
+        first lane, where those are who are slow."""
+        if self._lane.number:
+            return 0.0
         others = self._lane.family(rank, 3)[1:] + self._lane.witnesses(rank)
         for other in others[:3]:
             try:

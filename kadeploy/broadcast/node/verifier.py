@@ -22,7 +22,7 @@ class Verifier:
     def __init__(self, ring: Ring, damaged: Callable[[], None]) -> None:
         """`damaged` is called when a chunk is not what its seal says; it must see to a retraction."""
         self._ring, self._damaged = ring, damaged
-        self._cursor = Cursor(ring)
+        self._cursor = Cursor(ring, ring.ripe)
         self._digest = hashlib.sha256()
         self._good = self._digest.copy()  # at `ring.verified`
         self._announced: dict[int, bytes] = {}
@@ -31,8 +31,10 @@ class Verifier:
     def announce(self, boundary: int, seal: bytes) -> None:
         """The feeder says that `seal` is that of everything up to `boundary`."""
         with self._lock:
-            self._announced[boundary] = seal
-        self._ring.wake()
+            if boundary > self._ring.verified:
+                self._announced[boundary] = seal
+        with self._ring.ripe:
+            self._ring.ripe.notify_all()
 
     def retract(self) -> None:
         """Forget what is not verified: data and seals."""
@@ -78,11 +80,11 @@ class Verifier:
                 self._announced.pop(boundary, None)
             return
         self._damaged()
-        with self._ring.filled:
-            self._ring.filled.wait_for(lambda: self._cursor.retracted)
+        with self._ring.ripe:
+            self._ring.ripe.wait_for(lambda: self._cursor.retracted)
 
     def _await_seal(self, boundary: int) -> bytes | None:
         """None when what it was to seal has been retracted."""
-        with self._ring.filled:
-            self._ring.filled.wait_for(lambda: self._cursor.retracted or boundary in self._announced)
+        with self._ring.ripe:
+            self._ring.ripe.wait_for(lambda: self._cursor.retracted or boundary in self._announced)
             return None if self._cursor.retracted else self._announced.get(boundary)

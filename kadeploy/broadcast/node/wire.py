@@ -3,11 +3,11 @@
 
 The one who connects wants one of three things, its role:
 
-FEED    The receiver answers from which OFFSET it wants the stream, then sends signs of life (ACK, or which
-        of its readers holds it up) until COMPLETE: it and everybody behind it have everything.
+FEED    The receiver answers from which OFFSET it wants the stream, then sends signs of life (ACK, or
+        HELD when it could take no more) until COMPLETE: it and everybody behind it have everything.
         The feeder sends DATA, as many bytes as the frame says. Where a chunk ends it sends a SEAL with the
         SHA-256 of the whole stream up to there, once it has checked that itself; what was sent of a chunk
-        before its seal is provisional, RETRACT takes it back.
+        before its seal is provisional. RETRACT, the first frame if any, takes it back.
 FETCH   The head answers with the same frames for a range of the stream.
 PROBE   The other end lives, and takes as many bytes as were announced, at the rate the way to it allows.
 
@@ -30,7 +30,7 @@ MAGIC = b"kachain2"
 FRAME = struct.Struct("!BQ")  # kind, number
 FEED, FETCH, PROBE = 1, 2, 3
 DATA, SEAL, RETRACT, PING, FORGOTTEN = range(1, 6)  # of the feeder
-OFFSET, ACK, HELD_BY_SUCCESSOR, HELD_BY_CONSUMER, COMPLETE, REFUSED = range(11, 17)  # of the receiver
+OFFSET, ACK, HELD, COMPLETE, REFUSED = range(11, 16)  # of the receiver
 DIGEST_BYTES = 32
 PIECE = 1 << 20  # most bytes moved by one call
 PROBE_BYTES = 128 << 10  # long enough to measure a gigabit link, short enough to be nothing on a slow one
@@ -55,6 +55,10 @@ GREETING = struct.Struct("!BIIQQ")
 
 class PeerLost(Exception):
     """The other end is gone or cannot be trusted."""
+
+
+class Retracted(Exception):
+    """What this node has sent of a chunk was damaged before it came here, and has to be taken back."""
 
 
 def spawn(target: Callable[..., None], *arguments: object) -> threading.Thread:

@@ -68,7 +68,10 @@ class Bench:
 
     def assert_exact(self, results: Mapping[str, RelayResult], failed: set[str]) -> None:
         """Exactly `failed` failed, each with a reason, and all others hold the image byte for byte."""
-        assert {node for node, result in results.items() if not result.ok} == failed, results
+        reasons = {
+            node: (result.reason, result.evidence) for node, result in results.items() if not result.ok
+        }
+        assert set(reasons) == failed, reasons
         assert [node for node in results if node not in failed and not self.stored(node)] == []
 
 

@@ -75,7 +75,8 @@ def test_ring_never_loses_what_a_cursor_has_not_read(data: st.DataObject) -> Non
     chunk = data.draw(st.integers(1, 12))
     stream = bytes(range(100))
     ring = Ring(data.draw(st.integers(1, 40)), len(stream), chunk)
-    checking, forward, careful = Cursor(ring), Cursor(ring), Cursor(ring, careful=True)
+    checking, forward = Cursor(ring, ring.ripe), Cursor(ring, ring.filled)
+    careful = Cursor(ring, ring.proven)
     for _ in range(data.draw(st.integers(0, 80))):
         if data.draw(st.booleans()):
             limit = ring.boundary(ring.end) - ring.end
@@ -105,7 +106,7 @@ def test_ring_never_loses_what_a_cursor_has_not_read(data: st.DataObject) -> Non
 
 def test_receiver_does_not_wait_for_ever() -> None:
     receiver = Receiver(Ring(10, 10, 5), b"secret", silence=1.0, patience=0.1, accuse=lambda *_: None)
-    receiver.expect(0)
+    receiver.expect(0, 1)
     with pytest.raises(Abandoned, match=r"no predecessor for 0\.1 s \(the last one: none ever connected\)"):
         receiver.run(("127.0.0.1", 9))
 

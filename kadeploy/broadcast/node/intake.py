@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads from a socket in pieces that are worth the processor they cost, but short enough for the chain.
+
+Every packet of a slow link would wake two threads of each node. So the kernel is told to wait for what
+arrives within some milliseconds (SO_RCVLOWAT, which never waits beyond the end of what is asked for). Each
+node of a chain adds that delay once, so the whole chain shares a budget.
+
+Runs on nodes: only modules of Debian's python3-minimal.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+
+BUDGET = 0.2  # seconds by which all nodes of a chain together may delay the stream
+SHORTEST, LONGEST = 0.0005, 0.003  # seconds for one node
+MOST = 64 << 10  # bytes
+SPAN = 0.25  # seconds over which the rate is measured
+
+
+class Intake:
+    """Of one connection; `nodes` is the length of the chain."""
+
+    def __init__(self, sock: socket.socket, nodes: int) -> None:
+        self._sock = sock
+        self._delay = min(max(BUDGET / max(nodes, 1), SHORTEST), LONGEST)
+        self._since, self._count = time.monotonic(), 0
+
+    def read_into(self, room: memoryview) -> int:
+        """Bytes read, 0 at the end; raises BlockingIOError after SO_RCVTIMEO, OSError."""
+        received = self._sock.recv_into(room)
+        self._count += received
+        now = time.monotonic()
+        if now - self._since >= SPAN:
+            expected = int(self._delay * self._count / (now - self._since))
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, min(max(expected, 1), MOST))
+            self._since, self._count = now, 0
+        return received
