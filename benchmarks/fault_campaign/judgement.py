@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether runs with faults ended as they had to; nothing is looked up here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """The fault that a node got; ``expect``: 'ok' or the class of its verdict."""
+
+    node: str
+    fault: str
+    expect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What kadeploy said of a node.
+
+    ``ready``: seconds since the command was started, None for a node that failed. ``is_up``: whether the console
+    shows the deployed system, which kadeploy has not looked at.
+    """
+
+    node: str
+    phase: str
+    cause: str
+    reason: str
+    evidence: str
+    ready: float | None
+    is_up: bool
+
+    @property
+    def outcome(self) -> str:
+        """'ok' or the class of the verdict."""
+        return OK if self.phase == OK else self.cause
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One deployment; ``endings`` by node."""
+
+    title: str
+    seconds: float
+    endings: Mapping[str, Ending]
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Seconds at which the median and the last of some nodes were ready, without faults and with them."""
+
+    median_before: float
+    median_after: float
+    last_before: float
+    last_after: float
+
+    @property
+    def median(self) -> float:
+        """How much later, as a share."""
+        return self.median_after / self.median_before - 1
+
+    @property
+    def last(self) -> float:
+        """How much later, as a share."""
+        return self.last_after / self.last_before - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Of a class: nodes that had to get it, that got it rightly, and that got it at all."""
+
+    expected: int
+    right: int
+    found: int
+
+    @property
+    def precision(self) -> float | None:
+        return self.right / self.found if self.found else None
+
+    @property
+    def recall(self) -> float | None:
+        return self.right / self.expected if self.expected else None
+
+
+def expectations(run: Run, lots: Sequence[Lot]) -> dict[str, str]:
+    """How each node has to end: those without a fault well."""
+    return dict.fromkeys(run.endings, OK) | {lot.node: lot.expect for lot in lots}
+
+
+def violations(run: Run, lots: Sequence[Lot], names: Sequence[str]) -> Iterator[str]:
+    """Each node that did not end as it had to, and each of which nothing or not the truth was said."""
+    faults = {lot.node: lot.fault for lot in lots}
+    for name in names:
+        if name not in run.endings:
+            yield f"{run.title}: {name} has no result"
+    for name, expected in expectations(run, lots).items():
+        ending = run.endings[name]
+        if ending.outcome != expected:
+            what = f"{faults.get(name, 'no fault')}: expected {expected}, got {ending.outcome}"
+            yield f"{run.title}: {name}: {what} ({ending.reason})"
+        if ending.phase == OK and not ending.is_up:
+            yield f"{run.title}: {name} is said to be ok, but its console shows no deployed system"
+
+
+def scores(pairs: Sequence[tuple[str, str]]) -> dict[str, Score]:
+    """Scores by class, of pairs of the expected and the found one."""
+    classes = sorted({name for pair in pairs for name in pair})
+    return {
+        name: Score(
+            sum(expected == name for expected, _ in pairs),
+            sum(expected == found == name for expected, found in pairs),
+            sum(found == name for _, found in pairs),
+        )
+        for name in classes
+    }
+
+
+def delay(before: Run, after: Run, lots: Sequence[Lot]) -> Delay | None:
+    """Of the nodes without a fault that were good in both runs; None where there is none."""
+    broken = {lot.node for lot in lots}
+    pairs = [
+        (first, second)
+        for name, ending in after.endings.items()
+        if name not in broken
+        and (second := ending.ready) is not None
+        and (first := before.endings[name].ready) is not None
+    ]
+    if not pairs:
+        return None
+    firsts, seconds = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return Delay(median(firsts), median(seconds), max(firsts), max(seconds))
