@@ -23,8 +23,8 @@ class Lot:
 class Ending:
     """What kadeploy said of a node.
 
-    ``ready``: seconds since the command was started, None for a node that failed. ``is_up``: whether the console
-    shows the deployed system, which kadeploy has not looked at.
+    ``ready``: seconds since the command was started, None for a node that failed. ``is_up``: whether its
+    console shows the deployed system, which kadeploy has not looked at.
     """
 
     node: str

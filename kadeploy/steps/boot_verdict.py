@@ -118,8 +118,12 @@ def _judge_minios(facts: BootFacts) -> Verdict:
 
 def _judge_firmware(facts: BootFacts) -> Verdict:
     """A node that has asked for nothing."""
-    if facts.answers and (facts.sighting.key == facts.minios_key or _is_silent(facts.console)):
+    if facts.answers and (facts.sighting.key == facts.minios_key or _shows_no_boot(facts.console)):
         return Verdict(Cause.REBOOT, "it was not rebooted: it has asked for no boot file since")
+    if line := facts.mishap(Mishap.NO_FILE):
+        return Verdict(
+            Cause.NETWORK_BOOT, f"none of its requests for boot files has come, and its console says: {line}"
+        )
     asked = "it has asked for no boot file since its reboot"
     if line := facts.mishap(Mishap.NO_OFFER, Mishap.NOTHING_TO_BOOT):
         return Verdict(Cause.FIRMWARE, f"{asked}, and its console says: {line}")
@@ -139,8 +143,9 @@ def _judge_unlogged(facts: BootFacts) -> Verdict:
     return Verdict(Cause.REBOOT, "nothing is known of its boot: no boot file is logged on this machine")
 
 
-def _is_silent(console: Reading | None) -> bool:
-    return console is not None and not console.lines
+def _shows_no_boot(console: Reading | None) -> bool:
+    """What a system that runs on writes, such as its sshd of our probes, is no boot."""
+    return console is not None and not console.began and console.stage is Stage.NOTHING
 
 
 def _repetitions(facts: BootFacts) -> str:

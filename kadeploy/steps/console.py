@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
-MAX_BYTES = 64 * 1024  # that are looked at, the last ones
+MAX_BYTES = 512 * 1024  # that are looked at, the last ones: a sshd that is probed may log 1 KB per second
 EVIDENCE_LINES = 6
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>78cM])")
@@ -82,9 +82,13 @@ _MISHAPS = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a console tells. ``mishaps`` maps each that was seen to its last line."""
+    """What a console tells.
+
+    ``began``: whether a line was seen that begins a boot. ``mishaps`` maps each of them to its last line.
+    """
 
     lines: tuple[str, ...] = ()
+    began: bool = False
     stage: Stage = Stage.NOTHING
     mishaps: dict[Mishap, str] = field(default_factory=dict)
 
@@ -97,7 +101,7 @@ def read(text: str) -> Reading:
     reached = [stage for stage, pattern in _STAGES.items() if pattern.search(last_boot)]
     # A machine may have gone through its mishap several times, and begun anew.
     mishaps = {mishap: line for mishap, pattern in _MISHAPS.items() for line in lines if pattern.search(line)}
-    return Reading(lines, max(reached, default=Stage.NOTHING), mishaps)
+    return Reading(lines, bool(beginnings), max(reached, default=Stage.NOTHING), mishaps)
 
 
 def _visible(text: str) -> Iterator[str]:
