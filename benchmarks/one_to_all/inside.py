@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""inside.py FOLDER: what `broadcast` runs in namespaces of its own; the samples go to standard output.
+
+Its input is JSON: ``mode`` ("compare", "faults", "capacity"), ``nodes`` (a list of numbers), ``rate`` (0: what suits
+the number of nodes), ``seconds`` (line time of the file), ``runs``, ``budget`` (no repetition begins that would end
+after so many seconds), ``methods``, ``kinds``. The output has a JSON object per line. It is process 1 of its
+namespace: whatever it has started ends with it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from one_to_all import capacity, plan
+from one_to_all.faults import faults, measure_fault
+from one_to_all.fleet import Fleet
+from one_to_all.loads import Load, make_file, make_tree
+from one_to_all.measure import Sample, measure
+from one_to_all.methods import METHODS, Method
+
+MAKERS = {"file": make_file, "tree": make_tree}
+
+
+class Loads:
+    """The files to send, each made when it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[tuple[str, int], Load] = {}
+
+    def get(self, kind: str, size: int) -> Load:
+        if (kind, size) not in self._made:
+            place = self._folder / f"{kind}-{size}"
+            place.mkdir(parents=True)
+            self._made[kind, size] = MAKERS[kind](place / "image", size)
+        return self._made[kind, size]
+
+    def forget(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._made.clear()
+
+
+class Bench:
+    """The samples of one set of orders; `folder` is in memory and private."""
+
+    def __init__(self, folder: Path, orders: Mapping[str, Any]) -> None:
+        self._folder, self._orders = folder, orders
+        self._loads = Loads(folder / "loads")
+
+    def samples(self) -> Iterator[Sample]:
+        """Everything once, again and again: what disturbs one method hits the others."""
+        began, longest = time.monotonic(), 0.0
+        for repetition in range(self._orders["runs"]):
+            start = time.monotonic()
+            if repetition and start - began + longest > self._orders["budget"]:
+                return
+            yield from self._repetition()
+            longest = max(longest, time.monotonic() - start)
+
+    def _repetition(self) -> Iterator[Sample]:
+        if self._orders["mode"] == "capacity":
+            yield from self._capacity()
+            return
+        for nodes in self._orders["nodes"]:
+            fleet = Fleet(self._folder, nodes, self._orders["rate"] or plan.rate_for(nodes))
+            with fleet.up():
+                yield from self._faults(fleet) if self._orders["mode"] == "faults" else self._compare(fleet)
+            self._loads.forget()
+
+    def _compare(self, fleet: Fleet) -> Iterator[Sample]:
+        for kind in self._orders["kinds"]:
+            for name in self._orders["methods"]:
+                method = METHODS[name]
+                if kind in method.kinds:
+                    yield measure(fleet, method, self._load(fleet, kind, method))
+
+    def _load(self, fleet: Fleet, kind: str, method: Method) -> Load:
+        assert fleet.rate
+        seconds = self._orders["seconds"]
+        if method.star:
+            seconds = plan.star_seconds(len(fleet.nodes), seconds)
+        return self._loads.get(kind, plan.size_for(fleet.rate, seconds))
+
+    def _faults(self, fleet: Fleet) -> Iterator[Sample]:
+        assert fleet.rate
+        load = self._loads.get("file", plan.size_for(fleet.rate, self._orders["seconds"]))
+        for method in self._orders["methods"]:
+            for fault in faults(len(fleet.nodes)):
+                yield measure_fault(fleet, method, load, fault)
+
+    def _capacity(self) -> Iterator[Sample]:
+        load = self._loads.get("file", capacity.SIZE)
+        for wire, fleet in capacity.fleets(self._folder).items():
+            with fleet.up():
+                for method in self._orders["methods"]:
+                    yield from capacity.measure_capacity(wire, fleet, method, load)
+
+
+def main(folder: Path, orders: dict[str, Any]) -> None:
+    """Print samples until all repetitions are done, or the time is over."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80%", "tmpfs", str(folder)], check=True)
+    for sample in Bench(folder, orders).samples():
+        print(json.dumps(asdict(sample)), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.load(sys.stdin))
