@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """broadcaster.py ORDERS REPORT: one broadcast of kadeploy, in a process of the head's; both files are JSON.
 
-The orders: ``broadcast`` (module:class), ``image``, ``size``, ``sha256``, ``head`` (an address), ``nodes`` (a map
-from the name to the address and the words that bring a command there), ``consumer``; and, where there are any,
-``kill`` (nodes whose relays are killed), ``commands`` (a list of commands that are run at the same instant),
-``after`` (how many seconds after the start of the stream that is), ``watch`` (a node whose threads are watched),
-``hashless`` (relays do not compute what they report as their digest).
+The orders: ``broadcast`` (module:class), ``image``, ``size``, ``sha256``, ``head`` (an address), ``nodes``
+(a map from the name to the address and the words that bring a command there), ``consumer``; and, where
+there are any, ``kill`` (nodes whose relays are killed), ``commands`` (a list of commands that are run at
+the same instant), ``after`` (how many seconds after the start of the stream that is), ``watch`` (a node
+whose threads are watched), ``hashless`` (relays do not compute what they report as their digest).
 
-The report: ``seconds`` from the start of the stream to the last node's verdict, ``run_seconds`` of the whole call,
-with the start of the relays; ``busy`` of the processors during the stream; ``head_cpu``, ``nodes_cpu``; ``results``
-(a map from the node to ok, reason and seconds from the start of the stream); ``failed``, ``reasons``; ``threads`` of
-the watched relay: seconds of a processor as user and in the kernel.
+The report: ``seconds`` from the start of the stream to the last node's verdict, ``run_seconds`` of the
+whole call, with the start of the relays; ``busy`` of the processors during the stream; ``head_cpu``,
+``nodes_cpu``; ``results`` (a map from the node to ok, reason and seconds from the start of the stream);
+``failed``, ``reasons``; ``threads`` of the watched relay: seconds of a processor as user and in the kernel.
 
 The stream is taken to start when the last relay has said its first word, which is that it listens.
 """
@@ -30,13 +30,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kadeploy.broadcast.interface import Delivery, ImageSource, RelayResult, Target
 from kadeploy.errors import UnreachableError
 from one_to_all.clock import Clock
 from one_to_all.crew import children_cpu
 
+LOOK = 0.02  # seconds between looks at the threads of a relay
 STOP_TIME = 5.0  # seconds in which a relay ends after its input did
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -170,12 +171,10 @@ class Run:
     async def _watch(self, node: str) -> None:
         """Keep what the threads of a relay have used, until it is gone."""
         await self._transport.all_listen()
-        tasks = Path(f"/proc/{self._transport.processes[node].process.pid}/task")
+        pid = self._transport.processes[node].process.pid
         while True:
-            with suppress(OSError):
-                for task in tasks.iterdir():
-                    self._threads[task.name] = thread_cpu(task)
-            await asyncio.sleep(0.02)
+            self._threads |= threads_cpu(pid)
+            await asyncio.sleep(LOOK)
 
 
 # A relay whose digest costs nothing, and is right.
@@ -189,10 +188,14 @@ hashlib.sha256 = NoHash
 """
 
 
-def thread_cpu(task: Path) -> list[float]:
-    """Seconds as user and in the kernel: utime and stime of proc(5)."""
-    words = (task / "stat").read_text().rpartition(")")[2].split()
-    return [int(words[11]) / TICK, int(words[12]) / TICK]
+def threads_cpu(pid: int) -> dict[str, list[float]]:
+    """Of each thread: seconds as user and in the kernel (utime and stime of proc(5))."""
+    found = {}
+    with suppress(OSError):  # it ends while we look
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            words = (task / "stat").read_text().rpartition(")")[2].split()
+            found[task.name] = [int(words[11]) / TICK, int(words[12]) / TICK]
+    return found
 
 
 def own_cpu() -> float:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from one_to_all import kadeploy_methods
-from one_to_all.crew import Crew, RunFailed
-from one_to_all.fleet import HEAD, Fleet, run
-from one_to_all.loads import Load
-from one_to_all.measure import DEADLINE_LEAST, Sample, sample
+from . import kadeploy_methods
+from .clock import await_quiet
+from .crew import Crew, RunFailed
+from .fleet import HEAD, Fleet, run
+from .loads import Load
+from .measure import DEADLINE_LEAST, PATIENCE, QUIET, Sample, sample
 
 NODES = 2
 SIZE = 1 << 30  # bytes
@@ -50,6 +51,7 @@ def measure_capacity(wire: str, fleet: Fleet, method: str, load: Load) -> Iterat
 
 def _measure(fleet: Fleet, method: str, load: Load, case: str, sink: str, *, hashing: bool) -> Sample:
     """The relay of the first node is looked at: it receives and sends."""
+    await_quiet(QUIET, PATIENCE)
     with Crew(fleet, DEADLINE_LEAST) as crew:
         told: dict[str, Any] = kadeploy_methods.orders(crew, load, method)
         told |= {"watch": fleet.nodes[0], "hashless": not hashing}

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 IDLE, IOWAIT = 3, 4  # columns of /proc/stat's first line, proc(5)
+LOOK = 0.5  # seconds
 
 
 class Clock:
@@ -23,6 +24,17 @@ class Clock:
     def stop(self) -> None:
         self.seconds = time.monotonic() - self.began
         self.busy = busy_share(self._ticks, _ticks())
+
+
+def await_quiet(share: float, patience: float) -> bool:
+    """Wait until the processors were less busy than this for half a second; False when that never came."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        before = _ticks()
+        time.sleep(LOOK)
+        if busy_share(before, _ticks()) < share:
+            return True
+    return False
 
 
 def busy_share(before: list[int], after: list[int]) -> float:

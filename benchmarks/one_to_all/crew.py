@@ -6,19 +6,21 @@ from __future__ import annotations
 import os
 import resource
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from one_to_all.clock import Clock
-from one_to_all.fleet import HEAD, Fleet
+from .clock import Clock
+from .fleet import HEAD, Fleet
 
 START_TIME = 30.0  # seconds for an agent to be ready
+END_TIME = 1.0  # seconds for one that is asked to end
 LISTENING = "0A"  # the state in /proc/net/tcp
 
 
@@ -44,10 +46,14 @@ class Member:
             self.cpu = usage.ru_utime + usage.ru_stime
         return self.status is not None
 
-    def kill(self) -> None:
+    def end(self) -> None:
+        """Ask it to end, so that it ends its children; then end by force what is left of its group."""
         if not self.reap(0):
-            self.process.kill()
-            self.reap(START_TIME)
+            self.process.terminate()
+            self.reap(END_TIME)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.reap(START_TIME)
 
     def last_words(self) -> str:
         self.said.seek(0)
@@ -82,7 +88,7 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for member in reversed(self.members):
-            member.kill()
+            member.end()
             member.said.close()
 
     @property
@@ -93,11 +99,18 @@ class Crew:
     def nodes_cpu(self) -> float:
         return sum(member.cpu for member in self.members if member.node != HEAD)
 
-    def start(self, node: str, command: Sequence[str | Path], stdin: int = subprocess.DEVNULL) -> Member:
+    def start(self, node: str, command: Sequence[str | Path]) -> Member:
         """Start a program on a node; what it says is kept in a file in memory."""
         said = os.fdopen(os.memfd_create(node), "w+b")
         arguments = [*self.fleet.enter(node), *map(str, command)]
-        process = subprocess.Popen(arguments, stdin=stdin, stdout=said, stderr=said, cwd=self.fleet.folder)
+        process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            cwd=self.fleet.folder,
+            process_group=0,
+        )
         self.members.append(Member(node, process, said))
         return self.members[-1]
 

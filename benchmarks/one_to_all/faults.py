@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from one_to_all import kadeploy_methods
-from one_to_all.crew import Crew, RunFailed
-from one_to_all.fleet import Fleet, run
-from one_to_all.loads import Load
-from one_to_all.measure import Sample, deadline, sample
+from . import kadeploy_methods
+from .clock import await_quiet
+from .crew import Crew, RunFailed
+from .fleet import Fleet, run
+from .loads import Load
+from .measure import PATIENCE, QUIET, Sample, deadline, sample
 
 AFTER = 2.0  # seconds from the start of the stream to the fault
 SLOWNESS = 10  # a slow node has so many times less than the others
@@ -21,7 +22,7 @@ NONE = "no fault"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`how`: "" nothing, "kill" the relay, "cut" the wire after ``AFTER`` seconds; "slow" wires from the start."""
+    """`how`: "kill" the relay or "cut" the wire after ``AFTER`` s, "slow" wires from the start, or ""."""
 
     name: str
     how: str
@@ -58,9 +59,14 @@ def measure_fault(fleet: Fleet, method: str, load: Load, fault: Fault) -> Sample
 
 
 def judge(
-    report: Mapping[str, Any], nodes: Sequence[str], victims: Sequence[str], exact: set[str], *, may_live: bool
+    report: Mapping[str, Any],
+    nodes: Sequence[str],
+    victims: Sequence[str],
+    exact: set[str],
+    *,
+    may_live: bool,
 ) -> dict[str, Any]:
-    """The figures of a run: `exact` are the nodes that have every byte, victims must have failed unless they `may_live`.
+    """The figures of a run; `exact` are the nodes that have every byte, `may_live` says what victims may do.
 
     The list of failed nodes is right when no survivor is on it, every victim is that cannot live, and nobody
     is missing on it who does not have every byte.
@@ -85,6 +91,7 @@ def judge(
 
 
 def _run(fleet: Fleet, method: str, load: Load, fault: Fault, victims: list[str]) -> dict[str, Any]:
+    await_quiet(QUIET, PATIENCE)
     with Crew(fleet, deadline(fleet, load, 1)) as crew:
         told = kadeploy_methods.orders(crew, load, method)
         if fault.how == "kill":

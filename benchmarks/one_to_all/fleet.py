@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that are network namespaces with wires of a given rate to one bridge, each with a directory of its own.
+"""Nodes in namespaces: wires of a given rate to one bridge, and each with a directory of its own.
 
-The caller has put this process into network, mount and process namespaces of its own: what is made here is gone
-with it, however it ends.
+The caller has put this process into network, mount and process namespaces of its own: what is made here is
+gone with it, however it ends.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ BRIDGE = "br0"
 NETWORK = "10.77"
 # As large as one packet of the sender's offload may be, and no more than 30 ms of waiting in the queue.
 QUEUE = "burst 32kb latency 30ms"
+HOLD = 'mount --bind "$0" "$1" && echo held && exec sleep infinity'
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Fleet:
         self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
         self.wires = {name: Wire(name, number) for number, name in enumerate([HEAD, *self.nodes])}
         self.here = folder / "node"
+        self._holders: dict[str, subprocess.Popen[bytes]] = {}
 
     def address(self, node: str) -> str:
         return self.wires[node].address
@@ -58,10 +61,9 @@ class Fleet:
         return self.folder / "stores" / node
 
     def enter(self, node: str) -> list[str]:
-        """What to put before a command that is to run on `node`."""
-        spaces = self.folder / "spaces"
-        mounts = [] if node == HEAD else [f"--mount={spaces / node}.mounts"]
-        return ["nsenter", f"--net={spaces / self.network(node)}.net", *mounts, "--"]
+        """What to put before a command that is to run on `node`; the head sees the directories of all."""
+        mounts = [] if node == HEAD else [f"--mount=/proc/{self._holders[node].pid}/ns/mnt"]
+        return ["nsenter", f"--net=/proc/{self._holders[self.network(node)].pid}/ns/net", *mounts, "--"]
 
     def network(self, node: str) -> str:
         """Whose network namespace `node` is in."""
@@ -70,8 +72,8 @@ class Fleet:
     @contextmanager
     def up(self) -> Iterator[None]:
         """The fleet, wired; afterwards it is gone."""
-        self._make_spaces()
         try:
+            self._make_spaces()
             self.make_wires()
             yield
         finally:
@@ -88,7 +90,7 @@ class Fleet:
 
     def at_bridge(self, command: Sequence[str]) -> list[str]:
         """The same command, to be run by a process on the head."""
-        return ["nsenter", f"--net={self.folder / 'spaces' / 'bridge.net'}", "--", *command]
+        return ["nsenter", f"--net=/proc/{os.getpid()}/ns/net", "--", *command]
 
     def set_links(self, nodes: Sequence[str], *, up: bool) -> list[str]:
         """The command that plugs or pulls the wires of `nodes`; nobody is told, packets just vanish."""
@@ -103,26 +105,31 @@ class Fleet:
         return ["sh", "-c", f"{port} && {' '.join(self.enter(node))} {inner}"]
 
     def _make_spaces(self) -> None:
-        spaces = self.folder / "spaces"
-        for folder in (self.here, spaces, self.folder / "stores"):
-            folder.mkdir(exist_ok=True)
-        # A mount namespace can be kept only on a mount that is not shared.
-        run(["mount", "--bind", str(spaces), str(spaces)])
-        run(["mount", "--make-private", str(spaces)])
-        (spaces / "bridge.net").touch()
-        run(["mount", "--bind", "/proc/self/ns/net", str(spaces / "bridge.net")])
+        """A process in each pair of namespaces keeps it: nothing but its end has to be cared for."""
+        self.here.mkdir(exist_ok=True)
         for node in self.wires:
-            kept = [f"--net={spaces / node}.net", f"--mount={spaces / node}.mounts"]
-            for path in (spaces / f"{node}.net", spaces / f"{node}.mounts"):
-                path.touch()
-            self.store(node).mkdir()
-            run(["unshare", *kept, "mount", "--bind", str(self.store(node)), str(self.here)])
+            self.store(node).mkdir(parents=True)
+            command: list[str | Path] = [
+                "unshare",
+                "--net",
+                "--mount",
+                "sh",
+                "-c",
+                HOLD,
+                self.store(node),
+                self.here,
+            ]
+            self._holders[node] = subprocess.Popen(command, stdout=subprocess.PIPE)
+        for node, holder in self._holders.items():
+            assert holder.stdout
+            if not holder.stdout.readline():
+                raise OSError(f"no namespaces can be made for {node}")
 
     def make_wires(self) -> None:
         lines = [f"link add {BRIDGE} type bridge forward_delay 0 stp_state 0 mcast_snooping 0"]
         for name, wire in self.wires.items():
-            space = self.folder / "spaces" / f"{name}.net"
-            lines.append(f"link add {wire.port} type veth peer name eth0 netns {space}")
+            holder = self._holders[name].pid
+            lines.append(f"link add {wire.port} type veth peer name eth0 netns {holder}")
             lines.append(f"link set {wire.port} master {BRIDGE} up")
         run(["ip", "-batch", "-"], "\n".join([*lines, f"link set {BRIDGE} up", ""]))
         if self.rate:
@@ -146,16 +153,17 @@ class Fleet:
         return f"root tbf rate {self.rate}bit {QUEUE}"
 
     def _remove(self) -> None:
-        spaces = self.folder / "spaces"
-        for path in spaces.iterdir():
-            subprocess.run(["umount", path], check=False, stderr=subprocess.DEVNULL)
-        run(["umount", str(spaces)])
-        # The kernel takes the wires away with the namespaces, some time later: not while others are measured.
-        subprocess.run(["ip", "link", "del", BRIDGE], check=False, stderr=subprocess.DEVNULL)
-        lines = "".join(f"link del {wire.port}\n" for wire in self.wires.values())
-        subprocess.run(["ip", "-force", "-batch", "-"], input=lines.encode(), check=False, capture_output=True)
-        for folder in (spaces, self.folder / "stores"):
-            shutil.rmtree(folder)
+        # The kernel would take the wires away some time after the namespaces: while others are measured.
+        names = [BRIDGE, *(wire.port for wire in self.wires.values())]
+        lines = "".join(f"link del {name}\n" for name in names)
+        subprocess.run(
+            ["ip", "-force", "-batch", "-"], input=lines.encode(), check=False, capture_output=True
+        )
+        for holder in self._holders.values():
+            holder.kill()
+            holder.communicate()
+        self._holders.clear()
+        shutil.rmtree(self.folder / "stores")
 
 
 def run(command: Sequence[str], text: str = "") -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """inside.py FOLDER: what `broadcast` runs in namespaces of its own; the samples go to standard output.
 
-Its input is JSON: ``mode`` ("compare", "faults", "capacity"), ``nodes`` (a list of numbers), ``rate`` (0: what suits
-the number of nodes), ``seconds`` (line time of the file), ``runs``, ``budget`` (no repetition begins that would end
-after so many seconds), ``methods``, ``kinds``. The output has a JSON object per line. It is process 1 of its
-namespace: whatever it has started ends with it.
+Its input is JSON: ``mode`` ("compare", "faults", "capacity"), ``nodes`` (a list of numbers), ``rate`` (0:
+what suits the number of nodes), ``seconds`` (line time of the file), ``runs``, ``budget`` (no repetition
+begins that would end after so many seconds), ``again`` (how often a rejected run is repeated), ``methods``,
+``kinds``. The output has a JSON object per line. It is process 1 of its namespace: whatever it has started
+ends with it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,16 @@ class Bench:
             for name in self._orders["methods"]:
                 method = METHODS[name]
                 if kind in method.kinds:
-                    yield measure(fleet, method, self._load(fleet, kind, method))
+                    load = self._load(fleet, kind, method)
+                    yield from self._accepted(partial(measure, fleet, method, load))
+
+    def _accepted(self, take: Callable[[], Sample]) -> Iterator[Sample]:
+        """A sample; and further ones, though not for ever, as long as they are rejected."""
+        for _ in range(1 + self._orders["again"]):
+            sample = take()
+            yield sample
+            if not sample.rejected:
+                return
 
     def _load(self, fleet: Fleet, kind: str, method: Method) -> Load:
         assert fleet.rate
@@ -96,7 +107,7 @@ class Bench:
         load = self._loads.get("file", plan.size_for(fleet.rate, self._orders["seconds"]))
         for method in self._orders["methods"]:
             for fault in faults(len(fleet.nodes)):
-                yield measure_fault(fleet, method, load, fault)
+                yield from self._accepted(partial(measure_fault, fleet, method, load, fault))
 
     def _capacity(self) -> Iterator[Sample]:
         load = self._loads.get("file", capacity.SIZE)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from one_to_all.crew import Crew, Member
-from one_to_all.fleet import HEAD
-from one_to_all.loads import NAME, Load
+from .crew import Crew, Member
+from .fleet import HEAD
+from .loads import NAME, Load
 
 BROADCASTS = {"kadeploy": "kadeploy.broadcast.chain:ChainBroadcast"}  # module:class
 BROADCASTER = Path(__file__).with_name("broadcaster.py")

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from one_to_all.fleet import Fleet
+from .fleet import Fleet
 
 PIECE = 1 << 20
 NAME = "image"
@@ -52,17 +52,17 @@ def make_file(path: Path, size: int) -> Load:
 
 
 def make_tree(path: Path, size: int) -> Load:
-    """A compressed archive of about `size` bytes: files of which one is empty, the others not compressible."""
+    """A compressed archive of about `size` bytes, of an empty file and some that nothing can compress."""
     root = path.with_suffix(".root")
-    (root / TREE / "empty").mkdir(parents=True)
-    (root / TREE / "nothing").touch()
+    (root / TREE / "folder").mkdir(parents=True)
+    (root / TREE / "folder" / "empty").touch()
     count = max(1, size // PIECE)
     for number in range(count):
         (root / TREE / f"{number}").write_bytes(os.urandom(size // count))
-    with path.open("wb") as archive:
-        tar = subprocess.Popen(["tar", "-cC", root, TREE], stdout=subprocess.PIPE)
+    packing: list[str | Path] = ["tar", "-cC", root, TREE]
+    with path.open("wb") as archive, subprocess.Popen(packing, stdout=subprocess.PIPE) as tar:
         subprocess.run(["zstd", "-qc", "-1"], stdin=tar.stdout, stdout=archive, check=True)
-        assert tar.wait() == 0
+    assert tar.returncode == 0
     return Load("tree", path, path.stat().st_size, digest_of_tree(root), digest_of(path))
 
 

@@ -6,13 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from one_to_all.crew import Crew, RunFailed
-from one_to_all.fleet import Fleet
-from one_to_all.loads import Load
-from one_to_all.methods import Method
+from .clock import await_quiet
+from .crew import Crew, RunFailed
+from .fleet import Fleet
+from .loads import Load
+from .methods import Method
 
 DEADLINE = 15.0  # times the line time of what is sent, with DEADLINE_LEAST seconds at the least
 DEADLINE_LEAST = 60.0
+QUIET, PATIENCE = (
+    0.15,
+    20.0,
+)  # share of the processors that others may use before a run; seconds to wait for that
 MOST_BUSY = 0.6  # a run in which the processors were busier is rejected: they, not the wires, were measured
 
 
@@ -41,11 +46,12 @@ class Sample:
 
     @property
     def rejected(self) -> bool:
-        return self.busy > MOST_BUSY
+        return bool(self.rate) and self.busy > MOST_BUSY
 
 
 def measure(fleet: Fleet, method: Method, load: Load) -> Sample:
     """Run `method` once; the directories of the nodes are empty before and afterwards."""
+    await_quiet(QUIET, PATIENCE)
     crew = Crew(fleet, deadline(fleet, load, len(fleet.nodes) if method.star else 1))
     try:
         with crew:

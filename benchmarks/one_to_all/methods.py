@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from one_to_all import chains, kadeploy_methods, multicast, star, swarm, tree
-from one_to_all.crew import Crew
-from one_to_all.loads import Load
+from . import chains, kadeploy_methods, multicast, star, swarm, tree
+from .crew import Crew
+from .loads import Load
 
-# Starts the agents, then the source, all in time with the crew's clock. Returns figures that take the place of
-# the crew's own or come beside them, by the names of the fields of a row.
+# Starts the agents, then the source, in time with the crew's clock. Returns figures that take the place of
+# the crew's own (by the names of a sample's fields), or come beside them.
 Race = Callable[[Crew, Load], Mapping[str, Any]]
 
 

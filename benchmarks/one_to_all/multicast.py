@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One stream of packets for everybody: udpcast, whose pace the receivers set, and uftp, which is given one."""
+"""One stream of packets for all: udpcast, whose pace the receivers set, and uftp, which is given one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from one_to_all.crew import Crew
-from one_to_all.fleet import HEAD
-from one_to_all.loads import NAME, Load
+from .crew import Crew
+from .fleet import HEAD
+from .loads import NAME, Load
 
 UDPCAST_PORT = 9000
 UFTP_PORT = 1044
-PACE = 0.97  # of the line rate, for uftp's packets without Ethernet's headers: what overruns the queue is lost
+PACE = (
+    0.97  # of the line rate, for uftp's packets without Ethernet's headers: what overruns the queue is lost
+)
 
 
 def udpcast(crew: Crew, load: Load) -> Mapping[str, Any]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from one_to_all import plan
-from one_to_all.faults import NONE
-from one_to_all.measure import Sample
+from . import plan
+from .faults import NONE
+from .measure import Sample
 
 Figures = dict[str, Any]
 Key = tuple[str, str, str, int, int]
@@ -22,7 +22,7 @@ MEDIANS = ("run_seconds", "gb_per_s", "relay_cpu_s_per_gb", "head_cpu_s_per_gb")
 
 
 def figures(samples: Sequence[Sample], skipped: Mapping[str, str], load: Sequence[float]) -> Figures:
-    """What is written as JSON: ``rows`` are the medians of the repetitions, `skipped` says why a method has none."""
+    """What is written as JSON: ``rows`` are medians of repetitions, `skipped` says why a method has none."""
     groups: dict[Key, list[Sample]] = {}
     for sample in samples:
         key = (sample.case, sample.kind, sample.method, sample.nodes, sample.rate)
@@ -34,7 +34,7 @@ def figures(samples: Sequence[Sample], skipped: Mapping[str, str], load: Sequenc
 
 def _row(group: Sequence[Sample]) -> Figures:
     first = group[0]
-    good = [sample for sample in group if sample.verified and not sample.problem and not _too_busy(sample)]
+    good = [sample for sample in group if sample.verified and not sample.problem and not sample.rejected]
     row: Figures = {
         "method": first.method,
         "load": first.kind,
@@ -76,18 +76,14 @@ def _medians(good: Sequence[Sample]) -> Figures:
 def _run(sample: Sample) -> Figures:
     """One repetition, as it was."""
     state = sample.problem or ("not verified" if not sample.verified else "")
-    if not state and _too_busy(sample):
-        state = "rejected: the processors were too busy"
+    if not state and sample.rejected:
+        state = "rejected"
     return {
         "seconds": round(sample.seconds, 3),
         "busy": round(sample.busy, 3),
         "problem": state,
         **sample.more,
     }
-
-
-def _too_busy(sample: Sample) -> bool:
-    return bool(sample.rate) and sample.rejected
 
 
 def _add_costs(rows: Sequence[Figures]) -> None:
@@ -161,8 +157,9 @@ def _faults(rows: Sequence[Figures]) -> Iterator[str]:
         right = all(run.get("failed_right") for run in row["runs"])
         yield (
             f"{row['method']:<14}{row['case']:<38}{row['nodes']:>5}{row['rate_bps'] / plan.MEGABIT:>8g}"
-            f"{_number(row['seconds'], 9, 2)}{_number(row.get('cost_s'), 8, 2)}{_number(row.get('times'), 7, 3)}"
-            f"  {'exact' if row['verified'] else 'NOT EXACT':<10}{'right' if right else 'WRONG':<12}{_runs(row)}"
+            f"{_number(row['seconds'], 9, 2)}{_number(row.get('cost_s'), 8, 2)}"
+            f"{_number(row.get('times'), 7, 3)}  {'exact' if row['verified'] else 'NOT EXACT':<10}"
+            f"{'right' if right else 'WRONG':<12}{_runs(row)}"
         )
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from one_to_all.crew import Crew
-from one_to_all.fleet import HEAD
-from one_to_all.loads import NAME, Load
+from .crew import Crew
+from .fleet import HEAD
+from .loads import NAME, Load
 
 PORT = 80
 

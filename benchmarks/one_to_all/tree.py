@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from one_to_all.crew import Crew
-from one_to_all.fleet import HEAD, Fleet
-from one_to_all.loads import NAME, Load
+from .crew import Crew
+from .fleet import HEAD, Fleet
+from .loads import NAME, Load
 
 PORT = 22
 SSHD = "/usr/sbin/sshd"  # it wants to be called by its whole path
@@ -37,12 +37,18 @@ LogLevel ERROR
 
 
 def taktuk(crew: Crew, load: Load) -> Mapping[str, Any]:
-    """A tree in which each has two successors: the best that can be told it on nodes that are all the same."""
+    """A tree in which each has two successors, which suits nodes that are all the same."""
     fleet = crew.fleet
     folder = fleet.folder / "ssh"
     _write_files(folder)
     for node in fleet.nodes:
-        options = ["-D", "-f", folder / "server", "-o", f"ListenAddress={fleet.address(node)}"]
+        options: list[str | Path] = [
+            "-D",
+            "-f",
+            folder / "server",
+            "-o",
+            f"ListenAddress={fleet.address(node)}",
+        ]
         crew.await_port(crew.start(node, [SSHD, *options]), PORT)
     with crew.timed():
         crew.finish([crew.start(HEAD, _command(fleet, folder, load))])
