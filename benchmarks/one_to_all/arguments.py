@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import faults, plan
 from .kadeploy_methods import BROADCASTS
-from .measure import MOST_BUSY, PATIENCE
+from .measure import MOST_BUSY
 from .methods import METHODS, QUICK
 
 DETAILS = f"""
@@ -26,7 +26,7 @@ how it is measured
   start and the end of the relays. Every node's bytes are compared by SHA-256 afterwards; kadeploy's relays do
   so on their own within the time measured, the other tools do not.
 
-  Before each run the benchmark waits for a quiet half second, for {PATIENCE:g} s at most. A run in which the
+  Before each run the benchmark waits for a quiet half second, for --patience at most. A run in which the
   machine's processors were more than {MOST_BUSY:.0%} busy is listed, not counted, and repeated at most
   twice, but for --quick: then they are measured, not the wires.
 
@@ -52,7 +52,7 @@ exit status
 examples
   benchmarks/broadcast --quick
   benchmarks/broadcast --nodes 4,16,64 --methods kadeploy,mbuffer --json broadcast.json
-  benchmarks/broadcast --faults --nodes 16 --runs 1
+  benchmarks/broadcast --faults --only 'three links' --runs 1
   benchmarks/broadcast --capacity
 """
 
@@ -127,6 +127,19 @@ def parse(description: str) -> argparse.Namespace:
     )
     parser.add_argument(
         "--runs", type=number(1, 100), default=3, help="of each; medians are shown [default: 3]"
+    )
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="TEXT",
+        help="with --faults: those with TEXT in their names, such as 'link', and the run without any",
+    )
+    parser.add_argument(
+        "--patience",
+        type=number(0, 600),
+        default=20,
+        metavar="SECONDS",
+        help="to wait before each run for others to be quiet [default: 20]",
     )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there, too")
     arguments = parser.parse_args()

@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from . import kadeploy_methods
-from .clock import await_quiet
 from .crew import Crew, RunFailed
 from .fleet import HEAD, Fleet, run
 from .loads import Load
-from .measure import DEADLINE_LEAST, PATIENCE, QUIET, Sample, sample
+from .measure import DEADLINE_LEAST, Sample, sample
 
 NODES = 2
 SIZE = 1 << 30  # bytes
 NULL = "/dev/null"
+SINKS = ("memory", "null")
 
 
 class OneStack(Fleet):
@@ -37,21 +36,19 @@ def fleets(folder: Path) -> dict[str, Fleet]:
     return {"veth": Fleet(folder, NODES, None), "loopback": OneStack(folder, NODES, None)}
 
 
-def measure_capacity(wire: str, fleet: Fleet, method: str, load: Load) -> Iterator[Sample]:
-    """To files in memory and to nowhere, with and without a digest."""
-    for sink in ("memory", "null"):
-        for hashing in (True, False):
-            case = f"{wire}, to {sink}, {'SHA-256' if hashing else 'no digest'}"
-            try:
-                yield _measure(fleet, method, load, case, sink, hashing=hashing)
-            except RunFailed as error:
-                yield sample(fleet, method, load, case=case, problem=str(error))
-            fleet.clean()
+def measure_capacity(fleet: Fleet, method: str, load: Load, wire: str, sink: str, hashing: bool) -> Sample:
+    """One broadcast by wires of the kind `wire` to one of `SINKS`; relays compute digests or do not."""
+    case = f"{wire}, to {sink}, {'SHA-256' if hashing else 'no digest'}"
+    try:
+        return _measure(fleet, method, load, case, sink, hashing=hashing)
+    except RunFailed as error:
+        return sample(fleet, method, load, case=case, problem=str(error))
+    finally:
+        fleet.clean()
 
 
 def _measure(fleet: Fleet, method: str, load: Load, case: str, sink: str, *, hashing: bool) -> Sample:
     """The relay of the first node is looked at: it receives and sends."""
-    await_quiet(QUIET, PATIENCE)
     with Crew(fleet, DEADLINE_LEAST) as crew:
         told: dict[str, Any] = kadeploy_methods.orders(crew, load, method)
         told |= {"watch": fleet.nodes[0], "hashless": not hashing}

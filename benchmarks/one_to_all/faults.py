@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import kadeploy_methods
-from .clock import await_quiet
 from .crew import Crew, RunFailed
 from .fleet import Fleet, run
 from .loads import Load
-from .measure import PATIENCE, QUIET, Sample, deadline, sample
+from .measure import Sample, deadline, sample
 
 AFTER = 2.0  # seconds from the start of the stream to the fault
 SLOWNESS = 10  # a slow node has so many times less than the others
@@ -29,11 +28,14 @@ class Fault:
     victims: tuple[int, ...]  # ranks in the chain, from 1
 
 
-def faults(nodes: int) -> list[Fault]:
-    """All of them, for a chain of so many nodes; without any comes first."""
+def faults(nodes: int, only: str = "") -> list[Fault]:
+    """Those with `only` in their names, for a chain of so many nodes; the run without any comes first."""
+    return [Fault(NONE, "", ()), *(fault for fault in _faults(nodes) if only in fault.name)]
+
+
+def _faults(nodes: int) -> list[Fault]:
     middle = nodes // 2
     return [
-        Fault(NONE, "", ()),
         Fault("one relay killed", "kill", (middle,)),
         Fault("one link down", "cut", (middle,)),
         Fault("three links down, spread", "cut", tuple(sorted({nodes // 4, middle, nodes * 3 // 4}))),
@@ -91,7 +93,6 @@ def judge(
 
 
 def _run(fleet: Fleet, method: str, load: Load, fault: Fault, victims: list[str]) -> dict[str, Any]:
-    await_quiet(QUIET, PATIENCE)
     with Crew(fleet, deadline(fleet, load, 1)) as crew:
         told = kadeploy_methods.orders(crew, load, method)
         if fault.how == "kill":

@@ -3,13 +3,15 @@
 
 Its input is JSON: ``mode`` ("compare", "faults", "capacity"), ``nodes`` (a list of numbers), ``rate`` (0:
 what suits the number of nodes), ``seconds`` (line time of the file), ``runs``, ``budget`` (no repetition
-begins that would end after so many seconds), ``again`` (how often a rejected run is repeated), ``methods``,
-``kinds``. The output has a JSON object per line. It is process 1 of its namespace: whatever it has started
-ends with it.
+begins that would end after so many seconds), ``patience`` (seconds to wait for a quiet moment before each
+run), ``again`` (how often a rejected run is repeated), ``methods``, ``kinds``, ``only`` (a part of the
+names of faults). The output has a JSON object per line. It is process 1 of its namespace: whatever it has
+started ends with it.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -24,12 +26,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from one_to_all import capacity, plan
+from one_to_all.clock import await_quiet
 from one_to_all.faults import faults, measure_fault
 from one_to_all.fleet import Fleet
 from one_to_all.loads import Load, make_file, make_tree
 from one_to_all.measure import Sample, measure
 from one_to_all.methods import METHODS, Method
 
+QUIET = 0.15  # share of the processors that others may use when a run begins
 MAKERS = {"file": make_file, "tree": make_tree}
 
 
@@ -90,6 +94,7 @@ class Bench:
     def _accepted(self, take: Callable[[], Sample]) -> Iterator[Sample]:
         """A sample; and further ones, though not for ever, as long as they are rejected."""
         for _ in range(1 + self._orders["again"]):
+            await_quiet(QUIET, self._orders["patience"])
             sample = take()
             yield sample
             if not sample.rejected:
@@ -106,15 +111,17 @@ class Bench:
         assert fleet.rate
         load = self._loads.get("file", plan.size_for(fleet.rate, self._orders["seconds"]))
         for method in self._orders["methods"]:
-            for fault in faults(len(fleet.nodes)):
+            for fault in faults(len(fleet.nodes), self._orders["only"]):
                 yield from self._accepted(partial(measure_fault, fleet, method, load, fault))
 
     def _capacity(self) -> Iterator[Sample]:
         load = self._loads.get("file", capacity.SIZE)
         for wire, fleet in capacity.fleets(self._folder).items():
             with fleet.up():
-                for method in self._orders["methods"]:
-                    yield from capacity.measure_capacity(wire, fleet, method, load)
+                cases = itertools.product(self._orders["methods"], [wire], capacity.SINKS, [True, False])
+                for method, *case in cases:
+                    take = partial(capacity.measure_capacity, fleet, method, load, *case)
+                    yield from self._accepted(take)
 
 
 def main(folder: Path, orders: dict[str, Any]) -> None:

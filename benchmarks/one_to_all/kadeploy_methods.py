@@ -13,7 +13,11 @@ from .crew import Crew, Member
 from .fleet import HEAD
 from .loads import NAME, Load
 
-BROADCASTS = {"kadeploy": "kadeploy.broadcast.chain:ChainBroadcast"}  # module:class
+# Module:class, and what is not as usual in its options.
+BROADCASTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "kadeploy": ("kadeploy.broadcast.chain:ChainBroadcast", {}),
+    "kadeploy-tree": ("kadeploy.broadcast.chain:ChainBroadcast", {"arity": 2}),
+}
 BROADCASTER = Path(__file__).with_name("broadcaster.py")
 TIMED = 60.0  # seconds that a start of all relays may take beyond the deadline of a run
 
@@ -35,7 +39,8 @@ def orders(crew: Crew, load: Load, name: str) -> dict[str, Any]:
     """What ``broadcaster.py`` is told, for a run without faults."""
     fleet = crew.fleet
     return {
-        "broadcast": BROADCASTS[name],
+        "broadcast": BROADCASTS[name][0],
+        "options": BROADCASTS[name][1],
         "image": str(load.path),
         "size": load.size,
         "sha256": load.sha256,

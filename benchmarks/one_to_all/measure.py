@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .clock import await_quiet
 from .crew import Crew, RunFailed
 from .fleet import Fleet
 from .loads import Load
@@ -14,10 +13,6 @@ from .methods import Method
 
 DEADLINE = 15.0  # times the line time of what is sent, with DEADLINE_LEAST seconds at the least
 DEADLINE_LEAST = 60.0
-QUIET, PATIENCE = (
-    0.15,
-    20.0,
-)  # share of the processors that others may use before a run; seconds to wait for that
 MOST_BUSY = 0.6  # a run in which the processors were busier is rejected: they, not the wires, were measured
 
 
@@ -51,7 +46,6 @@ class Sample:
 
 def measure(fleet: Fleet, method: Method, load: Load) -> Sample:
     """Run `method` once; the directories of the nodes are empty before and afterwards."""
-    await_quiet(QUIET, PATIENCE)
     crew = Crew(fleet, deadline(fleet, load, len(fleet.nodes) if method.star else 1))
     try:
         with crew:

@@ -45,7 +45,7 @@ def find_program(name: str) -> str | None:
 
 
 def _ours(name: str) -> Method:
-    module = kadeploy_methods.BROADCASTS[name].partition(":")[0]
+    module = kadeploy_methods.BROADCASTS[name][0].partition(":")[0]
     return Method(name, kadeploy_methods.race(name), module=module)
 
 
