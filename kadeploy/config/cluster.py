@@ -145,9 +145,12 @@ class Gather(FileModel):
 
 
 class Broadcast(FileModel):
-    """``silence``: seconds without a sign of life after which a node of the chain is skipped."""
+    """``silence``: seconds without a sign of life after which a node of the chain is asked whether it lives.
+    ``window``: MiB of the stream that each node keeps in memory.
+    """
 
     silence: float = Field(default=0.8, gt=0)
+    window: int = Field(default=64, gt=0, le=16384)
 
 
 class ClusterConfig(FileModel):

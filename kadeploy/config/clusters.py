@@ -16,12 +16,13 @@ from kadeploy.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One machine: its name, its address, and the address of its BMC (may be empty)."""
+    """One machine: name, address, address of its BMC (may be empty), name of its switch (too)."""
 
     name: str
     address: str
     bmc: str
     cluster: str
+    switch: str = ""
 
     @property
     def short_name(self) -> str:
@@ -34,6 +35,7 @@ class NodeRange(FileModel):
     name: str
     address: str
     bmc: str = ""
+    switch: str = ""
 
     @field_validator("name", "address", "bmc")
     @classmethod
@@ -65,7 +67,7 @@ class NodeRange(FileModel):
         names = nodes.expand_range(self.name)
         bmcs = nodes.expand_range(self.bmc) if self.bmc else [""] * len(names)
         addresses = nodes.expand_range(self.address)
-        return [Node(*fields, cluster) for fields in zip(names, addresses, bmcs, strict=True)]
+        return [Node(*fields, cluster, self.switch) for fields in zip(names, addresses, bmcs, strict=True)]
 
 
 class ClusterEntry(FileModel):

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 
+from kadeploy import nodes
 from kadeploy.broadcast.chain import ChainBroadcast
 from kadeploy.broadcast.interface import (
     BroadcastOptions,
@@ -18,6 +19,7 @@ from kadeploy.broadcast.interface import (
     Target,
     Trouble,
 )
+from kadeploy.config.clusters import Node
 from kadeploy.disks import bootloader
 from kadeploy.errors import NodeError
 from kadeploy.remote import hostkey
@@ -54,10 +56,10 @@ async def send_environment(deployment: Deployment, visits: Sequence[Visit], ende
     network = deployment.site.server.network
     delivery = Delivery(
         image=ImageSource(deployment.image.path, deployment.image.size, deployment.image_sha256),
-        targets=[Target(visit.node.name, visit.node.address) for visit in visits],
+        targets=[Target(node.name, node.address) for node in chain_order(visit.node for visit in visits)],
         consumer=_consumer(deployment),
         head_address=network.server_address,
-        options=BroadcastOptions(silence=deployment.cluster.broadcast.silence),
+        options=_options(deployment),
     )
 
     visited = {visit.node.name: visit for visit in visits}
@@ -69,6 +71,18 @@ async def send_environment(deployment: Deployment, visits: Sequence[Visit], ende
     results = await ChainBroadcast().run(delivery, deployment.remote, follow)
     for node, result in results.items():
         ended(node, relay_failure(result, deployment.image.size))
+
+
+def chain_order(machines: Iterable[Node]) -> list[Node]:
+    """Nodes at one switch one after the other, so that each link between switches carries the image once; at
+    each switch, and where none is named, as people count."""
+    by_name = {node.name: node for node in machines}
+    return sorted((by_name[name] for name in nodes.in_order(by_name)), key=lambda node: node.switch)
+
+
+def _options(deployment: Deployment) -> BroadcastOptions:
+    broadcast = deployment.cluster.broadcast
+    return BroadcastOptions(silence=broadcast.silence, window=broadcast.window << 20)
 
 
 async def _renew_written(deployment: Deployment, visits: Sequence[Visit], ended: Ended) -> Sequence[Visit]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 
 from kadeploy.broadcast.interface import RelayResult, Trouble
-from kadeploy.steps.broadcast_env import relay_failure
+from kadeploy.config.clusters import Node
+from kadeploy.steps.broadcast_env import chain_order, relay_failure
 from kadeploy.steps.cause import Cause, CausedError
 
 
@@ -33,3 +34,9 @@ def test_the_cause_of_a_relay_that_failed(trouble: Trouble, reason: str, evidenc
 
 def test_a_relay_that_did_not_fail() -> None:
     assert relay_failure(RelayResult(received=9, sha256="12"), 9) is None
+
+
+def test_the_chain_crosses_between_switches_once_and_counts_as_people_do() -> None:
+    plan = {"n10": "b", "n2": "b", "n1": "a", "n11": "a", "n3": "b"}
+    machines = [Node(name, f"10.0.0.{name[1:]}", "", "red", switch) for name, switch in plan.items()]
+    assert [node.name for node in chain_order(machines)] == ["n1", "n11", "n2", "n3", "n10"]
