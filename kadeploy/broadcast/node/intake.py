@@ -2,8 +2,9 @@
 """Reads from a socket in pieces that are worth the processor they cost, but short enough for the chain.
 
 Every packet of a slow link would wake two threads of each node. So the kernel is told to wait for what
-arrives within some milliseconds (SO_RCVLOWAT, which never waits beyond the end of what is asked for). Each
-node of a chain adds that delay once, so the whole chain shares a budget.
+arrives within some milliseconds (SO_RCVLOWAT). Each node of a chain adds that delay once, so the whole chain
+shares a budget. Who sleeps is not woken by less than SO_RCVLOWAT, whatever he has asked for (tcp_data_ready
+in Linux), so it must never exceed what is sure to come.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -26,14 +27,26 @@ class Intake:
         self._sock = sock
         self._delay = min(max(BUDGET / max(nodes, 1), SHORTEST), LONGEST)
         self._since, self._count = time.monotonic(), 0
+        self._worth = self._least = 1  # bytes: what a wait is worth, and what the kernel was told
 
-    def read_into(self, room: memoryview) -> int:
-        """Bytes read, 0 at the end; raises BlockingIOError after SO_RCVTIMEO, OSError."""
+    def read_into(self, room: memoryview, expected: int) -> int:
+        """Bytes read, 0 at the end; `expected` are sure to come, in `room` or after it. Raises
+        BlockingIOError after SO_RCVTIMEO, OSError. Who reads otherwise afterwards has read all of them."""
+        self._wait_for(min(self._worth, len(room)))
         received = self._sock.recv_into(room)
+        if received == expected:
+            self._wait_for(1)
+        self._measure(received)
+        return received
+
+    def _measure(self, received: int) -> None:
         self._count += received
         now = time.monotonic()
         if now - self._since >= SPAN:
-            expected = int(self._delay * self._count / (now - self._since))
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, min(max(expected, 1), MOST))
+            self._worth = min(max(int(self._delay * self._count / (now - self._since)), 1), MOST)
             self._since, self._count = now, 0
-        return received
+
+    def _wait_for(self, least: int) -> None:
+        if least != self._least:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+            self._least = least

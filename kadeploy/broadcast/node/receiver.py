@@ -202,7 +202,7 @@ class Receiver:
                     raise PeerLost("replaced")
                 continue
             try:
-                received = intake.read_into(room)
+                received = intake.read_into(room, count)
             except BlockingIOError:
                 raise PeerLost("fell silent") from None
             if not received:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading in pieces of some size never waits for more than what comes."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from kadeploy.broadcast.node.intake import SPAN, Intake
+from kadeploy.broadcast.node.wire import open_for_data, spawn
+
+PIECE = bytes(16 << 10)
+PIECES = 200
+PAUSE = 2 * SPAN / PIECES
+STALL = 10.0  # seconds after which a reader gives up, and takes what there is
+
+
+def test_the_rest_of_a_frame_and_what_follows_wake_a_reader_that_sleeps() -> None:
+    """After a steady stream that made larger pieces worth waiting for."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        feeder = socket.create_connection(server.getsockname())
+        successor, _ = server.accept()
+
+    def feed() -> None:
+        for _ in range(PIECES):
+            feeder.sendall(PIECE)
+            time.sleep(PAUSE)
+        for words in (b"rest", b"next"):
+            time.sleep(0.2)
+            feeder.sendall(words)
+
+    with feeder, successor:
+        open_for_data(successor, STALL)
+        spawn(feed)
+        began = time.monotonic()
+        intake, left = Intake(successor, 1), PIECES * len(PIECE) + len(b"rest")
+        room = memoryview(bytearray(left))
+        while left:
+            left -= intake.read_into(room[:left], left)
+        assert successor.recv(9) == b"next"
+        assert time.monotonic() - began < STALL
