@@ -27,6 +27,7 @@ class Ring:
         self.size, self.chunk = size, chunk
         self.memory = memoryview(bytearray(max(1, min(max(capacity, 2 * chunk), size))))
         self.capacity = len(self.memory)
+        self._sealed_span = (self.capacity // chunk + 3) * chunk  # bytes whose seals are kept
         self.end = self.verified = 0
         self.seals: dict[int, bytes] = {}
         self.cursors: list[Cursor] = []
@@ -83,12 +84,15 @@ class Ring:
                 return False
             self.verified = cursor.offset
             self.seals[self.verified] = seal
+            # Readers begin at what the ring still holds, at the earliest with the seal before that.
+            self.seals.pop(self.verified - self._sealed_span, None)
             self._wake_all()
             return True
 
     def retract(self, offset: int) -> None:
-        """Forget what was received after `offset`, which is not below `verified`."""
+        """Forget what was received after `offset`, but nothing that is verified."""
         with self.filled:
+            offset = max(offset, self.verified)
             if offset >= self.end:
                 return
             self.end = offset
@@ -121,7 +125,8 @@ class Ring:
     def _free(self) -> int:
         # What is provisional is hashed again after a retraction, from the last boundary on.
         kept = min((cursor.offset for cursor in self.cursors), default=self.verified)
-        return self.capacity - self.end + min(kept, self.verified)
+        # A cursor that has not been put into its place yet is at 0, further back than the ring reaches.
+        return max(0, self.capacity - self.end + min(kept, self.verified))
 
 
 class Cursor:
@@ -133,13 +138,14 @@ class Cursor:
         self._news = news
         self.offset = 0
         self.retracted = False  # something that was read after `offset` is void
+        self._begin = 0  # what lies before it was never given out
         self._reach = 0  # the end of what was given out last
         ring.add(self)
 
     def seek(self, offset: int) -> int:
         """Go to `offset`, or to the first boundary after it that is still here; returns the place."""
         with self.ring.freed:
-            self.offset = self._reach = max(offset, self.ring.oldest())
+            self.offset = self._begin = self._reach = max(offset, self.ring.oldest())
             self.retracted = False
             self.ring.freed.notify_all()
             return self.offset
@@ -167,7 +173,8 @@ class Cursor:
 
     def retract(self, offset: int) -> None:
         """Called by the ring, whose lock is held."""
-        if max(self._reach, self.offset) > offset:
+        offset = max(offset, self._begin)
+        if self._reach > offset:
             self.offset = self._reach = min(self.offset, offset)
             self.retracted = True
 
