@@ -134,3 +134,45 @@ def test_peer_that_hangs_in_the_handshake() -> None:
     """The kernel accepts connections for a stopped process too."""
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(PeerLost, match="no sign of life"):
         connect(server.getsockname(), b"secret", Greeting(FEED), 0.2)
+
+
+def test_reader_that_is_not_in_its_place_yet_gives_no_room() -> None:
+    ring = Ring(8, 100, 4)
+    checking = Cursor(ring, ring.ripe)
+    for _ in range(4):
+        ring.commit(len(ring.reserve(4, 0)))
+        checking.advance(len(checking.peek(0)))
+        assert ring.verify(checking, b"seal")
+    Cursor(ring, ring.filled)
+    assert len(ring.reserve(4, 0)) == 0
+
+
+def test_what_was_verified_meanwhile_is_not_taken_back() -> None:
+    ring = Ring(8, 100, 4)
+    checking = Cursor(ring, ring.ripe)
+    ring.commit(len(ring.reserve(4, 0)))
+    checking.advance(len(checking.peek(0)))
+    assert ring.verify(checking, b"seal")
+    ring.retract(0)
+    assert (ring.end, ring.verified) == (4, 4)
+
+
+def test_reader_ahead_of_the_ring_has_nothing_to_take_back() -> None:
+    """As when a successor has more than the node that is to feed it from now on."""
+    ring = Ring(8, 100, 4)
+    ahead = Cursor(ring, ring.filled)
+    assert ahead.seek(8) == 8
+    ring.commit(len(ring.reserve(2, 0)))
+    ring.retract(0)
+    assert (ahead.offset, ahead.retracted) == (8, False)
+
+
+def test_seals_of_what_is_long_gone_are_forgotten() -> None:
+    ring = Ring(8, 400, 4)
+    checking = Cursor(ring, ring.ripe)
+    for _ in range(100):
+        ring.commit(len(ring.reserve(4, 0)))
+        checking.advance(len(checking.peek(0)))
+        assert ring.verify(checking, b"seal")
+    assert set(range(ring.oldest(), 401, 4)) <= set(ring.seals)
+    assert len(ring.seals) <= 8
