@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +16,8 @@ from typing import IO, Any
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from kadeploy.boot import admission
+from kadeploy.boot.admission import Admission
 from kadeploy.boot.repository import find_file
 from kadeploy.boot.requests import Request
 
@@ -21,46 +25,131 @@ Record = Callable[[Request], Awaitable[None]]
 
 HEALTH_PATH = "/healthz"
 CLIENT_GONE = 499  # nginx' number for a client that went away before the end
+BACKLOG = 1024  # hundreds of machines of a cluster switched on together connect in the same second
+STALL = 60.0  # seconds in which a client takes nothing at all, until it is given up
+IDLE = 30.0  # seconds for a request to come over an open connection
+# What the kernel holds of a file for a client that is slow: twice this. iPXE's window is 256 kB.
+SEND_BUFFER = 512 * 1024
+END_TIMEOUT = 0.5
+# EDK2 waits 5 s for an answer; iPXE comes again after 503 with Retry-After.
+QUEUE_TIME, RETRY_AFTER = 3.0, 2
 
 
-def application(repository: Path, record: Record, healthy: Callable[[], bool]) -> web.Application:
-    """The server of a repository; ``record`` is told each finished request but those for the health."""
+@asynccontextmanager
+async def serving(
+    address: str,
+    port: int,
+    repository: Path,
+    record: Record,
+    healthy: Callable[[], bool],
+    *,
+    stall: float = STALL,
+    idle: float = IDLE,
+) -> AsyncIterator[None]:
+    """Serve a repository; ``record`` is told each finished request but those for the health.
 
-    async def health(_request: web.Request) -> web.Response:
-        return web.Response(text="ok\n") if healthy() else web.Response(status=503, text="TFTP is down\n")
+    Raises OSError where the port cannot be had.
+    """
+    server = _Server(_handler(repository, record, healthy), keepalive_timeout=idle, access_log=None)
+    runner = web.ServerRunner(server, shutdown_timeout=END_TIMEOUT)
+    await runner.setup()
+    try:
+        listener = socket.create_server((address, port), backlog=BACKLOG)
+        # Connections inherit both. The kernel knows better than asyncio whether a client takes anything.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * stall))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        yield
+    finally:
+        await runner.cleanup()
 
-    async def serve(request: web.Request) -> web.StreamResponse:
+
+class _Server(web.Server):
+    """Ends connections at once that are too many of one client, or too many in all."""
+
+    def __init__(self, handler: Any, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._admission = Admission(admission.connections(), admission.CONNECTIONS_EACH)
+        self._admitted: dict[object, str] = {}
+
+    def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
+        """Keep it or end it."""
+        super().connection_made(handler, transport)
+        client = transport.get_extra_info("peername")
+        if client is not None and self._admission.enter(client[0]):
+            self._admitted[handler] = client[0]
+        else:
+            # Not now: aiohttp's handler must have begun before it can end.
+            asyncio.get_running_loop().call_soon(transport.abort)
+
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
+        """Its place is free."""
+        super().connection_lost(handler, exc)
+        if (client := self._admitted.pop(handler, None)) is not None:
+            self._admission.leave(client)
+
+
+def _handler(
+    repository: Path, record: Record, healthy: Callable[[], bool]
+) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    places = asyncio.Semaphore(admission.transfers())
+
+    async def serve(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, text="read only\n", headers={"Allow": "GET, HEAD"})
+        if request.path == HEALTH_PATH:
+            return _health(healthy())
         path = await asyncio.to_thread(find_file, repository, request.path)
         if path is not None:
-            return _File(path, record)
+            return _File(path, record, places)
         await record(_finished(request, 404, 0, time.monotonic()))
         return web.Response(status=404, text="not found\n")
 
-    app = web.Application()
-    app.router.add_get(HEALTH_PATH, health)
-    app.router.add_get("/{path:.*}", serve)  # HEAD too
-    return app
+    return serve
+
+
+def _health(healthy: bool) -> web.Response:
+    return web.Response(text="ok\n") if healthy else web.Response(status=503, text="TFTP is down\n")
 
 
 class _File(web.FileResponse):
-    """Records what was sent; aiohttp knows neither how much sendfile sent nor that the client went away."""
+    """Waits for a place, and records what was sent.
 
-    def __init__(self, path: Path, record: Record) -> None:
+    aiohttp knows neither how much sendfile sent nor that the client went away.
+    """
+
+    def __init__(self, path: Path, record: Record, places: asyncio.Semaphore) -> None:
         # No guess by name: 'X.gz' is an archive here, not an encoding.
         super().__init__(path, headers={"Content-Type": "application/octet-stream"})
         self._record = record
+        self._places = places
         self._sent = 0
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send head and body, as in the class above."""
+        """Send head and body, as in the class above, or ask the client to come again."""
         started = time.monotonic()
         status = CLIENT_GONE
         try:
-            writer = await super().prepare(request)
+            try:
+                async with asyncio.timeout(QUEUE_TIME):
+                    await self._places.acquire()
+            except TimeoutError:
+                writer = await self._refuse(request)
+            else:
+                try:
+                    writer = await super().prepare(request)
+                finally:
+                    self._places.release()
             status = self.status
             return writer
         finally:
             await self._record(_finished(request, status, self._sent, started))
+
+    async def _refuse(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        self.set_status(503)
+        self.headers["Retry-After"] = str(RETRY_AFTER)
+        self.content_length = 0
+        return await web.StreamResponse.prepare(self, request)
 
     async def _sendfile(
         self, request: web.BaseRequest, fobj: IO[Any], offset: int, count: int

@@ -7,12 +7,10 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
-from aiohttp import web
-
-from kadeploy.boot.http import Record, application
+from kadeploy.boot.http import Record, serving
 from kadeploy.boot.repository import BootRepository
 from kadeploy.boot.requests import Request, RequestLog, log_path
 from kadeploy.boot.tftp import READY
@@ -21,7 +19,6 @@ from kadeploy.errors import ServiceError
 
 DYING = 0.2  # seconds
 START_TIMEOUT = 15.0  # seconds for a Python process to start on a busy machine
-END_TIMEOUT = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # before a TFTP server that died is started again
 
 logger = logging.getLogger(__name__)
@@ -44,8 +41,7 @@ async def serve(
             logger.warning("a request cannot be recorded: %s", error)
 
     tftp = TftpProcess(repository.root, network.server_address, network.ports.tftp, record)
-    app = application(repository.root, record, lambda: tftp.running)
-    async with _listening(app, network.server_address, network.ports.http):
+    async with _listening(repository.root, network, record, lambda: tftp.running):
         await tftp.start()
         async with asyncio.TaskGroup() as group:
             supervision = group.create_task(tftp.supervise())
@@ -55,18 +51,16 @@ async def serve(
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, address: str, port: int) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=END_TIMEOUT)
-    await runner.setup()
-    try:
+async def _listening(
+    repository: Path, network: Network, record: Record, healthy: Callable[[], bool]
+) -> AsyncIterator[None]:
+    address, port = network.server_address, network.ports.http
+    async with AsyncExitStack() as stack:
         try:
-            # Hundreds of machines of a cluster switched on together connect in the same second.
-            await web.TCPSite(runner, address, port, backlog=1024).start()
+            await stack.enter_async_context(serving(address, port, repository, record, healthy))
         except OSError as error:
             raise _port_error("HTTP", address, port, error.strerror or str(error)) from error
         yield
-    finally:
-        await runner.cleanup()
 
 
 def _port_error(protocol: str, address: str, port: int, reason: str) -> ServiceError:

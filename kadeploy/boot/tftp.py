@@ -15,6 +15,7 @@ import contextlib
 import importlib
 import logging
 import os
+import socket
 import sys
 import tempfile
 import threading
@@ -27,14 +28,18 @@ from typing import IO, Any
 import tftpy
 from tftpy.TftpContexts import TftpContextServer
 
+from kadeploy.boot.admission import TFTP_EACH, Admission, open_files
 from kadeploy.boot.repository import find_file
 from kadeploy.boot.requests import Request
 
 READY = "ready"
 RETRANSMISSION = 1  # seconds
 RETRIES = 8  # of one packet, until a client is given up
-# select() takes descriptors below 1024 only; a session needs two, and one that starts above is refused.
-MAX_DESCRIPTOR = 1000
+# select() takes descriptors below 1024 only; a session needs two.
+MAX_SESSIONS = 480
+# Room for requests that come while others are answered: 1000 of them, where the kernel allows it.
+_REQUEST_BUFFER = 1024 * 1024
+_SO_RCVBUFFORCE = 33  # of Linux's asm-generic/socket.h; Python does not name it
 
 _READ, _WRITE = b"\0\1", b"\0\2"  # opcodes
 
@@ -47,16 +52,22 @@ class Session(TftpContextServer):  # type: ignore[misc]
 
     requested = ""
     upload = False
+    admission: Admission  # of all sessions
     last_update: float
     retry_count: int
+    _admitted = False
 
     def start(self, buffer: bytes) -> None:
-        """Answer the first packet."""
+        """Answer the first packet, or be silent where there is no room: the client asks again in a while.
+
+        An error would make it give up.
+        """
+        if not self.admission.enter(self.address):
+            raise tftpy.TftpException("too many transfers")
+        self._admitted = True
         if buffer[:2] in (_READ, _WRITE):
             self.requested = buffer[2:].partition(b"\0")[0].decode(errors="replace")
             self.upload = buffer[:2] == _WRITE
-        if self.sock.fileno() > MAX_DESCRIPTOR:
-            raise tftpy.TftpException("too many transfers")  # the client asks again in a second or two
         self._guard(partial(super().start, buffer))
 
     def cycle(self) -> None:
@@ -93,8 +104,10 @@ class Session(TftpContextServer):  # type: ignore[misc]
     def end(self) -> None:
         """Close the session and report it."""
         super().end()
+        if self._admitted:
+            self.admission.leave(self.address)
         if not self.requested:
-            return  # not even a request
+            return  # refused, or not even a request
         request = Request(
             time=datetime.now(UTC),
             protocol="tftp",
@@ -133,13 +146,22 @@ def _end_with_parent() -> None:
 
 def _announce(server: tftpy.TftpServer) -> None:
     server.is_running.wait()
+    _enlarge(server.sock)
     print(READY, flush=True)  # noqa: T201 - the interface to the parent
+
+
+def _enlarge(sock: socket.socket) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _REQUEST_BUFFER)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _REQUEST_BUFFER)  # up to net.core.rmem_max
 
 
 def main(arguments: list[str]) -> int:
     """Serve until the parent is gone; status 1 and a line on stderr where the port cannot be had."""
     repository, address, port = Path(arguments[0]), arguments[1], int(arguments[2])
     logging.getLogger("tftpy").setLevel(logging.CRITICAL)  # finished requests tell what happened
+    Session.admission = Admission(min(MAX_SESSIONS, open_files() // 2), TFTP_EACH)
     # tftpy has no other way to say what a session is; and 'import tftpy.TftpServer' yields the class in it.
     vars(importlib.import_module("tftpy.TftpServer"))["TftpContextServer"] = Session
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -22,6 +22,7 @@ from kadeploy.broadcast.chain import ChainBroadcast
 from kadeploy.broadcast.interface import BroadcastOptions, ImageSource, RelayResult
 from kadeploy.cli import conduct, verdict
 from kadeploy.cli.cast_progress import show_progress
+from kadeploy.cli.descriptors import raise_descriptor_limit
 from kadeploy.cli.request import Options, node_names
 from kadeploy.errors import ExitStatus, NotFoundError, ServiceError, UsageError
 from kadeploy.operations.cast import Cast, CastRequest, Destination
@@ -41,7 +42,7 @@ def cast(options: Options) -> ExitStatus:
         request = _request(options, hosts, image, mode)
         for name in ("output_ok_nodes", "output_ko_nodes"):
             conduct.empty(options[name])
-        conduct.raise_descriptor_limit()
+        raise_descriptor_limit()
         try:
             results = asyncio.run(_cast(options, request))
         except asyncio.CancelledError:  # SIGTERM or SIGHUP; SIGINT is KeyboardInterrupt already

@@ -7,7 +7,6 @@ import asyncio
 import json
 import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import click
 
 from kadeploy.cli import dry_run, verdict
 from kadeploy.cli.audience import Audience
+from kadeploy.cli.descriptors import raise_descriptor_limit
 from kadeploy.cli.request import Options
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
@@ -52,15 +52,6 @@ def conduct(options: Options, work: Coroutine[Any, Any, OperationResult | None])
     if options["script"]:
         _run_script(options["script"], to_stderr=options["as_json"])
     return verdict.exit_status(result)
-
-
-def raise_descriptor_limit() -> None:
-    """Many nodes need many connections; what a shell allows at first is meant for programs with few."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError) as error:
-        click.echo(f"warning: the limit of {soft} open files cannot be raised to {hard}: {error}", err=True)
 
 
 @contextmanager

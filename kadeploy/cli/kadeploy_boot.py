@@ -13,6 +13,7 @@ import click
 
 from kadeploy.boot.repository import BootRepository
 from kadeploy.boot.service import serve
+from kadeploy.cli.descriptors import raise_descriptor_limit
 from kadeploy.config import namespace, site
 from kadeploy.errors import KadeployError
 
@@ -32,6 +33,7 @@ def main(config_dir: Path | None) -> None:
     try:
         configuration = site.load(config_dir)
         namespace.enter(configuration.server.network.namespace)
+        raise_descriptor_limit()
         asyncio.run(_serve(configuration))
     except KadeployError as error:
         hint = f"\nkadeploy-boot: {error.hint}" if error.hint else ""

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,8 +20,8 @@ import tftpy
 
 from kadeploy.boot.requests import Request, requests_of
 from kadeploy.config.server import Network, Ports
+from tests.unit.boot.service import CODE, configure, running, tftp_children, wait_until_gone
 
-CODE = "from kadeploy.cli.kadeploy_boot import main; main()"
 BIG = 24_000_000
 NONSENSE = (
     b"",
@@ -35,40 +34,6 @@ NONSENSE = (
     b"\0\4\0\1",
     b"\0\7xx",
 )
-
-_CLUSTERS = """\
-clusters: [{name: c, conf_file: c.conf, nodes: [{name: "n-[1-2]", address: "172.31.0.[11-12]"}]}]
-"""
-_CLUSTER = """\
-partitioning: {block_device: /dev/vda, layout: [{name: deploy, number: 1, size: rest}]}
-boot: {kernels: {deploy: {vmlinuz: a, initrd: b, host_key: c}}}
-remoteops: {reboot: [{cmd: "true"}]}
-"""
-
-
-def configure(directory: Path, network: Network) -> Path:
-    """The smallest site there is; its repository is ``directory/boot``."""
-    server = (
-        f"network: {{server_address: 127.0.0.1, ports: {{http: {network.ports.http},"
-        f" tftp: {network.ports.tftp}}}}}\npxe: {{dhcp: {{repository: {directory}/boot}}}}\n"
-    )
-    for name, text in (("server.conf", server), ("clusters.conf", _CLUSTERS), ("c.conf", _CLUSTER)):
-        (directory / name).write_text(text)
-    return directory
-
-
-@contextmanager
-def running(directory: Path) -> Iterator[subprocess.Popen[str]]:
-    """The service, ready; killed at the end where it still runs."""
-    argv = [sys.executable, "-P", "-c", CODE, "--config-dir", str(directory)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            assert process.stdout
-            line = process.stdout.readline()
-            assert line.startswith(f"serving {directory}/boot on 127.0.0.1"), line
-            yield process
-        finally:
-            process.kill()
 
 
 class Site:
@@ -200,27 +165,6 @@ def test_tftp_survives_nonsense(site: Site, tmp_path: Path) -> None:
             client.sendto(packet, ("127.0.0.1", site.ports.tftp))
     site.tftp_get("boot.ipxe", tmp_path / "got")
     assert tftp_children(site.ports.tftp) == before
-
-
-def tftp_children(port: int) -> list[int]:
-    """Processes that serve TFTP on this port."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue  # it ended meanwhile
-            if b"kadeploy.boot.tftp" in words and str(port).encode() in words:
-                found.append(int(entry.name))
-    return found
-
-
-def wait_until_gone(port: int) -> None:
-    deadline = time.monotonic() + 5
-    while tftp_children(port):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_tftp_is_started_again(site: Site, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.cli import conduct
+from kadeploy.cli import descriptors
 from tests.unit.cli.conftest import CLUSTER, Command
 
 
@@ -51,5 +51,5 @@ def test_a_limit_that_cannot_be_raised_is_told(
         raise ValueError("not allowed to raise maximum limit")
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    conduct.raise_descriptor_limit()
+    descriptors.raise_descriptor_limit()
     assert "cannot be raised" in capsys.readouterr().err

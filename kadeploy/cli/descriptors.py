@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The limit of open files of a command."""
+
+from __future__ import annotations
+
+import resource
+
+import click
+
+
+def raise_descriptor_limit() -> None:
+    """Many nodes need many connections; what a shell allows at first is meant for programs with few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:
+        click.echo(f"warning: the limit of {soft} open files cannot be raised to {hard}: {error}", err=True)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kadeploy-boot as a process, and what can be seen of it from outside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kadeploy.config.server import Network
+
+CODE = "from kadeploy.cli.kadeploy_boot import main; main()"
+
+_CLUSTERS = """\
+clusters: [{name: c, conf_file: c.conf, nodes: [{name: "n-[1-2]", address: "172.31.0.[11-12]"}]}]
+"""
+_CLUSTER = """\
+partitioning: {block_device: /dev/vda, layout: [{name: deploy, number: 1, size: rest}]}
+boot: {kernels: {deploy: {vmlinuz: a, initrd: b, host_key: c}}}
+remoteops: {reboot: [{cmd: "true"}]}
+"""
+
+
+def configure(directory: Path, network: Network) -> Path:
+    """The smallest site there is; its repository is ``directory/boot``."""
+    server = (
+        f"network: {{server_address: 127.0.0.1, ports: {{http: {network.ports.http},"
+        f" tftp: {network.ports.tftp}}}}}\npxe: {{dhcp: {{repository: {directory}/boot}}}}\n"
+    )
+    for name, text in (("server.conf", server), ("clusters.conf", _CLUSTERS), ("c.conf", _CLUSTER)):
+        (directory / name).write_text(text)
+    return directory
+
+
+@contextmanager
+def running(directory: Path, *before: str) -> Iterator[subprocess.Popen[str]]:
+    """The service, ready, with these words before its command; killed at the end where it still runs."""
+    argv = [*before, sys.executable, "-P", "-c", CODE, "--config-dir", str(directory)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            assert line.startswith(f"serving {directory}/boot on 127.0.0.1"), line
+            yield process
+        finally:
+            process.kill()
+
+
+def tftp_children(port: int) -> list[int]:
+    """Processes that serve TFTP on this port."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue  # it ended meanwhile
+            if b"kadeploy.boot.tftp" in words and str(port).encode() in words:
+                found.append(int(entry.name))
+    return found
+
+
+def wait_until_gone(port: int) -> None:
+    deadline = time.monotonic() + 5
+    while tftp_children(port):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
