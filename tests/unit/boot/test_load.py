@@ -130,7 +130,7 @@ def test_tftp_flood_of_one_client(tmp_path: Path, network: Network, repository: 
         assert open_files(child) < 100
         outcomes = machines("tftp", network, repository, addresses(5), ["vmlinuz"])
     assert errors(outcomes) == []
-    assert sum(one["repeated"] for one in outcomes) == 0
+    assert max(one["seconds"] for one in outcomes) < 5  # nobody waited until the others were given up
 
 
 def test_http_flood_of_one_client(tmp_path: Path, network: Network, repository: Path) -> None:
