@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One measured deployment on all nodes of a fleet, by the command as its users have it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import processors
+from .lab import BIN
+from .path import StepRun
+from .processors import Reading, Use
+
+
+class DeploymentFailed(Exception):
+    """A deployment in which some node has failed, or has needed a second attempt: its time says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """``began`` and ``ended`` are the life of the process since the epoch.
+
+    ``head``: kadeploy and what it has started. ``boot_server``: kadeploy-boot, meanwhile. ``readings``: of
+    all processors, meanwhile.
+    """
+
+    began: float
+    ended: float
+    steps: Sequence[StepRun]
+    head: Use
+    boot_server: Use
+    readings: Sequence[Reading]
+
+
+def deploy(state: Path, count: int, key: Path, work: Path) -> Measured:
+    """Deploy fleet-min on nodes that are off; raises DeploymentFailed."""
+    wid, log = work / "wid", work / "kadeploy.log"
+    nodes = f"node-[1-{count}]" if count > 1 else "node-1"
+    argv = [BIN / "kadeploy", "-e", "fleet-min", "-m", nodes, "-k", key, "--write-workflow-id", wid]
+    server = int((state / "kadeploy-boot.pid").read_text().split()[0])
+    server_before = processors.use_of(server)
+    with processors.Watch() as watch:
+        began = time.time()
+        head = _run(argv, log)
+        ended = time.time()
+    server_after = processors.use_of(server)
+    steps = _steps(state / "kadeploy.sqlite", wid.read_text().strip())
+    boot_server = Use(server_after.seconds - server_before.seconds, server_after.peak_mb)
+    return Measured(began, ended, steps, head, boot_server, watch.readings)
+
+
+def _run(argv: Sequence[str | Path], log: Path) -> Use:
+    """Run a command to its good end; what it and all that it has waited for have used."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.stderr.write(log.read_text())
+        raise DeploymentFailed(f"kadeploy exited with status {process.returncode}")
+    return Use(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def _steps(database: Path, wid: str) -> list[StepRun]:
+    """All that was done, from what kadeploy records of each deployment."""
+    query = "SELECT node, macro, micro, started_at, duration, ok FROM steps WHERE workflow_id = ?"
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        rows = connection.execute(query, (wid,)).fetchall()
+    finally:
+        connection.close()
+    failed = [f"{micro} on {node}" for node, _, micro, _, _, ok in rows if not ok]
+    if failed:
+        raise DeploymentFailed(f"kadeploy had to repeat {', '.join(failed)}: the times cannot be compared")
+    return [StepRun(*row[:5]) for row in rows]

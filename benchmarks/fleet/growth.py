@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of deployments of different sizes: as a JSON value, and as lines to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from . import processors
+from .deployment import Measured
+from .path import GIVEN, MACROS, Circumstances, own, path
+
+Figures = dict[str, Any]
+
+
+def row(nodes: int, measured: Measured, given: Circumstances) -> Figures:
+    """What is written of one size; seconds, MB, and a share of all processors from 0 to 1."""
+    found = path(measured.steps, measured.began, measured.ended)
+    parts = found.parts(given)
+    return {
+        "nodes": nodes,
+        "total_s": round(found.total, 2),
+        "macrosteps_s": _rounded(found.macro_seconds()),
+        "slowest_node": found.last_node,
+        "slowest_s": round(found.runs[-1].ended - found.began, 2),
+        "parts_s": _rounded(parts),
+        "own_s": round(own(parts), 2),
+        "head_cpu_s": round(measured.head.seconds, 2),
+        "head_peak_mb": round(measured.head.peak_mb, 1),
+        "boot_server_cpu_s": round(measured.boot_server.seconds, 2),
+        "boot_server_peak_mb": round(measured.boot_server.peak_mb, 1),
+        "machine_cpu_s": round(measured.readings[-1].busy - measured.readings[0].busy, 1),
+        "busy_share": round(processors.busy_share(measured.readings), 3),
+        "saturated_s": round(processors.saturated_seconds(measured.readings), 1),
+    }
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in values.items()}
+
+
+def with_growth(rows: Sequence[Figures]) -> list[Figures]:
+    """The rows by size, with ``growth``: the total over that of 10 nodes, or the fewest (``growth_base``)."""
+    ordered = sorted(rows, key=lambda row: row["nodes"])
+    base = next((row for row in ordered if row["nodes"] == 10), ordered[0])
+    return [
+        {**row, "growth": round(row["total_s"] / base["total_s"], 3), "growth_base": base["nodes"]}
+        for row in ordered
+    ]
+
+
+def lines(rows: Sequence[Figures]) -> Iterator[str]:
+    """A line per figure, a column per size."""
+    yield _line("nodes", [row["nodes"] for row in rows], "d")
+    yield _line("total, s", [row["total_s"] for row in rows])
+    for macro in MACROS:
+        yield _line(f"  {macro}", [row["macrosteps_s"][macro] for row in rows])
+    base = rows[0]["growth_base"]
+    yield _line(f"growth, T(N)/T({base})", [row["growth"] for row in rows], ".2f")
+    yield "given:"
+    yield from (_line(f"  {name}, s", [row["parts_s"][name] for row in rows]) for name in GIVEN)
+    yield _line("added by the tool, s", [row["own_s"] for row in rows])
+    added = [name for name in rows[0]["parts_s"] if name not in GIVEN]
+    yield from (_line(f"  {name}", [row["parts_s"][name] for row in rows]) for name in added)
+    yield _line("kadeploy, CPU s", [row["head_cpu_s"] for row in rows])
+    yield _line("kadeploy, peak MB", [row["head_peak_mb"] for row in rows], ".0f")
+    yield _line("kadeploy-boot, CPU s", [row["boot_server_cpu_s"] for row in rows])
+    yield _line("kadeploy-boot, peak MB", [row["boot_server_peak_mb"] for row in rows], ".0f")
+    yield _line("the whole machine, CPU s", [row["machine_cpu_s"] for row in rows])
+    yield _line("  busy, %", [100 * row["busy_share"] for row in rows], ".0f")
+    yield _line("  saturated for, s", [row["saturated_s"] for row in rows])
+    yield f"{'ready last':<26}" + "".join(f"{row['slowest_node']:>10}" for row in rows)
+    yield _line("  after, s", [row["slowest_s"] for row in rows])
+
+
+def _line(title: str, values: Sequence[float], form: str = ".1f") -> str:
+    return f"{title:<26}" + "".join(f"{value:>10{form}}" for value in values)

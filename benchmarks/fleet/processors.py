@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How busy the processors of this machine are, and what processes have used of them (proc(5))."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+TICKS = os.sysconf("SC_CLK_TCK")
+INTERVAL = 0.25  # seconds between two readings
+SATURATED = 0.95  # busy share of all processors from which on more work only makes others wait
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Seconds since the epoch; processor seconds that all processors together were busy, and were there."""
+
+    time: float
+    busy: float
+    there: float
+
+
+def read() -> Reading:
+    """The first line of /proc/stat; what a hypervisor has taken away counts as busy."""
+    first = Path("/proc/stat").read_text().partition("\n")[0]
+    return parse(first, time.time())
+
+
+def parse(line: str, moment: float) -> Reading:
+    """``cpu`` and clock ticks: user nice system idle iowait irq softirq steal, and guests, which user has."""
+    ticks = [int(word) for word in line.split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return Reading(moment, (sum(ticks) - idle) / TICKS, sum(ticks) / TICKS)
+
+
+class Watch:
+    """Reads again and again in a thread while its block runs."""
+
+    def __init__(self) -> None:
+        self.readings: list[Reading] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="processors")
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self.readings.append(read())
+        while not self._ended.wait(INTERVAL):
+            self.readings.append(read())
+        self.readings.append(read())
+
+
+def busy_share(readings: Sequence[Reading]) -> float:
+    """Of all processors, over the whole time: 0 to 1."""
+    there = readings[-1].there - readings[0].there
+    return (readings[-1].busy - readings[0].busy) / there if there else 0.0
+
+
+def saturated_seconds(readings: Sequence[Reading]) -> float:
+    """For how long all processors together were as good as fully busy."""
+    pairs = pairwise(readings)
+    return sum(
+        after.time - before.time for before, after in pairs if busy_share([before, after]) >= SATURATED
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Processor seconds of some processes so far, and MB of memory that each has had at most, added up."""
+
+    seconds: float
+    peak_mb: float
+
+
+def use_of(pid: int) -> Use:
+    """Of a process and its children that run; of those that have ended the processor time only."""
+    pids = [pid, *_children(pid)]
+    return Use(sum(map(_seconds, pids)), sum(map(_peak_mb, pids)))
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def _seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return sum(map(int, fields[11:15])) / TICKS  # utime, stime, and those of children waited for
+
+
+def _peak_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def machine(load: float) -> dict[str, Any]:
+    """What the figures were measured on; ``load``: the load average before the first run."""
+    models = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    ]
+    return {
+        "processor": models[0].partition(": ")[2] if models else platform.machine(),
+        "processors": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load": round(load, 1),
+    }
