@@ -52,10 +52,12 @@ async def status(template: str, node: Node, *, timeout: float, directory: Path) 
     return PowerState(words.pop())
 
 
-async def execute(argv: list[str], *, timeout: float, directory: Path | None = None) -> Completed:
+async def execute(
+    argv: list[str], *, timeout: float, directory: Path | None = None, input: bytes = b""
+) -> Completed:
     """Run a program; raises PowerError where it cannot be executed."""
     try:
-        return await run(argv, timeout=timeout, directory=directory)
+        return await run(argv, timeout=timeout, directory=directory, input=input)
     except OSError as error:
         raise PowerError(f"'{argv[0]}' cannot be executed: {error.strerror}") from error
 

@@ -63,9 +63,10 @@ class PowerControl:
 
     async def _escalate(self, action: Action, node: Node, level: Level, booted_as: str = "") -> Switched:
         failures: list[Failure] = []
-        for operation in await self._sensible_ways(action, node, level):
+        ways, known = await self._sensible_ways(action, node, level)
+        for operation in ways:
             try:
-                await self._switch(action, node, operation, booted_as)
+                await self._switch(action, node, operation, booted_as, None if failures else known)
             except NodeError as error:
                 failures.append(Failure(operation.name, error.message, error.evidence))
                 logger.info("%s of %s: %s", action, node.name, failures[-1])
@@ -78,17 +79,23 @@ class PowerControl:
             hint="try the command of the last level by hand",
         )
 
-    async def _sensible_ways(self, action: Action, node: Node, level: Level) -> list[PowerOperation]:
-        """The operations to try, without asking the system of a machine that is off: nobody would answer."""
+    async def _sensible_ways(
+        self, action: Action, node: Node, level: Level
+    ) -> tuple[list[PowerOperation], PowerState | None]:
+        """The operations to try, without asking the system of a machine that is off: nobody would answer.
+
+        And its state, where that was looked for.
+        """
         ways = self._ways(action, node, level)
         others = [way for way in ways if way.method != "ssh"]
         if len(others) in (0, len(ways)) or not self._operations.power_status:
-            return ways
+            return ways, None
         try:
-            return others if await self.status(node) is PowerState.OFF else ways
+            state = await self.status(node)
         except NodeError as error:
             logger.info("power status of %s: %s", node.name, error.message)
-            return ways
+            return ways, None
+        return (others if state is PowerState.OFF else ways), state
 
     def _ways(self, action: Action, node: Node, level: Level) -> list[PowerOperation]:
         """The operations to try in order; where all are softer than what is asked for, the hardest one."""
@@ -99,10 +106,17 @@ class PowerControl:
         first = LEVELS.index(level)
         return [way for way in ordered if LEVELS.index(way.name) >= first] or ordered[-1:]
 
-    async def _switch(self, action: Action, node: Node, operation: PowerOperation, booted_as: str) -> None:
+    async def _switch(
+        self,
+        action: Action,
+        node: Node,
+        operation: PowerOperation,
+        booted_as: str,
+        known: PowerState | None,
+    ) -> None:
         match operation.method:
             case "ipmi":
-                await self._bmc(node, operation).switch(action, operation.name)
+                await self._bmc(node, operation).switch(action, operation.name, known)
             case "ssh":
                 runner, seconds = self._runner(node), operation.timeout
                 await ssh.switch(runner, action, node, timeout=seconds, booted_as=booted_as)

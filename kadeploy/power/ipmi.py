@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -15,6 +16,7 @@ from kadeploy.config.clusters import Node
 from kadeploy.errors import PowerError
 from kadeploy.power.command import check, execute
 from kadeploy.power.operation import Action, PowerState
+from kadeploy.power.process import Completed
 
 SESSION_ATTEMPTS = 3
 STATUS_INTERVAL = 0.5  # seconds
@@ -30,6 +32,9 @@ _TRANSIENT = (
     "Get Auth Capabilities error",
 )
 _PERMANENT = ("HMAC is invalid", "unauthorized name", "invalid authentication algorithm", "Password file")
+
+_FROM_NETWORK = "chassis bootdev pxe"
+_TAKEN, _DEVICE_SET = "Chassis Power Control: ", "Set Boot Device to "  # what ipmitool says of its success
 
 logger = logging.getLogger(__name__)
 
@@ -54,65 +59,82 @@ class Bmc:
             *(("-C", str(account.cipher_suite)) if account.interface == "lanplus" else ()),
         ]
 
-    async def switch(self, action: Action, level: Level) -> None:
-        """Do what is asked and wait until the BMC says it is so; raises PowerError."""
+    async def switch(self, action: Action, level: Level, known: PowerState | None = None) -> None:
+        """Do what is asked and wait until the BMC says it is so; raises PowerError.
+
+        ``known`` is what the BMC has just said of the machine, where it was asked.
+        """
         match action:
             case Action.POWER_OFF:
-                await self._chassis("power", "soft" if level == "soft" else "off")
-                await self._reach(PowerState.OFF)
-            case Action.REBOOT if await self.status() is PowerState.ON:
-                await self._boot_from_network()
-                await self._chassis("power", "cycle" if level == "very_hard" else "reset")
-                await self._reach(PowerState.ON)
+                said = await self._order("soft" if level == "soft" else "off")
+                await self._reach(PowerState.OFF, said)
+            case Action.REBOOT if (known or await self.status()) is PowerState.ON:
+                said = await self._order("cycle" if level == "very_hard" else "reset", from_network=True)
+                await self._reach(PowerState.ON, said)
             case _:  # a machine that is off obeys no reset
-                await self._boot_from_network()
-                await self._chassis("power", "on")
-                await self._reach(PowerState.ON)
+                await self._reach(PowerState.ON, await self._order("on", from_network=True))
 
     async def status(self) -> PowerState:
         """What the BMC says; raises PowerError."""
-        text = await self._chassis("power", "status")
-        for state in PowerState:
-            if text.strip().lower().endswith(f" is {state}"):
-                return state
-        raise PowerError(f"the BMC of {self._node.name} says neither on nor off", evidence=text)
+        text = await self._tool("chassis", "power", "status")
+        state = _power_state(text)
+        if state is None:
+            raise PowerError(f"the BMC of {self._node.name} says neither on nor off", evidence=text)
+        return state
 
-    async def _boot_from_network(self) -> None:
-        # For the next boot only. Some BMCs do not know it and boot from the network by their setup; which
-        # profile the machine booted is proved by its token, hence no failure here.
-        try:
-            await self._chassis("bootdev", "pxe")
-        except _SessionError:
-            raise
-        except PowerError as error:
-            logger.warning("the BMC of %s does not take the boot device: %s", self._node.name, error.message)
+    async def _order(self, order: str, *, from_network: bool = False) -> PowerState | None:
+        """Give an order, and ask what has come of it, in one session: many BMCs take a second for each.
 
-    async def _reach(self, state: PowerState) -> None:
-        while await self.status() is not state:
+        None where the order was taken, and the question not answered.
+        """
+        words = [*([_FROM_NETWORK] if from_network else []), f"chassis power {order}", "chassis power status"]
+        return _power_state(await self._tool("exec", "/dev/stdin", input="".join(f"{w}\n" for w in words)))
+
+    async def _reach(self, state: PowerState, said: PowerState | None) -> None:
+        while said is not state:
             if time.monotonic() + 2 * STATUS_INTERVAL > self._deadline:  # the last question takes time too
                 raise PowerError(f"{self._node.name} is not {state} after {self._timeout:g} s")
             await asyncio.sleep(STATUS_INTERVAL)
+            said = await self.status()
 
-    async def _chassis(self, *words: str) -> str:
+    async def _tool(self, *words: str, input: str = "") -> str:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_SessionError),
             stop=stop_after_attempt(SESSION_ATTEMPTS),
             wait=wait_random_exponential(multiplier=0.2, max=2),
             reraise=True,
         )
-        return await retrying(self._ipmitool, "chassis", *words)
+        return await retrying(self._ipmitool, words, input)
 
-    async def _ipmitool(self, *words: str) -> str:
+    async def _ipmitool(self, words: Sequence[str], input: str) -> str:
+        """The output of ipmitool; ``input`` are the commands of one session, of which the order must work."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise PowerError(f"the BMC of {self._node.name} did not obey within {self._timeout:g} s")
-        completed = await execute([*self._prefix, *words], timeout=left)
+        completed = await execute([*self._prefix, *words], timeout=left, input=input.encode())
+        if input and _TAKEN in completed.stdout:
+            self._warn(completed, input)
+            return completed.stdout
         try:
             return check(completed, self._timeout).stdout
         except PowerError as error:
-            what = f"the BMC of {self._node.name} ({self._node.bmc}): {' '.join(words)}: {error.message}"
+            asked = input.replace("\n", "; ").removesuffix("; ") or " ".join(words)
+            what = f"the BMC of {self._node.name} ({self._node.bmc}): {asked}: {error.message}"
             kind = _SessionError if _is_transient(completed.stderr) else PowerError
             raise kind(what, evidence=error.evidence) from None
+
+    def _warn(self, completed: Completed, input: str) -> None:
+        # For the next boot only. Some BMCs do not know it and boot from the network by their setup; which
+        # profile the machine booted is proved by its token, hence no failure here.
+        if _FROM_NETWORK in input and _DEVICE_SET not in completed.stdout:
+            said = completed.stderr.strip().partition("\n")[0]
+            logger.warning("the BMC of %s does not take the boot device: %s", self._node.name, said)
+
+
+def _power_state(text: str) -> PowerState | None:
+    """What the last line says."""
+    last = text.strip().rpartition("\n")[2].lower()
+    return next((state for state in PowerState if last.endswith(f" is {state}")), None)
 
 
 def _is_transient(text: str) -> bool:

@@ -9,8 +9,8 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,17 +38,21 @@ class Completed:
         return "\n".join((self.stderr.strip() or self.stdout.strip()).splitlines()[-10:])
 
 
-async def run(argv: Sequence[str], *, timeout: float, directory: Path | None = None) -> Completed:
+async def run(
+    argv: Sequence[str], *, timeout: float, directory: Path | None = None, input: bytes = b""
+) -> Completed:
     """Run a program in a process group of its own and wait until it exits, at most ``timeout`` seconds.
 
-    The group is killed at the deadline and when the caller is cancelled. What a program that exits in time
-    leaves in the background stays. Raises OSError where the program cannot be executed.
+    ``input`` is its standard input. The group is killed at the deadline and when the caller is cancelled.
+    What a program that exits in time leaves in the background stays. Raises OSError where the program cannot
+    be executed.
     """
-    logger.debug("%s", shlex.join(argv))
+    logger.debug("%s%s", shlex.join(argv), f" <<< {shlex.quote(input.decode())}" if input else "")
     started = time.monotonic()
-    transport, output = await asyncio.get_running_loop().subprocess_exec(
-        _Output, *argv, stdin=asyncio.subprocess.DEVNULL, cwd=directory, start_new_session=True
-    )
+    with _opened(input) as stdin:
+        transport, output = await asyncio.get_running_loop().subprocess_exec(
+            _Output, *argv, stdin=stdin, cwd=directory, start_new_session=True
+        )
     try:
         in_time = await _within(timeout, output.exited)
         if in_time:  # what it left in the background may hold the streams open for ever
@@ -60,6 +64,17 @@ async def run(argv: Sequence[str], *, timeout: float, directory: Path | None = N
     status = transport.get_returncode() if in_time else None
     seconds = time.monotonic() - started
     return Completed(tuple(argv), status, output.text(1), output.text(2), seconds)
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[int]:
+    """A file in memory with this content: unlike a pipe it takes all at once, and can be opened by name."""
+    descriptor = os.memfd_create("input", os.MFD_CLOEXEC)
+    try:
+        os.pwrite(descriptor, content, 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

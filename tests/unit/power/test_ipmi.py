@@ -77,21 +77,59 @@ async def test_silent_bmc_meets_the_deadline(bmc: VirtualBmc, node: Node) -> Non
     assert time.monotonic() - started < 4
 
 
-async def test_transient_errors_are_tried_again(
-    tmp_path: Path, node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A corner that no BMC shows at will: it refuses two sessions, then works.
-    tool = tmp_path / "ipmitool"
-    tool.write_text(
-        '#!/bin/sh\ncd "${0%/*}"; echo x >>tries\n'
-        '[ "$(wc -l <tries)" -gt 2 ] && echo "Chassis Power is on" && exit\n'
-        'echo "Error: Unable to establish IPMI v2 / RMCP+ session" >&2; exit 1\n'
-    )
+def pretend(directory: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> Bmc:
+    """A BMC that answers as none does at will: a shell script, which gets the commands, is its ipmitool."""
+    tool = directory / "ipmitool"
+    tool.write_text(f'#!/bin/sh\ncd "${{0%/*}}"; echo x >>tries; cat >>asked\n{answer}\n')
     tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    account = Ipmi(password_file=tmp_path / "password")
-    assert await Bmc(account, Path("/"), node, 15).status() is PowerState.ON
+    monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
+    node = Node("node-1.site.example", "172.31.0.11", "127.0.0.1", "lab")
+    return Bmc(Ipmi(password_file=directory / "password"), Path("/"), node, 15)
+
+
+async def test_transient_errors_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = (
+        '[ "$(wc -l <tries)" -gt 2 ] && echo "Chassis Power is on" && exit\n'
+        'echo "Error: Unable to establish IPMI v2 / RMCP+ session" >&2; exit 1'
+    )
+    assert await pretend(tmp_path, monkeypatch, answer).status() is PowerState.ON
     assert (tmp_path / "tries").read_text() == "x\n" * 3
+
+
+async def test_an_order_takes_one_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = "echo 'Set Boot Device to pxe'; echo 'Chassis Power Control: Up/On'; echo 'Chassis Power is on'"
+    await pretend(tmp_path, monkeypatch, answer).switch(Action.REBOOT, "hard", PowerState.OFF)
+    assert (tmp_path / "tries").read_text() == "x\n"
+    assert (tmp_path / "asked").read_text() == "chassis bootdev pxe\nchassis power on\nchassis power status\n"
+
+
+async def test_a_boot_device_that_is_refused_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusal = "Error setting Chassis Boot Parameter 5"
+    answer = f"echo '{refusal}' >&2; echo 'Chassis Power Control: Reset'; echo 'Chassis Power is on'; exit 1"
+    await pretend(tmp_path, monkeypatch, answer).switch(Action.REBOOT, "hard", PowerState.ON)
+    assert refusal in caplog.text
+
+
+async def test_an_order_that_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = "Set Chassis Power Control to Reset failed: Command not supported in present state"
+    answer = f"echo 'Set Boot Device to pxe'; echo '{refusal}' >&2; echo 'Chassis Power is off'; exit 1"
+    with pytest.raises(PowerError, match=f"chassis power reset; chassis power status: .*{refusal}"):
+        await pretend(tmp_path, monkeypatch, answer).switch(Action.REBOOT, "hard", PowerState.ON)
+    assert (tmp_path / "tries").read_text() == "x\n"
+
+
+async def test_an_order_is_not_repeated_for_an_unanswered_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = (
+        '[ "$(wc -l <tries)" -gt 1 ] && echo "Chassis Power is on" && exit\n'
+        "echo 'Chassis Power Control: Cycle'; echo 'Error: Unable to establish LAN session' >&2; exit 1"
+    )
+    await pretend(tmp_path, monkeypatch, answer).switch(Action.REBOOT, "very_hard", PowerState.ON)
+    assert (tmp_path / "asked").read_text().count("cycle") == 1
+    assert (tmp_path / "tries").read_text() == "x\n" * 2
 
 
 def test_password_is_not_on_the_command_line(bmc: VirtualBmc, node: Node) -> None:
