@@ -8,30 +8,39 @@ from typing import Any
 
 from . import processors
 from .deployment import Measured
-from .path import GIVEN, MACROS, Circumstances, own, path
+from .path import ADDED, MACROS, Circumstances, path
 
 Figures = dict[str, Any]
 
 
-def row(nodes: int, measured: Measured, given: Circumstances) -> Figures:
-    """What is written of one size; seconds, MB, and a share of all processors from 0 to 1."""
-    found = path(measured.steps, measured.began, measured.ended)
-    parts = found.parts(given)
+def row(nodes: int, measured: Measured, circumstances: Circumstances) -> Figures:
+    """What is written of one size; seconds, MB, and a share of all processors from 0 to 1.
+
+    ``added_free_s``: what of ``added_s`` was while the processors had time to spare.
+    """
+    found, readings = path(measured.steps, measured.began, measured.ended), measured.readings
+    given, added = found.given(circumstances), found.added(circumstances)
+    free = [processors.free_seconds(readings, span.started, span.ended) for span in added]
+    saturated = found.total - processors.free_seconds(readings, found.began, found.ended)
     return {
         "nodes": nodes,
         "total_s": round(found.total, 2),
         "macrosteps_s": _rounded(found.macro_seconds()),
         "slowest_node": found.last_node,
         "slowest_s": round(found.runs[-1].ended - found.began, 2),
-        "parts_s": _rounded(parts),
-        "own_s": round(own(parts), 2),
+        "given_s": _rounded(given),
+        "added_parts_s": _rounded(
+            {name: sum(span.seconds for span in added if span.name == name) for name in ADDED}
+        ),
+        "added_s": round(sum(span.seconds for span in added), 2),
+        "added_free_s": round(sum(free), 2),
         "head_cpu_s": round(measured.head.seconds, 2),
         "head_peak_mb": round(measured.head.peak_mb, 1),
         "boot_server_cpu_s": round(measured.boot_server.seconds, 2),
         "boot_server_peak_mb": round(measured.boot_server.peak_mb, 1),
-        "machine_cpu_s": round(measured.readings[-1].busy - measured.readings[0].busy, 1),
-        "busy_share": round(processors.busy_share(measured.readings), 3),
-        "saturated_s": round(processors.saturated_seconds(measured.readings), 1),
+        "machine_cpu_s": round(readings[-1].busy - readings[0].busy, 1),
+        "busy_share": round(processors.busy_share(readings), 3),
+        "saturated_s": round(saturated, 1),
     }
 
 
@@ -57,11 +66,11 @@ def lines(rows: Sequence[Figures]) -> Iterator[str]:
         yield _line(f"  {macro}", [row["macrosteps_s"][macro] for row in rows])
     base = rows[0]["growth_base"]
     yield _line(f"growth, T(N)/T({base})", [row["growth"] for row in rows], ".2f")
-    yield "given:"
-    yield from (_line(f"  {name}, s", [row["parts_s"][name] for row in rows]) for name in GIVEN)
-    yield _line("added by the tool, s", [row["own_s"] for row in rows])
-    added = [name for name in rows[0]["parts_s"] if name not in GIVEN]
-    yield from (_line(f"  {name}", [row["parts_s"][name] for row in rows]) for name in added)
+    yield _line("given, s", [sum(row["given_s"].values()) for row in rows])
+    yield from (_line(f"  {name}", [row["given_s"][name] for row in rows]) for name in rows[0]["given_s"])
+    yield _line("added, s", [row["added_s"] for row in rows])
+    yield from (_line(f"  {name}", [row["added_parts_s"][name] for row in rows]) for name in ADDED)
+    yield _line("  of it with free CPUs", [row["added_free_s"] for row in rows])
     yield _line("kadeploy, CPU s", [row["head_cpu_s"] for row in rows])
     yield _line("kadeploy, peak MB", [row["head_peak_mb"] for row in rows], ".0f")
     yield _line("kadeploy-boot, CPU s", [row["boot_server_cpu_s"] for row in rows])

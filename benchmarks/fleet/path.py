@@ -9,7 +9,7 @@ together are the total.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MACROS = ("SetDeploymentEnv", "BroadcastEnv", "BootNewEnv")
 TOGETHER = "send_environment"
@@ -18,8 +18,7 @@ ORDERS = ("switch_pxe", "reboot", "reboot_from_deploy_env")
 DISK = ("create_partition_table", "format_deploy_part", "format_swap_part", "mount_deploy_part")
 # What is left: programs that run on the node, from the post-installs over grub-install to the last umount.
 
-# Parts of the path that no tool could do without; the others are what this one adds.
-GIVEN = ("boot delays", "wire", "disk", "programs")
+ADDED = ("start", "orders", "boots", "broadcast", "between", "end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,29 @@ class Circumstances:
     boot_bytes: int
     image_bytes: int
 
+    @property
+    def boot_wire(self) -> float:
+        """Seconds."""
+        return 8 * self.boot_bytes / self.rate
+
+    @property
+    def image_wire(self) -> float:
+        """Seconds."""
+        return 8 * self.image_bytes / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something that kadeploy adds; since the epoch."""
+
+    name: str
+    started: float
+    ended: float
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.started
+
 
 @dataclass(frozen=True, slots=True)
 class Path:
@@ -73,32 +95,31 @@ class Path:
         ends = [*starts[1:], self.runs[-1].ended]
         return {macro: end - start for macro, start, end in zip(MACROS, starts, ends, strict=True)}
 
-    def parts(self, given: Circumstances) -> dict[str, float]:
-        """Seconds of each part; what a wait or the broadcast takes beyond delay and wire is its own part."""
-        boots = _seconds(self.runs, BOOTS)
-        broadcast = _seconds(self.runs, (TOGETHER,))
-        delays = given.boot_delay * sum(run.micro in BOOTS for run in self.runs)
-        boot_wire, image_wire = 8 * given.boot_bytes / given.rate, 8 * given.image_bytes / given.rate
-        named = (*BOOTS, TOGETHER, *ORDERS, *DISK)
-        spent = sum(run.seconds for run in self.runs)
-        start, end = self.runs[0].started - self.began, self.ended - self.runs[-1].ended
+    def given(self, given: Circumstances) -> dict[str, float]:
+        """Seconds of each part that no tool could do without."""
+        boots = sum(run.micro in BOOTS for run in self.runs)
+        others = (*BOOTS, TOGETHER, *ORDERS, *DISK)
         return {
-            "boot delays": delays,
-            "wire": boot_wire + image_wire,
-            "disk": _seconds(self.runs, DISK),
-            "programs": sum(run.seconds for run in self.runs if run.micro not in named),
-            "start": start,
-            "orders": _seconds(self.runs, ORDERS),
-            "boots": boots - delays - boot_wire,
-            "broadcast": broadcast - image_wire,
-            "between": self.total - spent - start - end,
-            "end": end,
+            "boot delays": boots * given.boot_delay,
+            "wire": given.boot_wire + given.image_wire,
+            "disk": sum(run.seconds for run in self.runs if run.micro in DISK),
+            "programs": sum(run.seconds for run in self.runs if run.micro not in others),
         }
 
-
-def own(parts: dict[str, float]) -> float:
-    """What the tool adds, at most: all that is not given."""
-    return sum(seconds for name, seconds in parts.items() if name not in GIVEN)
+    def added(self, given: Circumstances) -> list[Span]:
+        """All the rest, in its order; of a boot or the broadcast what comes behind delay and wire."""
+        found, last = [], Span("start", self.began, self.runs[0].started)
+        for run in self.runs:
+            found.append(replace(last, ended=run.started))
+            if run.micro in ORDERS:
+                found.append(Span("orders", run.started, run.ended))
+            elif run.micro in BOOTS:
+                wire = given.boot_wire if run.macro == MACROS[0] else 0.0
+                found.append(Span("boots", run.started + given.boot_delay + wire, run.ended))
+            elif run.micro == TOGETHER:
+                found.append(Span("broadcast", run.started + given.image_wire, run.ended))
+            last = Span("between", run.ended, run.ended)
+        return [*found, Span("end", last.started, self.ended)]
 
 
 def path(runs: Sequence[StepRun], began: float, ended: float) -> Path:
@@ -112,7 +133,3 @@ def path(runs: Sequence[StepRun], began: float, ended: float) -> Path:
     first_half = [run for run in before if run.node == awaited]
     second_half = [run for run in ordered if run.node == last and run.started >= broadcast.ended]
     return Path(began, ended, (*first_half, broadcast, *second_half))
-
-
-def _seconds(runs: Sequence[StepRun], names: Sequence[str]) -> float:
-    return sum(run.seconds for run in runs if run.micro in names)

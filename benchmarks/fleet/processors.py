@@ -69,12 +69,11 @@ def busy_share(readings: Sequence[Reading]) -> float:
     return (readings[-1].busy - readings[0].busy) / there if there else 0.0
 
 
-def saturated_seconds(readings: Sequence[Reading]) -> float:
-    """For how long all processors together were as good as fully busy."""
-    pairs = pairwise(readings)
-    return sum(
-        after.time - before.time for before, after in pairs if busy_share([before, after]) >= SATURATED
-    )
+def free_seconds(readings: Sequence[Reading], started: float, ended: float) -> float:
+    """For how long between two moments the processors together had time to spare."""
+    pairs = [pair for pair in pairwise(readings) if busy_share(pair) < SATURATED]
+    overlaps = (min(after.time, ended) - max(before.time, started) for before, after in pairs)
+    return sum(seconds for seconds in overlaps if seconds > 0)
 
 
 @dataclass(frozen=True, slots=True)
