@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from kadeploy.broadcast.head import HEAD, Head
@@ -27,6 +28,7 @@ from kadeploy.broadcast.interface import (
     Target,
     Trouble,
 )
+from kadeploy.broadcast.judgement import Disputes, compare
 from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.node.relay import Settings
 from kadeploy.broadcast.relay import Event, Relay, RelayLost
@@ -79,7 +81,7 @@ class _Session:
         self._relays = {target.node: Relay(target) for target in delivery.targets}
         self._roster = Roster(list(self._relays), self._size, self._options.silence)
         self._news = asyncio.Event()
-        self._disputes: dict[str, str] = {}  # who received damaged data, and from whom
+        self._disputes = Disputes()
         self._image_problem = ""
         self._attendants: list[asyncio.Task[None]] = []
         self._group: asyncio.TaskGroup | None = None
@@ -90,26 +92,28 @@ class _Session:
         try:
             async with asyncio.timeout(self._options.deadline), asyncio.TaskGroup() as group:
                 self._group = group
-                for relay in self._relays.values():
-                    self._attend(relay)
-                await self._gather()
-                await self._conduct()
-                self._group = None
-                for task in self._attendants:
-                    task.cancel()
+                try:
+                    for relay in self._relays.values():
+                        self._attend(relay)
+                    await self._gather()
+                    await self._conduct()
+                finally:
+                    self._group = None
+                    for task in self._attendants:
+                        task.cancel()
         except TimeoutError:
             for relay in self._relays.values():
                 self._settle(relay, f"not finished within {self._options.deadline:g} s")
-        finally:
-            self._group = None
         return self._judge()
 
     async def close(self) -> None:
         """Stop the relays that still run, and the head's threads."""
-        async with asyncio.TaskGroup() as group:
-            for relay in self._relays.values():
-                group.create_task(self._stop(relay))
-        await asyncio.to_thread(self._head.stop)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for relay in self._relays.values():
+                    group.create_task(self._stop(relay))
+        finally:
+            await asyncio.to_thread(self._head.stop)
 
     def join(self, target: Target) -> bool:
         if self._group is None or target.node in self._relays:
@@ -137,12 +141,13 @@ class _Session:
         """Do what follows from what happened, until there is a verdict on everybody."""
         while not all(relay.verdict.done() for relay in self._relays.values()):
             now = time.monotonic()
-            for name, note in self._roster.returned().items():
+            for name, note in {**self._roster.stranded(now), **self._roster.returned()}.items():
                 self._part(name, note)
             if laggard := self._roster.laggard(now):
                 self._part(*laggard)
             for name, reason in {**self._roster.lost(now), **self._roster.exhausted()}.items():
-                self._settle(self._relays[name], reason)
+                trouble = Trouble.DATA if self._disputes.accused_by(name) else Trouble.PEERS
+                self._settle(self._relays[name], reason, trouble=trouble)
             if self._roster.anybody_waits() and self._head.free:
                 self._feed()
             await self._wait_for_news()
@@ -157,7 +162,7 @@ class _Session:
 
     def _feed(self) -> None:
         """Send the next lane on its way."""
-        number, names = self._roster.next_lane()
+        number, names = self._roster.next_lane(time.monotonic())
         relays = [self._relays[name] for name in names]
         peers = [(relay.target.node, relay.target.address, relay.port) for relay in relays]
         lane = Lane(number, 0, self._options.arity, self._head.peer, peers)
@@ -178,8 +183,10 @@ class _Session:
             except (NodeError, OSError, TimeoutError):
                 self._news.set()  # whoever follows this relay finds out how it ended
 
-        assert self._group
-        self._group.create_task(give())
+        if self._group:
+            self._group.create_task(give())
+        else:
+            order.close()  # it is over, all relays are being stopped
 
     # --- starting -------------------------------------------------------------------------------------------
 
@@ -220,8 +227,8 @@ class _Session:
         )
 
     def _make_head(self) -> Head:
-        def told(event: str, node: str, reason: str) -> None:
-            self._loop.call_soon_threadsafe(self._hear_of, HEAD, event, node, reason)
+        def told(event: str, lane: int, node: str, reason: str) -> None:
+            self._loop.call_soon_threadsafe(self._hear_of, HEAD, event, lane, node, reason)
 
         def broken(reason: str) -> None:
             self._loop.call_soon_threadsafe(self._spoil, reason)
@@ -244,21 +251,22 @@ class _Session:
 
     async def _stop(self, relay: Relay) -> None:
         async with self._slots:
-            await relay.stop()
+            with suppress(NodeError, OSError):  # who cannot be reached for that ends with its connection
+                await relay.stop()
 
     # --- listening to the relays ----------------------------------------------------------------------------
 
     def _take(self, relay: Relay, event: Event) -> None:
         try:
             self._take_in(relay, event)
-        except (ValueError, TypeError, KeyError):
+        except (ArithmeticError, LookupError, TypeError, ValueError):
             self._settle(relay, "the relay reported nonsense", repr(dict(event)))
         self._news.set()
 
     def _take_in(self, relay: Relay, event: Event) -> None:
         name, kind = relay.target.node, event["event"]
         if kind in ("skipped", "slow"):
-            self._hear_of(name, kind, str(event["node"]), str(event["reason"]))
+            self._hear_of(name, kind, int(event["lane"]), str(event["node"]), str(event["reason"]))
         elif kind == "damaged":
             self._dispute(name, int(event["lane"]), int(event["rank"]), int(event["offset"]))
         else:
@@ -273,10 +281,14 @@ class _Session:
 
     def _note_progress(self, relay: Relay, event: Event) -> None:
         name, now = relay.target.node, time.monotonic()
-        relay.received, relay.consumed = int(event.get("bytes", 0)), int(event.get("consumed", 0))
-        self._roster.heard(name, now, relay.received, relay.consumed, bool(event.get("held", 0)))
+        received, consumed = int(event.get("bytes", 0)), int(event.get("consumed", 0))
+        if not 0 <= consumed <= received <= self._size:
+            raise ValueError("more than there is")
+        relay.received, relay.consumed = received, consumed
+        held, fed = bool(event.get("held", 0)), bool(event.get("fed", 0))
+        self._roster.heard(name, now, received, consumed, held=held, fed=fed)
         member = self._roster.member(name)
-        upstream = self._upstream(int(event.get("lane", 0)), int(event.get("feeder", 0)))
+        upstream = self._upstream(int(event.get("lane", 0)), int(event.get("feeder", 0))) if fed else ""
         self._progress(
             BroadcastProgress(
                 name, relay.received, relay.consumed, self._size, upstream, max(member.lane, 0), member.rank
@@ -286,35 +298,39 @@ class _Session:
     def _upstream(self, lane: int, rank: int) -> str:
         return self._roster.name(lane, rank) if rank else HEAD
 
-    def _hear_of(self, by: str, event: str, node: str, reason: str) -> None:
+    def _hear_of(self, by: str, event: str, lane: int, node: str, reason: str) -> None:
         """A feeder has left a successor: because it seems dead, or because it is slow."""
         if event == "skipped":
-            self._roster.accuse(node, by, reason, time.monotonic())
-        elif self._roster.is_believed(by):
+            self._roster.accuse(node, by, reason, time.monotonic(), lane)
+        elif self._roster.is_believed(by, node, lane):
             self._part(node, reason)
         self._news.set()
 
     def _dispute(self, name: str, lane: int, rank: int, offset: int) -> None:
         """`name` has twice found what its feeder sent damaged: that one's fault, or its own. Both leave the
         chain at once; whether `name` gets the rest undamaged from elsewhere decides."""
-        relay, feeder = self._relays[name], self._upstream(lane, rank)
-        if name in self._disputes:
-            self._settle(
-                relay, f"finds damaged what {feeder} sends, and what others sent", trouble=Trouble.DATA
-            )
+        feeder = self._upstream(lane, rank)
+        if self._roster.member(name).waiting or (rank and feeder not in self._relays):
             return
-        note = f"received damaged data from {feeder} after byte {offset}"
-        self._disputes[name] = feeder
+        if not 0 <= offset < self._size:
+            raise ValueError("damage outside of the image")
+        before = self._disputes.accused_by(name)
+        note = self._disputes.add(name, feeder, offset)
+        self._roster.complain(name)
         self._part(name, note)
         if rank:
             self._part(feeder, f"{name} {note}", last=True)
-        else:
-            self._order(relay, self._examine(offset))
+        elif self._group:
+            self._attendants.append(self._group.create_task(self._examine(name, before, offset)))
 
-    async def _examine(self, offset: int) -> None:
-        """The head is accused: has the file changed since it was sealed?"""
+    async def _examine(self, name: str, before: Sequence[str], offset: int) -> None:
+        """The head is accused: has the file changed since it was sealed? If not, and what others had sent was
+        damaged `before`, it is the accuser."""
         if not await asyncio.to_thread(self._head.is_unchanged, offset):
             self._spoil("the image was changed during the broadcast")
+        elif before:
+            reason = f"finds damaged what {HEAD} sends, and what {before[-1]} sent before"
+            self._settle(self._relays[name], reason, trouble=Trouble.DATA)
 
     def _spoil(self, reason: str) -> None:
         self._image_problem = self._image_problem or reason
@@ -352,23 +368,9 @@ class _Session:
                 name: replace(result, trouble=Trouble.IMAGE, reason=self._image_problem)
                 for name, result in results.items()
             }
-        results = {name: _compare(result, declared or actual) for name, result in results.items()}
-        guilty = {feeder for name, feeder in self._disputes.items() if results[name].ok}
-        return {
-            name: _blame(result) if name in guilty and result.ok else result
-            for name, result in results.items()
-        }
-
-
-def _compare(result: RelayResult, expected: str) -> RelayResult:
-    if not result.sha256 or result.sha256 == expected:
-        return result
-    other = f"received other data: SHA-256 {result.sha256}, expected {expected}"
-    return replace(result, trouble=Trouble.DATA, reason=result.reason or other)
-
-
-def _blame(result: RelayResult) -> RelayResult:
-    return replace(result, trouble=Trouble.DATA, reason=f"passed on damaged data: {result.notes[-1]}")
+        return self._disputes.judge(
+            {name: compare(result, declared or actual) for name, result in results.items()}
+        )
 
 
 def _size_problem(delivery: Delivery) -> str:

@@ -83,7 +83,7 @@ class FileSource:
 class Head:
     """Owns the file, the listening socket and the threads of one broadcast.
 
-    `told("skipped" or "slow", node, reason)` and `broken(reason)` are called from threads.
+    `told("skipped" or "slow", lane, node, reason)` and `broken(reason)` are called from threads.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Head:
         secret: bytes,
         silence: float,
         patience: float,
-        told: Callable[[str, str, str], None],
+        told: Callable[[str, int, str, str], None],
         broken: Callable[[str], None],
     ) -> None:
         self._descriptor = os.open(path, os.O_RDONLY)

@@ -51,7 +51,7 @@ class Relay:
             raise _lost(error, "the relay cannot be started") from error
         if event["event"] != "listening":
             raise RelayLost(Trouble.PEERS, str(event.get("reason")), str(event.get("evidence", "")))
-        self.port = int(event["port"])
+        self.port = _port(event)
 
     async def follow(self, timeout: float, take: Callable[[Event], None]) -> None:
         """Hands each event to `take`, for as long as the relay lives; raises RelayLost at its end, or when it
@@ -91,7 +91,7 @@ class Relay:
                 event = json.loads(line)
                 if isinstance(event, dict) and isinstance(event.get("event"), str):
                     return event
-            except ValueError:
+            except (ValueError, RecursionError):
                 pass
             self._noise = [*self._noise[1 - NOISE_LINES :], line.decode(errors="replace").rstrip()]
         ending = await self._process.stop()
@@ -103,6 +103,13 @@ def _lost(error: NodeError | OSError, what: str) -> RelayLost:
         return RelayLost(Trouble.PEERS, f"{what}: {error}")
     trouble = Trouble.NODE if isinstance(error, UnreachableError) else Trouble.PEERS
     return RelayLost(trouble, error.message, error.evidence)
+
+
+def _port(event: Event) -> int:
+    port = event.get("port")
+    if not isinstance(port, int) or not 0 < port < 1 << 16:
+        raise RelayLost(Trouble.PEERS, "the relay reported nonsense", repr(dict(event)))
+    return port
 
 
 def _line(value: object) -> bytes:

@@ -3,7 +3,8 @@
 
 Pure: what happened comes in by methods, with the time; what is to be done is asked for. Being accused by a
 peer is no verdict, for the accuser may be the one that is cut off: who goes on receiving is reinstated, who
-is heard of but receives nothing is served in the next lane, who is not heard of any more is lost.
+is heard of but receives nothing is served in the next lane, who is not heard of any more is lost. Whom nobody
+feeds for long, without anybody having been accused, is served in the next lane as well.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-TRIES = 3  # lanes for one node
+TRIES = 3  # lanes for one node, not counting those that brought it far
+FAR = 10  # a lane has brought a node far that has received one part of so many in it
+NOTES = 10  # kept of one node
 HELD = 2.0  # seconds in which nothing but its consumer holds a node up, before it is compared with others
 SLOWER = 2.5  # a consumer so many times slower than the others' is served after them
 HEARTBEATS = 1.5  # seconds within which a relay that lives says something, whatever it does
 SPAN = 0.5  # seconds over which a rate is measured
+STRANDED = 3  # silences in which a node finds a new feeder, if those before it look for whom to feed
 
 
 @dataclass(slots=True)
@@ -56,11 +60,15 @@ class Member:
     lane: int = -1
     rank: int = 0
     tries: int = 0
+    complaints: int = 0  # about feeders whose data are damaged
+    begin: int = 0  # what it had received when it got into its lane
     accused: str = ""
     accused_at: float = 0.0
     received_then: int | None = None  # when it was first heard of after that
     heard_at: float = 0.0
+    unfed_since: float | None = None
     received: int = 0
+    received_at: float = 0.0  # when it was last seen to receive, or put into its lane
     notes: list[str] = field(default_factory=list)
     consumer: Consumer = field(default_factory=Consumer)
 
@@ -84,36 +92,62 @@ class Roster:
         member = self._members[name]
         member.waiting, member.heard_at = True, now
 
-    def heard(self, name: str, now: float, received: int, consumed: int = 0, held: bool = False) -> None:
-        """A sign of life; an accusation is void once it receives again, or needs nothing more."""
+    def heard(
+        self,
+        name: str,
+        now: float,
+        received: int,
+        consumed: int = 0,
+        *,
+        held: bool = False,
+        fed: bool = True,
+    ) -> None:
+        """A sign of life; an accusation is void once it receives again, or needs nothing more. `held`: by its
+        consumer. `fed`: it has a feeder, who may have nothing to send."""
         member = self._members[name]
         if member.accused and self._receives(member, received):
             member.accused = ""
+        if fed:
+            member.unfed_since = None
+        elif member.unfed_since is None:
+            member.unfed_since = now
+        if received > member.received:
+            member.received_at = now
         member.heard_at, member.received = now, received
         member.consumer.note(now, consumed, held)
 
-    def accuse(self, name: str, by: str, reason: str, now: float) -> None:
-        """`by` has given `name` up. Who is accused itself, or has left the lane, is not believed."""
+    def accuse(self, name: str, by: str, reason: str, now: float, lane: int) -> None:
+        """`by` has given `name` up in that lane. Who is accused itself, or has left the lane, is not
+        believed."""
         member = self._members[name]
-        if member.settled or member.waiting or member.accused or member.received == self._size:
+        if not self._is_chained(member) or member.received == self._size:
             return
-        if not self.is_believed(by):
+        if not self.is_believed(by, name, lane):
             return
         member.accused, member.accused_at = f"given up by {by}: {reason}", now
         member.received_then = None
 
-    def is_believed(self, name: str) -> bool:
-        """What a node says of others counts as long as nothing is said of itself."""
+    def is_believed(self, name: str, other: str, lane: int) -> bool:
+        """What a node says of `other` counts if it is of the lane that one is in, and as long as nothing is
+        said of itself."""
         member = self._members.get(name)  # None: the head
+        if self._members[other].lane != lane:
+            return False
         return member is None or not (member.accused or member.waiting)
+
+    def complain(self, name: str) -> None:
+        """It has found damaged what it was sent. If it can be it is fed by the head next time: that tells
+        who is to blame."""
+        self._members[name].complaints += 1
 
     def part(self, name: str, note: str, *, last: bool = False) -> bool:
         """Serve a node later, for the reason in `note`, and with nobody behind it if `last`; it is in no lane
         until the next one. False when it was in none, or needs nothing more."""
         member = self._members[name]
-        member.notes.append(note)
+        if note not in member.notes[-NOTES:]:
+            member.notes = [*member.notes[1 - NOTES :], note]
         member.last |= last
-        if member.settled or member.waiting:
+        if member.settled or member.waiting or member.lane < 0:
             return False
         member.waiting, member.accused = True, ""
         return True
@@ -131,6 +165,19 @@ class Roster:
         accused = [member for member in self._accused() if member.heard_at > self._respite(member)]
         return {member.name: member.accused for member in accused}
 
+    def stranded(self, now: float) -> dict[str, str]:
+        """Nodes that nobody feeds and those behind them, and the notes about that: they are to be parted
+        with, and served later."""
+        respite = STRANDED * self._silence + HEARTBEATS
+        needy = [m for m in self._members.values() if self._is_chained(m) and m.received < self._size]
+        needy = [m for m in needy if now - m.received_at > respite and now - m.heard_at < HEARTBEATS]
+        first: dict[int, int] = {}  # the least rank without a feeder, by lane
+        for member in needy:
+            if member.unfed_since is not None and now - member.unfed_since > respite:
+                first[member.lane] = min(member.rank, first.get(member.lane, member.rank))
+        behind = [m for m in needy if m.rank >= first.get(m.lane, m.rank + 1)]
+        return {member.name: f"received nothing for {respite:.1f} s, without a feeder" for member in behind}
+
     def lost(self, now: float) -> dict[str, str]:
         """Accused nodes for which nobody has to wait any more, and why they failed."""
         accused = self._accused()
@@ -147,12 +194,12 @@ class Roster:
         return {
             member.name: f"tried {TRIES} times: {member.notes[-1]}"
             for member in self._members.values()
-            if member.waiting and member.tries == TRIES
+            if member.waiting and member.tries >= TRIES and not self._has_come_far(member)
         }
 
     def laggard(self, now: float) -> tuple[str, str] | None:
         """A node whose consumer alone holds the others up, and the note about that."""
-        chained = [m for m in self._members.values() if not (m.settled or m.waiting or m.accused)]
+        chained = [m for m in self._members.values() if self._is_chained(m)]
         held = [member for member in chained if member.consumer.is_held(now)]
         if not held or 3 * len(held) > len(chained) or self._has_parted_enough():
             return None
@@ -163,14 +210,19 @@ class Roster:
         rates = f"{slowest.consumer.rate / 1e6:.1f} MB/s where others take {usual / 1e6:.1f}"
         return slowest.name, f"its consumer takes {rates}"
 
-    def next_lane(self) -> tuple[int, list[str]]:
-        """Puts all waiting nodes into one lane; its number and its members."""
-        waiting = sorted((m for m in self._members.values() if m.waiting), key=lambda member: member.last)
-        number = len(self._lanes)
-        for rank, member in enumerate(waiting, 1):
+    def next_lane(self, now: float) -> tuple[int, list[str]]:
+        """Puts the waiting nodes into one lane; its number and its members. Who lacks most comes first, as it
+        can feed the others; of those that may feed nobody there is one, at the end."""
+        waiting = [m for m in self._members.values() if m.waiting]
+        feeders = sorted(
+            (m for m in waiting if not m.last), key=lambda member: (-member.complaints, member.received)
+        )
+        number, members = len(self._lanes), feeders + [m for m in waiting if m.last][:1]
+        for rank, member in enumerate(members, 1):
+            member.tries = 1 if self._has_come_far(member) else member.tries + 1
             member.waiting, member.lane, member.rank = False, number, rank
-            member.tries += 1
-        self._lanes.append([member.name for member in waiting])
+            member.begin, member.received_at, member.unfed_since = member.received, now, None
+        self._lanes.append([member.name for member in members])
         return number, self._lanes[-1]
 
     def anybody_waits(self) -> bool:
@@ -181,8 +233,14 @@ class Roster:
 
     def name(self, lane: int, rank: int) -> str:
         """Who has that rank, '' for nobody (rank 0 is the head)."""
-        names = self._lanes[lane] if lane < len(self._lanes) else []
+        names = self._lanes[lane] if 0 <= lane < len(self._lanes) else []
         return names[rank - 1] if 0 < rank <= len(names) else ""
+
+    def _is_chained(self, member: Member) -> bool:
+        return member.lane >= 0 and not (member.settled or member.waiting or member.accused)
+
+    def _has_come_far(self, member: Member) -> bool:
+        return FAR * (member.received - member.begin) >= max(self._size, 1)
 
     def _receives(self, member: Member, received: int) -> bool:
         if member.received_then is None:

@@ -56,8 +56,11 @@ class Sealer:
             return min((number + 1) * self._chunk, self._size), self._seals[number]
 
     def agrees(self, offset: int) -> bool:
-        """Reads the file again: is its beginning, to the end of the chunk at `offset`, what was sealed?"""
+        """Reads the file again: is its beginning, to the end of the chunk at `offset`, what was sealed? What
+        was not sealed yet is."""
         number = offset // self._chunk
+        if number >= len(self._seals):
+            return True
         digest, buffer = hashlib.sha256(), memoryview(bytearray(self._chunk))
         for start in range(0, (number + 1) * self._chunk, self._chunk):
             chunk = buffer[: min(self._chunk, self._size - start)]

@@ -3,8 +3,8 @@
 
 Every packet of a slow link would wake two threads of each node. So the kernel is told to wait for what
 arrives within some milliseconds (SO_RCVLOWAT). Each node of a chain adds that delay once, so the whole chain
-shares a budget. Who sleeps is not woken by less than SO_RCVLOWAT, whatever he has asked for (tcp_data_ready
-in Linux), so it must never exceed what is sure to come.
+shares a budget. Who sleeps is not woken by less than SO_RCVLOWAT, whatever he has asked for and been given
+of it already (tcp_data_ready in Linux), so it must never exceed half of what is sure to come.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -32,8 +32,12 @@ class Intake:
     def read_into(self, room: memoryview, expected: int) -> int:
         """Bytes read, 0 at the end; `expected` are sure to come, in `room` or after it. Raises
         BlockingIOError after SO_RCVTIMEO, OSError. Who reads otherwise afterwards has read all of them."""
-        self._wait_for(min(self._worth, len(room)))
-        received = self._sock.recv_into(room)
+        if expected >= 2 * self._worth:
+            self._wait_for(self._worth)
+            received = self._sock.recv_into(room)
+        else:
+            self._wait_for(1)
+            received = self._sock.recv_into(room, 0, socket.MSG_WAITALL)
         if received == expected:
             self._wait_for(1)
         self._measure(received)

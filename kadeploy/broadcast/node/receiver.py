@@ -38,7 +38,6 @@ from kadeploy.broadcast.node.wire import (
     shut,
 )
 
-FETCH_ATTEMPTS = 3
 DAMAGES = 2  # a chunk that arrives wrong is asked for again; a feeder who sends a second one is to blame
 
 
@@ -67,12 +66,18 @@ class Receiver:
         self._upstream: socket.socket | None = None
         self._range: socket.socket | None = None
         self._last_loss = "none ever connected"
+        self._source = self.feeder, 0  # who sends at the moment, and from where on
         self._damages: dict[Greeting, int] = {}
         self._nodes = 1  # in the lane
         self._lane = 0  # feeders of earlier ones are refused
         self._expecting = False
         self._void = False  # the present feeder has to go
         self._damaged = False  # and a chunk it has sent was wrong
+
+    @property
+    def fed(self) -> bool:
+        """Somebody feeds this node, or is about to."""
+        return bool(self._upstream or self._offered)
 
     @property
     def sha256(self) -> str:
@@ -84,32 +89,35 @@ class Receiver:
 
     def expect(self, lane: int, nodes: int) -> None:
         """From now on a feeder has to come within the patience, of that lane of `nodes` or a later one."""
-        self._nodes = nodes
-        self._admit(lane, expecting=True)
+        with self._changed:
+            if self._lane <= lane:
+                self._nodes = nodes
+                self._admit(lane, expecting=True)
 
     def leave(self, lane: int) -> None:
         """Take nothing more of that lane or earlier ones, and wait until `expect` names another."""
-        self._admit(lane + 1, expecting=False)
+        with self._changed:
+            if self._lane <= lane:
+                self._admit(lane + 1, expecting=False)
 
     def _admit(self, lane: int, *, expecting: bool) -> None:
-        with self._changed:
-            self._lane, self._expecting = lane, expecting
-            if self.feeder.lane < lane:
-                self._drop()
-            self._changed.notify_all()
+        self._lane, self._expecting = lane, expecting
+        if self.feeder.lane < lane:
+            self._drop()
+        self._changed.notify_all()
 
     def _drop(self) -> None:
         """Wake the receiving thread wherever it reads; `_changed` is held."""
         self._void = True
         shut(self._upstream)
         shut(self._range)
+        self._ring.wake()
 
     def offer(self, sock: socket.socket, greeting: Greeting) -> None:
         """Take `sock` as the new feeder, dropping the present one, or refuse it."""
         with self._changed:
             if (greeting.lane, -greeting.rank) < max((self._lane, -1 << 62), self._order()):
-                sock.sendall(FRAME.pack(REFUSED, greeting.lane < self._lane))
-                sock.close()
+                refuse(sock, left=greeting.lane < max(self._lane, self.feeder.lane))
                 return
             if self._offered:
                 self._offered[0].close()
@@ -166,6 +174,7 @@ class Receiver:
             if self._void or greeting.lane < self._lane:
                 return
             self._upstream = sock
+            self._source = greeting, self._ring.end
         intake = Intake(sock, self._nodes)
         while True:
             kind, number = read_frame(sock)
@@ -196,10 +205,10 @@ class Receiver:
 
     def _fill(self, intake: Intake, count: int) -> None:
         while count:
+            if self._void:
+                raise PeerLost("replaced")
             room = self._ring.reserve(min(count, PIECE), timeout=0.25)
             if not room:
-                if self._void:
-                    raise PeerLost("replaced")
                 continue
             try:
                 received = intake.read_into(room, count)
@@ -211,39 +220,64 @@ class Receiver:
             count -= received
 
     def _find_damage(self) -> None:
-        """Called by the verifier: what the present feeder, who had checked it, has sent is not that."""
+        """Called by the verifier: a chunk is not what it should be. Whoever has sent all of it is to blame,
+        as it had checked it; of what came from two feeders nobody knows which part is wrong."""
         with self._changed:
             self._damaged = True
-            feeder = Greeting(FETCH) if self._range else self.feeder
-            self._damages[feeder] = self._damages.get(feeder, 0) + 1
-            if self._damages[feeder] >= DAMAGES:
-                self._accuse(feeder, self._ring.verified)
+            feeder, begin = self._source
+            if begin <= self._ring.verified:
+                self._damages[feeder] = self._damages.get(feeder, 0) + 1
+                if self._damages[feeder] >= DAMAGES:
+                    self._accuse(feeder, self._ring.verified)
             self._drop()
 
     def _fetch(self, head: tuple[str, int], until: int) -> None:
         """Read from the head what the feeder's ring holds no more, up to `until`."""
         if not self._ring.end < until <= self._ring.size:
             raise PeerLost(f"has forgotten what it cannot ({until})")
-        problem = ""
-        for _ in range(FETCH_ATTEMPTS):
+        feeder, _ = self._source
+        give_up = time.monotonic() + self._patience
+        while self._ring.end < until:  # the feeder, too, sends the seal of what lies before `until`
             try:
-                return self._fetch_once(head, until)
+                self._fetch_once(head, until)
             except (PeerLost, OSError) as lost:
-                problem = str(lost)
                 if self._void:
                     raise
+                if time.monotonic() > give_up:
+                    missing = f"bytes {self._ring.end}-{until}"
+                    raise Abandoned(f"cannot read {missing} from the head: {lost}") from lost
                 time.sleep(self._silence / 5)
-        raise Abandoned(f"cannot read bytes {self._ring.end}-{until} from the head: {problem}")
+        self._source = feeder, until
 
     def _fetch_once(self, head: tuple[str, int], until: int) -> None:
         greeting = Greeting(FETCH, first=self._ring.end, last=until)
         with connect(head, self._secret, greeting, self._silence) as sock:
             with self._changed:
+                if self._void:
+                    raise PeerLost("replaced")
                 self._range = sock
+                self._source = Greeting(FETCH), self._ring.end
             try:
                 intake = Intake(sock, self._nodes)
                 while self._verifier.sealed < until:
                     self._take_in(sock, intake, *read_frame(sock))
+                self._await_verdict(until)
             finally:
                 with self._changed:
                     self._range = None
+
+    def _await_verdict(self, until: int) -> None:
+        ring = self._ring
+        with ring.proven:
+            ring.proven.wait_for(lambda: self._void or ring.verified >= until)
+        if self._void:
+            raise PeerLost("replaced")
+
+
+def refuse(sock: socket.socket, *, left: bool) -> None:
+    """Tell a feeder that it is not wanted: this node has `left` its lane, or has one nearer to the head."""
+    with sock:
+        try:
+            sock.sendall(FRAME.pack(REFUSED, left))
+        except OSError:
+            return  # the feeder is gone already

@@ -41,7 +41,6 @@ from kadeploy.broadcast.node.wire import (
 
 PROGRESS_INTERVAL = 0.5
 STILL_ALIVE_INTERVAL = 1.0
-LINGER = 2.0  # seconds for the last COMPLETE to reach the predecessor before the relay leaves
 
 
 class Settings(NamedTuple):
@@ -95,13 +94,13 @@ class Relay:
         threading.excepthook = lambda trouble: self.fail(f"relay: {trouble.exc_value!r}")
 
     def run(self) -> None:
-        """Until the head closes standard input, or the work is done, which ends the process."""
+        """Until the head closes standard input, which ends the process; a failure ends it before."""
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, lambda *_: self.leave(3))
         # A predecessor may be told of the lane, and connect, before this relay is.
         spawn(self._listener.run)
         self.emit({"event": "listening", "port": self._listener.port})
-        for work in (self._receive, self._receiver.verify, self._beat, self._conclude):
+        for work in (self._receive, self._receiver.verify, self._beat, self._conclude, self._report):
             spawn(work)
         while line := sys.stdin.buffer.readline():
             order, *arguments = ast.literal_eval(line.decode())
@@ -136,13 +135,18 @@ class Relay:
             return RingSource(self._ring, kept.offset if kept else self._ring.oldest())
 
         settings = self._settings
-        after = Succession(lane, self._secret, settings.silence, settings.patience, source, self._tell)
+
+        def superseded() -> None:
+            # Whoever feeds this node now is to feed those below it, who take nothing from it any more.
+            self._receiver.leave(lane.number)
+
+        after = Succession(
+            lane, self._secret, settings.silence, settings.patience, source, self._tell, superseded
+        )
         self._receiver.expect(lane.number, len(lane.peers))
         self._succession = after
         if before:
             before.stop()
-        else:
-            spawn(self._report)
         if kept:
             kept.release()
             self._kept = None
@@ -165,8 +169,8 @@ class Relay:
         except Abandoned as abandoned:
             self.fail(str(abandoned))
 
-    def _tell(self, event: str, node: str, reason: str) -> None:
-        self.emit({"event": event, "node": node, "reason": reason})
+    def _tell(self, event: str, lane: int, node: str, reason: str) -> None:
+        self.emit({"event": event, "lane": lane, "node": node, "reason": reason})
 
     def _accuse(self, feeder: Greeting, offset: int) -> None:
         rank = 0 if feeder.role == FETCH else feeder.rank
@@ -195,8 +199,8 @@ class Relay:
     def _report(self) -> None:
         told, when = -1, 0.0
         while True:
-            if self._ring.end != told or time.monotonic() - when >= STILL_ALIVE_INTERVAL:
-                told, when = self._ring.end, time.monotonic()
+            if self._ring.verified != told or time.monotonic() - when >= STILL_ALIVE_INTERVAL:
+                told, when = self._ring.verified, time.monotonic()
                 self.emit({"event": "progress", **self._figures()})
             time.sleep(PROGRESS_INTERVAL)
 
@@ -215,10 +219,11 @@ class Relay:
     def _figures(self) -> dict[str, object]:
         feeder = self._receiver.feeder
         return {
-            "bytes": self._ring.end,
             "consumed": self._consume.offset,
+            "bytes": self._ring.verified,  # after what it can only exceed
             "lane": max(feeder.lane, 0),
             "feeder": feeder.rank,
+            "fed": int(self._receiver.fed),
             "held": int(self._held),
         }
 

@@ -31,11 +31,14 @@ class Succession:
         silence: float,
         patience: float,
         source: Callable[[], Source],
-        told: Callable[[str, str, str], None],
+        told: Callable[[str, int, str, str], None],
+        superseded: Callable[[], None] = lambda: None,
     ) -> None:
-        """`source()` makes the source of one branch; `told("skipped" or "slow", node, reason)` is called from
-        threads. `patience`: for how many seconds a node that hears of nobody takes itself for cut off."""
+        """`source()` makes the source of one branch. `patience`: for how many seconds a node that hears of
+        nobody takes itself for cut off. From threads are called `told(event, lane, node, reason)` with
+        "skipped" or "slow", and `superseded()` when those before this node turn out to have given it up."""
         self.superseded = False  # what lies below is no longer this node's to vouch for
+        self._on_superseded = superseded
         self.finished = threading.Event()
         self._lane, self._secret, self._silence, self._patience = lane, secret, silence, patience
         self._source, self._told = source, told
@@ -96,13 +99,14 @@ class Succession:
             return []
         except Superseded:
             self.superseded = True
+            self._on_superseded()
             return []
         except Retracted:
             return [rank]
         except PeerLeft:
             return self._lane.below(rank)
         except PeerSlow as slow:
-            self._told("slow", name, str(slow))
+            self._told("slow", self._lane.number, name, str(slow))
             return self._lane.below(rank)
         except PeerLost as lost:
             return self._replace(rank, str(lost))
@@ -114,12 +118,14 @@ class Succession:
         """`rank` was lost: it is tried again if it lives and that may help, else passed over."""
         losses = self._losses[rank] = self._losses.get(rank, 0) + 1
         dead = self._ask(self._lane.family(rank, ASKED))
+        if self._stopped:
+            return []
         if rank not in dead and losses < ATTEMPTS:
             return [rank]
         heirs, passed = self._lane.heirs(rank, dead)
         dead[rank] = reason
         for lost in (rank, *passed):
-            self._told("skipped", self._lane.peer(lost)[0], dead[lost])
+            self._told("skipped", self._lane.number, self._lane.peer(lost)[0], dead[lost])
         return heirs
 
     def _ask(self, ranks: list[int]) -> dict[int, str]:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -106,6 +107,14 @@ class LocalTransport:
 
 def targets(count: int) -> list[Target]:
     return [Target(f"n{number}", f"127.0.1.{number}") for number in range(1, count + 1)]
+
+
+def connected() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+    return near, far
 
 
 def alive(folder: Path) -> list[str]:

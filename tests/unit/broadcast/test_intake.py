@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-import socket
 import time
+
+import pytest
 
 from kadeploy.broadcast.node.intake import SPAN, Intake
 from kadeploy.broadcast.node.wire import open_for_data, spawn
+
+from .local import connected
 
 PIECE = bytes(16 << 10)
 PIECES = 200
@@ -15,25 +18,24 @@ PAUSE = 2 * SPAN / PIECES
 STALL = 10.0  # seconds after which a reader gives up, and takes what there is
 
 
-def test_the_rest_of_a_frame_and_what_follows_wake_a_reader_that_sleeps() -> None:
-    """After a steady stream that made larger pieces worth waiting for."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        feeder = socket.create_connection(server.getsockname())
-        successor, _ = server.accept()
+@pytest.mark.parametrize("rest", [4, 5000, 12000])
+def test_the_rest_of_a_frame_and_what_follows_wake_a_reader_that_sleeps(rest: int) -> None:
+    """After a steady stream that made larger pieces worth waiting for. The rest comes in two parts."""
+    feeder, successor = connected()
 
     def feed() -> None:
         for _ in range(PIECES):
             feeder.sendall(PIECE)
             time.sleep(PAUSE)
-        for words in (b"rest", b"next"):
-            time.sleep(0.2)
+        for words in (bytes(rest // 2), bytes(rest // 2), b"next"):
+            time.sleep(0.1)
             feeder.sendall(words)
 
     with feeder, successor:
         open_for_data(successor, STALL)
         spawn(feed)
         began = time.monotonic()
-        intake, left = Intake(successor, 1), PIECES * len(PIECE) + len(b"rest")
+        intake, left = Intake(successor, 1), PIECES * len(PIECE) + rest
         room = memoryview(bytearray(left))
         while left:
             left -= intake.read_into(room[:left], left)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node reports is no more than a claim: nonsense is its own failure, and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from .conftest import GATED, Bench
+from .local import until
+
+TAKE_IN = "import sys; b = sys.stdin.buffer; b.read(int(b.readline())); b.readline(); "
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "progress", "bytes": -1},
+        {"event": "progress", "bytes": 1 << 70, "consumed": 1 << 60},
+        {"event": "progress", "bytes": float("inf")},
+        {"event": "progress", "bytes": []},
+        {"event": "progress", "bytes": 0, "fed": 1, "lane": "first"},
+        {"event": "done", "bytes": 1, "consumed": 2},
+        {"event": "failed"},
+        {"event": "skipped", "node": "n2", "reason": "silent"},
+        {"event": "slow", "lane": 0, "node": "nobody", "reason": "slow"},
+        {"event": "damaged", "lane": 0, "rank": 0, "offset": 1 << 60},
+        {"event": "damaged", "lane": 0, "rank": 0, "offset": -1},
+    ],
+    ids=str,
+)
+async def test_nonsense(bench: Bench, event: Mapping[str, object]) -> None:
+    bench.shut_gates("n2")
+    broadcast = asyncio.create_task(bench.run(2, GATED))
+    await until(lambda: bench.transport.received("n2"))
+    bench.transport.say("n1", event)
+    bench.open_gates()
+    results = await broadcast
+    bench.assert_exact(results, failed={"n1"})
+    assert results["n1"].reason == "the relay reported nonsense"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "damaged", "lane": -7, "rank": 1, "offset": 0},
+        {"event": "damaged", "lane": 0, "rank": 99, "offset": 0},
+        {"event": "damaged", "lane": 9, "rank": 1, "offset": 0},
+        {"event": "slow", "lane": 3, "node": "n2", "reason": "slow"},
+        {"event": "unheard of"},
+    ],
+    ids=str,
+)
+async def test_claims_about_what_there_is_not(bench: Bench, event: Mapping[str, object]) -> None:
+    bench.shut_gates("n2")
+    broadcast = asyncio.create_task(bench.run(2, GATED))
+    await until(lambda: bench.transport.received("n2"))
+    bench.transport.say("n1", event)
+    bench.open_gates()
+    bench.assert_exact(await broadcast, failed=set())
+
+
+@pytest.mark.parametrize("said", ["", ', "port": 0', ', "port": 65536', ', "port": "22"', ', "port": null'])
+async def test_port_that_is_none(bench: Bench, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    program = TAKE_IN + f"""print('{{"event": "listening"{said}}}')"""
+    monkeypatch.setattr("kadeploy.broadcast.relay.ARGUMENTS", ("python3", "-c", program))
+    results = await bench.run(1)
+    assert results["n1"].reason == "the relay reported nonsense"
+
+
+async def test_lines_that_are_no_events(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a login shell prints, or what is nested beyond all measure, is evidence at most."""
+    program = TAKE_IN + 'print("Welcome"); print("[" * 50000)'
+    monkeypatch.setattr("kadeploy.broadcast.relay.ARGUMENTS", ("python3", "-c", program))
+    results = await bench.run(1)
+    assert results["n1"].reason == "the relay ended"
+    assert results["n1"].evidence.startswith("Welcome\n[[[")

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What follows from what is heard of the nodes, without a network and without a clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kadeploy.broadcast.roster import NOTES, TRIES, Roster
+
+SIZE = 1000
+SILENCE = 1.0
+HEAD = "the head"
+NAMES = ["n1", "n2", "n3", "n4"]
+RESPITE = 2 * SILENCE
+
+
+def chain(*names: str, size: int = SIZE) -> Roster:
+    """All of them in lane 0, at time 0."""
+    roster = Roster(names or NAMES, size, SILENCE)
+    for name in names or NAMES:
+        roster.ready(name, 0.0)
+    assert roster.next_lane(0.0) == (0, list(names or NAMES))
+    return roster
+
+
+def test_accused_node_that_receives_again_is_reinstated() -> None:
+    roster = chain()
+    roster.accuse("n2", "n1", "silent", 1.0, 0)
+    assert roster.member("n2").accused == "given up by n1: silent"
+    roster.heard("n2", 2.0, 100)
+    roster.heard("n2", 2.5, 101)
+    assert roster.member("n2").accused == ""
+
+
+def test_accused_node_that_receives_nothing_is_served_later() -> None:
+    roster = chain()
+    roster.accuse("n2", "n1", "silent", 1.0, 0)
+    roster.heard("n2", 1.0 + RESPITE, 100)
+    assert roster.returned() == {}
+    roster.heard("n2", 1.1 + RESPITE, 100)
+    assert roster.returned() == {"n2": "given up by n1: silent"}
+    assert roster.part("n2", "silent")
+    assert roster.next_lane(5.0) == (1, ["n2"])
+    assert roster.name(1, 1) == "n2"
+
+
+def test_accused_node_that_is_not_heard_of_is_lost_when_nobody_else_is_left() -> None:
+    roster = chain("n1", "n2")
+    roster.accuse("n2", "n1", "silent", 1.0, 0)
+    assert roster.lost(60.0) == {}
+    roster.settle("n1")
+    assert roster.lost(1.0 + RESPITE) == {}
+    assert roster.lost(1.1 + RESPITE) == {"n2": "given up by n1: silent"}
+
+
+@pytest.mark.parametrize(("by", "lane"), [("n3", 0), ("n4", 0), ("n1", 1)])
+def test_who_is_not_believed(by: str, lane: int) -> None:
+    """Who is accused itself, who has left the lane, and what is said of another lane."""
+    roster = chain()
+    roster.accuse("n3", HEAD, "silent", 1.0, 0)
+    roster.part("n4", "slow")
+    assert not roster.is_believed(by, "n2", lane)
+    roster.accuse("n2", by, "silent", 1.0, lane)
+    assert roster.member("n2").accused == ""
+
+
+def test_complete_node_is_not_accused() -> None:
+    roster = chain()
+    roster.heard("n2", 1.0, SIZE)
+    roster.accuse("n2", "n1", "silent", 1.0, 0)
+    assert roster.member("n2").accused == ""
+
+
+def test_nodes_behind_one_that_nobody_feeds_are_served_together() -> None:
+    """n2 lost its feeder, n3 and n4 get nothing from theirs; what n1 waits for is the head."""
+    roster = chain()
+    for tenth in range(100):
+        for name in NAMES:
+            roster.heard(name, tenth / 10, 100, fed=name != "n2")
+        if stranded := roster.stranded(tenth / 10):
+            break
+    assert list(stranded) == ["n2", "n3", "n4"]
+    assert 3 * SILENCE < tenth / 10 < 6 * SILENCE
+
+
+def test_node_that_finds_a_feeder_is_not_stranded() -> None:
+    roster = chain("n1")
+    for tenth in range(200):
+        roster.heard("n1", tenth / 10, 100, fed=tenth % 40 == 0)
+        assert roster.stranded(tenth / 10) == {}
+
+
+def test_slow_consumer_is_served_later_unless_all_are_slow() -> None:
+    roster = chain()
+    for second in range(1, 6):
+        for name in NAMES:
+            held = name == "n3"
+            roster.heard(name, float(second), 500, second * (10 if held else 100), held=held)
+    assert roster.laggard(5.0) == ("n3", "its consumer takes 0.0 MB/s where others take 0.0")
+    roster.part("n3", "slow")
+    assert roster.laggard(5.0) is None
+
+
+def test_single_consumer_has_nobody_to_be_compared_with() -> None:
+    roster = chain("n1")
+    for second in range(1, 6):
+        roster.heard("n1", float(second), 500, second, held=True)
+    assert roster.laggard(5.0) is None
+
+
+def test_node_has_so_many_tries() -> None:
+    roster = chain("n1")
+    for number in range(1, TRIES):
+        roster.part("n1", f"silent {number}")
+        assert roster.exhausted() == {}
+        roster.next_lane(float(number))
+    roster.part("n1", "silent at last")
+    assert roster.exhausted() == {"n1": f"tried {TRIES} times: silent at last"}
+
+
+def test_try_that_brought_a_node_far_does_not_count() -> None:
+    roster = chain("n1")
+    for tenth in range(1, 10):
+        roster.heard("n1", float(tenth), tenth * SIZE // 10)
+        roster.part("n1", "slow")
+        assert roster.exhausted() == {}
+        roster.next_lane(float(tenth))
+
+
+def test_order_of_a_later_lane() -> None:
+    """First who may be wrong about its feeder, then who lacks most; one that may feed nobody, at the end."""
+    roster = chain("n1", "n2", "n3", "n4", "n5")
+    for name, received in (("n1", 500), ("n2", 100), ("n3", 400), ("n4", 300), ("n5", 200)):
+        roster.heard(name, 1.0, received)
+    roster.complain("n1")
+    for name in ("n1", "n3", "n4"):
+        roster.part(name, "note")
+    for name in ("n2", "n5"):
+        roster.part(name, "damages", last=True)
+    assert roster.next_lane(2.0) == (1, ["n1", "n4", "n3", "n2"])
+    assert roster.next_lane(2.0) == (2, ["n5"])
+    assert not roster.anybody_waits()
+
+
+def test_notes_are_bounded() -> None:
+    roster = chain("n1")
+    for number in range(100):
+        roster.part("n1", f"note {number}")
+        roster.part("n1", "again and again")
+    assert len(roster.member("n1").notes) == NOTES
+
+
+def test_joined_node_waits_when_it_is_ready() -> None:
+    roster = chain("n1")
+    roster.join("n2")
+    assert not roster.part("n2", "not there yet")
+    assert not roster.anybody_waits()
+    roster.ready("n2", 1.0)
+    assert roster.next_lane(1.0) == (1, ["n2"])
+
+
+def states(roster: Roster, name: str) -> list[str]:
+    member = roster.member(name)
+    if member.settled:
+        return ["settled"]
+    found = ["waiting"] * member.waiting + ["accused"] * bool(member.accused)
+    return found or ["chained" if member.lane >= 0 else "starting"]
+
+
+class Course:
+    """A broadcast of n1, which goes on receiving, and of others, to which anything happens."""
+
+    def __init__(self) -> None:
+        self.roster = Roster(NAMES, SIZE, SILENCE)
+        self.now = 0.0
+        self.started: set[str] = set()
+        self.received = dict.fromkeys(NAMES, 0)
+
+    def pass_time(self) -> None:
+        self.now += 0.2
+        self.received["n1"] = min(self.received["n1"] + 5, SIZE - 1)
+        self.roster.heard("n1", self.now, self.received["n1"])
+
+    def ready(self, name: str, other: str, number: int, flag: bool) -> None:
+        if name not in self.started:
+            self.started.add(name)
+            self.roster.ready(name, self.now)
+
+    def heard(self, name: str, other: str, number: int, flag: bool) -> None:
+        if name in self.started and name != "n1":
+            received = self.received[name] = min(self.received[name] + 50 * number, SIZE)
+            self.roster.heard(name, self.now, received, received, held=flag, fed=not flag)
+
+    def accuse(self, name: str, other: str, number: int, flag: bool) -> None:
+        self.roster.accuse(name, other, "silent", self.now, number)
+
+    def part(self, name: str, other: str, number: int, flag: bool) -> None:
+        self.roster.part(name, "slow", last=flag)
+
+    def complain(self, name: str, other: str, number: int, flag: bool) -> None:
+        self.roster.complain(name)
+
+    def settle(self, name: str, other: str, number: int, flag: bool) -> None:
+        if name != "n1":
+            self.roster.settle(name)
+
+    def lane(self, name: str, other: str, number: int, flag: bool) -> None:
+        if self.roster.anybody_waits():
+            lane, members = self.roster.next_lane(self.now)
+            assert [self.roster.name(lane, rank) for rank in range(1, len(members) + 1)] == members != []
+            assert not any(self.roster.member(member).last for member in members[:-1])
+
+    def conduct(self, name: str, other: str, number: int, flag: bool) -> None:
+        for parted, note in {**self.roster.stranded(self.now), **self.roster.returned()}.items():
+            self.roster.part(parted, note)
+        if laggard := self.roster.laggard(self.now):
+            self.roster.part(*laggard)
+        lost = self.roster.lost(self.now)
+        assert "n1" not in lost
+        for failed in {**lost, **self.roster.exhausted()}:
+            self.roster.settle(failed)
+
+
+EVENTS = st.tuples(
+    st.sampled_from(
+        [
+            Course.ready,
+            Course.heard,
+            Course.accuse,
+            Course.part,
+            Course.complain,
+            Course.settle,
+            Course.lane,
+            Course.conduct,
+        ]
+    ),
+    st.sampled_from(NAMES),
+    st.sampled_from([HEAD, *NAMES]),
+    st.integers(0, 3),
+    st.booleans(),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(EVENTS, max_size=80))
+def test_every_node_is_in_one_state_and_who_receives_is_not_lost(events: list[Any]) -> None:
+    """Whatever the order of events, and whatever nodes say of each other."""
+    course = Course()
+    for event, name, other, number, flag in events:
+        course.pass_time()
+        event(course, name, other, number, flag)
+        for member in NAMES:
+            assert len(states(course.roster, member)) == 1, course.roster.member(member)
