@@ -11,7 +11,7 @@ their digest).
 The report: ``seconds`` from the start of the stream to the last node's verdict, ``run_seconds`` of the
 whole call, with the start of the relays; ``busy`` of the processors during the stream; ``head_cpu``,
 ``nodes_cpu``; ``results`` (a map from the node to ok, reason and seconds from the start of the stream);
-``failed``, ``reasons``; ``threads`` of the watched relay: seconds of a processor as user and in the kernel.
+``failed``, ``reasons``, ``notes``; ``threads`` of the watched relay: seconds of a processor as user and in the kernel.
 
 The stream is taken to start when the last relay has said its first word, which is that it listens.
 """
@@ -149,6 +149,7 @@ class Run:
             "results": {node: [result.ok, result.reason, times[node]] for node, result in results.items()},
             "failed": [node for node, result in results.items() if not result.ok],
             "reasons": {node: result.reason for node, result in results.items() if not result.ok},
+            "notes": {node: result.notes for node, result in results.items() if result.notes},
         }
 
     async def _attend(self) -> None:

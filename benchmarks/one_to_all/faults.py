@@ -87,6 +87,7 @@ def judge(
             "failed": sorted(failed),
             "failed_right": right,
             "reasons": report["reasons"],
+            "notes": report["notes"],
             "run_seconds": report["run_seconds"],
         },
     }

@@ -19,7 +19,10 @@ BROADCASTS: dict[str, tuple[str, dict[str, Any]]] = {
     "kadeploy-tree": ("kadeploy.broadcast.chain:ChainBroadcast", {"arity": 2}),
 }
 BROADCASTER = Path(__file__).with_name("broadcaster.py")
-TIMED = 60.0  # seconds that a start of all relays may take beyond the deadline of a run
+REPORTED = (
+    *("seconds", "busy", "head_cpu", "nodes_cpu", "run_seconds"),
+    *("failed", "reasons", "notes"),
+)
 
 
 def race(name: str) -> Callable[[Crew, Load], Mapping[str, Any]]:
@@ -27,10 +30,7 @@ def race(name: str) -> Callable[[Crew, Load], Mapping[str, Any]]:
 
     def run(crew: Crew, load: Load) -> Mapping[str, Any]:
         report = broadcast(crew, orders(crew, load, name))
-        return {
-            key: report[key]
-            for key in ("seconds", "busy", "head_cpu", "nodes_cpu", "run_seconds", "failed", "reasons")
-        }
+        return {key: report[key] for key in REPORTED}
 
     return run
 

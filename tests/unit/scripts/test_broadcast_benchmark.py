@@ -71,7 +71,7 @@ def judged(failed: list[str], exact: str, *, may_live: bool = False) -> dict[str
     """n2 is the victim; `exact` are the digits of the nodes that have every byte."""
     results = {node: [node not in failed, "", float(number)] for number, node in enumerate(NODES)}
     found: dict[str, Any] = dict.fromkeys(("busy", "head_cpu", "nodes_cpu", "run_seconds"), 0.0)
-    found |= {"failed": failed, "reasons": {}, "results": results}
+    found |= {"failed": failed, "reasons": {}, "notes": {}, "results": results}
     figures = judge(found, NODES, ["n2"], {f"n{digit}" for digit in exact}, may_live=may_live)
     return {**figures, **figures["more"]}
 
