@@ -11,7 +11,8 @@ their digest).
 The report: ``seconds`` from the start of the stream to the last node's verdict, ``run_seconds`` of the
 whole call, with the start of the relays; ``busy`` of the processors during the stream; ``head_cpu``,
 ``nodes_cpu``; ``results`` (a map from the node to ok, reason and seconds from the start of the stream);
-``failed``, ``reasons``, ``notes``; ``threads`` of the watched relay: seconds of a processor as user and in the kernel.
+``failed``, ``reasons``, ``notes``; ``threads`` of the watched relay: seconds of a processor as user and in
+the kernel.
 
 The stream is taken to start when the last relay has said its first word, which is that it listens.
 """
