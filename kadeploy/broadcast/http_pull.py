@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every node fetches the image from this machine by itself, over HTTP, with what any system has.
+
+All share this machine's link, so it takes as many times longer as there are nodes. It needs no Python there
+but a shell, curl or a wget, sha256sum, mkfifo and tee. The image itself is not encrypted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+
+from kadeploy.broadcast.image import sha256_of, size_problem
+from kadeploy.broadcast.interface import (
+    BroadcastProgress,
+    Delivery,
+    RelayProcess,
+    RelayResult,
+    RelayTransport,
+    Trouble,
+)
+from kadeploy.broadcast.pipeline import failure, shell_function, stages_of
+from kadeploy.broadcast.server import ImageServer
+from kadeploy.errors import NodeError, UnreachableError
+
+PREFIX = "pull: "
+SAID_LINES = 20  # kept of what a node tells
+
+
+class HttpPullBroadcast:
+    """``Broadcast`` by HTTP."""
+
+    async def run(
+        self,
+        delivery: Delivery,
+        transport: RelayTransport,
+        progress: Callable[[BroadcastProgress], None],
+    ) -> Mapping[str, RelayResult]:
+        if problem := await asyncio.to_thread(size_problem, delivery.image):
+            return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
+        return await _Session(delivery, transport, progress).run()
+
+
+class _Session:
+    """One broadcast."""
+
+    def __init__(
+        self, delivery: Delivery, transport: RelayTransport, progress: Callable[[BroadcastProgress], None]
+    ) -> None:
+        self._delivery, self._transport, self._progress = delivery, transport, progress
+        self._nodes = [target.node for target in delivery.targets]
+        self._stages = stages_of(delivery.consumer)
+        self._starts = asyncio.Semaphore(delivery.options.start_fanout)
+        self._received = dict.fromkeys(self._nodes, 0)
+        self._results: dict[str, RelayResult] = {}
+        self._began = time.monotonic()
+        self._image_problem = ""
+        image = delivery.image
+        self._server = ImageServer(image.path, image.size, self._note, self._spoil)
+
+    async def run(self) -> Mapping[str, RelayResult]:
+        """Serve everybody until all have ended or the deadline is over."""
+        await self._server.start(self._delivery.head_address, self._nodes)
+        try:
+            async with asyncio.TaskGroup() as group:
+                digest = group.create_task(self._expected())
+                await self._pull_all()
+            return await self._judge(digest.result())
+        finally:
+            await self._server.stop()
+
+    async def _pull_all(self) -> None:
+        deadline = self._delivery.options.deadline
+        try:
+            async with asyncio.timeout(deadline), asyncio.TaskGroup() as group:
+                for node in self._nodes:
+                    group.create_task(self._pull(node))
+        except TimeoutError:
+            for node in self._nodes:
+                self._settle(node, RelayResult(Trouble.PEERS, f"not finished within {deadline:g} s"))
+
+    async def _pull(self, node: str) -> None:
+        try:
+            async with self._starts, asyncio.timeout(self._delivery.options.start_timeout):
+                process = await self._transport.start(node, self._arguments(node))
+        except TimeoutError:
+            within = f"within {self._delivery.options.start_timeout:g} s"
+            self._settle(node, RelayResult(Trouble.PEERS, f"the download cannot be started {within}"))
+        except (NodeError, OSError) as error:
+            self._settle(node, _lost(error))
+        else:
+            await self._follow(node, process)
+
+    def _arguments(self, node: str) -> list[str]:
+        image, patience = self._delivery.image, self._delivery.options.patience
+        text = shell_function(self._stages) + _script("pull")
+        given = [self._server.url(node), str(image.size), f"{patience:.0f}"]
+        words = [word for stage in self._stages for word in stage]
+        return ["sh", "-c", _script("watch"), "watch", text, *given, *words]
+
+    async def _follow(self, node: str, process: RelayProcess) -> None:
+        """Hear a node to its end, and make sure that nothing of it is left."""
+        said: list[str] = []
+        result, tool = None, ""
+        try:
+            while result is None and (line := await process.readline()):
+                event, _, text = line.decode(errors="replace").removeprefix(PREFIX).strip().partition(" ")
+                if not line.startswith(PREFIX.encode()):
+                    said = [*said[1 - SAID_LINES :], f"{event} {text}"]
+                elif event == "said":
+                    said = [*said[1 - SAID_LINES :], text]
+                elif event == "tool":
+                    tool = text
+                else:
+                    result = self._verdict(event, text.split(), "\n".join(said), text)
+        except (NodeError, OSError) as error:
+            result = _lost(error)
+        finally:
+            ending = await process.stop()
+        lost = RelayResult(Trouble.PEERS, "the download ended", "\n".join([*said, ending]))
+        self._settle(node, replace(result or lost, notes=(f"fetched by {tool}",) if tool else ()))
+
+    def _verdict(self, event: str, words: list[str], evidence: str, text: str) -> RelayResult:
+        """What a node's last line says: ``failed REASON``, or ``ended BYTES SHA256 STATUS…``."""
+        if event == "failed":
+            return RelayResult(Trouble.PEERS, text)
+        try:
+            received, digest, *statuses = int(words[0]), words[1], *map(int, words[2:])
+        except (ValueError, IndexError):
+            return RelayResult(Trouble.PEERS, "the download reported nonsense", text)
+        size = self._delivery.image.size
+        known = RelayResult(evidence=evidence, received=received)
+        if reason := failure(self._stages, statuses) or ("" if len(statuses) == len(self._stages) else "?"):
+            known = replace(known, trouble=Trouble.CONSUMER, reason=reason)
+        elif received < size:
+            reason = f"the download ended after {received} of {size} bytes"
+            return replace(known, trouble=Trouble.PEERS, reason=reason)
+        return replace(known, sha256=digest if received == size else "")
+
+    def _note(self, node: str, offset: int) -> None:
+        """The server's word: what it has sent is on its way through the node's pipeline."""
+        self._received[node] = offset
+        self._progress(BroadcastProgress(node, offset, offset, self._delivery.image.size))
+
+    def _spoil(self, reason: str) -> None:
+        self._image_problem = self._image_problem or reason
+
+    def _settle(self, node: str, result: RelayResult) -> None:
+        """The first verdict stands."""
+        seconds = time.monotonic() - self._began
+        received = result.received or self._received[node]
+        self._results.setdefault(node, replace(result, seconds=seconds, received=received))
+
+    async def _expected(self) -> str:
+        """The digest that the nodes must find; '' where the file cannot be read to its end."""
+        try:
+            return self._delivery.image.sha256.lower() or await sha256_of(self._delivery.image.path)
+        except OSError as error:
+            self._spoil(f"the image cannot be read: {error.strerror}")
+            return ""
+
+    async def _judge(self, expected: str) -> Mapping[str, RelayResult]:
+        """Compare the digests; where one is wrong, see whether the file itself is to blame."""
+        results = {node: _compare(self._results[node], expected) for node in self._nodes}
+        declared = self._delivery.image.sha256
+        if declared and any(result.trouble is Trouble.DATA for result in results.values()):
+            try:
+                if (actual := await sha256_of(self._delivery.image.path)) != expected:
+                    self._spoil(f"the image's SHA-256 is {actual}, the environment declares {expected}")
+            except OSError as error:
+                self._spoil(f"the image cannot be read: {error.strerror}")
+        if not self._image_problem:
+            return results
+        problem = self._image_problem
+        return {n: replace(r, trouble=Trouble.IMAGE, reason=problem) for n, r in results.items()}
+
+
+def _compare(result: RelayResult, expected: str) -> RelayResult:
+    if not result.sha256 or result.sha256 == expected:
+        return result
+    other = f"received other data: SHA-256 {result.sha256}, expected {expected}"
+    return replace(result, trouble=Trouble.DATA, reason=result.reason or other)
+
+
+def _lost(error: NodeError | OSError) -> RelayResult:
+    if isinstance(error, OSError):
+        return RelayResult(Trouble.PEERS, f"the download cannot be started: {error}")
+    trouble = Trouble.NODE if isinstance(error, UnreachableError) else Trouble.PEERS
+    return RelayResult(trouble, error.message, error.evidence)
+
+
+@cache
+def _script(name: str) -> str:
+    return files("kadeploy.broadcast").joinpath(f"scripts/{name}.sh").read_text("utf-8")
