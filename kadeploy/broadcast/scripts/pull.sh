@@ -14,7 +14,8 @@ say() {
     printf 'pull: %s\n' "$*"
 }
 
-# Every `get` writes the image to standard output from the byte on that is its argument.
+# Every `get` writes the image to standard output from the byte on that is its argument. (Debian's static busybox
+# crashes when its wget is given a time limit.)
 if command -v curl >/dev/null; then
     tool=curl
     get() {
@@ -28,12 +29,12 @@ elif wget --version >/dev/null 2>&1; then
 elif command -v wget >/dev/null; then
     tool='wget of busybox'
     get() {
-        wget -q -T "$patience" -O - "$url/$1"
+        wget -q -O - "$url/$1"
     }
 elif busybox wget --help >/dev/null 2>&1; then
     tool='busybox wget'
     get() {
-        busybox wget -q -T "$patience" -O - "$url/$1"
+        busybox wget -q -O - "$url/$1"
     }
 else
     say 'failed there is neither curl nor wget nor busybox'
@@ -47,7 +48,10 @@ listener=$!
 sha256sum <"$folder/digest" >"$folder/sha256" &
 sum=$!
 # Who has enough before the end leaves the rest to cat; who has failed ends everything.
-{ consume "$@" && cat >/dev/null; } <"$folder/data" >"$folder/said" 2>&1 &
+{
+    consume "$@" && cat >/dev/null
+    : >"$folder/over"
+} <"$folder/data" >"$folder/said" 2>&1 &
 consumer=$!
 exec 3>"$folder/data" 4>"$folder/digest"
 
@@ -60,7 +64,7 @@ while [ "$offset" -lt "$size" ] && [ "$misses" -lt 5 ]; do
     wait "$counter"
     read -r count <"$folder/counted"
     offset=$((offset + count))
-    kill -0 "$consumer" 2>/dev/null || break
+    [ ! -e "$folder/over" ] || break
     misses=$((misses + 1))
     [ "$count" -eq 0 ] || misses=0
     [ "$offset" -ge "$size" ] || sleep 1
