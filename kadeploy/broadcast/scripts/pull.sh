@@ -42,39 +42,45 @@ else
 fi
 say "tool $tool"
 
-mkfifo "$folder/data" "$folder/digest" "$folder/count" "$folder/said" || exit 1
-tail -c 4096 <"$folder/said" >"$folder/evidence" &
-listener=$!
-sha256sum <"$folder/digest" >"$folder/sha256" &
-sum=$!
+# The image, from as many connections as it takes. Pipes with names are opened by programs of their own, for an
+# older shell takes the end of a child for the failure of what it opens.
+download() {
+    offset=0 misses=0
+    while [ "$offset" -lt "$size" ] && [ "$misses" -lt 5 ]; do
+        wc -c >"$folder/counted" <"$folder/count" &
+        get "$offset" 2>"$folder/trouble" | tee "$folder/count"
+        wait $!
+        read -r count <"$folder/counted"
+        offset=$((offset + count))
+        echo "$offset" >"$folder/offset"
+        [ ! -e "$folder/over" ] || break
+        misses=$((misses + 1))
+        [ "$count" -eq 0 ] || misses=0
+        [ "$offset" -ge "$size" ] || sleep 1
+    done
+}
+
 # Who has enough before the end leaves the rest to cat; who has failed ends everything.
-{
+take() {
+    exec >/dev/null # at once, for the next one waits
+    exec >"$folder/said" 2>&1
     consume "$@" && cat >/dev/null
     : >"$folder/over"
-} <"$folder/data" >"$folder/said" 2>&1 &
-consumer=$!
-exec 3>"$folder/data" 4>"$folder/digest"
+}
 
-offset=0 misses=0
-while [ "$offset" -lt "$size" ] && [ "$misses" -lt 5 ]; do
-    wc -c <"$folder/count" >"$folder/counted" &
-    counter=$!
-    # The consumer's end is standard output: opened by its name, it would block where nobody reads any more.
-    get "$offset" 2>"$folder/trouble" | tee "$folder/digest" "$folder/count" >&3
-    wait "$counter"
-    read -r count <"$folder/counted"
-    offset=$((offset + count))
-    [ ! -e "$folder/over" ] || break
-    misses=$((misses + 1))
-    [ "$count" -eq 0 ] || misses=0
-    [ "$offset" -ge "$size" ] || sleep 1
-done
-
-exec 3>&- 4>&-
-wait "$consumer"
+mkfifo "$folder/digest" "$folder/count" "$folder/said" || exit 1
+echo 0 >"$folder/offset"
+# Standard output is nobody's but this shell's: its end is how it is known that this shell was killed.
+tail -c 4096 >"$folder/evidence" <"$folder/said" &
+listener=$!
+sha256sum >"$folder/sha256" <"$folder/digest" &
+sum=$!
+download | tee "$folder/digest" | take "$@"
 wait "$sum"
+
 # Something that the consumer has left behind may hold its output open.
 kill -0 "$listener" 2>/dev/null && sleep 1
+read -r offset <"$folder/offset"
 [ "$offset" -ge "$size" ] || cat "$folder/trouble" >>"$folder/evidence"
 while read -r line || [ -n "$line" ]; do
     say "said $line"

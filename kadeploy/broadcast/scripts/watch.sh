@@ -11,6 +11,7 @@ trap 'exit 143' HUP INT TERM
 own_session=$(command -v setsid)
 $own_session sh -c "$text" pull "$folder" "$@" </dev/null &
 worker=$!
+exec >/dev/null # so that its output ends when it was killed
 read -r _
 kill -9 "-$worker" 2>/dev/null || kill -9 "$worker" 2>/dev/null
 wait

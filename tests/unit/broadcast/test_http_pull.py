@@ -130,6 +130,14 @@ async def test_a_consumer_that_cannot_work(bench: PullBench, consumer: Pipeline 
     assert result.evidence or "killed" in reason
 
 
+async def test_a_node_whose_shell_is_killed(bench: PullBench) -> None:
+    """By the kernel, when there is no memory left; it is the leader of its session."""
+    script = 'read -r _ _ _ _ _ session _ </proc/self/stat; kill -9 "$session"; sleep 1000'
+    result = (await bench.run(1, [["sh", "-c", script]]))["n1"]
+    assert (result.trouble, result.reason) == (Trouble.PEERS, "the download ended")
+    assert result.seconds < 20
+
+
 async def test_nothing_to_fetch_with(bench: PullBench) -> None:
     bench.tools = ()
     result = (await bench.run(1))["n1"]
