@@ -85,6 +85,7 @@ class Audience:
             self._live.replaced(group, spares)
 
     def transferred(self, transfer: Transfer) -> None:
+        self._transcript.transferred(transfer)
         if self._live is not None:
             self._live.transferred(transfer)
 

@@ -18,13 +18,14 @@ from typing import Any
 
 import click
 
-from kadeploy.broadcast.chain import ChainBroadcast
+from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.interface import BroadcastOptions, ImageSource, RelayResult
 from kadeploy.cli import conduct, verdict
 from kadeploy.cli.cast_progress import show_progress
 from kadeploy.cli.descriptors import raise_descriptor_limit
 from kadeploy.cli.request import Options, node_names
 from kadeploy.errors import ExitStatus, NotFoundError, ServiceError, UsageError
+from kadeploy.nodes import fold
 from kadeploy.operations.cast import Cast, CastRequest, Destination
 from kadeploy.remote.user import UserConnections
 
@@ -53,7 +54,10 @@ def cast(options: Options) -> ExitStatus:
 
 def _request(options: Options, hosts: Sequence[str], image: ImageSource, mode: int) -> CastRequest:
     settings = BroadcastOptions(
-        window=options["window"] << 20, silence=options["silence"], deadline=options["deadline"]
+        arity=options["arity"],
+        window=options["window"] << 20,
+        silence=options["silence"],
+        deadline=options["deadline"],
     )
     consumer = [options["command"]] if options["command"] else _destination(options, mode)
     return CastRequest(image, hosts, consumer, options["address"], settings)
@@ -81,7 +85,7 @@ async def _cast(options: Options, request: CastRequest) -> Results:
     )
     try:
         async with show_progress(len(request.hosts), request.image.size) as tally:
-            cast = Cast(request, connections, ChainBroadcast(), tally.add, tally.fail)
+            cast = Cast(request, connections, ChainOrPull(), tally.add, tally.fail)
             results = await cast.run()
     except asyncio.CancelledError:
         _write_files(options, [], request.hosts)
@@ -97,7 +101,7 @@ def _tell(options: Options, request: CastRequest, results: Results, seconds: flo
         click.echo(json.dumps(_to_json(request, results, seconds)))
     else:
         click.echo("\n".join(_summary(results)))
-    for line in _evidence(results):
+    for line in (*_remarks(results), *_evidence(results)):
         click.echo(line, err=True)
     good = [host for host, result in results.items() if result.ok]
     _write_files(options, good, [host for host in results if host not in set(good)])
@@ -113,6 +117,15 @@ def _summary(results: Results) -> Iterator[str]:
     if bad:
         yield "The cast failed on nodes"
         yield from (f"{host} ({result.reason})" for host, result in bad.items())
+
+
+def _remarks(results: Results) -> Iterator[str]:
+    """What is remarkable about the way to hosts, each with all its hosts."""
+    hosts: dict[str, list[str]] = {}
+    for host, result in results.items():
+        for note in result.notes:
+            hosts.setdefault(note, []).append(host)
+    yield from (f"{fold(names)}: {note}" for note, names in hosts.items())
 
 
 def _evidence(results: Results) -> Iterator[str]:
@@ -137,6 +150,7 @@ def _to_json(request: CastRequest, results: Results, seconds: float) -> dict[str
                 "evidence": result.evidence,
                 "received": result.received,
                 "sha256": result.sha256,
+                "notes": list(result.notes),
                 "seconds": round(result.seconds, 3),
             }
             for host, result in results.items()

@@ -34,10 +34,10 @@ Is run on each host as it stands here, word by word, with FILE on its standard i
 $, | and > mean nothing to it; who wants one writes sh -c '…'. What it prints is shown where it fails. It has
 the data before their digest is known: where that proves wrong, what the command has made is wrong, too.""",
     "HOSTS NEED": """\
-An ssh server that your keys open, /bin/sh, and Python 3.11 or later (python3-minimal will do). They must
-reach each other and this machine by TCP on ports that the kernel chooses. Peers authenticate each other when
-they connect, but the stream is not encrypted: encrypt a secret file, or do not send it through a network of
-others.""",
+An ssh server that your keys open, /bin/sh, and Python 3.11 or later (python3-minimal will do); a host that
+has none fetches FILE over HTTP when the others have it, with curl or a wget. They must reach each other and
+this machine by TCP on ports that the kernel chooses. Peers authenticate each other when they connect, but the
+stream is not encrypted: encrypt a secret file, or do not send it through a network of others.""",
     "ENVIRONMENT": """\
 OAR_NODE_FILE, SLURM_JOB_NODELIST  the hosts, where neither -m nor -f is given
 SSH_AUTH_SOCK                      your agent
@@ -81,6 +81,14 @@ _FILE = click.Path(path_type=Path)
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     help="Then give up who is not done.",
+)
+@click.option(
+    "--arity",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many others each host feeds: 1 is a chain, more a tree.",
 )
 @click.option(
     "--window",

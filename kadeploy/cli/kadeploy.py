@@ -45,7 +45,8 @@ document, and the log goes to standard error. On a terminal a table of the nodes
     "STEPS": """\
 --force-steps SetDeploymentEnv|I:N:T[,I:N:T]&BroadcastEnv|I:N:T[,...]&BootNewEnv|I:N:T[,...]
 I an instance, N how often it is retried after its first attempt, T seconds of an attempt (0: no limit).
-SetDeploymentEnvUntrusted; BroadcastEnvChain (BroadcastEnvKastafior and BroadcastEnvKascade mean it, too);
+SetDeploymentEnvUntrusted; BroadcastEnvChain (BroadcastEnvKastafior and BroadcastEnvKascade mean it, too),
+BroadcastEnvTree, BroadcastEnvHttpPull, BroadcastEnvCustom (where the administrator has given a command);
 BootNewEnvClassical, BootNewEnvKexec, BootNewEnvHardReboot.""",
     "CUSTOM STEPS": """\
 The file of --custom-steps maps macro-steps or instances to micro-steps, and these to lists of operations:

@@ -69,7 +69,10 @@ class Transcript:
         self._gather(group, 1, "The spare nodes {} take the places of failed ones", spares)
 
     def transferred(self, transfer: Transfer) -> None:
-        """Bytes are for a terminal; a log gets the time of the whole broadcast."""
+        """Bytes are for a terminal; a log gets remarks, and the time of the whole broadcast."""
+        for group in self._groups:
+            if transfer.note and transfer.node in (*group.nodes, *group.spares):
+                self._gather(group, 3, f"   * {_literal(transfer.note)}: {{}}", [transfer.node])
 
     def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
         if nodes and not self._queued:  # once, until none of them waits any more

@@ -29,7 +29,14 @@ ALIASES = {
 
 INSTANCES: dict[str, tuple[str, ...]] = {
     "SetDeploymentEnv": ("SetDeploymentEnvUntrusted",),
-    "BroadcastEnv": ("BroadcastEnvChain", "BroadcastEnvKastafior", "BroadcastEnvKascade"),
+    "BroadcastEnv": (
+        "BroadcastEnvChain",
+        "BroadcastEnvKastafior",
+        "BroadcastEnvKascade",
+        "BroadcastEnvTree",
+        "BroadcastEnvHttpPull",
+        "BroadcastEnvCustom",
+    ),
     "BootNewEnv": ("BootNewEnvClassical", "BootNewEnvKexec", "BootNewEnvHardReboot"),
 }
 

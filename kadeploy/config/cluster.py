@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kadeploy.config.automata import Automata
 from kadeploy.config.expression import Expression, TimeoutExpression
@@ -146,11 +147,37 @@ class Gather(FileModel):
 
 class Broadcast(FileModel):
     """``silence``: seconds without a sign of life after which a node of the chain is asked whether it lives.
-    ``window``: MiB of the stream that each node keeps in memory.
+    ``window``: MiB of the stream that each node keeps in memory. ``arity``: how many others each node of
+    BroadcastEnvTree feeds.
     """
 
     silence: float = Field(default=0.8, gt=0)
     window: int = Field(default=64, gt=0, le=16384)
+    arity: int = Field(default=2, ge=2, le=64)
+
+
+class BroadcastCommand(FileModel):
+    """``cmd``: what BroadcastEnvCustom runs on this machine, without a shell; the words that are replaced in
+    it are those of ``kadeploy.broadcast.custom``."""
+
+    cmd: str = ""
+
+    @field_validator("cmd")
+    @classmethod
+    def _can_be_split(cls, cmd: str) -> str:
+        try:
+            words = shlex.split(cmd)
+        except ValueError as error:
+            raise ValueError(f"cannot be split into arguments: {error}") from None
+        if cmd and not words:
+            raise ValueError("there is no command in it")
+        return cmd
+
+
+class LocalOperations(FileModel):
+    """What is run on this machine for the nodes together."""
+
+    broadcastenv: BroadcastCommand = BroadcastCommand()
 
 
 class ClusterConfig(FileModel):
@@ -164,5 +191,13 @@ class ClusterConfig(FileModel):
     timeouts: Timeouts = Timeouts()
     gather: Gather = Gather()
     broadcast: Broadcast = Broadcast()
+    localops: LocalOperations = LocalOperations()
     console_log: str = ""
     arch: str = "x86_64"
+
+    @model_validator(mode="after")
+    def _command_is_given(self) -> Self:
+        instances = self.automata.macrosteps.BroadcastEnv
+        if any(instance.type == "Custom" for instance in instances) and not self.localops.broadcastenv.cmd:
+            raise ValueError("BroadcastEnvCustom needs 'localops: {broadcastenv: {cmd: …}}'")
+        return self

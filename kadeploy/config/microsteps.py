@@ -53,6 +53,9 @@ MICRO_STEPS: dict[str, dict[str, Presence]] = {
     "BroadcastEnvChain": _CHAIN,
     "BroadcastEnvKastafior": _CHAIN,
     "BroadcastEnvKascade": _CHAIN,
+    "BroadcastEnvTree": dict(_CHAIN),
+    "BroadcastEnvHttpPull": dict(_CHAIN),
+    "BroadcastEnvCustom": dict(_CHAIN),
     "BootNewEnvClassical": {
         "switch_pxe": Presence.ALWAYS,
         "umount_deploy_part": Presence.ALWAYS,

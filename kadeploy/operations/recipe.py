@@ -12,7 +12,7 @@ from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.custom_operations import LISTS
 from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression
-from kadeploy.errors import UsageError
+from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.request import DeploymentRequest
 from kadeploy.steps.catalogue import STEPS, NodeStep, Step
@@ -97,8 +97,14 @@ def check_all_used(steps: CustomSteps, recipes: Sequence[Recipes]) -> None:
 def _possible(deployment: Deployment, macro: str, setting: InstanceSetting, kexec: bool) -> InstanceSetting:
     """The setting itself, or that of the reboot which takes the place of a kexec.
 
-    Of the settings of its micro-steps, those that mean the time of a kexec do not suit a reboot.
+    Of the settings of its micro-steps, those that mean the time of a kexec do not suit a reboot. Raises
+    RefusedError for a broadcast by a command where the cluster has none.
     """
+    if macro + setting.type == "BroadcastEnvCustom" and not deployment.cluster.localops.broadcastenv.cmd:
+        raise RefusedError(
+            f"cluster {deployment.cluster_name} has no command for BroadcastEnvCustom",
+            hint="localops.broadcastenv.cmd in the cluster's file is for that",
+        )
     if macro + setting.type != "BootNewEnvKexec" or (kexec and can_kexec(deployment)):
         return setting
     timeout = Expression(f"{deployment.cluster.timeouts.reboot} + {KEXEC_REPLACEMENT_MARGIN}")

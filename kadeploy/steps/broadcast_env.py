@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 
 from kadeploy import nodes
-from kadeploy.broadcast.chain import ChainBroadcast
 from kadeploy.broadcast.interface import (
-    BroadcastOptions,
     BroadcastProgress,
     Delivery,
     ImageSource,
@@ -23,6 +21,7 @@ from kadeploy.config.clusters import Node
 from kadeploy.disks import bootloader
 from kadeploy.errors import NodeError
 from kadeploy.remote import hostkey
+from kadeploy.steps import broadcasts
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.cause import Cause, CausedError, cause_of
 from kadeploy.steps.deployment import Archive, Deployment, Transfer
@@ -48,18 +47,20 @@ READ_HOST_KEYS = resources.files("kadeploy.steps").joinpath("scripts/host-keys.s
 Ended = Callable[[str, NodeError | None], None]
 
 
-async def send_environment(deployment: Deployment, visits: Sequence[Visit], ended: Ended) -> None:
-    """Broadcast the image through the chain of the nodes; each unpacks it while it forwards it."""
+async def send_environment(
+    deployment: Deployment, visits: Sequence[Visit], ended: Ended, way: broadcasts.Way = broadcasts.chain
+) -> None:
+    """Broadcast the image to the nodes; each unpacks it while it receives it."""
     visits = await _renew_written(deployment, visits, ended)
     if not visits:
         return
-    network = deployment.site.server.network
+    broadcast, options = way(deployment)
     delivery = Delivery(
         image=ImageSource(deployment.image.path, deployment.image.size, deployment.image_sha256),
         targets=[Target(node.name, node.address) for node in chain_order(visit.node for visit in visits)],
         consumer=_consumer(deployment),
-        head_address=network.server_address,
-        options=_options(deployment),
+        head_address=deployment.site.server.network.server_address,
+        options=options,
     )
 
     visited = {visit.node.name: visit for visit in visits}
@@ -68,8 +69,10 @@ async def send_environment(deployment: Deployment, visits: Sequence[Visit], ende
         visited[progress.node].observed = _described(progress)
         deployment.transferred(Transfer(progress.node, progress.received, progress.consumed, progress.size))
 
-    results = await ChainBroadcast().run(delivery, deployment.remote, follow)
+    results = await broadcast.run(delivery, deployment.remote, follow)
     for node, result in results.items():
+        if result.notes:
+            deployment.transferred(_noted(node, result, deployment.image.size))
         ended(node, relay_failure(result, deployment.image.size))
 
 
@@ -78,11 +81,6 @@ def chain_order(machines: Iterable[Node]) -> list[Node]:
     each switch, and where none is named, as people count."""
     by_name = {node.name: node for node in machines}
     return sorted((by_name[name] for name in nodes.in_order(by_name)), key=lambda node: node.switch)
-
-
-def _options(deployment: Deployment) -> BroadcastOptions:
-    broadcast = deployment.cluster.broadcast
-    return BroadcastOptions(silence=broadcast.silence, window=broadcast.window << 20)
 
 
 async def _renew_written(deployment: Deployment, visits: Sequence[Visit], ended: Ended) -> Sequence[Visit]:
@@ -107,6 +105,10 @@ async def _renew_written(deployment: Deployment, visits: Sequence[Visit], ended:
     for visit in ready:
         await deployment.remember(visit.node, written=True)
     return ready
+
+
+def _noted(node: str, result: RelayResult, size: int) -> Transfer:
+    return Transfer(node, result.received, size if result.ok else 0, size, "; ".join(result.notes))
 
 
 def _described(progress: BroadcastProgress) -> str:

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from kadeploy.config.expression import Expression
 from kadeploy.disks.layout import Role
-from kadeploy.steps import boot, boot_new_env, broadcast_env, power, reboot, set_deployment_env
+from kadeploy.steps import (
+    boot,
+    boot_new_env,
+    broadcast_env,
+    broadcasts,
+    power,
+    reboot,
+    set_deployment_env,
+)
 from kadeploy.steps.broadcast_env import Ended
 from kadeploy.steps.cause import Cause
 from kadeploy.steps.deployment import Deployment
@@ -138,8 +147,7 @@ _UNTRUSTED: tuple[Step[Deployment], ...] = (
 )
 
 # A post-install that was broken off may not be run again on what it left: the image is unpacked anew.
-_CHAIN: tuple[Step[Deployment], ...] = (
-    Step("send_environment", Cause.BROADCAST, together=broadcast_env.send_environment, timeout="3600"),
+_AFTER_BROADCAST: tuple[Step[Deployment], ...] = (
     Step(
         "mount_deploy_part", Cause.DISK, set_deployment_env.mount_deploy_part, applies=_mounts_after_broadcast
     ),
@@ -183,6 +191,18 @@ _CHAIN: tuple[Step[Deployment], ...] = (
     Step("sync", Cause.DISK, broadcast_env.sync, timeout="600"),
 )
 
+
+def _broadcast_env(way: broadcasts.Way) -> tuple[Step[Deployment], ...]:
+    """The same steps, however the image comes to the nodes."""
+    send = partial(broadcast_env.send_environment, way=way)
+    return (
+        Step("send_environment", Cause.BROADCAST, together=send, timeout="3600"),
+        *_AFTER_BROADCAST,
+    )
+
+
+_CHAIN = _broadcast_env(broadcasts.chain)
+
 _CLASSICAL: tuple[Step[Deployment], ...] = (
     Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk),
     Step(
@@ -211,6 +231,9 @@ STEPS: dict[str, tuple[Step[Deployment], ...]] = {
     "BroadcastEnvChain": _CHAIN,
     "BroadcastEnvKastafior": _CHAIN,
     "BroadcastEnvKascade": _CHAIN,
+    "BroadcastEnvTree": _broadcast_env(broadcasts.tree),
+    "BroadcastEnvHttpPull": _broadcast_env(broadcasts.http_pull),
+    "BroadcastEnvCustom": _broadcast_env(broadcasts.custom),
     "BootNewEnvClassical": _CLASSICAL,
     "BootNewEnvKexec": _KEXEC,
     "BootNewEnvHardReboot": _HARD_REBOOT,

@@ -51,12 +51,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Progress of the broadcast on one node: bytes received, and taken by what unpacks, of ``total``."""
+    """Progress of the broadcast on one node: bytes received, and taken by what unpacks, of ``total``.
+
+    ``note``: what is remarkable about the way they came, '' for nothing.
+    """
 
     node: str
     received: int
     consumed: int
     total: int
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import COUNT, NOBODY, User, until
+from tests.unit.broadcast.pulling import SmallTransport
+from tests.unit.remote.conftest import Sshd
+
+from .conftest import COUNT, NOBODY, User, answers, until
 
 HOSTS = f"node-[1-{COUNT}]"
 NAMES = [f"node-{number}" for number in range(1, COUNT + 1)]
@@ -26,6 +29,25 @@ def test_a_command_takes_the_file(user: User, data: Path) -> None:
     assert (user.out / "ok").read_text().split() == NAMES
     assert (user.out / "ko").read_text() == ""
     assert "3 hosts" in done.stderr
+
+
+def test_a_tree(user: User, data: Path) -> None:
+    done = user.cast(data, "-m", HOSTS, "--arity", "2", *user.store)
+    assert done.returncode == 0, done.stderr
+    assert user.files == [data.read_bytes()] * COUNT
+
+
+def test_hosts_without_python(user: User, sshd: Sshd, data: Path, tmp_path: Path) -> None:
+    transport = SmallTransport(tmp_path, "curl", "grep")
+    sshd.stop()
+    with sshd.configuration.open("a") as file:
+        file.write(f'ForceCommand PATH={transport.bin} exec sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    sshd.start()
+    until(lambda: answers("127.0.1.1", sshd.port), "sshd does not answer")
+    done = user.cast(data, "-m", HOSTS, *user.store)
+    assert done.returncode == 0, done.stderr
+    assert user.files == [data.read_bytes()] * COUNT
+    assert f"{HOSTS}: no Python 3.11 there, so not in the chain\n{HOSTS}: fetched by curl\n" in done.stderr
 
 
 def test_a_host_that_cannot_be_reached(user: User, data: Path) -> None:

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The broadcast by a command of the site, run on this machine (Kadeploy3: localops.broadcastenv).
+
+These words in its arguments are replaced:
+
+    ENVFILE       path of the image
+    NODEFILE      file with the names of the nodes, one a line
+    ADDRESSFILE   file with their addresses, in the same order
+    HOSTKEYFILE   known_hosts for both, of the system that runs on the nodes now
+    DECOMPRESS    shell command that takes the image on a node; it fails where the digest is wrong
+    OKFILE        file into which the command may write the names of the nodes that have the image
+    KOFILE        file for the names of the others
+
+Where the command exits with 0, nodes are ok unless they are in KOFILE; otherwise they are not unless they are
+in OKFILE. That the digest is compared is up to DECOMPRESS: this machine sees nothing of what arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Protocol
+
+from kadeploy.broadcast.image import sha256_of, size_problem
+from kadeploy.broadcast.interface import (
+    BroadcastProgress,
+    Delivery,
+    RelayResult,
+    RelayTransport,
+    Trouble,
+)
+from kadeploy.broadcast.pipeline import shell_function, stages_of
+from kadeploy.errors import ServiceError
+
+MAX_REPORT = 4 << 20  # bytes that are read of OKFILE and KOFILE
+
+_TAKE = files("kadeploy.broadcast").joinpath("scripts/take.sh")
+
+
+class Ending(Protocol):
+    """How the command ended: ``status`` is None when it did not in time, negative for a signal."""
+
+    @property
+    def status(self) -> int | None: ...
+
+    @property
+    def evidence(self) -> str: ...
+
+
+class CustomBroadcast:
+    """``Broadcast`` by a command. ``run`` executes an argument list and raises OSError where it cannot;
+    ``words`` are replaced, too; ``host_keys`` are public key lines that all nodes have."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        run: Callable[[Sequence[str]], Awaitable[Ending]],
+        words: Mapping[str, str] | None = None,
+        host_keys: str = "",
+    ) -> None:
+        self._command, self._run, self._words = list(command), run, dict(words or {})
+        self._host_keys = host_keys
+
+    async def run(
+        self,
+        delivery: Delivery,
+        transport: RelayTransport,
+        progress: Callable[[BroadcastProgress], None],
+    ) -> Mapping[str, RelayResult]:
+        if problem := await asyncio.to_thread(size_problem, delivery.image):
+            return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
+        began = time.monotonic()
+        digest = delivery.image.sha256.lower() or await sha256_of(delivery.image.path)
+        with tempfile.TemporaryDirectory(prefix="kadeploy-broadcast-") as folder:
+            words = (
+                self._words
+                | _written(delivery, self._host_keys, Path(folder))
+                | {"DECOMPRESS": taking(delivery, digest)}
+            )
+            ending = await self._execute(replaced(self._command, words))
+            good, bad = (_names(Path(words[word])) for word in ("OKFILE", "KOFILE"))
+        judge = partial(self._judge, ending=ending, good=good, bad=bad, size=delivery.image.size)
+        seconds = time.monotonic() - began
+        return {target.node: judge(target.node, seconds=seconds) for target in delivery.targets}
+
+    async def _execute(self, argv: list[str]) -> Ending:
+        try:
+            return await self._run(argv)
+        except OSError as error:
+            hint = "look at localops.broadcastenv.cmd in the cluster's file"
+            raise ServiceError(f"'{argv[0]}' cannot be executed: {error.strerror}", hint=hint) from error
+
+    def _judge(
+        self, node: str, *, ending: Ending, good: set[str], bad: set[str], size: int, seconds: float
+    ) -> RelayResult:
+        if node not in bad and (node in good or ending.status == 0):
+            return RelayResult(received=size, seconds=seconds)
+        match ending.status:
+            case None:
+                how = "did not end in time"
+            case 0:
+                how = "reports it as failed"
+            case status if status < 0:
+                how = f"was killed by signal {-status}"
+            case status:
+                how = f"exited with status {status}"
+        return RelayResult(Trouble.PEERS, f"{self._command[0]} {how}", ending.evidence, seconds=seconds)
+
+
+def replaced(command: Sequence[str], words: Mapping[str, str]) -> list[str]:
+    """The arguments with their words; a value never becomes more than a part of one argument."""
+    pattern = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(words)})(?![A-Za-z0-9_])")
+    return [pattern.sub(lambda match: words[match[0]], argument) for argument in command]
+
+
+def taking(delivery: Delivery, digest: str) -> str:
+    """The shell command that takes the image on a node from its standard input, and compares the digest."""
+    stages = stages_of(delivery.consumer)
+    text = shell_function(stages) + _TAKE.read_text("utf-8")
+    return shlex.join(["sh", "-c", text, "take", digest, *(word for stage in stages for word in stage)])
+
+
+def _written(delivery: Delivery, host_keys: str, folder: Path) -> dict[str, str]:
+    """Makes the files of a broadcast."""
+    keys = [key for key in host_keys.splitlines() if key.strip()]
+    lines = {
+        "NODEFILE": [target.node for target in delivery.targets],
+        "ADDRESSFILE": [target.address for target in delivery.targets],
+        "HOSTKEYFILE": [f"{target.node},{target.address} {k}" for target in delivery.targets for k in keys],
+        "OKFILE": [],
+        "KOFILE": [],
+    }
+    for name, content in lines.items():
+        (folder / name).write_text("".join(f"{line}\n" for line in content))
+    return {"ENVFILE": str(delivery.image.path), **{name: str(folder / name) for name in lines}}
+
+
+def _names(path: Path) -> set[str]:
+    """The first word of each line; none where the command has removed the file."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_REPORT).decode(errors="replace")
+    except FileNotFoundError:
+        return set()
+    return {line.split()[0] for line in text.splitlines() if line.strip()}

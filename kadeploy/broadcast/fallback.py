@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chain, and HTTP for those nodes that have no Python to be a part of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from kadeploy.broadcast.chain import ChainBroadcast
+from kadeploy.broadcast.http_pull import HttpPullBroadcast
+from kadeploy.broadcast.interface import (
+    Broadcast,
+    BroadcastProgress,
+    Delivery,
+    RelayResult,
+    RelayTransport,
+    Trouble,
+)
+from kadeploy.errors import NodeError
+
+NOTE = "no Python 3.11 there, so not in the chain"
+
+# The relay gives processes a group by an argument of subprocess that Python has since then.
+_PROBE = """
+python3 -c "import sys; sys.exit(sys.version_info < (3, 11))" >/dev/null 2>&1 && echo able || echo unable
+"""
+
+
+class ChainOrPull:
+    """``Broadcast`` by a chain; who could not be in it for want of Python fetches the image after it."""
+
+    def __init__(self) -> None:
+        self._chain: Broadcast = ChainBroadcast()
+        self._pull: Broadcast = HttpPullBroadcast()
+
+    async def run(
+        self,
+        delivery: Delivery,
+        transport: RelayTransport,
+        progress: Callable[[BroadcastProgress], None],
+    ) -> Mapping[str, RelayResult]:
+        began = time.monotonic()
+        results = dict(await self._chain.run(delivery, transport, progress))
+        suspects = [
+            target.node
+            for target in delivery.targets
+            if results[target.node].trouble is Trouble.PEERS and not results[target.node].received
+        ]
+        unable = await _unable(suspects, transport, delivery.options.start_timeout)
+        options = delivery.options
+        if options.deadline is not None:
+            left = options.deadline - (time.monotonic() - began)
+            options = replace(options, deadline=max(left, 0))
+        if unable:
+            targets = [target for target in delivery.targets if target.node in unable]
+            pulled = await self._pull.run(
+                replace(delivery, targets=targets, options=options), transport, progress
+            )
+            results |= {node: replace(r, notes=(NOTE, *r.notes)) for node, r in pulled.items()}
+        return results
+
+
+async def _unable(nodes: list[str], transport: RelayTransport, timeout: float) -> set[str]:
+    """Which of these nodes can start programs, but not the relay."""
+
+    async def one(node: str) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                if await _says(node, transport) == "unable":
+                    found.add(node)
+        except (NodeError, OSError, TimeoutError):
+            return  # it failed for another reason, which its result tells
+
+    found: set[str] = set()
+    async with asyncio.TaskGroup() as group:
+        for node in nodes:
+            group.create_task(one(node))
+    return found
+
+
+async def _says(node: str, transport: RelayTransport) -> str:
+    """The last line of the probe; a login shell may say something before it."""
+    process = await transport.start(node, ["sh", "-c", _PROBE])
+    last = ""
+    try:
+        while line := await process.readline():
+            last = line.decode(errors="replace").strip()
+    finally:
+        await process.stop()
+    return last

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which broadcast the instances of BroadcastEnv make, and what is refused of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kadeploy.broadcast.custom import CustomBroadcast
+from kadeploy.broadcast.fallback import ChainOrPull
+from kadeploy.broadcast.http_pull import HttpPullBroadcast
+from kadeploy.broadcast.interface import Delivery, ImageSource, Target
+from kadeploy.config.automata import parse_force_steps
+from kadeploy.config.cluster import BroadcastCommand, ClusterConfig, LocalOperations
+from kadeploy.config.site import Site
+from kadeploy.config.yaml_file import parse_text
+from kadeploy.errors import FileError, RefusedError
+from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.steps import broadcasts
+from kadeploy.steps.catalogue import STEPS
+from kadeploy.steps.deployment import Deployment
+from kadeploy.store.store import Store
+from tests.unit.operations.conftest import CLUSTER, MakePlan
+
+WAYS = {
+    "Chain": (ChainOrPull, 1),
+    "Kastafior": (ChainOrPull, 1),
+    "Kascade": (ChainOrPull, 1),
+    "Tree": (ChainOrPull, 3),
+    "HttpPull": (HttpPullBroadcast, 1),
+    "Custom": (CustomBroadcast, 1),
+}
+
+
+@pytest.fixture
+async def store(site: Site) -> AsyncIterator[Store]:
+    async with Store.open(site.server.database.name) as opened:
+        yield opened
+
+
+def steps(instance: str) -> Any:
+    return parse_force_steps(
+        f"SetDeploymentEnv|SetDeploymentEnvUntrusted:0:9&BroadcastEnv|{instance}:0:9"
+        "&BootNewEnv|BootNewEnvClassical:0:9"
+    )
+
+
+async def deployment_of(plan: DeploymentPlan, command: str) -> Deployment:
+    """The deployment on a cluster whose file has a tree and a command."""
+    deployment = plan.parts[0].machines
+    assert isinstance(deployment, Deployment)
+    changes = {
+        "broadcast": deployment.cluster.broadcast.model_copy(update={"arity": 3}),
+        "localops": LocalOperations(broadcastenv=BroadcastCommand(cmd=command)),
+    }
+    return replace(deployment, cluster=deployment.cluster.model_copy(update=changes))
+
+
+@pytest.mark.parametrize("kind", WAYS)
+async def test_each_instance_makes_its_broadcast(store: Store, make_plan: MakePlan, kind: str) -> None:
+    deployment = await deployment_of(await make_plan(store, "red-1"), "cast ENVFILE")
+    together = STEPS[f"BroadcastEnv{kind}"][0].together
+    broadcast, options = together.keywords["way"](deployment)  # type: ignore[union-attr]
+    assert (type(broadcast), options.arity) == WAYS[kind]
+
+
+async def test_a_command_is_run_in_the_configuration_directory(
+    store: Store, make_plan: MakePlan, tmp_path: Path
+) -> None:
+    """With the nodes, the host keys of the miniOS and the key for it."""
+    script = 'pwd; cat "$1" "$2"; echo "$3"; exit 1'
+    command = f"sh -c '{script}' cast NODEFILE HOSTKEYFILE SSH_KEY"
+    deployment = await deployment_of(await make_plan(store, "red-1"), command)
+    broadcast, options = broadcasts.custom(deployment)
+    path = tmp_path / "image"
+    path.touch()
+    delivery = Delivery(ImageSource(path, 0), [Target("red-1", "127.0.1.1")], [["cat"]], "", options)
+    results = await broadcast.run(delivery, deployment.remote, lambda news: None)
+    directory = deployment.site.directory
+    assert results["red-1"].evidence.splitlines() == [
+        os.path.realpath(directory),
+        "red-1",
+        f"red-1,127.0.1.1 {' '.join((directory / 'host.pub').read_text().split()[:2])}",
+        f"{directory}/keys/id_deploy",
+    ]
+
+
+async def test_no_command_is_refused_before_a_node_is_touched(store: Store, make_plan: MakePlan) -> None:
+    with pytest.raises(RefusedError, match="cluster red has no command for BroadcastEnvCustom"):
+        await make_plan(store, "red-1", automaton=steps("BroadcastEnvCustom"))
+
+
+async def test_other_instances_can_be_forced(store: Store, make_plan: MakePlan) -> None:
+    plan = await make_plan(store, "red-1", automaton=steps("BroadcastEnvTree"))
+    assert plan.parts[0].group.automaton.macrosteps[1].instances[0].name == "BroadcastEnvTree"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"localops": {"broadcastenv": {"cmd": "cast 'ENVFILE"}}}, "cannot be split into arguments"),
+        ({"localops": {"broadcastenv": {"cmd": "  "}}}, "there is no command in it"),
+        ({"broadcast": {"arity": 1}}, "greater than or equal to 2"),
+        (
+            {"automata": {"macrosteps": {"BroadcastEnv": [{"type": "Custom"}]}}},
+            "BroadcastEnvCustom needs 'localops",
+        ),
+    ],
+)
+def test_wrong_cluster_files(changes: dict[str, Any], message: str) -> None:
+    text = yaml.safe_dump(yaml.safe_load(CLUSTER) | changes)
+    with pytest.raises(FileError) as caught:
+        parse_text(text, "red.conf", ClusterConfig)
+    assert message in caught.value.message
