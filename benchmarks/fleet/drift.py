@@ -22,7 +22,7 @@ EXPECTED = ("database MB",)  # it keeps what was done, and is to grow
 class Drift:
     """Of one resource: its value before the first deployment, after the third and after the last.
 
-    ``each`` is by how much it has grown in each deployment behind the third, None where there are too few.
+    ``each`` is by how much it has grown in each deployment of the later half, None where there are too few.
     """
 
     before: float
@@ -40,12 +40,8 @@ def drift(values: Sequence[float], tolerance: float = 0.0) -> Drift:
     half = len(settled) // 2
     earlier, later = settled[:half], settled[half:]
     grew = min(later) > max(earlier) * (1 + tolerance)
-    each = (_mean(later) - _mean(earlier)) / (len(settled) / 2)
+    each = (later[-1] - earlier[-1]) / len(later)
     return Drift(values[0], settled[0], settled[-1], grew, each)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def drifts(held: Sequence[Mapping[str, float]]) -> dict[str, Drift]:
