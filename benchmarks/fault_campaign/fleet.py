@@ -130,7 +130,7 @@ def command(name: str, *arguments: str) -> str:
 
 
 def _follow(argv: Sequence[str | Path], output: IO[bytes]) -> tuple[dict[str, float], str]:
-    """When each node was ready, in seconds since the command was started, and the log."""
+    """When each node was ready, in seconds since the command was started, and the log with its times."""
     ready: dict[str, float] = {}
     lines = []
     began = time.monotonic()
@@ -144,7 +144,7 @@ def _follow(argv: Sequence[str | Path], output: IO[bytes]) -> tuple[dict[str, fl
     try:
         assert process.stderr is not None
         for line in process.stderr:
-            lines.append(line)
+            lines.append(f"{time.monotonic() - began:8.2f} {line}")
             if line.startswith(READY):
                 for name in nodes.parse(line.removeprefix(READY).split()[0]):
                     ready[name] = time.monotonic() - began
