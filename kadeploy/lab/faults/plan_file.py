@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from kadeploy import nodes
+from kadeploy.config.problems import CheckedModel, Problem
 from kadeploy.config.yaml_file import FileModel, load_file
 from kadeploy.errors import KadeployError
 from kadeploy.lab.faults import lots, setting
@@ -74,6 +77,12 @@ class NamedFault(FileModel):
     fault: FaultText
     expect: Outcome | None = None
 
+    @model_validator(mode="after")
+    def _is_no_own_name(self) -> Self:
+        if setting.parse(self.fault).value in nodes.parse(self.nodes):
+            raise ValueError(f"{self.fault} is the own name of one of {self.nodes}")
+        return self
+
 
 class FaultKind(FileModel):
     """A fault that may be drawn, so many times as often as one of weight 1."""
@@ -92,24 +101,32 @@ class RandomFaults(FileModel):
     kinds: tuple[FaultKind, ...] = Field(min_length=1, max_length=MAX_ENTRIES)
 
 
-class FaultPlan(FileModel):
+def _kinds_of_nodes(entries: Any) -> Iterator[tuple[int, str, str]]:
+    """Number of the entry, node and kind, of those entries that can be read."""
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if isinstance(entry, dict) and isinstance(fault := entry.get("fault"), str):
+            with contextlib.suppress(KadeployError):
+                for node in nodes.parse(str(entry.get("nodes"))):
+                    yield index, node, fault.partition("=")[0]
+
+
+class FaultPlan(CheckedModel):
     """The whole file."""
 
     faults: tuple[NamedFault, ...] = Field(default=(), max_length=MAX_ENTRIES)
     random: RandomFaults | None = None
 
-    @model_validator(mode="after")
-    def _is_of_use(self, info: ValidationInfo) -> Self:
-        if not self.faults and self.random is None:
-            raise ValueError("it names no faults; give 'faults', 'random' or both")
+    @classmethod
+    def problems(cls, data: Mapping[Any, Any]) -> Iterator[Problem]:
+        """A file without faults, and nodes that are given a fault twice."""
+        yield from super().problems(data)
+        if not data.get("faults") and not data.get("random"):
+            yield (), "it names no faults; give 'faults', 'random' or both"
         seen: set[tuple[str, str]] = set()
-        for lot in self._named():
-            if (lot.node, lot.setting.kind) in seen:
-                raise ValueError(f"{lot.node} is given the fault {lot.setting.kind} twice")
-            if lot.setting.value == lot.node:
-                raise ValueError(f"{lot.setting} of {lot.node} is its own name")
-            seen.add((lot.node, lot.setting.kind))
-        return self
+        for index, node, kind in _kinds_of_nodes(data.get("faults")):
+            if (node, kind) in seen:
+                yield ("faults", index, "fault"), f"{node} is given the fault {kind} twice"
+            seen.add((node, kind))
 
     def _named(self) -> list[Lot]:
         return [
