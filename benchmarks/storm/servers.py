@@ -21,6 +21,7 @@ UNPACKED = CHECKOUT / "build" / "benchmarks" / "boot_storm"
 OURS = "kadeploy-boot"
 HTTP_PORT, TFTP_PORT = 8069, 69
 START_TIME = 20.0  # seconds
+START_ATTEMPTS = 3  # atftpd sometimes needs another
 END_TIME = 5.0
 
 
@@ -47,31 +48,43 @@ class Server:
     @contextmanager
     def running(self, files: Path, folder: Path) -> Iterator[int]:
         """Start it and wait until it answers; yields its process id."""
-        assert self.path is not None
         folder.mkdir(exist_ok=True)
+        for _ in range(START_ATTEMPTS):
+            process = self._start(files, folder)
+            try:
+                if all(_wait(process, _ANSWERS[protocol]) for protocol in self.protocols):
+                    yield process.pid
+                    return
+            finally:
+                _end(process)
+        reason = (folder / "log").read_text()[-1000:] or "it says nothing"
+        raise StormFailed(f"{self.name} does not answer; exit status {process.returncode}: {reason}")
+
+    def _start(self, files: Path, folder: Path) -> subprocess.Popen[bytes]:
+        assert self.path is not None
         environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 self.command(self.path, files, folder), stdout=log, stderr=log, env=environment
             )
-        try:
-            for protocol in self.protocols:
-                self._wait(process, _ANSWERS[protocol], folder / "log")
-            yield process.pid
-        finally:
-            process.terminate()
-            try:
-                process.wait(END_TIME)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
-    def _wait(self, process: subprocess.Popen[bytes], answers: Callable[[], bool], log: Path) -> None:
-        deadline = time.monotonic() + START_TIME
-        while not answers():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise StormFailed(f"{self.name} does not answer: {log.read_text()[-1000:]}")
-            time.sleep(0.1)
+
+def _wait(process: subprocess.Popen[bytes], answers: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + START_TIME
+    while not answers():
+        if process.poll() is not None or time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_TIME)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _answers_http() -> bool:

@@ -94,11 +94,13 @@ def _tree(root: int) -> dict[int, tuple[float, float]]:
             continue
         try:
             words = (entry / "stat").read_text().rpartition(")")[2].split()
+            nanoseconds = int((entry / "schedstat").read_text().split()[0])  # exact, but of one thread
         except OSError:
             continue  # it has ended
         parents[int(entry.name)] = int(words[1])
         user, system, ended_user, ended_system = map(int, words[11:15])
-        seconds[int(entry.name)] = ((user + system) / _TICKS, (ended_user + ended_system) / _TICKS)
+        own = max((user + system) / _TICKS, nanoseconds / 1e9)
+        seconds[int(entry.name)] = (own, (ended_user + ended_system) / _TICKS)
     found = {root}
     for process in sorted(parents):
         if parents[process] in found:

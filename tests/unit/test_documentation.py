@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from kadeploy.boot import service
+from kadeploy.boot import http, service
 from kadeploy.broadcast.interface import BroadcastOptions
 from kadeploy.cli import kacast, kadeploy, kadeploy_boot, kaenv, kalab, kapower, kareboot, kastat
 from kadeploy.cli.simulate import LATEST_RUNS
@@ -236,6 +236,9 @@ CONSTANTS = {
     "a node without a predecessor": BroadcastOptions().patience,
     "a relay that has told this machine nothing": BroadcastOptions().report_timeout,
     "start of the TFTP server": service.START_TIMEOUT,
+    "a request over an HTTP connection": http.IDLE,
+    "an HTTP client that takes nothing": http.STALL,
+    "a place among the files": http.QUEUE_TIME,
     "another process writes": store.BUSY_TIMEOUT,
     "another process makes or upgrades the file": schema.CREATION_WAIT,
     "a lease of a node": leasing.LEASE_SECONDS,
