@@ -16,6 +16,7 @@ Runs on nodes: only modules of Debian's python3-minimal, which has neither json 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
@@ -32,6 +33,7 @@ FEED, FETCH, PROBE = 1, 2, 3
 DATA, SEAL, RETRACT, PING, FORGOTTEN = range(1, 6)  # of the feeder
 OFFSET, ACK, HELD, COMPLETE, REFUSED = range(11, 16)  # of the receiver
 DIGEST_BYTES = 32
+STRANGERS = 32  # so many may be about to prove the secret at once
 PIECE = 1 << 20  # most bytes moved by one call
 PROBE_BYTES = 128 << 10  # long enough to measure a gigabit link, short enough to be nothing on a slow one
 
@@ -195,18 +197,30 @@ class Listener:
         self.socket = socket.create_server((address, 0), family=family, backlog=128)
         self.port: int = self.socket.getsockname()[1]
         self._secret, self._silence, self._welcome = secret, silence, welcome
-        self._slots = threading.BoundedSemaphore(32)  # strangers cannot make threads without end
+        self._slots = threading.BoundedSemaphore(STRANGERS)
+        self._strangers: dict[socket.socket, None] = {}  # the oldest first
+        self._lock = threading.Lock()
 
     def run(self) -> None:
+        """Until the socket is shut."""
         while True:
             try:
                 sock, _ = self.socket.accept()
-            except ConnectionAbortedError:
+            except OSError as error:
+                if error.errno in (errno.EINVAL, errno.EBADF):
+                    return
+                time.sleep(0.1)  # what is lacking, such as file descriptors, may come back
                 continue
-            except OSError:
-                return  # shut by its owner
-            self._slots.acquire()
+            self._make_room()
+            with self._lock:
+                self._strangers[sock] = None
             spawn(self._greet, sock)
+
+    def _make_room(self) -> None:
+        """Peers prove the secret at once: of many who do not the one goes that has had most time."""
+        while not self._slots.acquire(timeout=0.01):
+            with self._lock:
+                shut(next(iter(self._strangers), None))
 
     def _greet(self, sock: socket.socket) -> None:
         try:
@@ -215,6 +229,8 @@ class Listener:
             sock.close()
             return
         finally:
+            with self._lock:
+                del self._strangers[sock]
             self._slots.release()
         if greeting.role == PROBE:
             answer_probe(sock, greeting)
