@@ -60,6 +60,22 @@ class LocalProcess:
         return f"status {self.process.returncode} {errors}"
 
 
+def patched(process: LocalProcess, honest: str, spoiled: str) -> LocalProcess:
+    """The program that `process` is sent has `spoiled` where it should have `honest`."""
+    write = process.write
+
+    async def write_program(data: bytes) -> None:
+        length, _, rest = data.partition(b"\n")
+        text, settings = rest[: int(length)], rest[int(length) :]
+        assert text.count(honest.encode()) == 1
+        text = text.replace(honest.encode(), spoiled.encode())
+        process.write = write  # type: ignore[method-assign]
+        await write(b"%d\n%b%b" % (len(text), text, settings))
+
+    process.write = write_program  # type: ignore[method-assign]
+    return process
+
+
 class LocalTransport:
     """Starts relays here, with their node's name in $NODE and `folder` in $OUT and as a mark."""
 
@@ -72,16 +88,22 @@ class LocalTransport:
         if node in self.unreachable:
             raise UnreachableError(f"{node} cannot be reached", evidence="No route to host")
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments[1:],
+            *self.command(node, arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "NODE": node, "OUT": str(self.folder), MARK: str(self.folder)},
+            env=self.environment(node),
             cwd="/",
         )
         self.processes[node] = self.adopt(node, process)
         return self.processes[node]
+
+    def command(self, node: str, arguments: Sequence[str]) -> list[str]:
+        return [sys.executable, *arguments[1:]]
+
+    def environment(self, node: str) -> dict[str, str]:
+        path, out = os.environ["PATH"], str(self.folder)
+        return {"PATH": path, "NODE": node, "OUT": out, MARK: out}
 
     def adopt(self, node: str, process: asyncio.subprocess.Process) -> LocalProcess:
         return LocalProcess(process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +19,7 @@ from kadeploy.broadcast.node.wire import FEED, FETCH, MAGIC, Greeting, PeerLost,
 from kadeploy.errors import ServiceError
 
 from .conftest import GATED, STORE, Bench
-from .local import LocalProcess, LocalTransport, alive, targets, until
+from .local import LocalProcess, LocalTransport, alive, patched, targets, until
 
 
 def talk(peer: tuple[str, int], *words: bytes) -> bytes:
@@ -66,28 +67,49 @@ async def test_pipeline_of_several_commands(bench: Bench) -> None:
     bench.assert_exact(await bench.run(2, [["gzip", "-1"], ["gzip", "-dc"], *STORE]), failed=set())
 
 
-async def test_damaged_on_the_way(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """n2 spoils what it forwards: it is named, and those behind it get the right bytes from elsewhere."""
-    honest, spoiled = r"sock.sendall(piece)\n", r"sock.sendall(bytes(len(piece)))\n"
+class Spoiling(LocalTransport):
+    """The relays of some nodes have other words in their program."""
 
-    class Spoiling(LocalProcess):
-        async def write(self, data: bytes) -> None:
-            length, _, rest = data.partition(b"\n")
-            text, settings = rest[: int(length)], rest[int(length) :]
-            assert text.count(honest.encode()) == 1
-            text = text.replace(honest.encode(), spoiled.encode())
-            await super().write(b"%d\n%b%b" % (len(text), text, settings))
-            monkeypatch.setattr(self, "write", super().write)
+    def __init__(self, folder: Path, words: dict[str, tuple[str, str]]) -> None:
+        super().__init__(folder)
+        self._words = words
 
-    class Transport(LocalTransport):
-        def adopt(self, node: str, process: asyncio.subprocess.Process) -> LocalProcess:
-            return Spoiling(process) if node == "n2" else LocalProcess(process)
+    def adopt(self, node: str, process: asyncio.subprocess.Process) -> LocalProcess:
+        adopted = LocalProcess(process)
+        return patched(adopted, *self._words[node]) if node in self._words else adopted
 
-    bench.transport = Transport(bench.folder)
+
+SPOILS_SENT = ("sock.sendall(piece)", "sock.sendall(bytes(len(piece)))")
+SPOILS_RECEIVED = ("self._ring.commit(received)", "room[0] ^= 1; self._ring.commit(received)")
+
+
+@pytest.mark.parametrize("spoilers", [["n1"], ["n2"], ["n1", "n2"]])
+async def test_damaged_on_the_way(bench: Bench, spoilers: list[str]) -> None:
+    """They spoil what they forward: they are named, and those behind get the right bytes from elsewhere."""
+    bench.transport = Spoiling(bench.folder, dict.fromkeys(spoilers, SPOILS_SENT))
+    results = await bench.run(4)
+    bench.assert_exact(results, failed=set(spoilers))
+    for node in spoilers:
+        assert re.match(
+            f"passed on damaged data: n[2-4] received damaged data from {node} after byte ",
+            results[node].reason,
+        )
+        assert results[node].trouble is Trouble.DATA
+
+
+async def test_last_one_spoils_what_nobody_takes(bench: Bench) -> None:
+    bench.transport = Spoiling(bench.folder, {"n3": SPOILS_SENT})
+    bench.assert_exact(await bench.run(3), failed=set())
+
+
+@pytest.mark.parametrize("node", ["n1", "n2", "n3"])
+async def test_node_whose_own_memory_spoils_what_it_receives(bench: Bench, node: str) -> None:
+    """It accuses those who feed it, until it accuses the head."""
+    bench.transport = Spoiling(bench.folder, {node: SPOILS_RECEIVED})
     results = await bench.run(3)
-    bench.assert_exact(results, failed={"n2"})
-    assert "passed on damaged data: n3 received damaged data from n2" in results["n2"].reason
-    assert results["n2"].trouble is Trouble.DATA
+    bench.assert_exact(results, failed={node})
+    assert results[node].reason.startswith("finds damaged what the head sends, and what ")
+    assert results[node].trouble is Trouble.DATA
 
 
 async def test_image_with_another_digest_than_declared(bench: Bench) -> None:
