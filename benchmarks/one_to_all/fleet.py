@@ -65,6 +65,10 @@ class Fleet:
         mounts = [] if node == HEAD else [f"--mount=/proc/{self._holders[node].pid}/ns/mnt"]
         return ["nsenter", f"--net=/proc/{self._holders[self.network(node)].pid}/ns/net", *mounts, "--"]
 
+    def holder(self, node: str) -> int:
+        """The process that keeps the namespaces of `node`."""
+        return self._holders[node].pid
+
     def network(self, node: str) -> str:
         """Whose network namespace `node` is in."""
         return node
