@@ -145,7 +145,9 @@ class _Session:
                 self._part(name, note)
             if laggard := self._roster.laggard(now):
                 self._part(*laggard)
-            for name, reason in {**self._roster.lost(now), **self._roster.exhausted()}.items():
+            for name, reason in self._roster.lost(now).items():
+                self._settle(self._relays[name], reason)
+            for name, reason in self._roster.exhausted().items():
                 trouble = Trouble.DATA if self._disputes.accused_by(name) else Trouble.PEERS
                 self._settle(self._relays[name], reason, trouble=trouble)
             if self._roster.anybody_waits() and self._head.free:

@@ -19,6 +19,9 @@ NOTES = 10  # kept of one node
 HELD = 2.0  # seconds in which nothing but its consumer holds a node up, before it is compared with others
 SLOWER = 2.5  # a consumer so many times slower than the others' is served after them
 HEARTBEATS = 1.5  # seconds within which a relay that lives says something, whatever it does
+GONE = (
+    5.0  # seconds of silence of a node that others gave up; shorter ones may be a starved relay, or its link
+)
 SPAN = 0.5  # seconds over which a rate is measured
 STRANDED = 3  # silences in which a node finds a new feeder, if those before it look for whom to feed
 
@@ -32,6 +35,10 @@ class Consumer:
     held_since: float | None = None
     _since: float = 0.0
     _taken: int = 0
+
+    def begin(self, now: float) -> None:
+        """It is in a lane: the first moments count, later the slowest of all may hold up everybody."""
+        self._since = self._since or now
 
     def note(self, now: float, taken: int, held: bool) -> None:
         if not held:
@@ -186,7 +193,7 @@ class Roster:
         return {
             member.name: member.accused
             for member in accused
-            if now > self._respite(member) and now - member.heard_at > max(HEARTBEATS, 2 * self._silence)
+            if now > self._respite(member) and now - member.heard_at > max(GONE, 2 * self._silence)
         }
 
     def exhausted(self) -> dict[str, str]:
@@ -222,6 +229,7 @@ class Roster:
             member.tries = 1 if self._has_come_far(member) else member.tries + 1
             member.waiting, member.lane, member.rank = False, number, rank
             member.begin, member.received_at, member.unfed_since = member.received, now, None
+            member.consumer.begin(now)
         self._lanes.append([member.name for member in members])
         return number, self._lanes[-1]
 

@@ -7,17 +7,20 @@ import asyncio
 import random
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 from typing import Any
 
 import pytest
 
+from kadeploy.broadcast.chain import ChainBroadcast
 from kadeploy.broadcast.head import Head
-from kadeploy.broadcast.interface import RelayResult
+from kadeploy.broadcast.interface import Delivery, RelayResult, Trouble
 from kadeploy.broadcast.node.wire import Greeting
 
 from .conftest import GATED, STORE, Bench
-from .local import until
+from .local import HEAD, targets, until
 
 COUNT = 5
 SILENT = "no sign of life"
@@ -98,6 +101,84 @@ async def test_gap_beyond_the_ring_is_read_from_the_head(
     bench.open_gates()
     bench.assert_exact(await broadcast, failed={"n2"})
     assert served[0].last - served[0].first > 0
+
+
+@pytest.mark.parametrize(("arity", "victims"), [(2, ["n1"]), (2, ["n1", "n3", "n4"]), (3, ["n1", "n2"])])
+@pytest.mark.parametrize("signal", [SIGKILL, SIGSTOP])
+async def test_inner_nodes_of_a_tree(bench: Bench, arity: int, victims: list[str], signal: Signals) -> None:
+    """Whom they fed is fed by those above them."""
+    bench.options = replace(bench.options, arity=arity, silence=1.5)
+    await break_nodes(bench, victims, signal, count=8)
+
+
+async def test_frozen_neighbours_that_thaw(bench: Bench) -> None:
+    """In the middle of a flowing stream: none is lost, who has been passed over is served later."""
+    bench.options = replace(bench.options, silence=0.8)
+    broadcast = asyncio.create_task(bench.run(COUNT, [THROTTLE, *STORE]))
+    await until(lambda: all(bench.transport.received(node) for node in EVERYBODY))
+    for number in (SIGSTOP, SIGCONT):
+        for node in ("n2", "n3"):
+            bench.transport.signal(node, number)
+        await asyncio.sleep(2.5)
+    results = await broadcast
+    bench.assert_exact(results, failed=set())
+
+
+async def test_slow_consumer_is_served_after_the_others(bench: Bench) -> None:
+    """And says so; the others do not wait for it."""
+    slow = "import os, time\ngive_up = time.monotonic() + 12\nwhile data := os.read(0, 1 << 16):\n"
+    slow += "    os.write(1, data)\n    time.sleep(0.2 if time.monotonic() < give_up else 0)"
+    choose = f"""if [ $NODE = n3 ]; then exec {sys.executable} -ISc '{slow}'; fi
+        exec {sys.executable} -ISc '{SLOW_COPY}'"""
+    results = await bench.run(COUNT, [["sh", "-c", choose], *STORE])
+    bench.assert_exact(results, failed=set())
+    assert any("its consumer takes" in note for note in results["n3"].notes), results["n3"]
+    assert results["n3"].seconds > max(results[node].seconds for node in EVERYBODY if node != "n3") + 2
+
+
+async def test_late_node_joins_a_broadcast(bench: Bench) -> None:
+    """It gets the beginning when the head is free; a node that is there already cannot join."""
+    bench.shut_gates("n1", "n2")
+    joined, everybody = ChainBroadcast(), targets(3)
+    assert not joined.join(everybody[2])
+    delivery = Delivery(bench.source, everybody[:2], GATED, HEAD, bench.options)
+    broadcast = asyncio.create_task(joined.run(delivery, bench.transport, bench.progress.append))
+    await until(lambda: bench.transport.received("n2"))
+    assert joined.join(everybody[2])
+    assert not joined.join(everybody[0])
+    await until(lambda: "n3" in bench.transport.processes and bench.transport.processes["n3"].port)
+    bench.open_gates()
+    bench.assert_exact(await broadcast, failed=set())
+    assert not joined.join(everybody[2])
+
+
+async def test_node_that_waits_long_for_its_turn_is_not_taken_for_lost(bench: Bench) -> None:
+    """As one that joined, or whose neighbours start slowly: it can tell nothing but that it lives."""
+    bench.options = replace(bench.options, report_timeout=2.0)
+    bench.shut_gates("n1")
+    joined, everybody = ChainBroadcast(), targets(2)
+    delivery = Delivery(bench.source, everybody[:1], GATED, HEAD, bench.options)
+    broadcast = asyncio.create_task(joined.run(delivery, bench.transport, bench.progress.append))
+    await until(lambda: bench.transport.received("n1"))
+    assert joined.join(everybody[1])
+    await asyncio.sleep(3)
+    bench.open_gates()
+    bench.assert_exact(await broadcast, failed=set())
+
+
+async def test_image_that_is_changed_during_the_broadcast(bench: Bench, tmp_path: Path) -> None:
+    """Nobody but the image is to blame."""
+    copy = tmp_path / "copy"
+    copy.write_bytes(bench.data)
+    bench.source = replace(bench.source, path=copy)
+    broadcast = await stalled(bench, 2)
+    with copy.open("r+b") as file:
+        file.seek(20 << 20)
+        file.write(b"something else")
+    bench.open_gates()
+    results = await broadcast
+    assert {result.reason for result in results.values()} == {"the image was changed during the broadcast"}
+    assert {result.trouble for result in results.values()} == {Trouble.IMAGE}
 
 
 @pytest.mark.parametrize("seed", [116])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kadeploy.broadcast.roster import NOTES, TRIES, Roster
+from kadeploy.broadcast.roster import GONE, NOTES, TRIES, Roster
 
 SIZE = 1000
 SILENCE = 1.0
@@ -19,11 +19,11 @@ RESPITE = 2 * SILENCE
 
 
 def chain(*names: str, size: int = SIZE) -> Roster:
-    """All of them in lane 0, at time 0."""
+    """All of them in lane 0, at time 0.1."""
     roster = Roster(names or NAMES, size, SILENCE)
     for name in names or NAMES:
         roster.ready(name, 0.0)
-    assert roster.next_lane(0.0) == (0, list(names or NAMES))
+    assert roster.next_lane(0.1) == (0, list(names or NAMES))
     return roster
 
 
@@ -53,8 +53,9 @@ def test_accused_node_that_is_not_heard_of_is_lost_when_nobody_else_is_left() ->
     roster.accuse("n2", "n1", "silent", 1.0, 0)
     assert roster.lost(60.0) == {}
     roster.settle("n1")
-    assert roster.lost(1.0 + RESPITE) == {}
-    assert roster.lost(1.1 + RESPITE) == {"n2": "given up by n1: silent"}
+    roster.heard("n2", 1.1, 0)
+    assert roster.lost(1.1 + GONE) == {}
+    assert roster.lost(1.2 + GONE) == {"n2": "given up by n1: silent"}
 
 
 @pytest.mark.parametrize(("by", "lane"), [("n3", 0), ("n4", 0), ("n1", 1)])
@@ -103,6 +104,15 @@ def test_slow_consumer_is_served_later_unless_all_are_slow() -> None:
     assert roster.laggard(5.0) == ("n3", "its consumer takes 0.0 MB/s where others take 0.0")
     roster.part("n3", "slow")
     assert roster.laggard(5.0) is None
+
+
+def test_speed_of_the_others_shows_before_one_holds_them_up() -> None:
+    roster = chain()
+    for tenth in range(10, 50, 5):
+        for name in NAMES:
+            taken = tenth if name == "n3" else 500 + tenth
+            roster.heard(name, tenth / 10, 500, taken, held=name == "n3")
+    assert roster.laggard(5.0) is not None
 
 
 def test_single_consumer_has_nobody_to_be_compared_with() -> None:
