@@ -18,13 +18,13 @@ how it is measured
   Each node is a network namespace with a wire to one bridge. The wires have the same rate in both directions
   (tbf, burst 32 kB, 30 ms of queue). All is in memory and in namespaces of the benchmark's own: it touches
   neither the network nor the disks of this machine, and nothing of it is left, however it ends. What is sent
-  cannot be compressed; it takes --seconds at the rate of the wires. nginx+curl sends it to each node from the
-  head: there it takes at most {plan.STAR_SECONDS:g} s for all nodes together.
+  cannot be compressed; it takes --seconds at the rate of the wires. nginx+curl and kadeploy-http send it to
+  each node from the head: there it takes at most {plan.STAR_SECONDS:g} s for all nodes together.
 
   Agents on the nodes run before the clock does; it stops when the last node is done. For kadeploy it starts
-  when the last relay listens, and stops with the last node's verdict; 'run s' is the whole call, with the
-  start and the end of the relays. Every node's bytes are compared by SHA-256 afterwards; kadeploy's relays do
-  so on their own within the time measured, the other tools do not.
+  when the last relay listens (kadeploy-http: with the call), and stops with the last node's verdict; 'run s'
+  is the whole call, with the start and the end of the relays. Every node's bytes are compared by SHA-256
+  afterwards; kadeploy's relays do so on their own within the time measured, the other tools do not.
 
   Before each run the benchmark waits for a quiet half second, for --patience at most. A run in which the
   machine's processors were more than {MOST_BUSY:.0%} busy is listed, not counted, and repeated at most

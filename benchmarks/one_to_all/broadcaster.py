@@ -14,7 +14,8 @@ whole call, with the start of the relays; ``busy`` of the processors during the 
 ``failed``, ``reasons``, ``notes``; ``threads`` of the watched relay: seconds of a processor as user and in
 the kernel.
 
-The stream is taken to start when the last relay has said its first word, which is that it listens.
+The stream is taken to start when the last relay has said its first word, which is that it listens; with the
+call, where relays do not wait for each other (``gathers`` is false).
 """
 
 from __future__ import annotations
@@ -155,7 +156,8 @@ class Run:
 
     async def _attend(self) -> None:
         """Take the time from the start of the stream, and do to the nodes what was ordered."""
-        await self._transport.all_listen()
+        if self._orders["gathers"]:
+            await self._transport.all_listen()
         self._clock.start()
         try:
             if "after" in self._orders:

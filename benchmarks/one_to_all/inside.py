@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -127,6 +128,7 @@ class Bench:
 def main(folder: Path, orders: dict[str, Any]) -> None:
     """Print samples until all repetitions are done, or the time is over."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80%", "tmpfs", str(folder)], check=True)
+    os.environ["TMPDIR"] = str(folder)  # what nodes have in common with this machine is only to be read
     for sample in Bench(folder, orders).samples():
         print(json.dumps(asdict(sample)), flush=True)
 

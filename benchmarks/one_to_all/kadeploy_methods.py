@@ -13,10 +13,21 @@ from .crew import Crew, Member
 from .fleet import HEAD
 from .loads import NAME, Load
 
-# Module:class, and what is not as usual in its options.
-BROADCASTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "kadeploy": ("kadeploy.broadcast.chain:ChainBroadcast", {}),
-    "kadeploy-tree": ("kadeploy.broadcast.chain:ChainBroadcast", {"arity": 2}),
+HTTP = "kadeploy-http"
+# What the broadcaster is told of each. In a chain or a tree the stream begins when all nodes listen; a node
+# that fetches the image by itself begins when it is started.
+BROADCASTS: dict[str, dict[str, Any]] = {
+    "kadeploy": {"broadcast": "kadeploy.broadcast.chain:ChainBroadcast", "options": {}, "gathers": True},
+    "kadeploy-tree": {
+        "broadcast": "kadeploy.broadcast.chain:ChainBroadcast",
+        "options": {"arity": 2},
+        "gathers": True,
+    },
+    HTTP: {
+        "broadcast": "kadeploy.broadcast.http_pull:HttpPullBroadcast",
+        "options": {},
+        "gathers": False,
+    },
 }
 BROADCASTER = Path(__file__).with_name("broadcaster.py")
 REPORTED = (
@@ -39,8 +50,7 @@ def orders(crew: Crew, load: Load, name: str) -> dict[str, Any]:
     """What ``broadcaster.py`` is told, for a run without faults."""
     fleet = crew.fleet
     return {
-        "broadcast": BROADCASTS[name][0],
-        "options": BROADCASTS[name][1],
+        **BROADCASTS[name],
         "image": str(load.path),
         "size": load.size,
         "sha256": load.sha256,

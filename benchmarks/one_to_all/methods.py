@@ -45,8 +45,8 @@ def find_program(name: str) -> str | None:
 
 
 def _ours(name: str) -> Method:
-    module = kadeploy_methods.BROADCASTS[name][0].partition(":")[0]
-    return Method(name, kadeploy_methods.race(name), module=module)
+    module = kadeploy_methods.BROADCASTS[name]["broadcast"].partition(":")[0]
+    return Method(name, kadeploy_methods.race(name), module=module, star=name == kadeploy_methods.HTTP)
 
 
 METHODS = {
