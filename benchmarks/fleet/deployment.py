@@ -8,7 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,20 +20,21 @@ from .processors import Reading, Use
 
 
 class DeploymentFailed(Exception):
-    """A deployment in which some node has failed, or has needed a second attempt: its time says nothing."""
+    """A deployment in which some node has failed: its time says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """``began`` and ``ended`` are the life of the process since the epoch.
 
-    ``head``: kadeploy and what it has started. ``boot_server``: kadeploy-boot, meanwhile. ``readings``: of
-    all processors, meanwhile.
+    ``repeated``: why steps had to be done again, and how often. ``head``: kadeploy and what it has started.
+    ``boot_server``: kadeploy-boot, meanwhile. ``readings``: of all processors, meanwhile.
     """
 
     began: float
     ended: float
     steps: Sequence[StepRun]
+    repeated: Mapping[str, int]
     head: Use
     boot_server: Use
     readings: Sequence[Reading]
@@ -50,9 +52,9 @@ def deploy(state: Path, count: int, key: Path, work: Path) -> Measured:
         head = _run(argv, log)
         ended = time.time()
     server_after = processors.use_of(server)
-    steps = _steps(state / "kadeploy.sqlite", wid.read_text().strip())
+    steps, repeated = _steps(state / "kadeploy.sqlite", wid.read_text().strip())
     boot_server = Use(server_after.seconds - server_before.seconds, server_after.peak_mb)
-    return Measured(began, ended, steps, head, boot_server, watch.readings)
+    return Measured(began, ended, steps, repeated, head, boot_server, watch.readings)
 
 
 def _run(argv: Sequence[str | Path], log: Path) -> Use:
@@ -72,15 +74,13 @@ def _run(argv: Sequence[str | Path], log: Path) -> Use:
     return Use(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-def _steps(database: Path, wid: str) -> list[StepRun]:
-    """All that was done, from what kadeploy records of each deployment."""
-    query = "SELECT node, macro, micro, started_at, duration, ok FROM steps WHERE workflow_id = ?"
+def _steps(database: Path, wid: str) -> tuple[list[StepRun], Counter[str]]:
+    """All that was done, from what kadeploy records of each deployment, and the reasons of what failed."""
+    query = "SELECT node, macro, micro, started_at, duration, ok, reason FROM steps WHERE workflow_id = ?"
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     try:
         rows = connection.execute(query, (wid,)).fetchall()
     finally:
         connection.close()
-    failed = [f"{micro} on {node}" for node, _, micro, _, _, ok in rows if not ok]
-    if failed:
-        raise DeploymentFailed(f"kadeploy had to repeat {', '.join(failed)}: the times cannot be compared")
-    return [StepRun(*row[:5]) for row in rows]
+    repeated = Counter(f"{micro}: {reason}" for _, _, micro, _, _, ok, reason in rows if not ok)
+    return [StepRun(*row[:5]) for row in rows], repeated

@@ -28,6 +28,7 @@ def row(nodes: int, measured: Measured, circumstances: Circumstances) -> Figures
         "macrosteps_s": _rounded(found.macro_seconds()),
         "slowest_node": found.last_node,
         "slowest_s": round(found.runs[-1].ended - found.began, 2),
+        "repeated": dict(measured.repeated),
         "given_s": _rounded(given),
         "added_parts_s": _rounded(
             {name: sum(span.seconds for span in added if span.name == name) for name in ADDED}
@@ -80,6 +81,7 @@ def lines(rows: Sequence[Figures]) -> Iterator[str]:
     yield _line("  saturated for, s", [row["saturated_s"] for row in rows])
     yield f"{'ready last':<26}" + "".join(f"{row['slowest_node']:>10}" for row in rows)
     yield _line("  after, s", [row["slowest_s"] for row in rows])
+    yield _line("steps done again", [sum(row["repeated"].values()) for row in rows], "d")
 
 
 def _line(title: str, values: Sequence[float], form: str = ".1f") -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the time of a deployment went into: the chain of steps that nothing in it could have shortened.
 
-The last node to be ready had waited for the broadcast, and that for the last node to arrive: the path
+The last node to be ready had waited for its broadcast, and that for the last node to arrive: the path
 goes through the first steps of the latter, the broadcast, and the last steps of the former. All its parts
 together are the total.
 """
@@ -48,10 +48,9 @@ class Circumstances:
     boot_bytes: int
     image_bytes: int
 
-    @property
-    def boot_wire(self) -> float:
-        """Seconds."""
-        return 8 * self.boot_bytes / self.rate
+    def boot_wire_of(self, boot: StepRun) -> float:
+        """Seconds: only the miniOS comes over the network."""
+        return 8 * self.boot_bytes / self.rate if boot.macro == MACROS[0] else 0.0
 
     @property
     def image_wire(self) -> float:
@@ -97,11 +96,12 @@ class Path:
 
     def given(self, given: Circumstances) -> dict[str, float]:
         """Seconds of each part that no tool could do without."""
-        boots = sum(run.micro in BOOTS for run in self.runs)
+        boots = [run for run in self.runs if run.micro in BOOTS]
+        broadcasts = sum(run.micro == TOGETHER for run in self.runs)
         others = (*BOOTS, TOGETHER, *ORDERS, *DISK)
         return {
-            "boot delays": boots * given.boot_delay,
-            "wire": given.boot_wire + given.image_wire,
+            "boot delays": len(boots) * given.boot_delay,
+            "wire": sum(map(given.boot_wire_of, boots)) + broadcasts * given.image_wire,
             "disk": sum(run.seconds for run in self.runs if run.micro in DISK),
             "programs": sum(run.seconds for run in self.runs if run.micro not in others),
         }
@@ -114,8 +114,8 @@ class Path:
             if run.micro in ORDERS:
                 found.append(Span("orders", run.started, run.ended))
             elif run.micro in BOOTS:
-                wire = given.boot_wire if run.macro == MACROS[0] else 0.0
-                found.append(Span("boots", run.started + given.boot_delay + wire, run.ended))
+                behind = run.started + given.boot_delay + given.boot_wire_of(run)
+                found.append(Span("boots", behind, run.ended))
             elif run.micro == TOGETHER:
                 found.append(Span("broadcast", run.started + given.image_wire, run.ended))
             last = Span("between", run.ended, run.ended)
@@ -123,7 +123,7 @@ class Path:
 
 
 def path(runs: Sequence[StepRun], began: float, ended: float) -> Path:
-    """The path through all runs of a deployment that has gone well on each node."""
+    """The path through all runs of a deployment that has gone well on each node, at last."""
     ordered = sorted(runs, key=lambda run: run.started)
     last = max(ordered, key=lambda run: run.ended).node
     broadcast = [run for run in ordered if run.node == last and run.micro == TOGETHER][-1]

@@ -76,3 +76,15 @@ def test_a_late_node_has_a_broadcast_of_its_own(late: float) -> None:
 def test_without_a_limit_the_wire_takes_no_time() -> None:
     given = Circumstances(10, float("inf"), 2_000_000, 1_000_000)
     assert path(RUNS, 100, 137).given(given)["wire"] == 0
+
+
+def test_a_broadcast_that_was_done_again_counts_twice() -> None:
+    runs = [
+        *RUNS[:3],
+        StepRun("node-1", BROADCAST, "send_environment", 120, 4),
+        StepRun("node-1", BROADCAST, "send_environment", 124, 3),
+        StepRun("node-1", BOOT, "wait_reboot", 127, 10),
+    ]
+    found = path(runs, 100, 137)
+    assert found.given(GIVEN)["wire"] == 4
+    assert sum(span.seconds for span in found.added(GIVEN) if span.name == "broadcast") == 5
