@@ -160,6 +160,22 @@ def test_faults(labs: tuple[Lab, Lab]) -> None:
     lab.run("fault", "node-1", "slow-boot", "on", status={"qemu": 3, "container": 0}[lab.driver])
 
 
+def test_fault_plans(labs: tuple[Lab, Lab], tmp_path: Path) -> None:
+    lab, plan = labs[0], tmp_path / "plan.yaml"
+    lab.up()
+    plan.write_text("faults: [{nodes: node-1, fault: no-power}, {nodes: node-2, fault: flood}]\n")
+    told = lab.run("fault", "--plan", str(plan), status=3)
+    assert (
+        f"{plan}:1:52: faults.1.nodes: " in told and f"{plan}:1:67: faults.1.fault: there is no fault" in told
+    )
+    assert json.loads(lab.run("status", "--json"))[0]["faults"] == []
+    plan.write_text("random: {share: 100%, kinds: [{fault: bmc-lies, expect: power}]}\n")
+    assert lab.run("fault", "--plan", str(plan), "--seed", "3") == "node-1: bmc-lies, expected: power\n"
+    assert "Up/On" in lab.run("power", "node-1", "on") and lab.power() == "off"
+    assert lab.run("fault", "--mend") == "node-1: bmc-lies off\n"
+    assert "is off" in lab.run("power", "node-1", "status")
+
+
 def test_two_labs_side_by_side(labs: tuple[Lab, Lab]) -> None:
     first, second = labs
     first.up()
