@@ -31,8 +31,8 @@ A host that dies or hangs is skipped. Each host hashes what arrived; a wrong SHA
 by Ctrl-C, or broken off in any other way, kacast leaves no process on any host, and with --to no file.""",
     "COMMAND": """\
 Is run on each host as it stands here, word by word, with FILE on its standard input. There is no shell, so *,
-$, | and > mean nothing to it; who wants one writes sh -c '…'. What it prints is shown where it fails. It has
-the data before their digest is known: where that proves wrong, what the command has made is wrong, too.""",
+$, | and > mean nothing to it; who wants one writes sh -c '…'. What it prints is shown where it fails. It
+gets the data in pieces of 256 KiB, each once it is checked, but begins before the last of them has come.""",
     "HOSTS NEED": """\
 An ssh server that your keys open, /bin/sh, and Python 3.11 or later (python3-minimal will do); a host that
 has none fetches FILE over HTTP when the others have it, with curl or a wget. They must reach each other and
