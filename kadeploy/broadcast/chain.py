@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from kadeploy.broadcast.head import HEAD, Head
+from kadeploy.broadcast.image import size_problem
 from kadeploy.broadcast.interface import (
     BroadcastProgress,
     Delivery,
@@ -28,10 +29,9 @@ from kadeploy.broadcast.interface import (
     Target,
     Trouble,
 )
-from kadeploy.broadcast.judgement import Disputes, compare
+from kadeploy.broadcast.judgement import Disputes, compare, digest_problem, spoiled
 from kadeploy.broadcast.node.lane import Lane
-from kadeploy.broadcast.node.relay import Settings
-from kadeploy.broadcast.relay import Event, Relay, RelayLost
+from kadeploy.broadcast.relay import Event, Relay, RelayLost, settings_for
 from kadeploy.broadcast.roster import Roster
 from kadeploy.errors import NodeError, ServiceError
 
@@ -39,39 +39,43 @@ TICK = 0.2  # seconds between looks at what has become due
 LEAST_GRACE = 2.0  # seconds for the relays that start later than most
 
 
+Progress = Callable[[BroadcastProgress], None]
+
+
 class ChainBroadcast:
     """``Broadcast`` by a chain of relays, or a tree if the options say so."""
 
-    def __init__(self) -> None:
-        self._session: _Session | None = None
-
     async def run(
-        self,
-        delivery: Delivery,
-        transport: RelayTransport,
-        progress: Callable[[BroadcastProgress], None],
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress
     ) -> Mapping[str, RelayResult]:
-        if problem := await asyncio.to_thread(_size_problem, delivery):
-            return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
-        session = self._session = _Session(delivery, transport, progress)
-        try:
-            return await session.run()
+        return await broadcast(delivery, transport, progress, lambda _: None)
+
+
+async def broadcast(
+    delivery: Delivery,
+    transport: RelayTransport,
+    progress: Progress,
+    opened: Callable[[Session], None],
+) -> Mapping[str, RelayResult]:
+    """As ``Broadcast.run``; tells by `opened` when others may join."""
+    if problem := await asyncio.to_thread(size_problem, delivery.image):
+        return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
+    session = Session(delivery, transport, progress)
+    opened(session)
+    try:
+        return await session.run()
+    finally:
+        closing = asyncio.create_task(session.close())
+        try:  # also when cancelled meanwhile: what is not stopped now runs on, on nodes that others will use
+            await asyncio.shield(closing)
         finally:
-            self._session = None
-            await session.close()
-
-    def join(self, target: Target) -> bool:
-        """Bring one more node into the broadcast that runs; its result is among those of ``run``. False when
-        none runs, or it is about to end."""
-        return self._session is not None and self._session.join(target)
+            await asyncio.wait([closing])
 
 
-class _Session:
+class Session:
     """One run of a chain broadcast."""
 
-    def __init__(
-        self, delivery: Delivery, transport: RelayTransport, progress: Callable[[BroadcastProgress], None]
-    ) -> None:
+    def __init__(self, delivery: Delivery, transport: RelayTransport, progress: Progress) -> None:
         self._delivery, self._transport, self._progress = delivery, transport, progress
         self._options, self._size = delivery.options, delivery.image.size
         self._loop = asyncio.get_running_loop()
@@ -83,7 +87,8 @@ class _Session:
         self._news = asyncio.Event()
         self._disputes = Disputes()
         self._image_problem = ""
-        self._attendants: list[asyncio.Task[None]] = []
+        self._attendants: dict[str, asyncio.Task[None]] = {}
+        self._inquiries: list[asyncio.Task[None]] = []
         self._group: asyncio.TaskGroup | None = None
         self._head = self._make_head()
 
@@ -99,7 +104,7 @@ class _Session:
                     await self._conduct()
                 finally:
                     self._group = None
-                    for task in self._attendants:
+                    for task in (*self._attendants.values(), *self._inquiries):
                         task.cancel()
         except TimeoutError:
             for relay in self._relays.values():
@@ -115,13 +120,32 @@ class _Session:
         finally:
             await asyncio.to_thread(self._head.stop)
 
-    def join(self, target: Target) -> bool:
-        if self._group is None or target.node in self._relays:
+    def join(self, targets: Sequence[Target]) -> bool:
+        """Bring more nodes in; False, and nothing was done, when it is about to end or has one already."""
+        if self._group is None or any(target.node in self._relays for target in targets):
             return False
-        relay = self._relays[target.node] = Relay(target)
-        self._roster.join(target.node)
-        self._attend(relay)
+        for target in targets:
+            relay = self._relays[target.node] = Relay(target)
+            self._roster.join(target.node)
+            self._attend(relay)
         return True
+
+    async def settled(self, names: Sequence[str]) -> None:
+        """Until there is a verdict on each of some nodes, and no other node needs them."""
+        await asyncio.wait([self._relays[name].verdict for name in names])
+        while others := self._dependent(names):
+            await asyncio.wait([self._relays[name].verdict for name in others], timeout=TICK)
+
+    async def leave(self, names: Sequence[str]) -> Mapping[str, RelayResult]:
+        """Take nodes out, whatever they are at. Their results, when nothing runs there any more."""
+        relays = [self._relays[name] for name in names if name in self._relays]
+        for relay in relays:
+            self._settle(relay, "taken out of the broadcast")
+        results = self._judge()
+        async with asyncio.TaskGroup() as group:
+            for relay in relays:
+                group.create_task(self._dismiss(relay))
+        return {relay.target.node: results[relay.target.node] for relay in relays}
 
     # --- what goes on ---------------------------------------------------------------------------------------
 
@@ -194,13 +218,13 @@ class _Session:
 
     def _attend(self, relay: Relay) -> None:
         assert self._group
-        self._attendants.append(self._group.create_task(self._follow(relay)))
+        self._attendants[relay.target.node] = self._group.create_task(self._follow(relay))
 
     async def _follow(self, relay: Relay) -> None:
         """Start a relay and take in what it says until it ends."""
         try:
             async with self._slots:
-                settings = self._settings(relay.target)
+                settings = settings_for(relay.target, self._delivery, self._secret, self._head.peer[1:])
                 await relay.start(self._transport, settings, self._options.start_timeout)
             self._roster.ready(relay.target.node, time.monotonic())
             self._news.set()
@@ -210,23 +234,15 @@ class _Session:
             reason = ": ".join(filter(None, [lost.reason, accused]))
             self._settle(relay, reason, lost.evidence, lost.trouble)
 
+    def _dependent(self, names: Sequence[str]) -> list[str]:
+        """Nodes without a verdict that are fed by some nodes, or have accused one of them."""
+        fed = {name for feeder in names for name in self._roster.behind(feeder)}
+        return [
+            name for name in fed | self._disputes.accusers(names) if not self._relays[name].verdict.done()
+        ]
+
     def _is_starting(self, relay: Relay) -> bool:
         return not relay.port and not relay.verdict.done()
-
-    def _settings(self, target: Target) -> Settings:
-        delivery, options = self._delivery, self._options
-        consumer = delivery.consumer
-        return Settings(
-            secret=self._secret.hex(),
-            address=target.address,
-            head=self._head.peer[1:],
-            size=delivery.image.size,
-            chunk=options.chunk,
-            consumer=consumer if isinstance(consumer, str) else [list(command) for command in consumer],
-            window=options.window,
-            silence=options.silence,
-            patience=options.patience,
-        )
 
     def _make_head(self) -> Head:
         def told(event: str, lane: int, node: str, reason: str) -> None:
@@ -250,6 +266,19 @@ class _Session:
             )
         except OSError as error:
             raise ServiceError(f"the broadcast cannot listen on {address}: {error.strerror}") from error
+
+    async def _dismiss(self, relay: Relay) -> None:
+        """Nothing more is heard of this one, and it may come again."""
+        name = relay.target.node
+        attendant = self._attendants.pop(name)
+        attendant.cancel()
+        await asyncio.wait([attendant])
+        await self._stop(relay)
+        del self._relays[name]
+        if (deserted := self._roster.dismiss(name)) is not None:
+            self._head.abandon(deserted)
+        self._disputes.forget(name)
+        self._news.set()
 
     async def _stop(self, relay: Relay) -> None:
         async with self._slots:
@@ -290,18 +319,18 @@ class _Session:
         held, fed = bool(event.get("held", 0)), bool(event.get("fed", 0))
         self._roster.heard(name, now, received, consumed, held=held, fed=fed)
         member = self._roster.member(name)
-        upstream = self._upstream(int(event.get("lane", 0)), int(event.get("feeder", 0))) if fed else ""
-        self._progress(
-            BroadcastProgress(
-                name, relay.received, relay.consumed, self._size, upstream, max(member.lane, 0), member.rank
-            )
-        )
+        lane, rank = int(event.get("lane", 0)), int(event.get("feeder", 0))
+        is_fed = fed and not member.waiting and (lane == member.lane or not rank)
+        place = self._upstream(lane, rank) if is_fed else "", max(member.lane, 0), member.rank
+        self._progress(BroadcastProgress(name, received, consumed, self._size, *place))
 
     def _upstream(self, lane: int, rank: int) -> str:
         return self._roster.name(lane, rank) if rank else HEAD
 
     def _hear_of(self, by: str, event: str, lane: int, node: str, reason: str) -> None:
         """A feeder has left a successor: because it seems dead, or because it is slow."""
+        if self._roster.has_left(node):
+            return  # it does not answer its neighbours any more
         if event == "skipped":
             self._roster.accuse(node, by, reason, time.monotonic(), lane)
         elif self._roster.is_believed(by, node, lane):
@@ -320,17 +349,17 @@ class _Session:
         note = self._disputes.add(name, feeder, offset)
         self._roster.complain(name)
         self._part(name, note)
-        if rank:
+        if feeder in self._relays:
             self._part(feeder, f"{name} {note}", last=True)
         elif self._group:
-            self._attendants.append(self._group.create_task(self._examine(name, before, offset)))
+            self._inquiries.append(self._group.create_task(self._examine(name, before, offset)))
 
     async def _examine(self, name: str, before: Sequence[str], offset: int) -> None:
         """The head is accused: has the file changed since it was sealed? If not, and what others had sent was
         damaged `before`, it is the accuser."""
         if not await asyncio.to_thread(self._head.is_unchanged, offset):
             self._spoil("the image was changed during the broadcast")
-        elif before:
+        elif before and name in self._relays:
             reason = f"finds damaged what {HEAD} sends, and what {before[-1]} sent before"
             self._settle(self._relays[name], reason, trouble=Trouble.DATA)
 
@@ -349,36 +378,23 @@ class _Session:
     ) -> None:
         """The first verdict stands."""
         if not relay.verdict.done():
-            seconds = time.monotonic() - self._began
+            seconds = time.monotonic() - relay.began
             relay.verdict.set_result(RelayResult(trouble, reason, evidence, relay.received, digest, seconds))
             self._roster.settle(relay.target.node)
             self._news.set()
 
-    # --- judging --------------------------------------------------------------------------------------------
-
     def _judge(self) -> Mapping[str, RelayResult]:
-        """Compare the digests, and name who damaged what it passed on."""
+        """The results of those on whom there is a verdict."""
         declared, actual = self._delivery.image.sha256.lower(), self._head.sha256
-        if declared and actual and actual != declared:
-            self._spoil(f"the image's SHA-256 is {actual}, the environment declares {declared}")
-        results = {
-            name: replace(relay.verdict.result(), notes=tuple(self._roster.member(name).notes))
-            for name, relay in self._relays.items()
-        }
+        if problem := digest_problem(declared, actual):
+            self._spoil(problem)
+        results = {name: self._result(relay) for name, relay in self._relays.items() if relay.verdict.done()}
         if self._image_problem:
-            return {
-                name: replace(result, trouble=Trouble.IMAGE, reason=self._image_problem)
-                for name, result in results.items()
-            }
+            return spoiled(results, self._image_problem)
         return self._disputes.judge(
             {name: compare(result, declared or actual) for name, result in results.items()}
         )
 
-
-def _size_problem(delivery: Delivery) -> str:
-    image = delivery.image
-    try:
-        size = image.path.stat().st_size
-    except OSError as error:
-        return f"the image {image.path} cannot be read: {error.strerror}"
-    return "" if size == image.size else f"the image {image.path} has {size} bytes, not {image.size}"
+    def _result(self, relay: Relay) -> RelayResult:
+        member = self._roster.member(relay.target.node)
+        return replace(relay.verdict.result(), notes=tuple(member.notes), moved=member.moved)

@@ -31,8 +31,8 @@ python3 -c "import sys; sys.exit(sys.version_info < (3, 11))" >/dev/null 2>&1 &&
 class ChainOrPull:
     """``Broadcast`` by a chain; who could not be in it for want of Python fetches the image after it."""
 
-    def __init__(self) -> None:
-        self._chain: Broadcast = ChainBroadcast()
+    def __init__(self, chain: Broadcast | None = None) -> None:
+        self._chain: Broadcast = chain or ChainBroadcast()
         self._pull: Broadcast = HttpPullBroadcast()
 
     async def run(

@@ -132,9 +132,13 @@ class Head:
 
     def feed(self, lane: Lane) -> None:
         """Begin to send to the first of `lane`; returns at once."""
-        succession = Succession(lane, self._secret, self._silence, self._patience, self._source, self._told)
+        succession = Succession(lane, self._secret, self._silence, self._patience, self._source, self._tell)
         self._lanes.append(succession)
         self._threads.append(spawn(succession.run))
+
+    def abandon(self, number: int) -> None:
+        """Nobody of that lane is left: look for none of them any more."""
+        self._lanes[number].stop()
 
     def stop(self) -> None:
         """Blocks (at most some seconds) until no thread uses the file any more, and closes it."""
@@ -151,6 +155,12 @@ class Head:
             thread.join(2 * self._silence + 1)
         self._listener.socket.close()
         os.close(self._descriptor)
+
+    def _tell(self, event: str, lane: int, node: str, reason: str) -> None:
+        """Nobody listens after the end to what a thread finds out that was waiting for an answer then."""
+        with self._changed:
+            if not self._stopping:
+                self._told(event, lane, node, reason)
 
     def _source(self) -> FileSource:
         source = FileSource(self._descriptor, self._sealer, self._size, self._broken)

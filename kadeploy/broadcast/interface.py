@@ -95,7 +95,8 @@ class Trouble(StrEnum):
 class RelayResult:
     """How it ended on one node. Ok means: the digest is right and the consumer exited with 0.
 
-    `notes`: what happened to it on the way, such as that it was moved out of the chain and why.
+    `seconds` count from when it came into the broadcast. `notes`: what happened to it on the way, such as
+    that it was moved out of the chain and why; `moved`: how often that was.
     """
 
     trouble: Trouble = Trouble.NONE
@@ -105,6 +106,7 @@ class RelayResult:
     sha256: str = ""
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    moved: int = 0
 
     @property
     def ok(self) -> bool:
@@ -115,8 +117,8 @@ class RelayResult:
 class BroadcastProgress:
     """Bytes that `node` has received and its consumer has taken, of `size`.
 
-    `upstream`: who feeds it, '' as long as nobody does. `lane`: 0 at first, more for each time that it was
-    moved out of its chain and is served after the others. `position`: its rank there, from 1 on.
+    `upstream`: who feeds it, '' as long as nobody does. `lane`: 0 at first, more where it came late or was
+    moved out of its chain, and is served after the others. `position`: its rank there, from 1 on.
     """
 
     node: str

@@ -8,7 +8,7 @@ sends, too, is the cause.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from kadeploy.broadcast.interface import RelayResult, Trouble
@@ -30,13 +30,37 @@ class Disputes:
         """About whom it has complained."""
         return [feeder for by, feeder, _ in self._complaints if by == name]
 
+    def accusers(self, feeders: Collection[str]) -> set[str]:
+        """Who has complained about one of these."""
+        return {by for by, feeder, _ in self._complaints if feeder in feeders}
+
+    def forget(self, name: str) -> None:
+        """It has left; if it comes again it is as good as any other."""
+        self._complaints = [item for item in self._complaints if name not in item[:2]]
+
     def judge(self, results: Mapping[str, RelayResult]) -> dict[str, RelayResult]:
         """The results, where those that have damaged what they passed on have failed."""
-        guilty = {feeder: f"{by} {note}" for by, feeder, note in self._complaints if results[by].ok}
+        guilty = {
+            feeder: f"{by} {note}"
+            for by, feeder, note in self._complaints
+            if by in results and results[by].ok
+        }
         return {
             name: _blame(result, guilty[name]) if name in guilty and result.ok else result
             for name, result in results.items()
         }
+
+
+def digest_problem(declared: str, actual: str) -> str:
+    """Whether the image is another one than was declared; '' stands for a digest that is not known."""
+    if not declared or not actual or declared == actual:
+        return ""
+    return f"the image's SHA-256 is {actual}, the environment declares {declared}"
+
+
+def spoiled(results: Mapping[str, RelayResult], reason: str) -> dict[str, RelayResult]:
+    """The results where the image itself is to blame."""
+    return {name: replace(result, trouble=Trouble.IMAGE, reason=reason) for name, result in results.items()}
 
 
 def compare(result: RelayResult, expected: str) -> RelayResult:

@@ -5,10 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kadeploy.broadcast.interface import RelayProcess, RelayResult, RelayTransport, Target, Trouble
+from kadeploy.broadcast.interface import (
+    Delivery,
+    RelayProcess,
+    RelayResult,
+    RelayTransport,
+    Target,
+    Trouble,
+)
 from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.node.relay import Settings
 from kadeploy.broadcast.program import ARGUMENTS, program
@@ -33,10 +41,13 @@ class Relay:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.verdict: asyncio.Future[RelayResult] = asyncio.get_running_loop().create_future()
+        self.began = time.monotonic()
         self.port = 0
         self.received = self.consumed = 0
         self._process: RelayProcess | None = None
         self._noise: list[str] = []
+        self._stopping = asyncio.Lock()
+        self._stopped = False
 
     async def start(self, transport: RelayTransport, settings: Settings, timeout: float) -> None:
         """Returns when the relay listens; raises RelayLost."""
@@ -75,9 +86,11 @@ class Relay:
         await self._order("leave", lane)
 
     async def stop(self) -> None:
-        """End it, with its consumer."""
-        if self._process:
-            await self._process.stop()
+        """End it, with its consumer; once, whoever asks."""
+        async with self._stopping:
+            if self._process and not self._stopped:
+                await self._process.stop()
+                self._stopped = True
 
     async def _order(self, *order: object) -> None:
         assert self._process
@@ -96,6 +109,22 @@ class Relay:
             self._noise = [*self._noise[1 - NOISE_LINES :], line.decode(errors="replace").rstrip()]
         ending = await self._process.stop()
         raise RelayLost(Trouble.PEERS, "the relay ended", "\n".join([*self._noise, ending]))
+
+
+def settings_for(target: Target, delivery: Delivery, secret: bytes, head: tuple[str, int]) -> Settings:
+    """What the relay on `target` is told first; `head` is where the head listens."""
+    consumer, options = delivery.consumer, delivery.options
+    return Settings(
+        secret=secret.hex(),
+        address=target.address,
+        head=head,
+        size=delivery.image.size,
+        chunk=options.chunk,
+        consumer=consumer if isinstance(consumer, str) else [list(command) for command in consumer],
+        window=options.window,
+        silence=options.silence,
+        patience=options.patience,
+    )
 
 
 def _lost(error: NodeError | OSError, what: str) -> RelayLost:

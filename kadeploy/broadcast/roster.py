@@ -67,6 +67,7 @@ class Member:
     lane: int = -1
     rank: int = 0
     tries: int = 0
+    moved: int = 0  # how often it was parted with
     complaints: int = 0  # about feeders whose data are damaged
     begin: int = 0  # what it had received when it got into its lane
     accused: str = ""
@@ -156,13 +157,18 @@ class Roster:
         member.last |= last
         if member.settled or member.waiting or member.lane < 0:
             return False
-        member.waiting, member.accused = True, ""
+        member.waiting, member.accused, member.moved = True, "", member.moved + 1
         return True
 
     def settle(self, name: str) -> None:
         """There is a verdict on it."""
         member = self._members[name]
         member.settled, member.waiting = True, False
+
+    def dismiss(self, name: str) -> int | None:
+        """It has left, settled; returns its lane if it was the last one there."""
+        lane = self._members.pop(name).lane
+        return lane if lane >= 0 and all(lane != other.lane for other in self._members.values()) else None
 
     # --- what follows -------------------------------------------------------------------------------------
 
@@ -219,8 +225,10 @@ class Roster:
 
     def next_lane(self, now: float) -> tuple[int, list[str]]:
         """Puts the waiting nodes into one lane; its number and its members. Who lacks most comes first, as it
-        can feed the others; of those that may feed nobody there is one, at the end."""
+        can feed the others; of those that may feed nobody there is one, at the end. Nodes that were in none
+        before have one to themselves: who is slow must not hold up those that are only late."""
         waiting = [m for m in self._members.values() if m.waiting]
+        waiting = [m for m in waiting if not m.tries] or waiting
         feeders = sorted(
             (m for m in waiting if not m.last), key=lambda member: (-member.complaints, member.received)
         )
@@ -233,8 +241,19 @@ class Roster:
         self._lanes.append([member.name for member in members])
         return number, self._lanes[-1]
 
+    def has_left(self, name: str) -> bool:
+        """It was in a lane, and is no member any more."""
+        return name not in self._members and any(name in names for names in self._lanes)
+
     def anybody_waits(self) -> bool:
         return any(member.waiting for member in self._members.values())
+
+    def behind(self, name: str) -> list[str]:
+        """Who comes after a node in its lane, and has not left that."""
+        member = self._members[name]
+        names = self._lanes[member.lane][member.rank :] if member.lane >= 0 else []
+        others = (self._members[name] for name in names if name in self._members)
+        return [other.name for other in others if other.lane == member.lane and not other.waiting]
 
     def member(self, name: str) -> Member:
         return self._members[name]

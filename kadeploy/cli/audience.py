@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from kadeploy.cli.transcript import Transcript
+from kadeploy.cli.transfers import remarks
+from kadeploy.nodes import fold
 from kadeploy.operations.feed import Group
 from kadeploy.steps.deployment import Transfer
+from kadeploy.store.receptions import Reception
 from kadeploy.workflow.events import Notice
 
 if TYPE_CHECKING:
@@ -55,9 +58,9 @@ class Audience:
 
         Where nobody reads any more the deployment goes on in silence.
         """
-        line = "".join(character for character in line if character.isprintable() or character == "\t")
+        line = _printable(line)
         if self._live is not None and self._stream.isatty():
-            self._live.console.print(line, markup=False, highlight=False)
+            self._live.print_above(line)
         else:
             with suppress(OSError, ValueError):
                 click.echo(line, file=self._stream)
@@ -89,6 +92,12 @@ class Audience:
         if self._live is not None:
             self._live.transferred(transfer)
 
+    def received(self, group: Group, receptions: Sequence[Reception]) -> None:
+        self._transcript.received(group, receptions)
+        if self._live is not None and not self._stream.isatty():
+            for remark, nodes in remarks(receptions).items():
+                self._live.print_above(_printable(remark.format(fold(nodes))))
+
     def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
         self._transcript.queued(window, nodes, size)
         if self._live is not None:
@@ -96,3 +105,8 @@ class Audience:
 
     def ended(self, wid: str) -> None:
         self._transcript.ended(wid)
+
+
+def _printable(line: str) -> str:
+    """What a node says must not give orders to a terminal."""
+    return "".join(character for character in line if character.isprintable() or character == "\t")

@@ -45,7 +45,8 @@ kastat -x 2011:04:13:12:00:00 -d | sed -n '$p'    the last line since a date
 kastat --causes -x '2026-01-31 00:00:00'   what nodes failed of since a date, and which
 kastat -b 0.2                              nodes of which a fifth or more failed
 kastat -r 1 -s 1,3                         at least one retry in both the first and the last macro-step
-kastat --steps -x '2026-01-31 00:00:00'    how long each micro-step took since a date"""
+kastat --steps -x '2026-01-31 00:00:00'    how long each micro-step took since a date
+kastat --broadcasts -l 5                   how fast images got to the nodes"""
 
 NO_INFORMATION = "No information is available"
 
@@ -108,6 +109,7 @@ class Limit(click.ParamType[tuple[int, int]]):
 )
 @click.option("--causes", is_flag=True, help="Print how many failures each class of causes had, and where.")
 @click.option("--steps", is_flag=True, help="Print durations and failure rates of the micro-steps.")
+@click.option("--broadcasts", is_flag=True, help="Print how fast each broadcast was, and how it ended.")
 @click.option("-F", "--fields", multiple=True, metavar="FIELD[,…]", help="Print these fields, in this order.")
 @frame.node_options
 @click.option("-o", "--operation", type=click.Choice(["deploy", "reboot", "power"]), help="Only these.")
@@ -124,7 +126,7 @@ class Limit(click.ParamType[tuple[int, int]]):
     "--csv",
     "as_csv",
     is_flag=True,
-    help="Print CSV: the default, and possible with --causes, --steps and -b.",
+    help="Print CSV: the default, and possible with --causes, --steps, --broadcasts and -b.",
 )
 @click.option("--header", is_flag=True, help="Begin CSV with a line of names.")
 @frame.json_option
@@ -134,6 +136,7 @@ def command(
     failure_rate: float | None,
     causes: bool,
     steps: bool,
+    broadcasts: bool,
     fields: tuple[str, ...],
     as_csv: bool,
     as_json: bool,
@@ -144,8 +147,8 @@ def command(
 
     Dates are local times, as yyyy:mm:dd:hh:mm:ss or 'yyyy-mm-dd hh:mm:ss'.
     """
-    if list_all + causes + steps + (failure_rate is not None) > 1:
-        raise UsageError("-d, -b, --causes and --steps exclude each other")
+    if list_all + causes + steps + broadcasts + (failure_rate is not None) > 1:
+        raise UsageError("-d, -b, --causes, --steps and --broadcasts exclude each other")
     if as_csv and as_json:
         raise UsageError("--csv and --json exclude each other")
     import asyncio
@@ -155,6 +158,8 @@ def command(
         rows, show = asyncio.run(_summarize_causes(chosen)), _print_causes
     elif steps:
         rows, show = asyncio.run(_summarize_steps(chosen)), _print_steps
+    elif broadcasts:
+        rows, show = asyncio.run(_summarize_broadcasts(chosen)), _print_broadcasts
     elif failure_rate is not None:
         rows, show = asyncio.run(_failure_rates(chosen, failure_rate)), _print_rates
     else:
@@ -239,6 +244,29 @@ async def _summarize_steps(wanted: Filter) -> list[dict[str, Any]]:
     return [asdict(summary) for summary in summaries]
 
 
+async def _summarize_broadcasts(wanted: Filter) -> list[dict[str, Any]]:
+    from kadeploy.nodes import fold
+    from kadeploy.store import receptions
+
+    async with _open_store() as store:
+        summaries = await receptions.summarize(store, wanted)
+    return [
+        {
+            "wid": one.workflow_id,
+            "start": round(one.started),
+            "nodes": fold(one.nodes),
+            "bytes": one.bytes,
+            "seconds": round(one.seconds, 3),
+            "median": round(one.median / 1e6, 3),
+            "slowest": round(one.slowest / 1e6, 3),
+            "ok": one.ok,
+            "ko": one.ko,
+            "moved": one.moved,
+        }
+        for one in summaries
+    ]
+
+
 def _open_store() -> Any:
     from kadeploy.config import site as configuration
     from kadeploy.store.store import Store
@@ -295,3 +323,18 @@ def _print_steps(rows: Sequence[dict[str, Any]]) -> None:
     for name, row in zip(names, rows, strict=True):
         durations = " ".join(f"{row[column]:>9.2f}" for column in ("median", "p95", "max"))
         click.echo(f"{name:<{width}} {row['count']:>7} {durations} {row['failure_rate']:>9.1%}")
+
+
+def _print_broadcasts(rows: Sequence[dict[str, Any]]) -> None:
+    """A table; sizes in MB, rates of the node in the middle and of the slowest in MB/s."""
+    if not rows:
+        click.echo(NO_INFORMATION, err=True)
+        return
+    width = max(len(row["wid"]) for row in rows)
+    titles = f"{'MB':>8} {'Seconds':>8} {'Median':>8} {'Slowest':>8} {'Ok':>5} {'Ko':>5} {'Moved':>5}"
+    click.echo(f"{'Operation':<{width}} {'Start':<19} {titles}  Nodes")
+    for row in rows:
+        start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["start"]))
+        figures = f"{row['bytes'] / 1e6:>8.0f} {row['seconds']:>8.1f} {row['median']:>8.1f}"
+        counts = f"{row['ok']:>5} {row['ko']:>5} {row['moved']:>5}"
+        click.echo(f"{row['wid']:<{width}} {start} {figures} {row['slowest']:>8.1f} {counts}  {row['nodes']}")

@@ -15,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from kadeploy.cli.transcript import describe_queue
+from kadeploy.cli.transfers import NodeTransfer, place, size
 from kadeploy.operations.feed import Group
 from kadeploy.operations.statistics import reason
 from kadeploy.steps.deployment import Transfer
 from kadeploy.workflow.events import Failure, NodeEnded, Notice, StepEnded, StepStarted
 
 REFRESHES = 4  # per second
-RATE_WINDOW = 5.0  # seconds over which a node's rate is measured
 RESERVED_LINES = 6  # of the terminal, for the lines above and below the table
 
 _STYLES = {"ok": "green", "ko": "bold red", "held": "yellow", "aborted": "red"}
@@ -36,29 +36,14 @@ class _Row:
     since: float = field(default_factory=time.time)
     phase: str = ""
     note: str = ""
-    total: int = 0
-    consumed: int = 0
-    samples: list[tuple[float, int]] = field(default_factory=list)
-
-    def add_sample(self, transfer: Transfer) -> None:
-        now = time.time()
-        self.total, self.consumed = transfer.total, transfer.consumed
-        recent = [sample for sample in self.samples if now - sample[0] <= RATE_WINDOW]
-        self.samples = [*recent, (now, transfer.received)]  # at once: another thread draws
-
-    @property
-    def rate(self) -> float:
-        """Bytes per second lately."""
-        samples = self.samples
-        (first, start), (last, end) = samples[0], samples[-1]
-        return (end - start) / (last - first) if last > first else 0.0
+    transfer: NodeTransfer = field(default_factory=NodeTransfer)
 
 
 class LiveTable:
-    """Observer that draws; lines written meanwhile through ``print`` appear above the table."""
+    """Observer that draws; see ``print_above``."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
+        self._console = console
         self._rows: dict[str, _Row] = {}
         self._started = time.time()
         self._grab = self._queue = ""
@@ -73,13 +58,17 @@ class LiveTable:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
+    def print_above(self, line: str) -> None:
+        """Write a line that scrolls away above the table."""
+        self._console.print(line, markup=False, highlight=False)
+
     def started(self, wid: str, groups: Sequence[Group]) -> None:
         self._grab = ""
         self._rows = {node: _Row() for group in groups for node in group.nodes}
 
     def grabbed(self, what: str, source: str, done: int, total: int) -> None:
         share = f" {100 * done // total}%" if total else ""
-        self._grab = f"{what} {source}: {_bytes(done)}{share}"
+        self._grab = f"{what} {source}: {size(done)}{share}"
 
     def noticed(self, group: Group, notice: Notice) -> None:
         match notice:
@@ -88,7 +77,7 @@ class LiveTable:
                     row = self._rows[node]
                     row.instance = group.automaton.instance(notice.position).name
                     row.step = group.automaton.microstep(notice.position).name
-                    row.since, row.samples = notice.at, []
+                    row.since, row.transfer = notice.at, NodeTransfer()
             case StepEnded():
                 self._rows[notice.node].note = _note(notice.failure)
             case NodeEnded():
@@ -99,7 +88,7 @@ class LiveTable:
         self._rows = {**self._rows, **{node: _Row() for node in spares}}  # at once: another thread draws
 
     def transferred(self, transfer: Transfer) -> None:
-        self._rows[transfer.node].add_sample(transfer)
+        self._rows[transfer.node].transfer.add(transfer, time.time())
 
     def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
         self._queue = describe_queue(window, nodes, size) if nodes else ""
@@ -123,7 +112,7 @@ class LiveTable:
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for title in ("node", "step", "time", "received", "rate", "left", ""):
+        for title in ("node", "step", "time", "received", "rate", "left", "chain", ""):
             table.add_column(
                 title, no_wrap=True, justify="right" if title in ("time", "rate", "left") else "left"
             )
@@ -135,7 +124,7 @@ class LiveTable:
 
     def _visible(self) -> list[tuple[str, _Row]]:
         """Those that still run first, as many as the terminal has lines for."""
-        room = max(self.console.height - RESERVED_LINES, 3)
+        room = max(self._console.height - RESERVED_LINES, 3)
         rows = list(self._rows.items())
         if len(rows) <= room:
             return rows
@@ -143,26 +132,18 @@ class LiveTable:
 
     def _cells(self, row: _Row) -> tuple[str, ...]:
         if row.phase:
-            return (row.phase, "", "", "", "", row.note)
+            return (row.phase, "", "", "", "", "", row.note)
         elapsed = f"{time.time() - row.since:.0f} s"
-        if not row.samples:
-            return (row.step, elapsed, "", "", "", row.note)
-        received = row.samples[-1][1]
-        if received >= row.total:
-            done = f"unpacked {100 * row.consumed // max(row.total, 1)}%"
-            return (row.step, elapsed, done, "", "", row.note)
-        left = f"{(row.total - received) / row.rate:.0f} s" if row.rate else ""
-        share = f"{_bytes(received)} {100 * received // max(row.total, 1)}%"
-        return (row.step, elapsed, share, f"{_bytes(row.rate)}/s", left, row.note)
+        if not row.transfer.samples:
+            return (row.step, elapsed, "", "", "", "", row.note)
+        latest, rate = row.transfer.latest, row.transfer.received_rate
+        if latest.received >= latest.total:
+            done = f"unpacked {100 * latest.consumed // max(latest.total, 1)}%"
+            return (row.step, elapsed, done, "", "", place(latest), row.note)
+        left = f"{(latest.total - latest.received) / rate:.0f} s" if rate else ""
+        share = f"{size(latest.received)} {100 * latest.received // latest.total}%"
+        return (row.step, elapsed, share, f"{size(rate)}/s", left, place(latest), row.note)
 
 
 def _note(failure: Failure | None) -> str:
     return f"[{failure.cause}] {reason(failure)}" if failure else ""
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

@@ -8,14 +8,17 @@ one line with the folded node set.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from kadeploy.cli.labels import DEPLOYMENT, Label, label
+from kadeploy.cli.transfers import Transfers, remarks
 from kadeploy.nodes import fold
 from kadeploy.operations.feed import Group
 from kadeploy.operations.statistics import reason
 from kadeploy.steps.deployment import Transfer
+from kadeploy.store.receptions import Reception
 from kadeploy.workflow.events import (
     LEFT_BEHIND,
     InstanceEnded,
@@ -41,12 +44,14 @@ class Transcript:
 
     level: int
     write: Callable[[str], None]
+    clock: Callable[[], float] = time.monotonic
     _groups: tuple[Group, ...] = ()
     _label: Label = DEPLOYMENT
     _moment: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _flush: asyncio.TimerHandle | None = None
     _grabbed: set[str] = field(default_factory=set)
     _queued: int = 0
+    _transfers: dict[str, Transfers] = field(default_factory=dict)  # by cluster
 
     def started(self, wid: str, groups: Sequence[Group]) -> None:
         self._groups, self._label = tuple(groups), label(wid)
@@ -69,10 +74,17 @@ class Transcript:
         self._gather(group, 1, "The spare nodes {} take the places of failed ones", spares)
 
     def transferred(self, transfer: Transfer) -> None:
-        """Bytes are for a terminal; a log gets remarks, and the time of the whole broadcast."""
         for group in self._groups:
-            if transfer.note and transfer.node in (*group.nodes, *group.spares):
-                self._gather(group, 3, f"   * {_literal(transfer.note)}: {{}}", [transfer.node])
+            if group.cluster not in self._transfers:
+                continue
+            if line := self._transfers[group.cluster].add(transfer, self.clock()):
+                self._line(3, f"{self._prefix(group)}   * {line}")
+
+    def received(self, group: Group, receptions: Sequence[Reception]) -> None:
+        for remark, nodes in remarks(reception for reception in receptions if not reception.ok).items():
+            self._gather(group, 2, remark, nodes)
+        for remark, nodes in remarks(reception for reception in receptions if reception.ok).items():
+            self._gather(group, 3, remark, nodes)
 
     def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
         if nodes and not self._queued:  # once, until none of them waits any more
@@ -94,6 +106,9 @@ class Transcript:
             case StepStarted():
                 step = group.automaton.microstep(notice.position).name
                 self._gather(group, 3, f"  {step} on {{}}", notice.nodes)
+                if step == BROADCAST_STEP:
+                    transfers = self._transfers.setdefault(group.cluster, Transfers())
+                    transfers.begin(notice.nodes, self.clock())
             case StepEnded():
                 self._step_ended(group, notice)
             case StepCleared():
@@ -110,6 +125,8 @@ class Transcript:
 
     def _step_ended(self, group: Group, notice: StepEnded) -> None:
         step = group.automaton.microstep(notice.position).name
+        if step == BROADCAST_STEP and group.cluster in self._transfers:
+            self._transfers[group.cluster].end(notice.node)
         if notice.failure:
             text = f"!!! The nodes {{}} failed on step {step}: {_literal(reason(notice.failure))}"
             self._gather(group, 2, text, [notice.node])

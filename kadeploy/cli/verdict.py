@@ -12,6 +12,7 @@ from kadeploy.cli.labels import label
 from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.nodes import fold
 from kadeploy.operations.feed import OperationResult
+from kadeploy.store.receptions import Reception
 from kadeploy.workflow.events import ABORTED
 
 EVIDENCE_LINES = 16
@@ -66,7 +67,10 @@ def totals(result: OperationResult) -> Iterator[str]:
 
 
 def to_json(result: OperationResult) -> dict[str, Any]:
-    """One document; ``phase`` is ok, ko, held or aborted, seconds are of the whole operation."""
+    """One document; ``phase`` is ok, ko, held or aborted, seconds are of the whole operation.
+
+    ``broadcast`` has the figures of a node's last one: seconds until its verdict, rate in bytes per second.
+    """
     return {
         "schema": 1,
         "wid": result.wid,
@@ -81,9 +85,23 @@ def to_json(result: OperationResult) -> dict[str, Any]:
                 "evidence": node.evidence,
                 "host_keys": list(node.host_keys),
                 **({"power": node.power} if node.power else {}),
+                **({"broadcast": _broadcast(node.reception)} if node.reception else {}),
             }
             for node in result.nodes
         ],
+    }
+
+
+def _broadcast(reception: Reception) -> dict[str, Any]:
+    return {
+        "ok": reception.ok,
+        "bytes": reception.bytes,
+        "seconds": round(reception.seconds, 3),
+        "rate": round(reception.rate),
+        "lane": reception.lane,
+        "position": reception.position,
+        "moved": reception.moved,
+        "notes": list(reception.notes),
     }
 
 

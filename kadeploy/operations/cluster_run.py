@@ -11,6 +11,7 @@ from kadeploy.operations.base_plan import Part
 from kadeploy.operations.feed import NodeResult
 from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.operations.statistics import Recorder, place, reason
+from kadeploy.store.receptions import Reception
 from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import Event, InstanceStarted, NodeEnded, Notice, StepStarted
@@ -22,7 +23,7 @@ class ClusterRun:
     """What one cluster's nodes are at.
 
     ``begun`` maps nodes to when they first began, in seconds since the epoch; ``ended`` those that have come
-    to an end, and have not been resumed since, to that end.
+    to an end, and have not been resumed since, to that end; ``receptions`` nodes to their last broadcast.
     """
 
     part: Part[Any]
@@ -31,6 +32,7 @@ class ClusterRun:
     journal: WorkflowJournal
     begun: dict[str, float] = field(default_factory=dict)
     ended: dict[str, NodeEnded] = field(default_factory=dict)
+    receptions: dict[str, Reception] = field(default_factory=dict)
 
     def take(self, notice: Notice) -> None:
         """Note what the end needs."""
@@ -103,4 +105,5 @@ class ClusterRun:
             host_keys=facts.host_keys,
             address=node.address,
             power=facts.power,
+            reception=self.receptions.get(ended.node),
         )

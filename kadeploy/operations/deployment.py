@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
+from kadeploy.operations.base_plan import Part
 from kadeploy.operations.cluster_run import ClusterRun
 from kadeploy.operations.feed import NodeResult, Observer, OperationResult
 from kadeploy.operations.goal import Goal
@@ -16,8 +18,9 @@ from kadeploy.operations.operation import Go, Operation
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.operations.pursuit import Pursuit
 from kadeploy.operations.request import to_mapping
-from kadeploy.store import node_states
+from kadeploy.store import node_states, receptions
 from kadeploy.store.node_states import Installed, NodeState
+from kadeploy.store.receptions import Reception
 from kadeploy.store.statistics import Record
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind
@@ -50,6 +53,18 @@ class DeploymentOperation(Operation):
         self._goal = Goal(len(request.nodes), enough, list(request.spares))
 
     # What is recorded -----------------------------------------------------------------------------
+
+    def _engine(self, part: Part[Any]) -> ClusterRun:
+        run = super()._engine(part)
+        part.machines.broadcasts.keep = partial(self._keep_receptions, run)
+        return run
+
+    async def _keep_receptions(self, run: ClusterRun, rows: Sequence[Reception]) -> None:
+        await self._try(
+            "statistics of broadcasts are not complete", receptions.add(self._store, self.wid, rows)
+        )
+        run.receptions |= {row.node: row for row in rows}
+        self._tell(self._observer.received, run.part.group, rows)
 
     def _describe_request(self) -> dict[str, Any]:
         return to_mapping(self._plan.request, self._plan.environment)
@@ -94,6 +109,9 @@ class DeploymentOperation(Operation):
     # Enough, or too few ---------------------------------------------------------------------------
 
     async def _drive(self, go: Go, names: Sequence[str]) -> None:
+        known = await receptions.latest(self._store, self.wid)  # of a workflow that is resumed
+        for run in self._runs:
+            run.receptions |= known
         self._pursuit = Pursuit(self._goal, self._runs, self._begin_spare)
         with self._pursuit.limited(self._plan.request.deadline.seconds(self._goal.wanted)):
             await super()._drive(go, names)

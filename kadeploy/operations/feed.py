@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kadeploy.steps.deployment import Transfer
+from kadeploy.store.receptions import Reception
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.events import Notice
 
@@ -44,6 +45,9 @@ class Observer(Protocol):
     def transferred(self, transfer: Transfer) -> None:
         """The broadcast has come further on a node."""
 
+    def received(self, group: Group, receptions: Sequence[Reception]) -> None:
+        """A broadcast has ended for these nodes; their verdicts follow."""
+
     def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
         """These nodes, and no others, have waited for seconds for one of the slots of a window."""
 
@@ -56,7 +60,8 @@ class NodeResult:
     """How it ended for one node: phase ok, ko, held or aborted.
 
     ``place`` is Instance-micro, ``cause`` the class of what failed, '' for a good node; ``power`` is on or
-    off, as it was last found, '' where it was not looked for.
+    off, as it was last found, '' where it was not looked for. ``reception``: what it received in its last
+    broadcast, None before that.
     """
 
     node: str
@@ -68,6 +73,7 @@ class NodeResult:
     host_keys: tuple[str, ...] = ()
     address: str = ""
     power: str = ""
+    reception: Reception | None = None
 
     @property
     def good(self) -> bool:

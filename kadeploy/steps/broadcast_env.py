@@ -10,7 +10,6 @@ from importlib import resources
 
 from kadeploy import nodes
 from kadeploy.broadcast.interface import (
-    BroadcastProgress,
     Delivery,
     ImageSource,
     RelayResult,
@@ -24,7 +23,8 @@ from kadeploy.remote import hostkey
 from kadeploy.steps import broadcasts
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.cause import Cause, CausedError, cause_of
-from kadeploy.steps.deployment import Archive, Deployment, Transfer
+from kadeploy.steps.deployment import Archive, Deployment
+from kadeploy.steps.reception import Follower
 from kadeploy.steps.set_deployment_env import renew_deploy_part, umount_deploy_part
 from kadeploy.steps.visit import Visit
 
@@ -50,7 +50,10 @@ Ended = Callable[[str, NodeError | None], None]
 async def send_environment(
     deployment: Deployment, visits: Sequence[Visit], ended: Ended, way: broadcasts.Way = broadcasts.chain
 ) -> None:
-    """Broadcast the image to the nodes; each unpacks it while it receives it."""
+    """Broadcast the image to the nodes; each unpacks it while it receives it.
+
+    Nodes that come late join the chain of those that came first, as long as that one runs.
+    """
     visits = await _renew_written(deployment, visits, ended)
     if not visits:
         return
@@ -63,16 +66,12 @@ async def send_environment(
         options=options,
     )
 
-    visited = {visit.node.name: visit for visit in visits}
-
-    def follow(progress: BroadcastProgress) -> None:
-        visited[progress.node].observed = _described(progress)
-        deployment.transferred(Transfer(progress.node, progress.received, progress.consumed, progress.size))
-
-    results = await broadcast.run(delivery, deployment.remote, follow)
+    follower, results = Follower(deployment, visits), dict[str, RelayResult]()
+    try:
+        results |= await broadcast.run(delivery, deployment.remote, follower.follow)
+    finally:
+        await follower.keep(results)
     for node, result in results.items():
-        if result.notes:
-            deployment.transferred(_noted(node, result, deployment.image.size))
         ended(node, relay_failure(result, deployment.image.size))
 
 
@@ -105,15 +104,6 @@ async def _renew_written(deployment: Deployment, visits: Sequence[Visit], ended:
     for visit in ready:
         await deployment.remember(visit.node, written=True)
     return ready
-
-
-def _noted(node: str, result: RelayResult, size: int) -> Transfer:
-    return Transfer(node, result.received, size if result.ok else 0, size, "; ".join(result.notes))
-
-
-def _described(progress: BroadcastProgress) -> str:
-    shares = (100 * count // max(progress.size, 1) for count in (progress.received, progress.consumed))
-    return "{}% of the image had been received, {}% unpacked".format(*shares)
 
 
 # Who fails on data whose digest is right was given an image that it cannot take.

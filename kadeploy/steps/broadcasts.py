@@ -21,12 +21,14 @@ Way = Callable[[Deployment], tuple[Broadcast, BroadcastOptions]]
 
 def chain(deployment: Deployment) -> tuple[Broadcast, BroadcastOptions]:
     """Each node feeds the next one; who has no Python fetches the image over HTTP after them."""
-    return ChainOrPull(), _options(deployment)
+    return ChainOrPull(deployment.broadcasts.shared), _options(deployment)
 
 
 def tree(deployment: Deployment) -> tuple[Broadcast, BroadcastOptions]:
     """The same, but each node feeds several."""
-    return ChainOrPull(), replace(_options(deployment), arity=deployment.cluster.broadcast.arity)
+    return ChainOrPull(deployment.broadcasts.shared), replace(
+        _options(deployment), arity=deployment.cluster.broadcast.arity
+    )
 
 
 def http_pull(deployment: Deployment) -> tuple[Broadcast, BroadcastOptions]:

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.config.clusters import Node
 from kadeploy.disks.layout import DiskLayout, Role, partition_device
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.image import LocalFile
 from kadeploy.steps.machines import BootingMachines
 from kadeploy.steps.visit import Visit
+from kadeploy.store.receptions import Reception
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,29 @@ class Options:
 class Transfer:
     """Progress of the broadcast on one node: bytes received, and taken by what unpacks, of ``total``.
 
-    ``note``: what is remarkable about the way they came, '' for nothing.
+    ``upstream`` feeds it, nobody ('') while it waits. ``lane`` is the number of its chain: 0 is the first
+    one, nodes in later ones came late or were moved there; ``position`` is its rank there.
     """
 
     node: str
     received: int
     consumed: int
     total: int
-    note: str = ""
+    upstream: str = ""
+    lane: int = 0
+    position: int = 0
+
+
+async def _forgetful(rows: Sequence[Reception]) -> None:
+    """Keeps nothing: for plans that are only looked at."""
+
+
+@dataclass(slots=True)
+class Broadcasts:
+    """The chain that late nodes join while it runs. ``keep`` writes down what came of a broadcast."""
+
+    shared: SharedBroadcast = field(default_factory=SharedBroadcast)
+    keep: Callable[[Sequence[Reception]], Awaitable[None]] = _forgetful
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +92,7 @@ class Deployment(BootingMachines):
     user_archives: tuple[Archive, ...]
     options: Options
     transferred: Callable[[Transfer], None]
+    broadcasts: Broadcasts = field(default_factory=Broadcasts)
     renewal: tuple[Callable[[Deployment, Visit], Awaitable[None]], ...] = ()
 
     @property

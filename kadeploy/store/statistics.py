@@ -182,7 +182,7 @@ async def summarize_steps(store: Store, wanted: Filter) -> list[StepSummary]:
     """
     names = (steps.c.macro, steps.c.instance, steps.c.micro)
     query = select(*names, steps.c.duration, steps.c.ok, steps.c.started_at)
-    query = query.where(*_conditions(wanted, steps.c, steps.c.node, steps.c.started_at))
+    query = query.where(*conditions(wanted, steps.c, steps.c.node, steps.c.started_at))
     query = query.order_by(*names, steps.c.duration)
 
     def summarize(connection: Connection) -> list[tuple[float, StepSummary]]:
@@ -209,7 +209,7 @@ def _summarize(names: tuple[str, str, str], rows: Sequence[Any]) -> tuple[float,
 
 
 def _restrict(query: Select[Any], wanted: Filter) -> Select[Any]:
-    query = query.where(*_conditions(wanted, records.c, records.c.hostname, records.c.start))
+    query = query.where(*conditions(wanted, records.c, records.c.hostname, records.c.start))
     if wanted.min_retries is not None:
         numbers = wanted.retry_steps or (1, 2, 3)
         reached = [records.c[f"retry_step{number}"] >= wanted.min_retries for number in numbers]
@@ -217,19 +217,20 @@ def _restrict(query: Select[Any], wanted: Filter) -> Select[Any]:
     return query
 
 
-def _conditions(wanted: Filter, columns: Any, host: Any, start: Any) -> list[Any]:
-    conditions = []
+def conditions(wanted: Filter, columns: Any, host: Any, start: Any) -> list[Any]:
+    """SQL for the times, hosts, kind and workflow of a filter, on the columns of a table with workflows."""
+    found = []
     if wanted.since is not None:
-        conditions.append(start >= wanted.since)
+        found.append(start >= wanted.since)
     if wanted.until is not None:
-        conditions.append(start <= wanted.until)
+        found.append(start <= wanted.until)
     if wanted.hosts:
-        conditions.append(host.in_(wanted.hosts))
+        found.append(host.in_(wanted.hosts))
     if wanted.kind is not None:
-        conditions.append(columns.workflow_id.startswith(wanted.kind.prefix, autoescape=True))
+        found.append(columns.workflow_id.startswith(wanted.kind.prefix, autoescape=True))
     if wanted.workflow_id is not None:
-        conditions.append(columns.workflow_id == wanted.workflow_id)
-    return conditions
+        found.append(columns.workflow_id == wanted.workflow_id)
+    return found
 
 
 def _column(name: str) -> Any:

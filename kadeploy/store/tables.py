@@ -114,6 +114,22 @@ records = Table(
     Index(None, "hostname"),
 )
 
+receptions = Table(
+    "receptions",
+    metadata,
+    _workflow(),
+    Column("started", Float, primary_key=True),
+    Column("node", String, primary_key=True),
+    Column("lane", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("ok", Boolean, nullable=False),
+    Column("moved", Integer, nullable=False),
+    Column("notes", JSON, nullable=False),
+    Index(None, "started"),
+)
+
 nodes = Table(
     "nodes",
     metadata,

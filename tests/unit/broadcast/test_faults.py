@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kadeploy.broadcast.chain import ChainBroadcast
+from kadeploy.broadcast.chain import Session, broadcast
 from kadeploy.broadcast.head import Head
 from kadeploy.broadcast.interface import Delivery, RelayResult, Trouble
 from kadeploy.broadcast.node.wire import Greeting
@@ -139,31 +139,34 @@ async def test_slow_consumer_is_served_after_the_others(bench: Bench) -> None:
 async def test_late_node_joins_a_broadcast(bench: Bench) -> None:
     """It gets the beginning when the head is free; a node that is there already cannot join."""
     bench.shut_gates("n1", "n2")
-    joined, everybody = ChainBroadcast(), targets(3)
-    assert not joined.join(everybody[2])
+    sessions, everybody = list[Session](), targets(3)
     delivery = Delivery(bench.source, everybody[:2], GATED, HEAD, bench.options)
-    broadcast = asyncio.create_task(joined.run(delivery, bench.transport, bench.progress.append))
+    running = asyncio.create_task(
+        broadcast(delivery, bench.transport, bench.progress.append, sessions.append)
+    )
     await until(lambda: bench.transport.received("n2"))
-    assert joined.join(everybody[2])
-    assert not joined.join(everybody[0])
+    assert sessions[0].join(everybody[2:])
+    assert not sessions[0].join(everybody[:1])
     await until(lambda: "n3" in bench.transport.processes and bench.transport.processes["n3"].port)
     bench.open_gates()
-    bench.assert_exact(await broadcast, failed=set())
-    assert not joined.join(everybody[2])
+    bench.assert_exact(await running, failed=set())
+    assert not sessions[0].join(everybody[2:])
 
 
 async def test_node_that_waits_long_for_its_turn_is_not_taken_for_lost(bench: Bench) -> None:
     """As one that joined, or whose neighbours start slowly: it can tell nothing but that it lives."""
     bench.options = replace(bench.options, report_timeout=2.0)
     bench.shut_gates("n1")
-    joined, everybody = ChainBroadcast(), targets(2)
+    sessions, everybody = list[Session](), targets(2)
     delivery = Delivery(bench.source, everybody[:1], GATED, HEAD, bench.options)
-    broadcast = asyncio.create_task(joined.run(delivery, bench.transport, bench.progress.append))
+    running = asyncio.create_task(
+        broadcast(delivery, bench.transport, bench.progress.append, sessions.append)
+    )
     await until(lambda: bench.transport.received("n1"))
-    assert joined.join(everybody[1])
+    assert sessions[0].join(everybody[1:])
     await asyncio.sleep(3)
     bench.open_gates()
-    bench.assert_exact(await broadcast, failed=set())
+    bench.assert_exact(await running, failed=set())
 
 
 async def test_image_that_is_changed_during_the_broadcast(bench: Bench, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from kadeploy.cli.kastat import FIELDS
-from kadeploy.store import statistics, workflows
+from kadeploy.store import receptions, statistics, workflows
+from kadeploy.store.receptions import Reception
 from kadeploy.store.statistics import Record, StepRun
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind
@@ -173,9 +174,28 @@ def test_steps(command: Command, wids: tuple[str, str]) -> None:
     assert (row["micro"], row["count"], row["failure_rate"]) == ("send_environment", 4, 0.25)
 
 
+async def test_broadcasts(command: Command, wids: tuple[str, str], configuration: Path) -> None:
+    good = Reception(START, "gdx-1", 0, 1, 500_000_000, 5.0, ok=True)
+    moved = replace(good, node="gdx-2", lane=1, seconds=10.0, moved=1, notes=("slow",))
+    lost = replace(good, node="gdx-3", bytes=7, seconds=60.0, ok=False)
+    async with Store.open(configuration / "store" / "kadeploy.sqlite") as store:
+        await receptions.add(store, wids[0], [good, moved, lost])
+    found = command("kastat", "--broadcasts").stdout.splitlines()
+    titles = "Operation Start MB Seconds Median Slowest Ok Ko Moved Nodes"
+    assert " ".join(found[0].split()) == titles
+    assert found[1].split()[3:] == ["500", "60.0", "75.0", "50.0", "2", "1", "1", "gdx-[1-3]"]
+    row = {"wid": wids[0], "start": 1302763272, "nodes": "gdx-[1-3]", "bytes": 500_000_000, "seconds": 60.0}
+    figures = {"median": 75.0, "slowest": 50.0, "ok": 2, "ko": 1, "moved": 1}
+    assert json.loads(command("kastat", "--broadcasts", "--json").stdout) == [row | figures]
+    assert command("kastat", "--broadcasts", "--csv", "--header", "-m", "gdx-1").stdout.splitlines() == [
+        ",".join(row | figures),
+        f"{wids[0]},1302763272,gdx-1,500000000,5.0,100.0,100.0,1,0,0",
+    ]
+
+
 def test_nothing_to_tell(command: Command) -> None:
     assert command("kastat", "--json").stdout == "[]\n"
-    for arguments in (["-d"], ["-b"], ["--causes"], ["--steps"]):
+    for arguments in (["-d"], ["-b"], ["--causes"], ["--steps"], ["--broadcasts"]):
         result = command("kastat", *arguments)
         assert (result.returncode, result.stdout) == (0, "")
         assert result.stderr == "No information is available\n"
@@ -194,6 +214,7 @@ def test_nothing_to_tell(command: Command) -> None:
         (["--limit", "some"], "neither N nor OFFSET,N"),
         (["--steps", "-b"], "exclude each other"),
         (["--steps", "--causes"], "exclude each other"),
+        (["--steps", "--broadcasts"], "exclude each other"),
         (["--csv", "--json"], "exclude each other"),
         (["-m", "node-[1-99999999]"], "more than 20000 nodes"),
         (["--date", "x"], "--date is ambiguous: --date-max, --date-min"),

@@ -114,17 +114,6 @@ def test_who_waits_for_a_window_is_told_once_until_nobody_waits() -> None:
     ]
 
 
-async def test_remarks_about_a_broadcast() -> None:
-    written: list[str] = []
-    transcript = Transcript(3, written.append)
-    transcript.started("D-1", [GROUP])
-    for node, note in (("node-1", "slow {0}"), ("node-2", ""), ("node-3", "slow {0}")):
-        transcript.transferred(Transfer(node, 9, 9, 9, note))
-    transcript.flush()
-    assert written[-1] == "   * slow {0}: node-[1,3]"
-    assert len(written) == 3
-
-
 def test_the_lists_that_scripts_parse() -> None:
     assert list(verdict.summary(RESULT)) == [
         "",

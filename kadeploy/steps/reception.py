@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One cohort in a broadcast: how far each node is, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from kadeploy.broadcast.interface import BroadcastProgress, RelayResult
+from kadeploy.steps.deployment import Deployment, Transfer
+from kadeploy.steps.visit import Visit
+from kadeploy.store.receptions import Reception
+
+
+class Follower:
+    """Passes on how far the nodes of a cohort are, and keeps what they have received."""
+
+    def __init__(self, deployment: Deployment, visits: Sequence[Visit]) -> None:
+        self._deployment = deployment
+        self._visits = {visit.node.name: visit for visit in visits}
+        self._started = time.time()
+        self._last: dict[str, BroadcastProgress] = {}
+
+    def follow(self, progress: BroadcastProgress) -> None:
+        """Take in one node's news."""
+        self._last[progress.node] = progress
+        self._visits[progress.node].observed = _described(progress)
+        self._deployment.transferred(
+            Transfer(
+                progress.node,
+                progress.received,
+                progress.consumed,
+                progress.size,
+                progress.upstream,
+                progress.lane,
+                progress.position,
+            )
+        )
+
+    async def keep(self, results: Mapping[str, RelayResult]) -> None:
+        """Write down what came of the broadcast; without results it was broken off."""
+        rows = [self._reception(node, results.get(node)) for node in self._visits]
+        await self._deployment.broadcasts.keep(rows)
+
+    def _reception(self, node: str, result: RelayResult | None) -> Reception:
+        last = self._last.get(node, BroadcastProgress(node, 0, 0, 0))
+        return Reception(
+            started=self._started,
+            node=node,
+            lane=last.lane,
+            position=last.position,
+            bytes=result.received if result else last.received,
+            seconds=result.seconds if result else time.time() - self._started,
+            ok=result is not None and result.ok,
+            moved=result.moved if result else 0,
+            notes=result.notes if result else (),
+        )
+
+
+def _described(progress: BroadcastProgress) -> str:
+    shares = (100 * count // max(progress.size, 1) for count in (progress.received, progress.consumed))
+    return "{}% of the image had been received, {}% unpacked".format(*shares)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cohorts that share one chain, over real processes: who gets which result when, and who ends whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from kadeploy.broadcast.interface import BroadcastProgress, Delivery, Pipeline, RelayResult
+from kadeploy.broadcast.shared import SharedBroadcast
+from kadeploy.errors import ServiceError
+
+from .conftest import GATED, Bench
+from .local import HEAD, alive, targets, until
+
+Results = asyncio.Task[Mapping[str, RelayResult]]
+
+
+class Cohorts:
+    """Cohorts of one operation on a bench."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.shared = SharedBroadcast()
+        self.progress: dict[str, BroadcastProgress] = {}
+
+    def send(self, first: int, last: int, consumer: Pipeline = GATED, address: str = HEAD) -> Results:
+        """Begin to send to nodes of these numbers."""
+        told: dict[str, BroadcastProgress] = {}
+        nodes = targets(last)[first - 1 :]
+        delivery = Delivery(self.bench.source, nodes, consumer, address, self.bench.options)
+
+        def follow(progress: BroadcastProgress) -> None:
+            assert progress.node in {target.node for target in nodes}, "news of another cohort"
+            told[progress.node] = self.progress[progress.node] = progress
+
+        return asyncio.create_task(self.shared.run(delivery, self.bench.transport, follow))
+
+    async def has_begun(self, *nodes: str) -> None:
+        await until(lambda: all(self.bench.transport.received(node) for node in nodes))
+
+    async def listens(self, node: str) -> None:
+        processes = self.bench.transport.processes
+        await until(lambda: node in processes and processes[node].port)
+
+
+@pytest.fixture
+def cohorts(bench: Bench) -> Cohorts:
+    bench.options = replace(bench.options, deadline=None)
+    return Cohorts(bench)
+
+
+async def test_a_late_cohort_joins_and_the_first_does_not_wait_for_it(cohorts: Cohorts) -> None:
+    bench = cohorts.bench
+    bench.shut_gates("n1", "n3")
+    first = cohorts.send(1, 2)
+    await cohorts.has_begun("n1")
+    second = cohorts.send(3, 4)
+    await cohorts.listens("n4")
+    assert bench.transport.received("n3") == 0, "the head feeds the first lane alone"
+    (bench.folder / "n1.gate").unlink()
+    results = await first
+    assert set(results) == {"n1", "n2"} and not second.done()
+    bench.assert_exact(results, failed=set())
+    bench.open_gates()
+    later = await second
+    assert set(later) == {"n3", "n4"}
+    bench.assert_exact(later, failed=set())
+    assert cohorts.progress["n3"].lane == 1
+    assert (cohorts.progress["n3"].position, cohorts.progress["n4"].position) == (1, 2)
+
+
+@pytest.mark.parametrize("cancelled", ["first", "second"])
+async def test_one_cohort_is_cancelled_and_the_other_goes_on(cohorts: Cohorts, cancelled: str) -> None:
+    bench = cohorts.bench
+    bench.shut_gates("n1", "n3")
+    tasks = {"first": cohorts.send(1, 2)}
+    await cohorts.has_begun("n1")
+    tasks["second"] = cohorts.send(3, 4)
+    await cohorts.listens("n4")
+    ended = tasks.pop(cancelled)
+    ended.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ended
+    assert len([name for name, process in bench.transport.processes.items() if runs(process)]) == 2
+    bench.open_gates()
+    (other,) = tasks.values()
+    bench.assert_exact(await other, failed=set())
+
+
+def runs(process: object) -> bool:
+    return process.process.returncode is None  # type: ignore[attr-defined]
+
+
+async def test_when_all_are_cancelled_nothing_is_left(cohorts: Cohorts) -> None:
+    cohorts.bench.shut_gates("n1")
+    tasks = [cohorts.send(1, 2)]
+    await cohorts.has_begun("n1")
+    tasks.append(cohorts.send(3, 3))
+    await cohorts.listens("n3")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    cohorts.bench.open_gates()
+    assert alive(cohorts.bench.folder) == []
+
+
+async def test_a_node_that_failed_joins_again(cohorts: Cohorts) -> None:
+    bench = cohorts.bench
+    bench.shut_gates("n2")
+    bench.transport.unreachable = {"n1"}
+    first = cohorts.send(1, 1)
+    second = cohorts.send(2, 2)
+    bench.assert_exact(await first, failed={"n1"})
+    bench.transport.unreachable = set()
+    again = cohorts.send(1, 1)
+    await cohorts.listens("n1")
+    bench.open_gates()
+    bench.assert_exact(await second, failed=set())
+    bench.assert_exact(await again, failed=set())
+
+
+async def test_who_wants_something_else_gets_a_chain_of_its_own(cohorts: Cohorts) -> None:
+    bench = cohorts.bench
+    bench.shut_gates("n1")
+    first = cohorts.send(1, 1)
+    await cohorts.has_begun("n1")
+    bench.options = replace(bench.options, window=2 << 20)
+    bench.assert_exact(await cohorts.send(2, 2), failed=set())
+    bench.open_gates()
+    bench.assert_exact(await first, failed=set())
+
+
+async def test_what_ends_the_chain_ends_it_for_all(cohorts: Cohorts) -> None:
+    """192.0.2.0/24 is set aside for documentation (RFC 5737)."""
+    with pytest.raises(ServiceError, match="cannot listen"):
+        await cohorts.send(1, 1, address="192.0.2.1")
+    cohorts.bench.assert_exact(await cohorts.send(1, 1), failed=set())
+
+
+async def test_a_file_that_is_not_the_image(cohorts: Cohorts) -> None:
+    cohorts.bench.source = replace(cohorts.bench.source, size=7)
+    results = await cohorts.send(1, 2)
+    assert {"bytes, not 7" in result.reason for result in results.values()} == {True}

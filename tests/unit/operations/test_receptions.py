@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a deployment keeps of its broadcasts, whatever becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+import pytest
+
+from kadeploy.broadcast.interface import BroadcastProgress, Delivery, RelayResult, Trouble
+from kadeploy.config.site import Site
+from kadeploy.operations import operation as operations
+from kadeploy.operations.deployment import DeploymentOperation
+from kadeploy.operations.feed import Group
+from kadeploy.operations.recipe import Recipes
+from kadeploy.steps import broadcast_env
+from kadeploy.steps.deployment import Deployment, Transfer
+from kadeploy.steps.visit import Visit
+from kadeploy.store import receptions, workflows
+from kadeploy.store.receptions import Reception
+from kadeploy.store.store import Store
+from kadeploy.workflow.driver import Report
+from kadeploy.workflow.events import Failure, Run
+from kadeploy.workflow.node_state import Phase
+from tests.unit.operations.conftest import MakePlan
+
+MOVED = RelayResult(received=5, seconds=2.0, notes=("was slow",), moved=1)
+LOST = RelayResult(Trouble.PEERS, "gone", received=3, seconds=1.0)
+
+
+class Scripted:
+    """Stands for the chain, which needs nodes."""
+
+    def __init__(self, results: Mapping[str, RelayResult]) -> None:
+        self._results = results
+        self.begun = asyncio.Event()
+
+    async def run(
+        self, delivery: Delivery, transport: object, progress: Callable[[BroadcastProgress], None]
+    ) -> Mapping[str, RelayResult]:
+        for rank, target in enumerate(delivery.targets, 1):
+            progress(BroadcastProgress(target.node, 2, 1, 9, "the head", 1, rank))
+        self.begun.set()
+        if not self._results:
+            await asyncio.sleep(60)
+        return {target.node: self._results[target.node] for target in delivery.targets}
+
+
+class OnlyBroadcasts:
+    """Runs the real step of the broadcast, and no other."""
+
+    kept: list[str]
+
+    def __init__(self, machines: Deployment, recipes: Recipes, _: object) -> None:
+        self._machines, self._recipes = machines, recipes
+
+    def admission(self, _: Run) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
+
+    async def __call__(self, run: Run, report: Report) -> None:
+        if self._recipes.step(run.position).name != "send_environment":
+            for node in run.nodes:
+                report(node, None)
+            return
+        visits = [Visit(self._machines.nodes[node], 0) for node in run.nodes]
+
+        def ended(node: str, error: object) -> None:
+            report(node, Failure(str(error)) if error else None)
+
+        await broadcast_env.send_environment(self._machines, visits, ended)
+
+
+class Watching:
+    """An observer that notes what it is told of broadcasts, and when nodes end."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.transfers: list[Transfer] = []
+
+    def received(self, group: Group, rows: Sequence[Reception]) -> None:
+        self.told += [f"{group.cluster} {row.node}" for row in rows]
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+@pytest.fixture
+async def store(site: Site) -> AsyncIterator[Store]:
+    async with Store.open(site.server.database.name) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def only_broadcasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "StepExecutor", OnlyBroadcasts)
+
+
+def scripted(plan: Any, results: Mapping[str, RelayResult]) -> Scripted:
+    chain = Scripted(results)
+    for part in plan.parts:
+        part.machines.broadcasts.shared = chain
+    return chain
+
+
+async def test_of_each_node_is_kept_what_it_received(store: Store, make_plan: MakePlan) -> None:
+    plan, watching = await make_plan(store, "red-1", "red-2", "blue-1"), Watching()
+    scripted(plan, {"red-1": MOVED, "red-2": LOST, "blue-1": RelayResult(received=5, seconds=1.0)})
+    result = await DeploymentOperation(plan, store, watching).run()
+    kept = await receptions.latest(store, result.wid)
+    assert (kept["red-1"].bytes, kept["red-1"].seconds, kept["red-1"].ok) == (5, 2.0, True)
+    assert (kept["red-1"].lane, kept["red-1"].position, kept["red-1"].moved) == (1, 1, 1)
+    assert kept["red-1"].notes == ("was slow",)
+    assert (kept["red-2"].bytes, kept["red-2"].ok) == (3, False)
+    assert {node.node: node.reception for node in result.nodes} == kept
+    assert watching.told[:3] in (
+        ["red red-1", "red red-2", "blue blue-1"],
+        ["blue blue-1", "red red-1", "red red-2"],
+    )
+
+
+async def test_a_broadcast_that_is_cut_off_is_kept_too(store: Store, make_plan: MakePlan) -> None:
+    plan = await make_plan(store, "red-1")
+    chain = scripted(plan, {})
+    operation = DeploymentOperation(plan, store, Watching())
+    running = asyncio.create_task(operation.run())
+    await chain.begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    kept = (await receptions.latest(store, operation.wid))["red-1"]
+    assert (kept.bytes, kept.lane, kept.position, kept.ok) == (2, 1, 1, False)
+
+
+async def test_who_resumes_knows_what_was_received_before(store: Store, make_plan: MakePlan) -> None:
+    plan = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
+    scripted(plan, {"red-1": MOVED})
+    held = await DeploymentOperation(plan, store, Watching()).run()
+    workflow = await workflows.read(store, held.wid)
+    again = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
+    result = await DeploymentOperation(again, store, Watching()).resume(workflow, (Phase.HELD,))
+    assert (result.nodes[0].phase, result.nodes[0].reception) == ("ok", held.nodes[0].reception)
+    assert result.nodes[0].reception is not None
+
+
+async def test_a_row_that_cannot_be_written_fails_no_node(
+    store: Store, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(receptions, "add", full)
+    plan = await make_plan(store, "red-1")
+    scripted(plan, {"red-1": MOVED})
+    result = await DeploymentOperation(plan, store, Watching()).run()
+    assert [node.phase for node in result.nodes] == ["ok"]
+    assert "statistics of broadcasts are not complete: No space left on device" in caplog.text
