@@ -23,6 +23,7 @@ kaenv -l                               the environments you may use
 kaenv -l 'debian%' -u alice            those of alice whose names begin with debian
 kaenv -p debian12 -u deploy > my.yaml  a description to start your own from
 kaenv -a my.yaml                       record it
+kaenv --recompress my                  make zstd of its image, which nodes unpack several times as fast
 kaenv --set-visibility-tag my -t shared   let others use it with -u"""
 
 MAX_INPUT = 2 * 1024 * 1024  # bytes; more than any description may have
@@ -74,6 +75,7 @@ class Request:
     metavar="NAME",
     help="Record the post-installs' digests.",
 )
+@click.option("--recompress", metavar="NAME", help="Make a zstd image beside the present one, and use it.")
 @frame.json_option
 @frame.version_option
 def command(
@@ -87,7 +89,7 @@ def command(
 ) -> ExitStatus:
     """Manage the recorded environments.
 
-    Exactly one of -a, -l, -p, -d, --set-visibility-tag, --toggle-destructive-tag and the
+    Exactly one of -a, -l, -p, -d, --set-visibility-tag, --toggle-destructive-tag, --recompress and the
     --update-…-checksum options says what to do. Descriptions are YAML; the .env files of Kadeploy 3.1 are
     read too. Without -u, changes are made to your own environments, and your own and the public ones are
     read.
@@ -98,12 +100,15 @@ def command(
     if len(chosen) != 1:
         raise UsageError(
             "nothing to do is given" if not chosen else "only one thing can be done at a time",
-            hint="give one of -a, -l, -p, -d, --set-visibility-tag, --toggle-destructive-tag, --update-…",
+            hint="give one of -a, -l, -p, -d, --set-visibility-tag, --toggle-destructive-tag, --recompress, "
+            "--update-…",
         )
     if (visibility_tag is None) != ("set_visibility_tag" not in chosen):
         raise UsageError("--set-visibility-tag and -t belong together")
     if all_versions and env_version is not None:
         raise UsageError("--all-versions and --env-version exclude each other")
+    if all_versions and "recompress" in chosen:
+        raise UsageError("--recompress is for one version", hint="give --env-version N")
     import asyncio
 
     [(action, name)] = chosen.items()
@@ -133,6 +138,7 @@ async def _act(action: str, request: Request) -> None:
 
 async def _add(desk: Desk, request: Request) -> None:
     from kadeploy.environments import source
+    from kadeploy.environments.recompression import advice as compression_advice
 
     if request.name == "-":
         description = source.parse(request.text, "-")
@@ -140,7 +146,9 @@ async def _add(desk: Desk, request: Request) -> None:
         description = await source.load(request.name)
     for warning in description.warnings:
         click.echo(f"{warning} (warning)", err=True)
-    await desk.record(description, request.user)
+    recorded = await desk.record(description, request.user)
+    if advice := compression_advice(recorded):
+        click.echo(f"hint: {advice}", err=True)
 
 
 async def _list(desk: Desk, request: Request) -> None:
@@ -165,6 +173,31 @@ async def _toggle_destructive(desk: Desk, request: Request) -> None:
     await desk.toggle_destructive(await _find_own(desk, request))
 
 
+async def _recompress(desk: Desk, request: Request) -> None:
+    [environment] = await _find_own(desk, request)
+    made = await desk.recompress(environment, _progress() if sys.stderr.isatty() else _silence)
+    sizes = f"{made.size / 1e6:.1f} MB instead of {made.former_size / 1e6:.1f}"
+    click.echo(f"{environment.label} has now {made.path}, {sizes}; the old image is still there", err=True)
+
+
+def _silence(done: int, total: int | None) -> None:
+    """A log gets the result only."""
+
+
+def _progress() -> Callable[[int, int | None], None]:
+    """Draws how much of the image is done, whenever another percent is."""
+    shown = -1
+
+    def draw(done: int, total: int | None) -> None:
+        nonlocal shown
+        percent = 100 * done // max(total or 0, 1)
+        if percent != shown:
+            shown = percent
+            click.echo(f"\r{percent:3}% ", nl=percent == 100, err=True)
+
+    return draw
+
+
 async def _update_image(desk: Desk, request: Request) -> None:
     await desk.update_digests(await _find_own(desk, request), "image")
 
@@ -184,6 +217,7 @@ _ACTIONS: dict[str, Callable[[Desk, Request], Coroutine[Any, Any, None]]] = {
     "delete": _delete,
     "set_visibility_tag": _set_visibility,
     "toggle_destructive_tag": _toggle_destructive,
+    "recompress": _recompress,
     "update_image_checksum": _update_image,
     "update_preinstall_checksum": _update_preinstall,
     "update_postinstalls_checksum": _update_postinstalls,

@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from kadeploy.config.site import Site
 from kadeploy.environments import image as images
 from kadeploy.environments import registry
 from kadeploy.environments.cache import Cache
 from kadeploy.environments.description import Description
-from kadeploy.environments.environment import Archive, Environment, Image, Visibility
+from kadeploy.environments.download import Progress, ignore_progress
+from kadeploy.environments.environment import Archive, Compression, Environment, Image, Visibility
+from kadeploy.environments.location import is_http, local_path
+from kadeploy.environments.recompression import Recompressed, recompress
 from kadeploy.environments.registry import Caller
 from kadeploy.errors import RefusedError
 from kadeploy.store.store import Store
@@ -31,15 +37,17 @@ class Desk:
     def cache(self) -> Cache:
         return Cache.of(self.site)
 
-    async def record(self, description: Description, owner: str | None = None) -> None:
-        """Record what is described, with the digests of its files.
+    async def record(self, description: Description, owner: str | None = None) -> Environment:
+        """Record what is described, with the digests of its files, and return it so.
 
         Raises NotFoundError and RefusedError: a file is missing, is not what the description says, or the
         registry refuses.
         """
         environment = description.environment(description.owner or owner or self.caller.name)
         await registry.check_new(self.store, environment, self.caller)
-        await registry.add(self.store, await self.examine(environment), self.caller)
+        examined = await self.examine(environment)
+        await registry.add(self.store, examined, self.caller)
+        return examined
 
     async def examine(self, environment: Environment) -> Environment:
         """The environment with the true digests of its files, each compared with what is declared of it."""
@@ -94,6 +102,32 @@ class Desk:
             raise RefusedError(f"nothing has changed: {part} of {found[0].label} is what is recorded")
         await registry.replace_recorded(self.store, changed, self.caller)
 
+    async def recompress(
+        self, environment: Environment, progress: Progress = ignore_progress
+    ) -> Recompressed:
+        """Make zstd of the image, beside it, and let the environment have that. The old image stays.
+
+        Raises RefusedError where it is zstd already, is on another machine, or is not what is recorded.
+        """
+        registry.check_owners([environment], self.caller)
+        image = environment.image
+        if image.compression is Compression.ZSTD:
+            raise RefusedError(f"nothing has changed: the image of {environment.label} is zstd already")
+        if is_http(image.file):
+            hint = "compress it where it is made: zstd -10 --long"
+            raise RefusedError(f"{image.file} is on another machine", hint=hint)
+        made = await _in_thread(
+            partial(recompress, local_path(image.file), image.compression, image.sha256), progress
+        )
+        file = image.file.removesuffix(local_path(image.file).name) + made.path.name
+        changed = replace(image, file=file, compression=Compression.ZSTD, sha256=made.sha256)
+        try:
+            await registry.replace_recorded(self.store, [replace(environment, image=changed)], self.caller)
+        except BaseException:
+            made.path.unlink()
+            raise
+        return made
+
     async def _refresh(self, environment: Environment, part: str) -> Environment:
         """The environment with the present digests of one part, whatever was declared of it."""
         if part == "image":
@@ -128,6 +162,22 @@ class Desk:
         if file.size > limit * MEGABYTE:
             raise RefusedError(f"{archive.archive} is larger than the {limit} MB this site allows")
         return replace(archive, sha256=file.sha256)
+
+
+async def _in_thread(
+    work: Callable[[threading.Event, Progress], Recompressed], progress: Progress
+) -> Recompressed:
+    """The work's result; cancelled, it is told to stop, and waited for."""
+    stopped = threading.Event()
+    working = asyncio.create_task(asyncio.to_thread(work, stopped, progress))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        stopped.set()
+        await asyncio.wait([working])
+        if not working.exception():
+            working.result().path.unlink()
+        raise
 
 
 def _check_digest(file: str, declared: str, found: str) -> None:

@@ -145,8 +145,7 @@ async def find_versions(
 
 async def remove(store: Store, found: Sequence[Environment], caller: Caller) -> None:
     """Delete recorded environments, all or none of them."""
-    for environment in found:
-        _check_owner(environment.owner, caller)
+    check_owners(found, caller)
 
     def change(connection: Connection) -> None:
         for environment in found:
@@ -160,6 +159,12 @@ def _exists(environment: Environment) -> RefusedError:
         f"environment {environment.label} of {environment.owner} exists already",
         hint="raise its version, or delete the recorded one with kaenv -d",
     )
+
+
+def check_owners(found: Sequence[Environment], caller: Caller) -> None:
+    """Raises RefusedError where the caller may not change one of these."""
+    for environment in found:
+        _check_owner(environment.owner, caller)
 
 
 def _check_owner(owner: str, caller: Caller) -> None:
