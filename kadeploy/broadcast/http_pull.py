@@ -23,6 +23,7 @@ from kadeploy.broadcast.interface import (
     RelayTransport,
     Trouble,
 )
+from kadeploy.broadcast.judgement import compare
 from kadeploy.broadcast.pipeline import failure, shell_function, stages_of
 from kadeploy.broadcast.server import ImageServer
 from kadeploy.errors import NodeError, UnreachableError
@@ -165,7 +166,7 @@ class _Session:
 
     async def _judge(self, expected: str) -> Mapping[str, RelayResult]:
         """Compare the digests; where one is wrong, see whether the file itself is to blame."""
-        results = {node: _compare(self._results[node], expected) for node in self._nodes}
+        results = {node: compare(self._results[node], expected) for node in self._nodes}
         declared = self._delivery.image.sha256
         if declared and any(result.trouble is Trouble.DATA for result in results.values()):
             try:
@@ -177,13 +178,6 @@ class _Session:
             return results
         problem = self._image_problem
         return {n: replace(r, trouble=Trouble.IMAGE, reason=problem) for n, r in results.items()}
-
-
-def _compare(result: RelayResult, expected: str) -> RelayResult:
-    if not result.sha256 or result.sha256 == expected:
-        return result
-    other = f"received other data: SHA-256 {result.sha256}, expected {expected}"
-    return replace(result, trouble=Trouble.DATA, reason=result.reason or other)
 
 
 def _lost(error: NodeError | OSError) -> RelayResult:
