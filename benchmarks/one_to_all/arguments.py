@@ -26,7 +26,8 @@ how it is measured
   is the whole call, with the start and the end of the relays. Every node's bytes are compared by SHA-256
   afterwards; kadeploy's relays do so on their own within the time measured, the other tools do not.
 
-  Before each run the benchmark waits for a quiet half second, for --patience at most. A run in which the
+  All methods run with a high priority, so that what else runs here disturbs them little; before each run the
+  benchmark waits for a quiet half second, for --patience at most. A run in which the
   machine's processors were more than {MOST_BUSY:.0%} busy is listed, not counted, and repeated at most
   twice, but for --quick: then they are measured, not the wires.
 

@@ -35,6 +35,7 @@ from one_to_all.measure import Sample, measure
 from one_to_all.methods import METHODS, Method
 
 QUIET = 0.15  # share of the processors that others may use when a run begins
+NICENESS = -15  # what else runs on the machine shall disturb little
 MAKERS = {"file": make_file, "tree": make_tree}
 
 
@@ -128,6 +129,7 @@ class Bench:
 def main(folder: Path, orders: dict[str, Any]) -> None:
     """Print samples until all repetitions are done, or the time is over."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80%", "tmpfs", str(folder)], check=True)
+    os.nice(NICENESS)
     os.environ["TMPDIR"] = str(folder)  # what nodes have in common with this machine is only to be read
     for sample in Bench(folder, orders).samples():
         print(json.dumps(asdict(sample)), flush=True)
