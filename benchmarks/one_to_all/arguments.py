@@ -26,10 +26,10 @@ how it is measured
   is the whole call, with the start and the end of the relays. Every node's bytes are compared by SHA-256
   afterwards; kadeploy's relays do so on their own within the time measured, the other tools do not.
 
-  All methods run with a high priority, so that what else runs here disturbs them little; before each run the
-  benchmark waits for a quiet half second, for --patience at most. A run in which the machine's processors were
-  more than {MOST_BUSY:.0%} busy is listed, not counted, and repeated once, but for --quick: then they are
-  measured, not the wires.
+  All methods run with a high priority, so that what else runs here disturbs them little. Before each run the
+  benchmark waits for a quiet half second, for --patience at most. A run in which the machine's processors
+  were more than {MOST_BUSY:.0%} busy is listed, not counted, and repeated once, but for --quick: then
+  they are measured, not the wires.
 
 figures
   ratio      seconds / (bytes * 8 / rate); {plan.FLOOR:.3f} is what headers leave as the least
