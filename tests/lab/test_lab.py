@@ -160,6 +160,22 @@ def test_faults(labs: tuple[Lab, Lab]) -> None:
     lab.run("fault", "node-1", "slow-boot", "on", status={"qemu": 3, "container": 0}[lab.driver])
 
 
+def test_slow_and_cut_links(labs: tuple[Lab, Lab]) -> None:
+    lab = labs[0]
+    lab.up()
+    known = lab.driver == "container"
+    lab.run("fault", "node-1", "slow-link=1mbit", "on", status=0 if known else 3)
+    if not known:
+        return
+    lab.run("power", "node-1", "on")
+    await_console(lab, "No bootable device")
+    assert "tbf" in lab.run("exec", "--", "tc", "qdisc", "show", "dev", "tap1")
+    lab.run("fault", "node-1", "slow-link", "off")
+    until(lambda: "tbf" not in lab.run("exec", "--", "tc", "qdisc", "show", "dev", "tap1"), "it stays slow")
+    lab.run("fault", "node-1", "cut-link=1@1MiB", "on")
+    assert lab.wire() == (True, True), "no system runs that could receive anything"
+
+
 def test_fault_plans(labs: tuple[Lab, Lab], tmp_path: Path) -> None:
     lab, plan = labs[0], tmp_path / "plan.yaml"
     lab.up()

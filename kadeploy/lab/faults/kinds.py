@@ -42,7 +42,7 @@ class Fault:
         return f"{kind}[{value}]" if self.is_optional else f"{kind}{value}"
 
 
-def tell_dhcp(lab: LabPlan) -> None:
+def _tell_dhcp(lab: LabPlan, node: NodePlan) -> None:
     """Let the DHCP server know what the marks say; what runs keeps its lease."""
     names = {node.name: name for node in lab.nodes if (name := marks.value(node.directory, "duplicate-name"))}
     hidden = [node.name for node in lab.nodes if marks.value(node.directory, "no-boot") is not None]
@@ -50,7 +50,7 @@ def tell_dhcp(lab: LabPlan) -> None:
 
 
 def _hide_boot(lab: LabPlan, node: NodePlan) -> None:
-    tell_dhcp(lab)
+    _tell_dhcp(lab, node)
     _order(lab, node)
 
 
@@ -72,10 +72,6 @@ def _tell_node(lab: LabPlan, node: NodePlan) -> None:
     processes.send(str(record_of(node.directory)), FAULTS_CHANGED)
 
 
-def _name(lab: LabPlan, node: NodePlan) -> None:
-    tell_dhcp(lab)
-
-
 def _forget_lies(lab: LabPlan, node: NodePlan) -> None:
     node.file(TOLD).unlink(missing_ok=True)
 
@@ -92,12 +88,18 @@ FAULTS = {
     "late-boot": Fault("its firmware takes so much longer", _CONTAINER, "SECONDS", values.seconds),
     "lost-requests": Fault(
         "of its firmware's requests for files so many are lost, at each boot",
-        _CONTAINER, "COUNT", values.number,
+        _CONTAINER,
+        "COUNT",
+        values.number,
     ),
     "minios-hang": Fault("the miniOS that it boots never starts its sshd", _CONTAINER),
     "mute-sshd": Fault("the sshd of the miniOS takes connections and never answers", _CONTAINER),
-    "disk-full": Fault("from the next boot on an empty disk that fails once so much is written",
-        _CONTAINER, "SIZE", values.size),
+    "disk-full": Fault(
+        "from the next boot on an empty disk that fails once so much is written",
+        _CONTAINER,
+        "SIZE",
+        values.size,
+    ),
     "disk-read-only": Fault("its disk cannot be written, from the next boot on", _CONTAINER),
     "link-down": Fault("its network cable is unplugged", switch=_plug),
     "slow-link": Fault(
@@ -105,9 +107,12 @@ FAULTS = {
     ),
     "cut-link": Fault(
         "its cable is unplugged for a while, once its system has received so much",
-        _CONTAINER, "SECONDS[@SIZE]", values.cut, switch=_tell_node,
+        _CONTAINER,
+        "SECONDS[@SIZE]",
+        values.cut,
+        switch=_tell_node,
     ),
     "duplicate-name": Fault(
-        "DHCP gives it the name of that other node", _BOTH, "NODE", names_node=True, switch=_name
+        "DHCP gives it the name of that other node", _BOTH, "NODE", names_node=True, switch=_tell_dhcp
     ),
-}  # fmt: skip
+}
