@@ -19,9 +19,7 @@ NOTES = 10  # kept of one node
 HELD = 2.0  # seconds in which nothing but its consumer holds a node up, before it is compared with others
 SLOWER = 2.5  # a consumer so many times slower than the others' is served after them
 HEARTBEATS = 1.5  # seconds within which a relay that lives says something, whatever it does
-GONE = (
-    5.0  # seconds of silence of a node that others gave up; shorter ones may be a starved relay, or its link
-)
+GONE = 5.0  # seconds of silence of a node that others gave up: less than that may be a starved relay
 SPAN = 0.5  # seconds over which a rate is measured
 STRANDED = 3  # silences in which a node finds a new feeder, if those before it look for whom to feed
 
