@@ -32,7 +32,7 @@ class Consumer:
         self._target = target
         self._tail = b""
         self._stages: list[subprocess.Popen[bytes]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come while its handler's `kill` is under way already
         if isinstance(target, str):
             self._sink = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         else:

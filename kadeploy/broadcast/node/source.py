@@ -34,7 +34,7 @@ class RingSource:
 
     def transmit(self, sock: socket.socket, timeout: float) -> bool:
         cursor = self._cursor
-        if cursor.offset == self._ring.boundary(self._sealed) and not cursor.retracted:
+        if self._sealed < cursor.offset == self._ring.boundary(self._sealed) and not cursor.retracted:
             return self._seal(sock, timeout)
         piece = cursor.peek(timeout)
         if cursor.retracted:
