@@ -36,6 +36,7 @@ from kadeploy.broadcast.roster import Roster
 from kadeploy.errors import NodeError, ServiceError
 
 TICK = 0.2  # seconds between looks at what has become due
+GATHER = 0.02  # seconds for which news are gathered before a look: a thousand nodes report all the time
 LEAST_GRACE = 2.0  # seconds for the relays that start later than most
 
 
@@ -88,7 +89,7 @@ class Session:
         self._disputes = Disputes()
         self._image_problem = ""
         self._attendants: dict[str, asyncio.Task[None]] = {}
-        self._inquiries: list[asyncio.Task[None]] = []
+        self._inquiries: dict[str, asyncio.Task[None]] = {}  # into the complaints of nodes about the head
         self._group: asyncio.TaskGroup | None = None
         self._head = self._make_head()
 
@@ -104,7 +105,7 @@ class Session:
                     await self._conduct()
                 finally:
                     self._group = None
-                    for task in (*self._attendants.values(), *self._inquiries):
+                    for task in (*self._attendants.values(), *self._inquiries.values()):
                         task.cancel()
         except TimeoutError:
             for relay in self._relays.values():
@@ -182,6 +183,7 @@ class Session:
         try:
             async with asyncio.timeout(TICK):
                 await self._news.wait()
+                await asyncio.sleep(GATHER)
         except TimeoutError:
             pass  # something may have become due
         self._news.clear()
@@ -341,27 +343,34 @@ class Session:
         """`name` has twice found what its feeder sent damaged: that one's fault, or its own. Both leave the
         chain at once; whether `name` gets the rest undamaged from elsewhere decides."""
         feeder = self._upstream(lane, rank)
-        if self._roster.member(name).waiting or (rank and feeder not in self._relays):
+        if self._roster.member(name).waiting or name in self._inquiries or not feeder:
             return
         if not 0 <= offset < self._size:
             raise ValueError("damage outside of the image")
         before = self._disputes.accused_by(name)
         note = self._disputes.add(name, feeder, offset)
         self._roster.complain(name)
-        self._part(name, note)
-        if feeder in self._relays:
-            self._part(feeder, f"{name} {note}", last=True)
+        if rank:
+            self._part(name, note)
+            if feeder in self._relays:
+                self._part(feeder, f"{name} {note}", last=True)
         elif self._group:
-            self._inquiries.append(self._group.create_task(self._examine(name, before, offset)))
+            self._inquiries[name] = self._group.create_task(self._examine(name, note, before, offset))
 
-    async def _examine(self, name: str, before: Sequence[str], offset: int) -> None:
+    async def _examine(self, name: str, note: str, before: Sequence[str], offset: int) -> None:
         """The head is accused: has the file changed since it was sealed? If not, and what others had sent was
         damaged `before`, it is the accuser."""
-        if not await asyncio.to_thread(self._head.is_unchanged, offset):
+        unchanged = await asyncio.to_thread(self._head.is_unchanged, offset)
+        del self._inquiries[name]
+        if not unchanged:
             self._spoil("the image was changed during the broadcast")
-        elif before and name in self._relays:
+        elif name not in self._relays:
+            return
+        elif before:
             reason = f"finds damaged what {HEAD} sends, and what {before[-1]} sent before"
             self._settle(self._relays[name], reason, trouble=Trouble.DATA)
+        else:
+            self._part(name, note)
 
     def _spoil(self, reason: str) -> None:
         self._image_problem = self._image_problem or reason

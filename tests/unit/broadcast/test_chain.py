@@ -91,7 +91,7 @@ async def test_damaged_on_the_way(bench: Bench, spoilers: list[str]) -> None:
     bench.assert_exact(results, failed=set(spoilers))
     for node in spoilers:
         assert re.match(
-            f"passed on damaged data: n[2-4] received damaged data from {node} after byte ",
+            f"passed on damaged data: n[1-4] received damaged data from {node} after byte ",
             results[node].reason,
         )
         assert results[node].trouble is Trouble.DATA
