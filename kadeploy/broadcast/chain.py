@@ -31,7 +31,7 @@ from kadeploy.broadcast.interface import (
 )
 from kadeploy.broadcast.judgement import Disputes, compare, digest_problem, spoiled
 from kadeploy.broadcast.node.lane import Lane
-from kadeploy.broadcast.relay import Event, Relay, RelayLost, settings_for
+from kadeploy.broadcast.relay import Event, Relay, RelayLost, figures_of, settings_for
 from kadeploy.broadcast.roster import Roster
 from kadeploy.errors import NodeError, ServiceError
 
@@ -173,8 +173,7 @@ class Session:
             for name, reason in self._roster.lost(now).items():
                 self._settle(self._relays[name], reason)
             for name, reason in self._roster.exhausted().items():
-                trouble = Trouble.DATA if self._disputes.accused_by(name) else Trouble.PEERS
-                self._settle(self._relays[name], reason, trouble=trouble)
+                self._settle(self._relays[name], reason, trouble=self._disputes.trouble(name))
             if self._roster.anybody_waits() and self._head.free:
                 self._feed()
             await self._wait_for_news()
@@ -313,16 +312,11 @@ class Session:
                 self._settle(relay, "", "", Trouble.NONE, digest)
 
     def _note_progress(self, relay: Relay, event: Event) -> None:
-        name, now = relay.target.node, time.monotonic()
-        received, consumed = int(event.get("bytes", 0)), int(event.get("consumed", 0))
-        if not 0 <= consumed <= received <= self._size:
-            raise ValueError("more than there is")
-        relay.received, relay.consumed = received, consumed
-        held, fed = bool(event.get("held", 0)), bool(event.get("fed", 0))
-        self._roster.heard(name, now, received, consumed, held=held, fed=fed)
-        member = self._roster.member(name)
-        lane, rank = int(event.get("lane", 0)), int(event.get("feeder", 0))
-        is_fed = fed and not member.waiting and (lane == member.lane or not rank)
+        name, figures = relay.target.node, figures_of(event, self._size)
+        received, consumed = relay.received, relay.consumed = figures.received, figures.consumed
+        self._roster.heard(name, time.monotonic(), received, consumed, held=figures.held, fed=figures.fed)
+        member, lane, rank = self._roster.member(name), figures.lane, figures.feeder
+        is_fed = figures.fed and not member.waiting and (lane == member.lane or not rank)
         place = self._upstream(lane, rank) if is_fed else "", max(member.lane, 0), member.rank
         self._progress(BroadcastProgress(name, received, consumed, self._size, *place))
 
@@ -364,12 +358,10 @@ class Session:
         del self._inquiries[name]
         if not unchanged:
             self._spoil("the image was changed during the broadcast")
-        elif name not in self._relays:
-            return
-        elif before:
+        elif before and name in self._relays:
             reason = f"finds damaged what {HEAD} sends, and what {before[-1]} sent before"
             self._settle(self._relays[name], reason, trouble=Trouble.DATA)
-        else:
+        elif name in self._relays:
             self._part(name, note)
 
     def _spoil(self, reason: str) -> None:

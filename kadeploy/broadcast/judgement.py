@@ -38,6 +38,10 @@ class Disputes:
         """It has left; if it comes again it is as good as any other."""
         self._complaints = [item for item in self._complaints if name not in item[:2]]
 
+    def trouble(self, name: str) -> Trouble:
+        """What kind of trouble it has that was moved too often."""
+        return Trouble.DATA if self.accused_by(name) else Trouble.PEERS
+
     def judge(self, results: Mapping[str, RelayResult]) -> dict[str, RelayResult]:
         """The results, where those that have damaged what they passed on have failed."""
         guilty = {

@@ -7,7 +7,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from kadeploy.broadcast.interface import (
     Delivery,
@@ -33,6 +33,26 @@ class RelayLost(Exception):
     def __init__(self, trouble: Trouble, reason: str, evidence: str = "") -> None:
         super().__init__(reason)
         self.trouble, self.reason, self.evidence = trouble, reason, evidence
+
+
+class Figures(NamedTuple):
+    """How far a relay says it is: bytes; `feeder` is a rank in `lane`; `held` by its consumer."""
+
+    received: int
+    consumed: int
+    held: bool
+    fed: bool
+    lane: int
+    feeder: int
+
+
+def figures_of(event: Event, size: int) -> Figures:
+    """Raises ValueError, TypeError or OverflowError for what cannot be, with an image of `size` bytes."""
+    names = ("bytes", "consumed", "held", "fed", "lane", "feeder")
+    received, consumed, held, fed, lane, feeder = (int(event.get(name, 0)) for name in names)
+    if not 0 <= consumed <= received <= size:
+        raise ValueError("more than there is")
+    return Figures(received, consumed, bool(held), bool(fed), lane, feeder)
 
 
 class Relay:
