@@ -250,7 +250,7 @@ def test_no_configuration(command: Command, configuration: Path) -> None:
     assert "has no server.conf\nhint: " in result.stderr
 
 
-@pytest.mark.parametrize("name", ["kaenv", "kastat"])
+@pytest.mark.parametrize("name", ["kacast", "kaenv", "kastat"])
 def test_help_tells_all(command: Command, name: str) -> None:
     result = command(name, "--help")
 
@@ -259,7 +259,7 @@ def test_help_tells_all(command: Command, name: str) -> None:
         assert f"\n{title}\n" in result.stdout
 
 
-@pytest.mark.parametrize("name", ["kaenv", "kastat"])
+@pytest.mark.parametrize("name", ["kacast", "kaenv", "kastat"])
 def test_help_imports_nothing_slow(name: str) -> None:
     """A limit on the time itself would fail on a busy machine; these imports are what takes it."""
     program = f"import sys, kadeploy.cli.{name} as module\nprint(*sys.modules)"
