@@ -10,6 +10,7 @@
     └── NodeError             something failed on one node; ends as a ko node  exit 1
         ├── RemoteError       a command on the node failed or could not be run
         │   └── UnreachableError  the node does not answer, or its connection broke
+        │       └── BrokenConnectionError  it broke while a command ran
         └── PowerError        the node could not be switched
 
 An error is one sentence that names the thing, and a hint that says what to do about it.
@@ -102,6 +103,10 @@ class RemoteError(NodeError):
 
 class UnreachableError(RemoteError):
     """A node does not answer ssh, refuses it, or the connection to it broke: no command is to blame."""
+
+
+class BrokenConnectionError(UnreachableError):
+    """A connection broke while a command ran: what became of the command is not known."""
 
 
 class PowerError(NodeError):

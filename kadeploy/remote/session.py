@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncssh
 
-from kadeploy.errors import UnreachableError
+from kadeploy.errors import BrokenConnectionError
 from kadeploy.remote.command import Result, Tail, evidence
 
 CHUNK = 256 * 1024
@@ -81,11 +81,13 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
             self._channel.write_eof()
 
     async def result(self) -> Result:
-        """How the command ended; UnreachableError when the connection ended before it."""
+        """How the command ended; BrokenConnectionError when the connection ended before it."""
         error = await self._closed
         if self.status is None:
             why = f": {error}" if error is not None else ""
-            raise UnreachableError(f"the connection broke{why}", evidence=self.evidence("no exit status"))
+            raise BrokenConnectionError(
+                f"the connection broke{why}", evidence=self.evidence("no exit status")
+            )
         seconds = time.monotonic() - self.started
         return Result(self.arguments, self.status, self.stdout.text(), self.stderr.text(), seconds)
 

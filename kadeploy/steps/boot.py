@@ -15,7 +15,7 @@ from typing import Any
 from kadeploy.boot.profile import TOKEN_PARAMETER
 from kadeploy.config.cluster import Level
 from kadeploy.config.clusters import Node
-from kadeploy.errors import RemoteError
+from kadeploy.errors import BrokenConnectionError, RemoteError
 from kadeploy.remote import hostkey
 from kadeploy.remote.hostkey import Answer, Sighting
 from kadeploy.steps.boot_verdict import Awaited, judge
@@ -176,11 +176,18 @@ async def append_keys(machines: Machines, visit: Visit, keys: bytes, directory: 
     await machines.remote.run(visit.node.name, argv, input=content, timeout=COMMAND_TIMEOUT)
 
 
-async def end_system(machines: Machines, visit: Visit, command: str) -> None:
-    """Run a command that ends the miniOS, detached, so that this ssh session ends well."""
+async def end_system(machines: BootingMachines, visit: Visit, command: str) -> None:
+    """Run a command that ends the miniOS, detached, so that this ssh session ends well.
+
+    On a busy machine the miniOS may be gone before its sshd has said so.
+    """
     detached = f"sync; (sleep 0.2; exec {command}) </dev/null >/dev/null 2>&1 &"
     await remember_reboot(machines, visit.node, left_minios=True)
-    await machines.remote.run(visit.node.name, ["sh", "-c", detached], timeout=COMMAND_TIMEOUT)
+    try:
+        await machines.remote.run(visit.node.name, ["sh", "-c", detached], timeout=COMMAND_TIMEOUT)
+    except BrokenConnectionError:
+        if not await has_left_minios(machines, visit):
+            raise
     machines.remote.forget(visit.node.name)
 
 

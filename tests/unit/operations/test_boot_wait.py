@@ -13,7 +13,8 @@ import pytest
 
 from kadeploy.boot.requests import Request, RequestLog, log_path
 from kadeploy.config.site import Site
-from kadeploy.steps import boot
+from kadeploy.errors import BrokenConnectionError, UnreachableError
+from kadeploy.steps import boot, boot_new_env
 from kadeploy.steps.catalogue import NodeStep
 from kadeploy.steps.cause import Cause
 from kadeploy.steps.deployment import Deployment
@@ -61,6 +62,29 @@ async def test_a_node_that_goes_on_without_a_reboot(deployment: Deployment) -> N
         "boot files: it asked for none since it was rebooted",
         "console: nothing since it was rebooted",
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "goes_on"),
+    [
+        (BrokenConnectionError("the connection broke"), True),
+        (UnreachableError("no ssh connection to red-1"), False),
+    ],
+)
+async def test_a_node_that_is_gone_before_its_sshd_has_said_so(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, error: UnreachableError, goes_on: bool
+) -> None:
+    async def run(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(deployment.remote, "run", run)
+    visit = Visit(deployment.nodes["red-1"], 0)
+    ending = boot_new_env.reboot_from_deploy_env(deployment, visit)
+    if goes_on:
+        await ending
+    else:
+        with pytest.raises(UnreachableError):
+            await ending
 
 
 async def test_a_node_that_gets_half_of_its_kernel(deployment: Deployment) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.errors import RemoteError, UnreachableError
+from kadeploy.errors import BrokenConnectionError, RemoteError, UnreachableError
 from kadeploy.remote.command import OUTPUT_LIMIT
 from kadeploy.remote.connection import NodeConnections
 
@@ -102,7 +102,7 @@ async def test_a_node_that_is_gone_is_told_from_a_command_that_failed(
     command = asyncio.create_task(nodes.run(NODE, LOUD, timeout=30))
     await asyncio.sleep(0.5)
     sshd.stop()
-    with pytest.raises(UnreachableError, match="the connection broke") as broken:
+    with pytest.raises(BrokenConnectionError, match="the connection broke") as broken:
         await command
     assert broken.value.evidence.splitlines() == [LOUD_LINE, "no exit status", "so far"]
     with pytest.raises(UnreachableError) as unreachable:
