@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class FileSource:
         self.offset = 0
         self._owed = 0  # the seal of the chunk that ends there, if one does
         self.released = False
+        self.waited = 0.0
 
     @property
     def exhausted(self) -> bool:
@@ -47,10 +49,9 @@ class FileSource:
     def transmit(self, sock: socket.socket, timeout: float) -> bool:
         if self._owed:
             return self._seal(sock, self._owed, timeout)
-        if self.exhausted:
-            self._sealer.pause(timeout)
-            return False
-        sealed = self._sealer.next(self.offset, timeout)
+        asked = time.monotonic()
+        sealed = self._next(timeout)
+        self.waited += time.monotonic() - asked
         if sealed is None:
             return False
         boundary, _ = sealed
@@ -62,6 +63,12 @@ class FileSource:
                 raise OSError("the image ended early")
             self.offset += sent
         return self._seal(sock, boundary, timeout)
+
+    def _next(self, timeout: float) -> tuple[int, bytes] | None:
+        if not self.exhausted:
+            return self._sealer.next(self.offset, timeout)
+        self._sealer.pause(timeout)
+        return None
 
     def _seal(self, sock: socket.socket, boundary: int, timeout: float) -> bool:
         """Who begins at a boundary may still lack the seal of what lies before."""

@@ -50,6 +50,8 @@ class PeerSlow(Exception):
 class Source(Protocol):
     """Where a forwarder takes the stream from: the ring of a relay, the file of the head."""
 
+    waited: float  # seconds in which there was nothing to send, all in all
+
     @property
     def between_frames(self) -> bool:
         """Whether something else than data may be sent now."""
@@ -69,8 +71,8 @@ class Source(Protocol):
 
 
 class Forwarder:
-    """The connection to one successor. `elsewhere()` is the rate in bytes per second at which this node could
-    send to another one than the successor, 0 where there is none."""
+    """The connection to one successor. `elsewhere(rate)` is the rate in bytes per second at which this node
+    could send to another one than the successor, 0 where there is none, exact if it is beyond `rate`."""
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ class Forwarder:
         secret: bytes,
         greeting: Greeting,
         silence: float,
-        elsewhere: Callable[[], float],
+        elsewhere: Callable[[float], float],
     ) -> None:
         assert greeting.role == FEED
         self._source, self._secret, self._greeting, self._silence = source, secret, greeting, silence
@@ -127,12 +129,9 @@ class Forwarder:
         while not self._complete.is_set():
             if self._ending or self._stopped:
                 raise self._ending or PeerLost("stopped")
-            asked = time.monotonic()
             if self._source.transmit(sock, interval):
                 spoke = time.monotonic()
-                continue
-            self._pace.starved += time.monotonic() - asked
-            if time.monotonic() - spoke >= interval and self._source.between_frames:
+            elif time.monotonic() - spoke >= interval and self._source.between_frames:
                 sock.sendall(FRAME.pack(PING, 0))
                 spoke = time.monotonic()
 
@@ -151,5 +150,5 @@ class Forwarder:
             self._complete.set()
         elif kind not in SIGNS_OF_LIFE:
             raise PeerLost("speaks nonsense")
-        elif reason := self._pace.note(number, kind == ACK):
+        elif reason := self._pace.note(number, kind == ACK, self._source.waited):
             raise PeerSlow(reason)

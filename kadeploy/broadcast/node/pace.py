@@ -21,44 +21,38 @@ LONGEST = 8.0  # seconds of such a wait
 
 
 class Pace:
-    """`note` is called for each sign of life of the successor; `starved` counts the seconds without data."""
+    """`note` is called for each sign of life of the successor."""
 
-    def __init__(self, elsewhere: Callable[[], float], clock: Callable[[], float] = time.monotonic) -> None:
-        """`elsewhere()` measures the rate in bytes per second to another node, 0 where there is none."""
-        self.starved = 0.0
+    def __init__(
+        self, elsewhere: Callable[[float], float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`elsewhere(rate)` measures the rate in bytes per second to another node, 0 where there is none; it
+        has to be exact only if it is beyond `rate`."""
         self._elsewhere, self._clock = elsewhere, clock
         self._wait, self._shown = SPAN, 0
-        self._begin(0)
+        self._begin(0, 0.0)
 
-    def note(self, received: int, free: bool) -> str:
+    def note(self, received: int, free: bool, starved: float) -> str:
         """The reason to part from a successor that has received so many bytes, '' for none; `free`: it could
-        have taken more."""
+        have taken more; `starved`: the seconds in which there was nothing to send, all in all."""
         seconds = self._clock() - self._since
-        if not free:
-            self._dismiss(received, SPAN)
+        if not free or (seconds >= self._wait and starved - self._starved > STARVED * seconds):
+            self._wait, self._shown = SPAN, 0
+            self._begin(received, starved)
         elif seconds >= self._wait:
-            return self._judge(received, seconds)
+            return self._judge((received - self._received) / seconds, received, starved)
         return ""
 
-    def _judge(self, received: int, seconds: float) -> str:
-        if self.starved - self._starved > STARVED * seconds:
-            self._dismiss(received, SPAN)
+    def _judge(self, rate: float, received: int, starved: float) -> str:
+        other = self._elsewhere(FASTER * rate)
+        if other > FASTER * rate:
+            self._wait, self._shown = SPAN, self._shown + 1
+        else:
+            self._wait, self._shown = min(self._wait * BACKOFF, LONGEST), 0
+        self._begin(received, starved)
+        if self._shown < SPANS:
             return ""
-        rate = (received - self._received) / seconds
-        other = self._elsewhere()
-        if other <= FASTER * rate:
-            self._dismiss(received, min(self._wait * BACKOFF, LONGEST))
-            return ""
-        self._shown += 1
-        if self._shown == SPANS:
-            return f"takes {rate / 1e6:.1f} MB/s where others take {other / 1e6:.1f}"
-        self._wait = SPAN
-        self._begin(received)
-        return ""
+        return f"takes {rate / 1e6:.1f} MB/s where others take {other / 1e6:.1f}"
 
-    def _dismiss(self, received: int, wait: float) -> None:
-        self._wait, self._shown = wait, 0
-        self._begin(received)
-
-    def _begin(self, received: int) -> None:
-        self._since, self._received, self._starved = self._clock(), received, self.starved
+    def _begin(self, received: int, starved: float) -> None:
+        self._since, self._received, self._starved = self._clock(), received, starved

@@ -7,6 +7,7 @@ Runs on nodes: only modules of Debian's python3-minimal.
 from __future__ import annotations
 
 import socket
+import time
 
 from kadeploy.broadcast.node.ring import Cursor, Ring
 from kadeploy.broadcast.node.wire import DATA, FRAME, SEAL, Retracted
@@ -19,6 +20,7 @@ class RingSource:
         self._ring = ring
         self._cursor = Cursor(ring, ring.filled)
         self._cursor.seek(offset)
+        self.waited = 0.0
         self._promised = 0  # bytes that the DATA frame begun last still lacks
         self._sealed = 0
 
@@ -36,7 +38,9 @@ class RingSource:
         cursor = self._cursor
         if self._sealed < cursor.offset == self._ring.boundary(self._sealed) and not cursor.retracted:
             return self._seal(sock, timeout)
+        asked = time.monotonic()
         piece = cursor.peek(timeout)
+        self.waited += time.monotonic() - asked
         if cursor.retracted:
             raise Retracted
         if not piece:
@@ -60,7 +64,9 @@ class RingSource:
         ring, boundary = self._ring, self._cursor.offset
         with ring.filled:
             if ring.verified < boundary and not self._cursor.retracted:
+                asked = time.monotonic()
                 ring.filled.wait(timeout)
+                self.waited += time.monotonic() - asked
             if ring.verified < boundary:
                 return False
             more = socket.MSG_MORE if ring.end > boundary else 0

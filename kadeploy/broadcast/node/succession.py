@@ -15,10 +15,20 @@ from collections.abc import Callable
 
 from kadeploy.broadcast.node.forwarder import Forwarder, PeerLeft, PeerSlow, Source, Superseded
 from kadeploy.broadcast.node.lane import Lane
-from kadeploy.broadcast.node.wire import FEED, PROBE_BYTES, Greeting, PeerLost, Retracted, probe, spawn
+from kadeploy.broadcast.node.wire import (
+    FEED,
+    LONGEST_PROBE,
+    PROBE_BYTES,
+    Greeting,
+    PeerLost,
+    Retracted,
+    probe,
+    spawn,
+)
 
 ATTEMPTS = 3  # connections to one successor that may be lost although it lives
 ASKED = 8  # candidates asked at once
+SHOWN = 0.3  # seconds in which a way has to show its rate
 
 
 class Succession:
@@ -90,7 +100,9 @@ class Succession:
         """Who has to be fed now: nobody, `rank` again, or others in its place."""
         name, host, port = self._lane.peer(rank)
         greeting = Greeting(FEED, self._lane.number, self._lane.rank)
-        forwarder = Forwarder(source, self._secret, greeting, self._silence, lambda: self._elsewhere(rank))
+        forwarder = Forwarder(
+            source, self._secret, greeting, self._silence, lambda rate: self._elsewhere(rank, rate)
+        )
         with self._lock:
             self._forwarders.add(forwarder)
         try:
@@ -146,7 +158,7 @@ class Succession:
         _, host, port = self._lane.peer(rank)
         return probe((host, port), self._secret, count, self._silence)
 
-    def _elsewhere(self, rank: int) -> float:
+    def _elsewhere(self, rank: int, rate: float) -> float:
         """Bytes per second to another node than `rank`; 0.0 when the first few say nothing, and after the
         first lane, where those are who are slow."""
         if self._lane.number:
@@ -154,10 +166,19 @@ class Succession:
         others = self._lane.family(rank, 3)[1:] + self._lane.witnesses(rank)
         for other in others[:3]:
             try:
-                return PROBE_BYTES / self._probe(other, PROBE_BYTES)
+                return self._measure(other, rate)
             except PeerLost:
                 continue
         return 0.0
+
+    def _measure(self, rank: int, rate: float) -> float:
+        """What is short may be fast because some buffer on the way took it: what seems to be beyond `rate`
+        has to show it for a while."""
+        speed = PROBE_BYTES / self._probe(rank, PROBE_BYTES)
+        if speed > rate:
+            count = int(min(max(rate * SHOWN, 8 * PROBE_BYTES), LONGEST_PROBE))
+            speed = count / self._probe(rank, count)
+        return speed
 
 
 class _RollCall:

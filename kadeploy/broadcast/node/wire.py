@@ -36,6 +36,7 @@ DIGEST_BYTES = 32
 STRANGERS = 32  # so many may be about to prove the secret at once
 PIECE = 1 << 20  # most bytes moved by one call
 PROBE_BYTES = 128 << 10  # long enough to measure a gigabit link, short enough to be nothing on a slow one
+LONGEST_PROBE = 8 << 20
 
 
 class Greeting(NamedTuple):
@@ -155,7 +156,7 @@ def probe(peer: tuple[str, int], secret: bytes, count: int, timeout: float) -> f
 def answer_probe(sock: socket.socket, greeting: Greeting) -> None:
     """The other half of `probe`; closes `sock`."""
     with sock:
-        left = min(greeting.last, PROBE_BYTES)
+        left = min(greeting.last, LONGEST_PROBE)
         try:
             while left:
                 left -= len(read_exactly(sock, min(left, 1 << 16)))

@@ -19,12 +19,13 @@ class Course:
     other: float
     now: float = 0.0
     received: int = 0
+    starved: float = 0.0
     measured: list[float] = field(default_factory=list)  # when others were
 
     def __post_init__(self) -> None:
         self.pace = Pace(self._measure, lambda: self.now)
 
-    def _measure(self) -> float:
+    def _measure(self, rate: float) -> float:
         self.measured.append(self.now)
         return self.other
 
@@ -33,8 +34,8 @@ class Course:
         for _ in range(round(seconds * 10)):
             self.now += 0.1
             self.received += int(rate / 10)
-            self.pace.starved += starved / 10
-            if reason := self.pace.note(self.received, free):
+            self.starved += starved / 10
+            if reason := self.pace.note(self.received, free, self.starved):
                 return reason
         return ""
 
