@@ -392,9 +392,8 @@ class Session:
         results = {name: self._result(relay) for name, relay in self._relays.items() if relay.verdict.done()}
         if self._image_problem:
             return spoiled(results, self._image_problem)
-        return self._disputes.judge(
-            {name: compare(result, declared or actual) for name, result in results.items()}
-        )
+        results = {name: compare(result, declared or actual) for name, result in results.items()}
+        return self._disputes.judge(results)
 
     def _result(self, relay: Relay) -> RelayResult:
         member = self._roster.member(relay.target.node)
