@@ -169,7 +169,7 @@ class Session:
             for name, note in {**self._roster.stranded(now), **self._roster.returned()}.items():
                 self._part(name, note)
             if laggard := self._roster.laggard(now):
-                self._part(*laggard)
+                self._part(*laggard, lags=True)
             for name, reason in self._roster.lost(now).items():
                 self._settle(self._relays[name], reason)
             for name, reason in self._roster.exhausted().items():
@@ -197,9 +197,9 @@ class Session:
         for rank, relay in enumerate(relays, 1):
             self._order(relay, relay.feed(lane._replace(rank=rank)))
 
-    def _part(self, name: str, note: str, *, last: bool = False) -> None:
+    def _part(self, name: str, note: str, *, last: bool = False, lags: bool = False) -> None:
         lane = self._roster.member(name).lane
-        if self._roster.part(name, note, last=last):
+        if self._roster.part(name, note, last=last, lags=lags):
             self._order(self._relays[name], self._relays[name].leave(lane))
 
     def _order(self, relay: Relay, order: Coroutine[None, None, None]) -> None:

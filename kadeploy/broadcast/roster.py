@@ -61,6 +61,7 @@ class Member:
     name: str
     waiting: bool = False
     last: bool = False  # nobody may be fed by it
+    lags: bool = False  # it was parted with for its slow consumer
     settled: bool = False
     lane: int = -1
     rank: int = 0
@@ -146,13 +147,14 @@ class Roster:
         who is to blame."""
         self._members[name].complaints += 1
 
-    def part(self, name: str, note: str, *, last: bool = False) -> bool:
+    def part(self, name: str, note: str, *, last: bool = False, lags: bool = False) -> bool:
         """Serve a node later, for the reason in `note`, and with nobody behind it if `last`; it is in no lane
-        until the next one. False when it was in none, or needs nothing more."""
+        until the next one. `lags`: its consumer is slow. False when it was in none, or needs nothing more."""
         member = self._members[name]
         if note not in member.notes[-NOTES:]:
             member.notes = [*member.notes[1 - NOTES :], note]
         member.last |= last
+        member.lags |= lags
         if member.settled or member.waiting or member.lane < 0:
             return False
         member.waiting, member.accused, member.moved = True, "", member.moved + 1
@@ -281,5 +283,5 @@ class Roster:
 
     def _has_parted_enough(self) -> bool:
         """Beyond a tenth, the slow ones are no exception."""
-        parted = sum(bool(member.notes) for member in self._members.values())
+        parted = sum(member.lags for member in self._members.values())
         return parted >= max(1, len(self._members) // 10)

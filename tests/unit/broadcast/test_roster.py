@@ -102,7 +102,9 @@ def test_slow_consumer_is_served_later_unless_all_are_slow() -> None:
             held = name == "n3"
             roster.heard(name, float(second), 500, second * (10 if held else 100), held=held)
     assert roster.laggard(5.0) == ("n3", "its consumer takes 0.0 MB/s where others take 0.0")
-    roster.part("n3", "slow")
+    roster.part("n4", "silent for a while")
+    assert roster.laggard(5.0) is not None
+    roster.part("n3", "slow", lags=True)
     assert roster.laggard(5.0) is None
 
 
@@ -228,7 +230,7 @@ class Course:
         for parted, note in {**self.roster.stranded(self.now), **self.roster.returned()}.items():
             self.roster.part(parted, note)
         if laggard := self.roster.laggard(self.now):
-            self.roster.part(*laggard)
+            self.roster.part(*laggard, lags=True)
         lost = self.roster.lost(self.now)
         assert "n1" not in lost
         for failed in {**lost, **self.roster.exhausted()}:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -119,6 +120,17 @@ def test_what_is_retracted_ends_the_connection(node: Node) -> None:
     with pytest.raises(Retracted):
         source.transmit(node.near, 0)
     assert source.seek(3) == 0
+
+
+def test_time_without_data_counts_even_if_some_come(node: Node) -> None:
+    """Else who gets little at a time blames its successor for taking little."""
+    source = RingSource(node.ring, 0)
+    for _ in range(4):
+        threading.Timer(0.1, node.receive, [1]).start()
+        assert source.transmit(node.near, 5.0)
+    assert 0.3 < source.waited < 5.0
+    assert not source.transmit(node.near, 0.2)
+    assert source.waited > 0.5
 
 
 def test_released_source_holds_nothing_back(node: Node) -> None:
