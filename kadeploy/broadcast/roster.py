@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-TRIES = 3  # lanes for one node, not counting those that brought it far
+TRIES = 5  # lanes for one node, not counting those that brought it far: its machine may be very busy
 FAR = 10  # a lane has brought a node far that has received one part of so many in it
 NOTES = 10  # kept of one node
 HELD = 2.0  # seconds in which nothing but its consumer holds a node up, before it is compared with others
