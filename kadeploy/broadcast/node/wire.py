@@ -33,6 +33,7 @@ FEED, FETCH, PROBE = 1, 2, 3
 DATA, SEAL, RETRACT, PING, FORGOTTEN = range(1, 6)  # of the feeder
 OFFSET, ACK, HELD, COMPLETE, REFUSED = range(11, 16)  # of the receiver
 DIGEST_BYTES = 32
+SYNS = 3  # attempts to reach a peer
 STRANGERS = 32  # so many may be about to prove the secret at once
 PIECE = 1 << 20  # most bytes moved by one call
 PROBE_BYTES = 128 << 10  # long enough to measure a gigabit link, short enough to be nothing on a slow one
@@ -103,7 +104,7 @@ def connect(peer: tuple[str, int], secret: bytes, greeting: Greeting, silence: f
     """Connect to `peer` within `silence` seconds, prove the secret to each other, say what is wanted."""
     deadline = time.monotonic() + silence
     try:
-        sock = socket.create_connection(peer, timeout=silence)
+        sock = _reach(peer, silence)
     except OSError as error:
         raise PeerLost(f"cannot connect: {error.strerror or error}") from error
     try:
@@ -122,6 +123,16 @@ def connect(peer: tuple[str, int], secret: bytes, greeting: Greeting, silence: f
         sock.close()
         raise
     return sock
+
+
+def _reach(peer: tuple[str, int], silence: float) -> socket.socket:
+    """A lost SYN is repeated after a second only (RFC 6298), by which time the peer would count as dead."""
+    for _ in range(SYNS - 1):
+        try:
+            return socket.create_connection(peer, timeout=silence / SYNS)
+        except TimeoutError:
+            continue
+    return socket.create_connection(peer, timeout=silence / SYNS)
 
 
 def accept(sock: socket.socket, secret: bytes, silence: float) -> Greeting:
