@@ -11,7 +11,7 @@ tool_packages=(ipmitool openssh-client zstd)
 lab_packages=(qemu-system-x86 ipxe-qemu ovmf dnsmasq-base openipmi pxelinux syslinux-common iproute2 fdisk e2fsprogs
 	dosfstools cpio zstd)
 # shellcheck disable=SC2034
-test_packages=(shellcheck xz-utils bzip2 git)
+test_packages=(shellcheck xz-utils bzip2 git busybox curl wget)
 
 # missing_packages PACKAGE...: prints those that dpkg does not have installed.
 missing_packages() {
