@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -36,15 +37,15 @@ class _Link:
         return self.connection
 
 
-class Links:
+class Links(ABC):
     """Keeps a connection for each node, opened when first needed and reopened when dead."""
 
     def __init__(self) -> None:
         self._links: dict[str, _Link] = {}
 
+    @abstractmethod
     async def _connect(self, node: str) -> asyncssh.SSHClientConnection:
         """A new connection to a node; raises RemoteError."""
-        raise NotImplementedError
 
     def forget(self, node: str) -> None:
         """Drop the connection, because the node reboots."""
