@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -24,10 +24,13 @@ from kadeploy.broadcast.image import size_problem
 from kadeploy.broadcast.interface import (
     BroadcastProgress,
     Delivery,
+    Ended,
+    Progress,
     RelayResult,
     RelayTransport,
     Target,
     Trouble,
+    wait_for_all,
 )
 from kadeploy.broadcast.judgement import Disputes, compare, digest_problem, spoiled
 from kadeploy.broadcast.node.lane import Lane
@@ -40,14 +43,11 @@ GATHER = 0.02  # seconds for which news are gathered before a look: a thousand n
 LEAST_GRACE = 2.0  # seconds for the relays that start later than most
 
 
-Progress = Callable[[BroadcastProgress], None]
-
-
 class ChainBroadcast:
     """``Broadcast`` by a chain of relays, or a tree if the options say so."""
 
     async def run(
-        self, delivery: Delivery, transport: RelayTransport, progress: Progress
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended = wait_for_all
     ) -> Mapping[str, RelayResult]:
         return await broadcast(delivery, transport, progress, lambda _: None)
 
@@ -131,22 +131,20 @@ class Session:
             self._attend(relay)
         return True
 
-    async def settled(self, names: Sequence[str]) -> None:
-        """Until there is a verdict on each of some nodes, and no other node needs them."""
-        await asyncio.wait([self._relays[name].verdict for name in names])
-        while others := self._dependent(names):
-            await asyncio.wait([self._relays[name].verdict for name in others], timeout=TICK)
+    async def released(self, names: Collection[str]) -> Mapping[str, RelayResult]:
+        """Waits until there are results of some of these nodes on whom nobody depends any more."""
+        futures = {name: self._relays[name].released for name in names}
+        await asyncio.wait(futures.values(), return_when=asyncio.FIRST_COMPLETED)
+        return {name: future.result() for name, future in futures.items() if future.done()}
 
-    async def leave(self, names: Sequence[str]) -> Mapping[str, RelayResult]:
-        """Take nodes out, whatever they are at. Their results, when nothing runs there any more."""
+    async def leave(self, names: Collection[str]) -> None:
+        """Take nodes out, whatever they are at; nothing runs there any more when it returns."""
         relays = [self._relays[name] for name in names if name in self._relays]
         for relay in relays:
             self._settle(relay, "taken out of the broadcast")
-        results = self._judge()
         async with asyncio.TaskGroup() as group:
             for relay in relays:
                 group.create_task(self._dismiss(relay))
-        return {relay.target.node: results[relay.target.node] for relay in relays}
 
     # --- what goes on ---------------------------------------------------------------------------------------
 
@@ -174,6 +172,7 @@ class Session:
                 self._settle(self._relays[name], reason)
             for name, reason in self._roster.exhausted().items():
                 self._settle(self._relays[name], reason, trouble=self._disputes.trouble(name))
+            self._release(self._roster.dispensable(now))
             if self._roster.anybody_waits() and self._head.free:
                 self._feed()
             await self._wait_for_news()
@@ -186,6 +185,14 @@ class Session:
         except TimeoutError:
             pass  # something may have become due
         self._news.clear()
+
+    def _release(self, names: Sequence[str]) -> None:
+        """Let nodes go, but for those who are accused by one on whom there is no verdict."""
+        kept = [name for name in names if not self._relays[name].released.done()]
+        results = self._judge() if kept else {}
+        for name in kept:
+            if self._disputes.accusers(name) & self._relays.keys() <= results.keys():
+                self._relays[name].released.set_result(results[name])
 
     def _feed(self) -> None:
         """Send the next lane on its way."""
@@ -234,13 +241,6 @@ class Session:
             accused = self._roster.member(relay.target.node).accused
             reason = ": ".join(filter(None, [lost.reason, accused]))
             self._settle(relay, reason, lost.evidence, lost.trouble)
-
-    def _dependent(self, names: Sequence[str]) -> list[str]:
-        """Nodes without a verdict that are fed by some nodes, or have accused one of them."""
-        fed = {name for feeder in names for name in self._roster.behind(feeder)}
-        return [
-            name for name in fed | self._disputes.accusers(names) if not self._relays[name].verdict.done()
-        ]
 
     def _is_starting(self, relay: Relay) -> bool:
         return not relay.port and not relay.verdict.done()

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from kadeploy.broadcast.chain import ChainBroadcast
 from kadeploy.broadcast.http_pull import HttpPullBroadcast
 from kadeploy.broadcast.interface import (
     Broadcast,
-    BroadcastProgress,
     Delivery,
+    Ended,
+    Progress,
     RelayResult,
     RelayTransport,
     Trouble,
+    wait_for_all,
 )
 from kadeploy.errors import NodeError
 
@@ -36,18 +38,14 @@ class ChainOrPull:
         self._pull: Broadcast = HttpPullBroadcast()
 
     async def run(
-        self,
-        delivery: Delivery,
-        transport: RelayTransport,
-        progress: Callable[[BroadcastProgress], None],
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended = wait_for_all
     ) -> Mapping[str, RelayResult]:
+        async def able(results: Mapping[str, RelayResult]) -> None:
+            await ended({node: result for node, result in results.items() if not _is_suspect(result)})
+
         began = time.monotonic()
-        results = dict(await self._chain.run(delivery, transport, progress))
-        suspects = [
-            target.node
-            for target in delivery.targets
-            if results[target.node].trouble is Trouble.PEERS and not results[target.node].received
-        ]
+        results = dict(await self._chain.run(delivery, transport, progress, able))
+        suspects = [target.node for target in delivery.targets if _is_suspect(results[target.node])]
         unable = await _unable(suspects, transport, delivery.options.start_timeout)
         options = delivery.options
         if options.deadline is not None:
@@ -60,6 +58,11 @@ class ChainOrPull:
             )
             results |= {node: replace(r, notes=(NOTE, *r.notes)) for node, r in pulled.items()}
         return results
+
+
+def _is_suspect(result: RelayResult) -> bool:
+    """It may be Python that is lacking there."""
+    return result.trouble is Trouble.PEERS and not result.received
 
 
 async def _unable(nodes: list[str], transport: RelayTransport, timeout: float) -> set[str]:

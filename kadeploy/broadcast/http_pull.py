@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -18,10 +18,13 @@ from kadeploy.broadcast.image import sha256_of, size_problem
 from kadeploy.broadcast.interface import (
     BroadcastProgress,
     Delivery,
+    Ended,
+    Progress,
     RelayProcess,
     RelayResult,
     RelayTransport,
     Trouble,
+    wait_for_all,
 )
 from kadeploy.broadcast.judgement import compare
 from kadeploy.broadcast.pipeline import failure, shell_function, stages_of
@@ -36,23 +39,20 @@ class HttpPullBroadcast:
     """``Broadcast`` by HTTP."""
 
     async def run(
-        self,
-        delivery: Delivery,
-        transport: RelayTransport,
-        progress: Callable[[BroadcastProgress], None],
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended = wait_for_all
     ) -> Mapping[str, RelayResult]:
         if problem := await asyncio.to_thread(size_problem, delivery.image):
             return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
-        return await _Session(delivery, transport, progress).run()
+        return await _Session(delivery, transport, progress, ended).run()
 
 
 class _Session:
     """One broadcast."""
 
     def __init__(
-        self, delivery: Delivery, transport: RelayTransport, progress: Callable[[BroadcastProgress], None]
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended
     ) -> None:
-        self._delivery, self._transport, self._progress = delivery, transport, progress
+        self._delivery, self._transport, self._progress, self._ended = delivery, transport, progress, ended
         self._nodes = [target.node for target in delivery.targets]
         self._stages = stages_of(delivery.consumer)
         self._starts = asyncio.Semaphore(delivery.options.start_fanout)
@@ -123,7 +123,10 @@ class _Session:
         finally:
             ending = await process.stop()
         lost = RelayResult(Trouble.PEERS, "the download ended", "\n".join([*said, ending]))
-        self._settle(node, replace(result or lost, notes=(f"fetched by {tool}",) if tool else ()))
+        result = replace(result or lost, notes=(f"fetched by {tool}",) if tool else ())
+        self._settle(node, result)
+        if result.ok and result.sha256 == self._delivery.image.sha256.lower():
+            await self._ended({node: self._results[node]})
 
     def _verdict(self, event: str, words: list[str], evidence: str, text: str) -> RelayResult:
         """What a node's last line says: ``failed REASON``, or ``ended BYTES SHA256 STATUS…``."""

@@ -7,7 +7,7 @@ A caller makes a ``Delivery`` and gives it, with a ``RelayTransport`` that can s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -151,13 +151,22 @@ class RelayTransport(Protocol):
         """Start `arguments` on `node`; raises NodeError."""
 
 
+Progress = Callable[[BroadcastProgress], None]
+Ended = Callable[[Mapping[str, RelayResult]], Awaitable[None]]
+
+
+async def wait_for_all(results: Mapping[str, RelayResult]) -> None:
+    """The ``Ended`` of those who need the results of all targets together."""
+
+
 class Broadcast(Protocol):
     """One way to bring an image to many nodes."""
 
     async def run(
-        self,
-        delivery: Delivery,
-        transport: RelayTransport,
-        progress: Callable[[BroadcastProgress], None],
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended = wait_for_all
     ) -> Mapping[str, RelayResult]:
-        """The result of every target. When it returns or is cancelled, nothing of it runs on any node."""
+        """The result of every target. When it returns or is cancelled, nothing of it runs on any node.
+
+        `ended` is told before of targets that need not wait for the others: nothing runs there any more, and
+        the caller may do with them what it likes, even bring them in again.
+        """

@@ -8,7 +8,7 @@ sends, too, is the cause.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from kadeploy.broadcast.interface import RelayResult, Trouble
@@ -19,6 +19,7 @@ class Disputes:
 
     def __init__(self) -> None:
         self._complaints: list[tuple[str, str, str]] = []  # by whom, about whom, note
+        self._proven: dict[str, str] = {}  # evidence by who has damaged what it passed on
 
     def add(self, name: str, feeder: str, offset: int) -> str:
         """Returns what is to be noted of `name`."""
@@ -30,27 +31,29 @@ class Disputes:
         """About whom it has complained."""
         return [feeder for by, feeder, _ in self._complaints if by == name]
 
-    def accusers(self, feeders: Collection[str]) -> set[str]:
-        """Who has complained about one of these."""
-        return {by for by, feeder, _ in self._complaints if feeder in feeders}
+    def accusers(self, name: str) -> set[str]:
+        """Who has complained about it."""
+        return {by for by, feeder, _ in self._complaints if feeder == name}
 
     def forget(self, name: str) -> None:
         """It has left; if it comes again it is as good as any other."""
         self._complaints = [item for item in self._complaints if name not in item[:2]]
+        self._proven.pop(name, None)
 
     def trouble(self, name: str) -> Trouble:
         """What kind of trouble it has that was moved too often."""
         return Trouble.DATA if self.accused_by(name) else Trouble.PEERS
 
     def judge(self, results: Mapping[str, RelayResult]) -> dict[str, RelayResult]:
-        """The results, where those that have damaged what they passed on have failed."""
-        guilty = {
+        """The results, where those that have damaged what they passed on have failed. A result that proves a
+        complaint is remembered when its node has left."""
+        self._proven |= {
             feeder: f"{by} {note}"
             for by, feeder, note in self._complaints
             if by in results and results[by].ok
         }
         return {
-            name: _blame(result, guilty[name]) if name in guilty and result.ok else result
+            name: _blame(result, self._proven[name]) if name in self._proven and result.ok else result
             for name, result in results.items()
         }
 

@@ -60,7 +60,9 @@ class Relay:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.verdict: asyncio.Future[RelayResult] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.verdict: asyncio.Future[RelayResult] = loop.create_future()
+        self.released: asyncio.Future[RelayResult] = loop.create_future()  # nobody needs it any more
         self.began = time.monotonic()
         self.port = 0
         self.received = self.consumed = 0

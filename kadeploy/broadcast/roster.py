@@ -248,12 +248,17 @@ class Roster:
     def anybody_waits(self) -> bool:
         return any(member.waiting for member in self._members.values())
 
-    def behind(self, name: str) -> list[str]:
-        """Who comes after a node in its lane, and has not left that."""
-        member = self._members[name]
-        names = self._lanes[member.lane][member.rank :] if member.lane >= 0 else []
-        others = (self._members[name] for name in names if name in self._members)
-        return [other.name for other in others if other.lane == member.lane and not other.waiting]
+    def dispensable(self, now: float) -> list[str]:
+        """Settled nodes behind which nobody of their lane is who may still be fed by them."""
+        found = [member.name for member in self._members.values() if member.settled and member.lane < 0]
+        for number, names in enumerate(self._lanes):
+            members = [self._members[name] for name in reversed(names) if name in self._members]
+            for member in members:
+                if member.lane == number and member.settled:
+                    found.append(member.name)
+                elif member.lane == number and self._may_be_fed(member, now):
+                    break
+        return found
 
     def member(self, name: str) -> Member:
         return self._members[name]
@@ -265,6 +270,13 @@ class Roster:
 
     def _is_chained(self, member: Member) -> bool:
         return member.lane >= 0 and not (member.settled or member.waiting or member.accused)
+
+    def _may_be_fed(self, member: Member, now: float) -> bool:
+        """In its lane: who was given up there and not heard of since is not."""
+        if member.waiting or member.received == self._size:
+            return False
+        is_silent = member.heard_at <= member.accused_at <= now - HEARTBEATS
+        return not (member.accused and is_silent)
 
     def _has_come_far(self, member: Member) -> bool:
         return FAR * (member.received - member.begin) >= max(self._size, 1)

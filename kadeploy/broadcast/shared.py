@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """A chain that several callers share: who comes while it runs joins it, with nodes of its own.
 
-Two chains for the same image would share the head's link, and each take twice as long. Each caller gets the
-results of its own nodes as soon as those are known, and ends for them only: cancelled, timed out or done.
+Two chains for the same image would share the head's link, and each take twice as long. Each caller is told of
+its own nodes as soon as nobody needs them any more, and ends for them only: cancelled, timed out or done.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from kadeploy.broadcast.chain import Progress, Session, broadcast
-from kadeploy.broadcast.interface import BroadcastProgress, Delivery, RelayResult, RelayTransport
+from kadeploy.broadcast.chain import Session, broadcast
+from kadeploy.broadcast.interface import (
+    BroadcastProgress,
+    Delivery,
+    Ended,
+    Progress,
+    RelayResult,
+    RelayTransport,
+    wait_for_all,
+)
 
 
 class SharedBroadcast:
@@ -22,15 +30,15 @@ class SharedBroadcast:
         self._running: _Running | None = None
 
     async def run(
-        self, delivery: Delivery, transport: RelayTransport, progress: Progress
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended = wait_for_all
     ) -> Mapping[str, RelayResult]:
         """The results of the nodes of `delivery`, whoever else takes part."""
         running = self._running
         if running is None or not running.join(delivery, progress):
             running = self._running = _Running(delivery, transport, progress)
-        nodes = [target.node for target in delivery.targets]
+        nodes = {target.node for target in delivery.targets}
         try:
-            return await running.results(nodes)
+            return await running.results(nodes, ended)
         finally:
             await running.leave(nodes)
 
@@ -56,35 +64,49 @@ class _Running:
         self._follow(delivery, progress)
         return True
 
-    async def results(self, nodes: Sequence[str]) -> Mapping[str, RelayResult]:
-        """Raises what has ended the chain for all."""
-        settled = asyncio.create_task(self._settled(nodes))
-        try:
-            await asyncio.wait([self._task, settled], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            settled.cancel()
-            await asyncio.wait([settled])
-        if self._task.done():
-            results = self._task.result()
-        else:
-            results = await self._session.result().leave(nodes)
-        return {node: results[node] for node in nodes}
+    async def results(self, nodes: set[str], ended: Ended) -> Mapping[str, RelayResult]:
+        """Takes out of `nodes` those that have left. Raises what has ended the chain for all."""
+        results: dict[str, RelayResult] = {}
+        while nodes and (released := await self._released(nodes)):
+            await self._session.result().leave(released)
+            nodes.difference_update(released)
+            self._forget(released)
+            results |= released
+            await ended(released)
+        if nodes:
+            others = self._task.result()
+            results |= {node: others[node] for node in nodes}
+        return results
 
-    async def leave(self, nodes: Sequence[str]) -> None:
+    async def leave(self, nodes: set[str]) -> None:
         """Nothing runs on these nodes any more when this returns; nothing at all after the last of them."""
         try:
             if self._session.done():
                 await self._session.result().leave(nodes)
         finally:
-            for node in nodes:
-                del self._followers[node]
+            self._forget(nodes)
             if not self._followers:
                 self._task.cancel()
                 await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _settled(self, nodes: Sequence[str]) -> None:
-        session = await asyncio.shield(self._session)
-        await session.settled(nodes)
+    async def _released(self, nodes: set[str]) -> Mapping[str, RelayResult]:
+        """Waits for results of some nodes; none when the chain has ended."""
+
+        async def wait() -> Mapping[str, RelayResult]:
+            session = await asyncio.shield(self._session)
+            return await session.released(nodes)
+
+        waiting = asyncio.create_task(wait())
+        try:
+            await asyncio.wait([self._task, waiting], return_when=asyncio.FIRST_COMPLETED)
+            return {} if self._task.done() else waiting.result()
+        finally:
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+    def _forget(self, nodes: Iterable[str]) -> None:
+        for node in nodes:
+            del self._followers[node]
 
     def _follow(self, delivery: Delivery, progress: Progress) -> None:
         self._followers.update({target.node: progress for target in delivery.targets})

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 
 from kadeploy import nodes
@@ -66,13 +66,16 @@ async def send_environment(
         options=options,
     )
 
-    follower, results = Follower(deployment, visits), dict[str, RelayResult]()
+    follower = Follower(deployment, visits)
+
+    async def keep(results: Mapping[str, RelayResult]) -> None:
+        for node, result in (await follower.keep(results)).items():
+            ended(node, relay_failure(result, deployment.image.size))
+
     try:
-        results |= await broadcast.run(delivery, deployment.remote, follower.follow)
+        await keep(await broadcast.run(delivery, deployment.remote, follower.follow, keep))
     finally:
-        await follower.keep(results)
-    for node, result in results.items():
-        ended(node, relay_failure(result, deployment.image.size))
+        await follower.close()
 
 
 def chain_order(machines: Iterable[Node]) -> list[Node]:

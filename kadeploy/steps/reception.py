@@ -20,6 +20,7 @@ class Follower:
         self._visits = {visit.node.name: visit for visit in visits}
         self._started = time.time()
         self._last: dict[str, BroadcastProgress] = {}
+        self._open = set(self._visits)
 
     def follow(self, progress: BroadcastProgress) -> None:
         """Take in one node's news."""
@@ -37,10 +38,21 @@ class Follower:
             )
         )
 
-    async def keep(self, results: Mapping[str, RelayResult]) -> None:
-        """Write down what came of the broadcast; without results it was broken off."""
-        rows = [self._reception(node, results.get(node)) for node in self._visits]
-        await self._deployment.broadcasts.keep(rows)
+    async def keep(self, results: Mapping[str, RelayResult]) -> Mapping[str, RelayResult]:
+        """Write down what came of the broadcast on some nodes; returns what is new of that."""
+        news = {node: result for node, result in results.items() if node in self._open}
+        self._open -= news.keys()
+        if news:
+            rows = [self._reception(node, result) for node, result in news.items()]
+            await self._deployment.broadcasts.keep(rows)
+        return news
+
+    async def close(self) -> None:
+        """On nodes of which nothing was kept it was broken off."""
+        if self._open:
+            await self._deployment.broadcasts.keep(
+                [self._reception(node, None) for node in self._visits if node in self._open]
+            )
 
     def _reception(self, node: str, result: RelayResult | None) -> Reception:
         last = self._last.get(node, BroadcastProgress(node, 0, 0, 0))

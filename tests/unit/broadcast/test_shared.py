@@ -16,6 +16,11 @@ from kadeploy.errors import ServiceError
 from .conftest import GATED, Bench
 from .local import HEAD, alive, targets, until
 
+# A consumer that ends only when its gate is opened.
+LINGERING: Pipeline = [
+    ["sh", "-c", 'cat > "$OUT/$NODE"; while [ -e "$OUT/$NODE.gate" ]; do sleep 0.05; done']
+]
+
 Results = asyncio.Task[Mapping[str, RelayResult]]
 
 
@@ -26,6 +31,7 @@ class Cohorts:
         self.bench = bench
         self.shared = SharedBroadcast()
         self.progress: dict[str, BroadcastProgress] = {}
+        self.ended: dict[str, RelayResult] = {}  # before their cohorts
 
     def send(self, first: int, last: int, consumer: Pipeline = GATED, address: str = HEAD) -> Results:
         """Begin to send to nodes of these numbers."""
@@ -37,7 +43,10 @@ class Cohorts:
             assert progress.node in {target.node for target in nodes}, "news of another cohort"
             told[progress.node] = self.progress[progress.node] = progress
 
-        return asyncio.create_task(self.shared.run(delivery, self.bench.transport, follow))
+        async def end(results: Mapping[str, RelayResult]) -> None:
+            self.ended.update(results)
+
+        return asyncio.create_task(self.shared.run(delivery, self.bench.transport, follow, end))
 
     async def has_begun(self, *nodes: str) -> None:
         await until(lambda: all(self.bench.transport.received(node) for node in nodes))
@@ -106,6 +115,20 @@ async def test_when_all_are_cancelled_nothing_is_left(cohorts: Cohorts) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     cohorts.bench.open_gates()
     assert alive(cohorts.bench.folder) == []
+
+
+async def test_who_is_through_does_not_wait_for_one_that_still_unpacks(cohorts: Cohorts) -> None:
+    bench = cohorts.bench
+    bench.shut_gates("n2")
+    running = cohorts.send(1, 3, LINGERING)
+    await until(lambda: set(cohorts.ended) == {"n1", "n3"})
+    assert not running.done()
+    assert [runs(bench.transport.processes[name]) for name in ("n1", "n2", "n3")] == [False, True, False]
+    again = cohorts.send(1, 1, LINGERING)
+    await cohorts.listens("n1")
+    bench.open_gates()
+    for results in await asyncio.gather(running, again):
+        bench.assert_exact(results, failed=set())
 
 
 async def test_a_node_that_failed_joins_again(cohorts: Cohorts) -> None:
