@@ -39,6 +39,10 @@ class FileSource:
         return self.offset >= self._last and not self._owed
 
     @property
+    def supply(self) -> int:
+        return self._last
+
+    @property
     def between_frames(self) -> bool:
         return True
 

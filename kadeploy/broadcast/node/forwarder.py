@@ -53,6 +53,11 @@ class Source(Protocol):
     waited: float  # seconds in which there was nothing to send, all in all
 
     @property
+    def supply(self) -> int:
+        """The end of what has come in to be sent; that of the stream where only the successor's pace limits
+        that."""
+
+    @property
     def between_frames(self) -> bool:
         """Whether something else than data may be sent now."""
 
@@ -150,5 +155,5 @@ class Forwarder:
             self._complete.set()
         elif kind not in SIGNS_OF_LIFE:
             raise PeerLost("speaks nonsense")
-        elif reason := self._pace.note(number, kind == ACK, self._source.waited):
+        elif reason := self._pace.note(number, kind == ACK, self._source.waited, self._source.supply):
             raise PeerSlow(reason)

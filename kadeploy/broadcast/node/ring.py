@@ -40,6 +40,12 @@ class Ring:
         self.proven = threading.Condition(self._lock)
         self.freed = threading.Condition(self._lock)
 
+    @property
+    def full(self) -> bool:
+        """Nothing more can be received until the slowest reader has gone on."""
+        with self._lock:
+            return not self._free()
+
     def sealed_before(self, offset: int) -> int:
         """The last boundary before `offset`: a chunk that ends there may still lack its seal."""
         return max(0, (offset - 1) // self.chunk * self.chunk)

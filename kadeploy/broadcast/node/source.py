@@ -25,6 +25,10 @@ class RingSource:
         self._sealed = 0
 
     @property
+    def supply(self) -> int:
+        return self._ring.size if self._ring.full else self._ring.end
+
+    @property
     def between_frames(self) -> bool:
         return not self._promised
 

@@ -18,7 +18,6 @@ from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.node.wire import (
     FEED,
     LONGEST_PROBE,
-    PROBE_BYTES,
     Greeting,
     PeerLost,
     Retracted,
@@ -28,7 +27,10 @@ from kadeploy.broadcast.node.wire import (
 
 ATTEMPTS = 3  # connections to one successor that may be lost although it lives
 ASKED = 8  # candidates asked at once
-SHOWN = 0.3  # seconds in which a way has to show its rate
+# Seconds for which a way has to show its rate, the next only if it was fast enough so far: probes take from
+# the stream, and buffers on the way make what is short seem fast.
+LOOKS = 0.003, 0.024, 0.2
+LEAST_PROBE = 8 << 10  # bytes
 
 
 class Succession:
@@ -172,12 +174,12 @@ class Succession:
         return 0.0
 
     def _measure(self, rank: int, rate: float) -> float:
-        """What is short may be fast because some buffer on the way took it: what seems to be beyond `rate`
-        has to show it for a while."""
-        speed = PROBE_BYTES / self._probe(rank, PROBE_BYTES)
-        if speed > rate:
-            count = int(min(max(rate * SHOWN, 8 * PROBE_BYTES), LONGEST_PROBE))
+        speed = 0.0
+        for seconds in LOOKS:
+            count = int(min(max(rate * seconds, LEAST_PROBE), LONGEST_PROBE))
             speed = count / self._probe(rank, count)
+            if speed <= rate:
+                break
         return speed
 
 

@@ -36,7 +36,6 @@ DIGEST_BYTES = 32
 SYNS = 3  # attempts to reach a peer
 STRANGERS = 32  # so many may be about to prove the secret at once
 PIECE = 1 << 20  # most bytes moved by one call
-PROBE_BYTES = 128 << 10  # long enough to measure a gigabit link, short enough to be nothing on a slow one
 LONGEST_PROBE = 8 << 20
 
 
