@@ -55,7 +55,7 @@ def automaton(instance: str) -> list[str]:
 def test_a_deployment(fleet: Laboratory, kind: str) -> None:
     run = fleet.deploy(HOSTS, "-e", "fleet-min", *automaton(f"BroadcastEnv{kind}"))
     outcome = run.outcome(200)
-    assert (outcome.status, sorted(outcome.ok)) == (0, NODES), outcome
+    assert (outcome.status, sorted(outcome.ok)) == (0, NODES), str(outcome)
     assert f"Performing a Deploy[BroadcastEnv{kind}] step on " in outcome.log
     assert (f"   * fetched by {TOOL}: " in outcome.log) == (kind == "HttpPull"), outcome.log
     fleet.assert_deployed(run, "node-1", NODES[-1])
@@ -69,6 +69,6 @@ def test_nodes_without_python(fleet: Laboratory, tmp_path: Path) -> None:
     )
     options = ["--custom-steps", str(steps), *automaton("BroadcastEnvChain")]
     outcome = fleet.deploy(HOSTS, "-e", "fleet-min", *options).outcome(200)
-    assert (outcome.status, sorted(outcome.ok)) == (0, NODES), outcome
+    assert (outcome.status, sorted(outcome.ok)) == (0, NODES), str(outcome)
     said = f"no Python 3.11 there, so not in the chain; fetched by {TOOL}"
     assert f"   * {said}: {HOSTS}" in outcome.log

@@ -40,7 +40,7 @@ def test_custom_steps(lab: Laboratory) -> None:
     assert again.reasons("is held") == {"node-2": "BroadcastEnvChain-sync-tune"}, again
     run = lab.deploy("node-2", "--resume", wid)
     outcome = run.outcome(800)
-    assert (outcome.status, outcome.ok) == (0, ["node-2"]), outcome
+    assert (outcome.status, outcome.ok) == (0, ["node-2"]), str(outcome)
     look = "cat /etc/tuned /etc/site/release; findmnt -no LABEL /"
     done = lab.ssh("node-2", run.directory / "known_hosts", lab.directory / "key", look)
     assert done.stdout == "--node node-2 of lab\ntoday\nsite\n", done.stderr

@@ -24,7 +24,7 @@ TUTORIAL_STEPS = (
 def test_three_nodes_by_kexec(lab: Laboratory) -> None:
     run = lab.deploy("node-[1-3]", "-e", "debian12-min", "--force-steps", TUTORIAL_STEPS)
     outcome = run.outcome(800)
-    assert (outcome.status, outcome.ok, outcome.ko) == (0, NODES, []), outcome
+    assert (outcome.status, outcome.ok, outcome.ko) == (0, NODES, []), str(outcome)
     assert "The deployment is successful on nodes\nnode-1\nnode-2\nnode-3" in outcome.log
     assert "Time in BootNewEnvKexec-kexec: " in outcome.log
     lab.assert_deployed(run, *NODES)
@@ -40,7 +40,7 @@ def test_breakpoint_on_a_node_that_boots_with_pxelinux(pxelinux_lab: Laboratory)
     hold = ["--breakpoint", "BroadcastEnvKastafior:manage_user_post_install"]
     run = lab.deploy("node-1", "-e", "debian12-min", *hold)
     outcome = run.outcome(600)
-    assert (outcome.status, outcome.ok, outcome.ko) == (0, ["node-1"], []), outcome
+    assert (outcome.status, outcome.ok, outcome.ko) == (0, ["node-1"], []), str(outcome)
     assert outcome.reasons("is held") == {"node-1": "BroadcastEnvChain-manage_user_post_install"}
     assert "is successful" not in outcome.log
     assert "manage_user_post_install ended" not in outcome.log

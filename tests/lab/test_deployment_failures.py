@@ -33,7 +33,7 @@ def test_power_cut_during_the_broadcast_and_a_node_that_never_comes_back(lab: La
     lab.kalab("power", "node-3", "off")
     with lab.fault("node-2", "no-boot"):
         outcome = run.outcome(900)
-    assert (outcome.status, outcome.ok, outcome.ko) == (1, ["node-1"], ["node-2", "node-3"]), outcome
+    assert (outcome.status, outcome.ok, outcome.ko) == (1, ["node-1"], ["node-2", "node-3"]), str(outcome)
     reasons = outcome.reasons("failed")
     assert list(reasons) == ["node-2", "node-3"]
     assert reasons["node-2"].startswith("BootNewEnvClassical-wait_reboot: ")
@@ -56,7 +56,7 @@ def test_bmc_that_refuses_and_post_install_that_fails(lab: Laboratory) -> None:
         steps = f"{SET_UP}BootNewEnvKexec:0:300"
         run = lab.deploy("node-[1-3]", "-a", str(description), "--force-steps", steps)
         outcome = run.outcome(900)
-    assert (outcome.status, outcome.ok, outcome.ko) == (1, ["node-1"], ["node-2", "node-3"]), outcome
+    assert (outcome.status, outcome.ok, outcome.ko) == (1, ["node-1"], ["node-2", "node-3"]), str(outcome)
     reasons = outcome.reasons("failed")
     assert list(reasons) == ["node-2", "node-3"]
     assert reasons["node-2"].startswith("BroadcastEnvChain-manage_user_post_install: ")
@@ -73,7 +73,7 @@ def test_image_with_another_digest_than_declared(lab: Laboratory) -> None:
     description = lab.describe("digest.yaml", image=image_description() | {"sha256": "0123456789abcdef" * 4})
     run = lab.deploy("node-[1-2]", "-a", str(description), "--force-steps", f"{SET_UP}BootNewEnvKexec:0:300")
     outcome = run.outcome(900)
-    assert (outcome.status, outcome.ok, outcome.ko) == (1, [], ["node-1", "node-2"]), outcome
+    assert (outcome.status, outcome.ok, outcome.ko) == (1, [], ["node-1", "node-2"]), str(outcome)
     for reason in outcome.reasons("failed").values():
         assert reason.startswith("BroadcastEnvChain-send_environment: ")
         assert "SHA-256" in reason
@@ -90,7 +90,7 @@ def test_boot_file_that_is_missing(lab: Laboratory) -> None:
     with lab.hidden_boot_files("kernels/*-initrd"):
         outcome = run.outcome(200)
     reason = outcome.reasons("failed")["node-1"]
-    assert outcome.causes == {"node-1": "TFTP/HTTP boot"}, outcome
+    assert outcome.causes == {"node-1": "TFTP/HTTP boot"}, str(outcome)
     assert "it got nothing of its initrd: http status 404" in reason
 
 

@@ -26,7 +26,7 @@ def test_interrupt_in_each_macro_step(lab: Laboratory) -> None:
         run.wait_for(f"  {step} on {node}", 600, after=f"Deploy[{instance}] step on {node}")
         run.interrupt(number)
         outcome = run.outcome(60)
-        assert (outcome.status, outcome.ok, outcome.ko) == (130, [], [node]), outcome
+        assert (outcome.status, outcome.ok, outcome.ko) == (130, [], [node]), str(outcome)
         assert outcome.reasons("was aborted") == {node: f"{place}: aborted by the user"}
         assert "is successful" not in outcome.log
         assert outcome.errors.strip() == "kadeploy: interrupted"

@@ -69,7 +69,7 @@ def kill_in_each(lab: Laboratory, node: str, boot: str, first: str) -> None:
             expected = expected[: expected.index(following) + 1]
         assert begun(run) == expected, f"killed in {killed}"
     outcome = run.outcome(1)
-    assert (outcome.ok, outcome.ko) == ([node], []), outcome
+    assert (outcome.ok, outcome.ko) == ([node], []), str(outcome)
     lab.assert_deployed(run, node)
 
 

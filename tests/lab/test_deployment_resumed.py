@@ -33,7 +33,7 @@ def test_held_deployment_is_resumed(lab: Laboratory) -> None:
     for place in places:
         run = lab.deploy("node-3", "--resume", workflow_of(run))
         outcome = run.outcome(900)
-        assert (outcome.status, outcome.ok, outcome.ko) == (0, ["node-3"], []), outcome
+        assert (outcome.status, outcome.ok, outcome.ko) == (0, ["node-3"], []), str(outcome)
         assert place in outcome.log.partition("The deployment is held")[2]
         assert "send_environment" not in run.log, "unpacked once is enough"
     lab.assert_deployed(run, "node-3")

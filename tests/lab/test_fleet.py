@@ -42,17 +42,26 @@ def fleet(artefacts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def test_thirty_nodes(fleet: Laboratory) -> None:
     run = fleet.deploy(f"node-[1-{COUNT}]", "-e", "fleet-min")
     outcome = run.outcome(400)
-    assert (outcome.status, sorted(outcome.ok), outcome.ko) == (0, sorted(NODES), []), outcome
+    assert (outcome.status, sorted(outcome.ok), outcome.ko) == (0, sorted(NODES), []), str(outcome)
     fleet.assert_deployed(run, "node-1", f"node-{COUNT}")
+    assert devices_mounted(fleet, run, "node-1") == {"/dev/vda4"}, (
+        "one of the host's would be taken for its own"
+    )
     assert_restarts(fleet, run, "node-1", "reboot")
     assert_restarts(fleet, run, "node-2", "reboot -f")
     fleet.cycle(run, "node-3")
 
 
+def devices_mounted(fleet: Laboratory, run: Run, node: str) -> set[str]:
+    """Block devices of which a node sees file systems."""
+    mounts = fleet.ssh(node, run.directory / "known_hosts", fleet.directory / "key", "cat /proc/self/mounts")
+    return {line.split()[0] for line in mounts.stdout.splitlines() if line.startswith("/dev/")}
+
+
 def test_kexec_into_systemd(fleet: Laboratory) -> None:
     run = fleet.deploy("node-[1-2]", "-e", "debian12-min", "--force-steps", KEXEC)
     outcome = run.outcome(300)
-    assert (outcome.status, outcome.ok) == (0, ["node-1", "node-2"]), outcome
+    assert (outcome.status, outcome.ok) == (0, ["node-1", "node-2"]), str(outcome)
     fleet.assert_deployed(run, "node-1", "node-2")
     done = fleet.ssh(
         "node-1", run.directory / "known_hosts", fleet.directory / "key", "systemctl is-system-running --wait"
@@ -63,7 +72,7 @@ def test_kexec_into_systemd(fleet: Laboratory) -> None:
 def test_power_off_from_inside(fleet: Laboratory) -> None:
     run = fleet.deploy("node-4", "-e", "fleet-min")
     outcome = run.outcome(300)
-    assert outcome.status == 0, outcome
+    assert outcome.status == 0, str(outcome)
     order(fleet, run, "node-4", "poweroff")
     fleet.wait_for_power("node-4", "off")
 
@@ -91,7 +100,7 @@ def test_rate_and_slow_boot(slow_fleet: Laboratory) -> None:
     assert (second.time - first.time).total_seconds() > 8
     hold = ["--breakpoint", "SetDeploymentEnvUntrusted:send_key_in_deploy_env"]
     outcome = lab.deploy("node-1", "-e", "fleet-min", *hold).outcome(200)
-    assert outcome.status == 0, outcome
+    assert outcome.status == 0, str(outcome)
     [fetched] = requests(lab, "initrd")
     megabits = fetched.bytes * 8 / 1e6
     # A second for what the head's socket buffers take before the link has carried it.

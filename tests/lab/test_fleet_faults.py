@@ -101,9 +101,9 @@ def test_each_node_ends_as_its_fault_demands(fleet: Laboratory) -> None:
 
 
 def assert_ends(outcome: Outcome, failures: dict[str, str]) -> None:
-    assert outcome.status == 1, outcome
-    assert outcome.causes == failures, outcome
-    assert set(outcome.ko) == set(failures) and set(outcome.ok) == NODES - set(failures), outcome
+    assert outcome.status == 1, str(outcome)
+    assert outcome.causes == failures, str(outcome)
+    assert set(outcome.ko) == set(failures) and set(outcome.ok) == NODES - set(failures), str(outcome)
 
 
 def test_mended_nodes_can_be_deployed(fleet: Laboratory) -> None:
@@ -111,4 +111,4 @@ def test_mended_nodes_can_be_deployed(fleet: Laboratory) -> None:
     assert len(mended) == len(LOTS) - 1, "the short cut of a link is over by itself"
     broken = f"node-[1-{len(LOTS)}]"
     outcome = fleet.deploy(broken, "-e", "fleet-min", "--force-steps", STEPS).outcome(120)
-    assert (outcome.status, outcome.ko) == (0, []), outcome
+    assert (outcome.status, outcome.ko) == (0, []), str(outcome)

@@ -70,10 +70,14 @@ class Disk:
         """What the kernel knows, in their order."""
         found = []
         for entry in Path("/sys/class/block", self.name).glob(f"{self.name}p*"):
-            with contextlib.suppress(FileNotFoundError):  # it is being removed
+            number = int(entry.name.removeprefix(f"{self.name}p"))
+            try:
                 major, minor = map(int, (entry / "dev").read_text().split(":"))
-                number = int(entry.name.removeprefix(f"{self.name}p"))
-                found.append(Partition(number, Path("/dev", entry.name), major, minor))
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENODEV):
+                    raise
+                continue  # it is being removed: the entry is gone, or was between finding and opening it
+            found.append(Partition(number, Path("/dev", entry.name), major, minor))
         return sorted(found, key=lambda partition: partition.number)
 
     def make_nodes(self, directory: Path) -> None:

@@ -60,6 +60,11 @@ class Node:
         self._console = Console(directory / "console.log", directory / "console.sock")
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", Path("/"), flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+        for name in (
+            "shared",
+            "shown",
+        ):  # the host's disk may have the name of the node's, which unmounts that
+            syscalls.mount(name, directory / name, "tmpfs", 0, "mode=755,size=1m")
         self._troubles = Troubles(directory)
         self._defect = self._troubles.defect
         self._attach_disk()

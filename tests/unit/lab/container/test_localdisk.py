@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,22 @@ def test_partitions_and_their_nodes(attached: Disk, tmp_path: Path) -> None:
     names = {f"{prefix}{number}" for prefix in ("vda", f"{attached.name}p") for number in (1, 2)}
     assert {path.name for path in directory.iterdir()} == {"vda", attached.name, *names}
     assert (directory / "vda2").stat().st_rdev == Path(f"{attached.device}p2").stat().st_rdev
+
+
+def test_partitions_that_go_while_they_are_looked_at(attached: Disk) -> None:
+    """Their entries in /sys go in several ways."""
+    path = str(attached.device)
+
+    def change() -> None:
+        for _ in range(100):
+            subprocess.run(["delpart", path, "1"], check=True)
+            subprocess.run(["addpart", path, "1", "2048", "8192"], check=True)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    while changing.is_alive():
+        assert {partition.number for partition in attached.partitions()} <= {1, 2}
+    changing.join()
 
 
 @pytest.mark.parametrize(
