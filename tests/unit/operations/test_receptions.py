@@ -4,13 +4,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import pytest
 
-from kadeploy.broadcast.interface import BroadcastProgress, Delivery, RelayResult, Trouble
+from kadeploy.broadcast.interface import (
+    BroadcastProgress,
+    Delivery,
+    Ended,
+    Progress,
+    RelayResult,
+    Trouble,
+)
 from kadeploy.config.site import Site
 from kadeploy.operations import operation as operations
 from kadeploy.operations.deployment import DeploymentOperation
@@ -23,7 +31,7 @@ from kadeploy.store import receptions, workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
-from kadeploy.workflow.events import Failure, Run
+from kadeploy.workflow.events import Failure, NodeEnded, Notice, Run
 from kadeploy.workflow.node_state import Phase
 from tests.unit.operations.conftest import MakePlan
 
@@ -32,20 +40,24 @@ LOST = RelayResult(Trouble.PEERS, "gone", received=3, seconds=1.0)
 
 
 class Scripted:
-    """Stands for the chain, which needs nodes."""
+    """Stands for the chain, which needs nodes. Who is in `early` is told of before the others."""
 
-    def __init__(self, results: Mapping[str, RelayResult]) -> None:
-        self._results = results
-        self.begun = asyncio.Event()
+    def __init__(self, results: Mapping[str, RelayResult], early: Sequence[str] = ()) -> None:
+        self._results, self._early = results, early
+        self.begun, self.may_end = asyncio.Event(), asyncio.Event()
+        if not early:
+            self.may_end.set()
 
     async def run(
-        self, delivery: Delivery, transport: object, progress: Callable[[BroadcastProgress], None]
+        self, delivery: Delivery, transport: object, progress: Progress, ended: Ended
     ) -> Mapping[str, RelayResult]:
         for rank, target in enumerate(delivery.targets, 1):
             progress(BroadcastProgress(target.node, 2, 1, 9, "the head", 1, rank))
         self.begun.set()
         if not self._results:
             await asyncio.sleep(60)
+        await ended({node: self._results[node] for node in self._early})
+        await self.may_end.wait()
         return {target.node: self._results[target.node] for target in delivery.targets}
 
 
@@ -79,6 +91,11 @@ class Watching:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.transfers: list[Transfer] = []
+        self.through: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    def noticed(self, group: Group, notice: Notice) -> None:
+        if isinstance(notice, NodeEnded):
+            self.through[notice.node].set()
 
     def received(self, group: Group, rows: Sequence[Reception]) -> None:
         self.told += [f"{group.cluster} {row.node}" for row in rows]
@@ -98,8 +115,8 @@ def only_broadcasts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations, "StepExecutor", OnlyBroadcasts)
 
 
-def scripted(plan: Any, results: Mapping[str, RelayResult]) -> Scripted:
-    chain = Scripted(results)
+def scripted(plan: Any, results: Mapping[str, RelayResult], *early: str) -> Scripted:
+    chain = Scripted(results, early)
     for part in plan.parts:
         part.machines.broadcasts.shared = chain
     return chain
@@ -119,6 +136,18 @@ async def test_of_each_node_is_kept_what_it_received(store: Store, make_plan: Ma
         ["red red-1", "red red-2", "blue blue-1"],
         ["blue blue-1", "red red-1", "red red-2"],
     )
+
+
+async def test_who_need_not_wait_for_the_others_goes_on(store: Store, make_plan: MakePlan) -> None:
+    plan, watching = await make_plan(store, "red-1", "red-2"), Watching()
+    chain = scripted(plan, {"red-1": MOVED, "red-2": LOST}, "red-1")
+    async with asyncio.TaskGroup() as group, asyncio.timeout(30):
+        running = group.create_task(DeploymentOperation(plan, store, watching).run())
+        await watching.through["red-1"].wait()
+        assert (watching.told, running.done()) == (["red red-1"], False)
+        chain.may_end.set()
+    assert watching.told == ["red red-1", "red red-2"], "each once"
+    assert {node.node: node.phase for node in running.result().nodes} == {"red-1": "ok", "red-2": "ko"}
 
 
 async def test_a_broadcast_that_is_cut_off_is_kept_too(store: Store, make_plan: MakePlan) -> None:
