@@ -24,13 +24,13 @@ from kadeploy.broadcast.image import size_problem
 from kadeploy.broadcast.interface import (
     BroadcastProgress,
     Delivery,
-    Ended,
+    Early,
     Progress,
     RelayResult,
     RelayTransport,
     Target,
     Trouble,
-    wait_for_all,
+    ignore,
 )
 from kadeploy.broadcast.judgement import Disputes, compare, digest_problem, spoiled
 from kadeploy.broadcast.node.lane import Lane
@@ -47,7 +47,7 @@ class ChainBroadcast:
     """``Broadcast`` by a chain of relays, or a tree if the options say so."""
 
     async def run(
-        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended = wait_for_all
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
         return await broadcast(delivery, transport, progress, lambda _: None)
 
@@ -82,7 +82,8 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
         self._secret = secrets.token_bytes(32)
-        self._slots = asyncio.Semaphore(self._options.start_fanout)
+        self._starts = asyncio.Semaphore(self._options.start_fanout)
+        self._stops = asyncio.Semaphore(self._options.start_fanout)
         self._relays = {target.node: Relay(target) for target in delivery.targets}
         self._roster = Roster(list(self._relays), self._size, self._options.silence)
         self._news = asyncio.Event()
@@ -142,6 +143,7 @@ class Session:
         relays = [self._relays[name] for name in names if name in self._relays]
         for relay in relays:
             self._settle(relay, "taken out of the broadcast")
+        self._judge()  # what their results prove of others is remembered
         async with asyncio.TaskGroup() as group:
             for relay in relays:
                 group.create_task(self._dismiss(relay))
@@ -188,11 +190,14 @@ class Session:
 
     def _release(self, names: Sequence[str]) -> None:
         """Let nodes go, but for those who are accused by one on whom there is no verdict."""
-        kept = [name for name in names if not self._relays[name].released.done()]
-        results = self._judge() if kept else {}
-        for name in kept:
-            if self._disputes.accusers(name) & self._relays.keys() <= results.keys():
-                self._relays[name].released.set_result(results[name])
+        free = [name for name in names if not (self._relays[name].released.done() or self._is_accused(name))]
+        results = self._judge() if free else {}
+        for name in free:
+            self._relays[name].released.set_result(results[name])
+
+    def _is_accused(self, name: str) -> bool:
+        accusers = self._disputes.accusers(name) & self._relays.keys()
+        return not all(self._relays[accuser].verdict.done() for accuser in accusers)
 
     def _feed(self) -> None:
         """Send the next lane on its way."""
@@ -231,7 +236,7 @@ class Session:
     async def _follow(self, relay: Relay) -> None:
         """Start a relay and take in what it says until it ends."""
         try:
-            async with self._slots:
+            async with self._starts:
                 settings = settings_for(relay.target, self._delivery, self._secret, self._head.peer[1:])
                 await relay.start(self._transport, settings, self._options.start_timeout)
             self._roster.ready(relay.target.node, time.monotonic())
@@ -252,37 +257,27 @@ class Session:
         def broken(reason: str) -> None:
             self._loop.call_soon_threadsafe(self._spoil, reason)
 
-        image, address, options = self._delivery.image, self._delivery.head_address, self._options
+        address = self._delivery.head_address
         try:
-            return Head(
-                image.path,
-                image.size,
-                options.chunk,
-                address,
-                self._secret,
-                options.silence,
-                options.absence,
-                told,
-                broken,
-            )
+            return Head(self._delivery.image, self._options, address, self._secret, told, broken)
         except OSError as error:
             raise ServiceError(f"the broadcast cannot listen on {address}: {error.strerror}") from error
 
     async def _dismiss(self, relay: Relay) -> None:
         """Nothing more is heard of this one, and it may come again."""
         name = relay.target.node
-        attendant = self._attendants.pop(name)
+        attendant = self._attendants[name]
         attendant.cancel()
         await asyncio.wait([attendant])
         await self._stop(relay)
-        del self._relays[name]
+        del self._attendants[name], self._relays[name]  # only now: who is cancelled before begins again
         if (deserted := self._roster.dismiss(name)) is not None:
             self._head.abandon(deserted)
         self._disputes.forget(name)
         self._news.set()
 
     async def _stop(self, relay: Relay) -> None:
-        async with self._slots:
+        async with self._stops:
             with suppress(NodeError, OSError):  # who cannot be reached for that ends with its connection
                 await relay.stop()
 

@@ -31,12 +31,12 @@ from typing import Protocol
 from kadeploy.broadcast.image import sha256_of, size_problem
 from kadeploy.broadcast.interface import (
     Delivery,
-    Ended,
+    Early,
     Progress,
     RelayResult,
     RelayTransport,
     Trouble,
-    wait_for_all,
+    ignore,
 )
 from kadeploy.broadcast.pipeline import shell_function, stages_of
 from kadeploy.errors import ServiceError
@@ -71,7 +71,7 @@ class CustomBroadcast:
         self._host_keys = host_keys
 
     async def run(
-        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended = wait_for_all
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
         if problem := await asyncio.to_thread(size_problem, delivery.image):
             return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}

@@ -13,12 +13,12 @@ from kadeploy.broadcast.http_pull import HttpPullBroadcast
 from kadeploy.broadcast.interface import (
     Broadcast,
     Delivery,
-    Ended,
+    Early,
     Progress,
     RelayResult,
     RelayTransport,
     Trouble,
-    wait_for_all,
+    ignore,
 )
 from kadeploy.errors import NodeError
 
@@ -38,10 +38,10 @@ class ChainOrPull:
         self._pull: Broadcast = HttpPullBroadcast()
 
     async def run(
-        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended = wait_for_all
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
         async def able(results: Mapping[str, RelayResult]) -> None:
-            await ended({node: result for node, result in results.items() if not _is_suspect(result)})
+            await early({node: result for node, result in results.items() if not _is_suspect(result)})
 
         began = time.monotonic()
         results = dict(await self._chain.run(delivery, transport, progress, able))

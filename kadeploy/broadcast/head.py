@@ -12,8 +12,8 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from kadeploy.broadcast.interface import BroadcastOptions, ImageSource
 from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.node.succession import Succession
 from kadeploy.broadcast.node.wire import DATA, FETCH, FRAME, SEAL, Greeting, Listener, shut, spawn
@@ -99,28 +99,25 @@ class Head:
 
     def __init__(
         self,
-        path: Path,
-        size: int,
-        chunk: int,
+        image: ImageSource,
+        options: BroadcastOptions,
         address: str,
         secret: bytes,
-        silence: float,
-        patience: float,
         told: Callable[[str, int, str, str], None],
         broken: Callable[[str], None],
     ) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY)
-        self._chunk = chunk
-        self._size, self._secret, self._silence, self._patience = size, secret, silence, patience
+        self._descriptor = os.open(image.path, os.O_RDONLY)
+        self._size, self._chunk, self._secret = image.size, options.chunk, secret
+        self._silence, self._patience = options.silence, options.absence
         self._told, self._broken = told, broken
-        self._sealer = Sealer(self._descriptor, size, chunk, broken)
+        self._sealer = Sealer(self._descriptor, self._size, self._chunk, broken)
         self._sources: list[FileSource] = []
         self._peers: set[socket.socket] = set()
         self._changed = threading.Condition()
         self._stopping = False
         self._lanes: list[Succession] = []
         try:
-            self._listener = Listener(address, secret, silence, self._serve_range)
+            self._listener = Listener(address, secret, self._silence, self._serve_range)
         except OSError:
             os.close(self._descriptor)
             raise

@@ -18,13 +18,13 @@ from kadeploy.broadcast.image import sha256_of, size_problem
 from kadeploy.broadcast.interface import (
     BroadcastProgress,
     Delivery,
-    Ended,
+    Early,
     Progress,
     RelayProcess,
     RelayResult,
     RelayTransport,
     Trouble,
-    wait_for_all,
+    ignore,
 )
 from kadeploy.broadcast.judgement import compare
 from kadeploy.broadcast.pipeline import failure, shell_function, stages_of
@@ -39,20 +39,20 @@ class HttpPullBroadcast:
     """``Broadcast`` by HTTP."""
 
     async def run(
-        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended = wait_for_all
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
         if problem := await asyncio.to_thread(size_problem, delivery.image):
             return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
-        return await _Session(delivery, transport, progress, ended).run()
+        return await _Session(delivery, transport, progress, early).run()
 
 
 class _Session:
     """One broadcast."""
 
     def __init__(
-        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early
     ) -> None:
-        self._delivery, self._transport, self._progress, self._ended = delivery, transport, progress, ended
+        self._delivery, self._transport, self._progress, self._early = delivery, transport, progress, early
         self._nodes = [target.node for target in delivery.targets]
         self._stages = stages_of(delivery.consumer)
         self._starts = asyncio.Semaphore(delivery.options.start_fanout)
@@ -126,7 +126,7 @@ class _Session:
         result = replace(result or lost, notes=(f"fetched by {tool}",) if tool else ())
         self._settle(node, result)
         if result.ok and result.sha256 == self._delivery.image.sha256.lower():
-            await self._ended({node: self._results[node]})
+            await self._early({node: self._results[node]})
 
     def _verdict(self, event: str, words: list[str], evidence: str, text: str) -> RelayResult:
         """What a node's last line says: ``failed REASON``, or ``ended BYTES SHA256 STATUS…``."""

@@ -152,21 +152,21 @@ class RelayTransport(Protocol):
 
 
 Progress = Callable[[BroadcastProgress], None]
-Ended = Callable[[Mapping[str, RelayResult]], Awaitable[None]]
+Early = Callable[[Mapping[str, RelayResult]], Awaitable[None]]
 
 
-async def wait_for_all(results: Mapping[str, RelayResult]) -> None:
-    """The ``Ended`` of those who need the results of all targets together."""
+async def ignore(results: Mapping[str, RelayResult]) -> None:
+    """For callers who take the results of all targets together."""
 
 
 class Broadcast(Protocol):
     """One way to bring an image to many nodes."""
 
     async def run(
-        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended = wait_for_all
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
         """The result of every target. When it returns or is cancelled, nothing of it runs on any node.
 
-        `ended` is told before of targets that need not wait for the others: nothing runs there any more, and
-        the caller may do with them what it likes, even bring them in again.
+        Before it returns, `early` may be told of targets that need not wait for the others: nothing runs
+        there any more, and the caller may do with them what it likes, even bring them in again.
         """

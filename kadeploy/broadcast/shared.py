@@ -15,11 +15,11 @@ from kadeploy.broadcast.chain import Session, broadcast
 from kadeploy.broadcast.interface import (
     BroadcastProgress,
     Delivery,
-    Ended,
+    Early,
     Progress,
     RelayResult,
     RelayTransport,
-    wait_for_all,
+    ignore,
 )
 
 
@@ -30,7 +30,7 @@ class SharedBroadcast:
         self._running: _Running | None = None
 
     async def run(
-        self, delivery: Delivery, transport: RelayTransport, progress: Progress, ended: Ended = wait_for_all
+        self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
         """The results of the nodes of `delivery`, whoever else takes part."""
         running = self._running
@@ -38,7 +38,7 @@ class SharedBroadcast:
             running = self._running = _Running(delivery, transport, progress)
         nodes = {target.node for target in delivery.targets}
         try:
-            return await running.results(nodes, ended)
+            return await running.results(nodes, early)
         finally:
             await running.leave(nodes)
 
@@ -64,15 +64,23 @@ class _Running:
         self._follow(delivery, progress)
         return True
 
-    async def results(self, nodes: set[str], ended: Ended) -> Mapping[str, RelayResult]:
+    async def results(self, nodes: set[str], early: Early) -> Mapping[str, RelayResult]:
         """Takes out of `nodes` those that have left. Raises what has ended the chain for all."""
         results: dict[str, RelayResult] = {}
-        while nodes and (released := await self._released(nodes)):
+
+        async def part(released: Mapping[str, RelayResult]) -> None:
             await self._session.result().leave(released)
             nodes.difference_update(released)
             self._forget(released)
-            results |= released
-            await ended(released)
+            results.update(released)
+            await early(released)
+
+        async with asyncio.TaskGroup() as group:
+            kept = set(nodes)
+            while kept and (released := await self._released(kept)):
+                kept.difference_update(released)
+                for batch in _good_and_bad(released):
+                    group.create_task(part(batch))
         if nodes:
             others = self._task.result()
             results |= {node: others[node] for node in nodes}
@@ -114,6 +122,12 @@ class _Running:
     def _tell(self, progress: BroadcastProgress) -> None:
         if follow := self._followers.get(progress.node):
             follow(progress)
+
+
+def _good_and_bad(results: Mapping[str, RelayResult]) -> list[Mapping[str, RelayResult]]:
+    """Apart, for what runs on a node that has failed may take seconds to stop."""
+    parts = ({node: result for node, result in results.items() if result.ok is ok} for ok in (True, False))
+    return [part for part in parts if part]
 
 
 def _common(delivery: Delivery) -> Delivery:

@@ -69,8 +69,12 @@ async def send_environment(
     follower = Follower(deployment, visits)
 
     async def keep(results: Mapping[str, RelayResult]) -> None:
-        for node, result in (await follower.keep(results)).items():
-            ended(node, relay_failure(result, deployment.image.size))
+        news = follower.news(results)
+        try:
+            await follower.keep(news)
+        finally:  # whatever becomes of the statistics
+            for node, result in news.items():
+                ended(node, relay_failure(result, deployment.image.size))
 
     try:
         await keep(await broadcast.run(delivery, deployment.remote, follower.follow, keep))

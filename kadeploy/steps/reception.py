@@ -38,17 +38,20 @@ class Follower:
             )
         )
 
-    async def keep(self, results: Mapping[str, RelayResult]) -> Mapping[str, RelayResult]:
-        """Write down what came of the broadcast on some nodes; returns what is new of that."""
-        news = {node: result for node, result in results.items() if node in self._open}
-        self._open -= news.keys()
-        if news:
-            rows = [self._reception(node, result) for node, result in news.items()]
+    def news(self, results: Mapping[str, RelayResult]) -> Mapping[str, RelayResult]:
+        """Those of nodes of which none was known."""
+        found = {node: result for node, result in results.items() if node in self._open}
+        self._open -= found.keys()
+        return found
+
+    async def keep(self, results: Mapping[str, RelayResult]) -> None:
+        """Write down what came of the broadcast on some nodes."""
+        if results:
+            rows = [self._reception(node, result) for node, result in results.items()]
             await self._deployment.broadcasts.keep(rows)
-        return news
 
     async def close(self) -> None:
-        """On nodes of which nothing was kept it was broken off."""
+        """On nodes of which there was no news it was broken off."""
         if self._open:
             await self._deployment.broadcasts.keep(
                 [self._reception(node, None) for node in self._visits if node in self._open]

@@ -54,8 +54,8 @@ class Source(Protocol):
 
     @property
     def supply(self) -> int:
-        """The end of what has come in to be sent; that of the stream where only the successor's pace limits
-        that."""
+        """The end of what has come in to be sent; that of the stream where nothing more can come in before
+        what is there has been sent."""
 
     @property
     def between_frames(self) -> bool:

@@ -2,8 +2,8 @@
 """Whether a successor is slower than it should be: it takes less than its feeder could send to another.
 
 A chain is as fast as its slowest link, so a low rate alone says nothing about the successor. It is to blame
-when its feeder always had data for it, and more and more of them, nobody behind it held it up, and the way to
-another is much faster. That is measured last, as it takes of the very links that are slow.
+when its feeder always had data for it, more than it took, nobody behind it held it up, and the way to another
+is much faster. That is measured last, as it takes of the very links that are slow.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SPAN = 0.8  # seconds over which a rate is measured
+SPAN = 0.4  # seconds over which a rate is measured; one may be an accident, two in a row are not
 STARVED = 0.2  # share of a span without data for the successor, above which its rate says nothing
 KEEPS_UP = 0.8  # who takes that share of what comes in does not hold up those behind it
 FASTER = 2.5  # the other way must be so many times as fast
@@ -30,7 +30,7 @@ class Pace:
         """`elsewhere(rate)` measures the rate in bytes per second to another node, 0 where there is none; it
         has to be exact only if it is beyond `rate`."""
         self._elsewhere, self._clock = elsewhere, clock
-        self._wait = SPAN
+        self._wait, self._other = SPAN, 0.0
         self._begin(0, 0.0, 0)
 
     def note(self, received: int, free: bool, starved: float, supply: int) -> str:
@@ -38,8 +38,8 @@ class Pace:
         have taken more; `starved`: the seconds in which there was nothing to send, all in all; `supply`: the
         end of what there was for it, that of the stream if it could be had any time."""
         seconds = self._clock() - self._since
-        if not free or (seconds >= self._wait and self._is_fast(seconds, received, starved, supply)):
-            self._wait = SPAN
+        if not free or (seconds >= self._wait and self._is_blameless(seconds, received, starved, supply)):
+            self._wait, self._other = SPAN, 0.0
             self._begin(received, starved, supply)
         elif seconds >= self._wait:
             rate = (received - self._received) / seconds
@@ -48,17 +48,17 @@ class Pace:
             return reason
         return ""
 
-    def _is_fast(self, seconds: float, received: int, starved: float, supply: int) -> bool:
+    def _is_blameless(self, seconds: float, received: int, starved: float, supply: int) -> bool:
         came_in = supply - self._supply
         keeps_up = came_in > 0 and received - self._received >= KEEPS_UP * came_in
         return keeps_up or starved - self._starved > STARVED * seconds
 
     def _judge(self, rate: float) -> str:
-        other = self._elsewhere(FASTER * rate)
-        if other <= FASTER * rate:
-            self._wait = min(self._wait * BACKOFF, LONGEST)
-            return ""
-        return f"takes {rate / 1e6:.1f} MB/s where others take {other / 1e6:.1f}"
+        if self._other > FASTER * rate:
+            return f"takes {rate / 1e6:.1f} MB/s where others take {self._other / 1e6:.1f}"
+        self._other = self._elsewhere(FASTER * rate)
+        self._wait = SPAN if self._other > FASTER * rate else min(self._wait * BACKOFF, LONGEST)
+        return ""
 
     def _begin(self, received: int, starved: float, supply: int) -> None:
         self._since = self._clock()

@@ -27,10 +27,10 @@ from kadeploy.broadcast.node.wire import (
 
 ATTEMPTS = 3  # connections to one successor that may be lost although it lives
 ASKED = 8  # candidates asked at once
-# Seconds for which a way has to show its rate, the next only if it was fast enough so far: probes take from
-# the stream, and buffers on the way make what is short seem fast.
-LOOKS = 0.003, 0.024, 0.2
-LEAST_PROBE = 8 << 10  # bytes
+SHORTEST = 1e-4  # seconds that can be measured
+# Seconds for which a way has to show its rate, and the least bytes; the next only if it was fast enough so
+# far. Probes take from the stream, and buffers on the way make what is short seem fast.
+LOOKS = (0.003, 8 << 10), (0.024, 16 << 10), (0.2, 64 << 10)
 
 
 class Succession:
@@ -174,10 +174,10 @@ class Succession:
         return 0.0
 
     def _measure(self, rank: int, rate: float) -> float:
-        speed = 0.0
-        for seconds in LOOKS:
-            count = int(min(max(rate * seconds, LEAST_PROBE), LONGEST_PROBE))
-            speed = count / self._probe(rank, count)
+        speed, latency = 0.0, self._probe(rank)
+        for seconds, least in LOOKS:
+            count = int(min(max(rate * seconds, least), LONGEST_PROBE))
+            speed = count / max(self._probe(rank, count) - latency, SHORTEST)
             if speed <= rate:
                 break
         return speed

@@ -60,10 +60,8 @@ class Node:
         self._console = Console(directory / "console.log", directory / "console.sock")
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", Path("/"), flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
-        for name in (
-            "shared",
-            "shown",
-        ):  # the host's disk may have the name of the node's, which unmounts that
+        # Not of the host's disk: that may have the name of the node's, which the node unmounts everywhere.
+        for name in ("shared", "shown"):
             syscalls.mount(name, directory / name, "tmpfs", 0, "mode=755,size=1m")
         self._troubles = Troubles(directory)
         self._defect = self._troubles.defect

@@ -14,7 +14,7 @@ from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.errors import ServiceError
 
 from .conftest import GATED, Bench
-from .local import HEAD, alive, targets, until
+from .local import HEAD, LocalProcess, alive, targets, until
 
 # A consumer that ends only when its gate is opened.
 LINGERING: Pipeline = [
@@ -129,6 +129,56 @@ async def test_who_is_through_does_not_wait_for_one_that_still_unpacks(cohorts: 
     bench.open_gates()
     for results in await asyncio.gather(running, again):
         bench.assert_exact(results, failed=set())
+
+
+def slow_to_stop(process: LocalProcess) -> tuple[asyncio.Event, asyncio.Event]:
+    """Its first stop waits: an event that tells of it, and one that ends it."""
+    asked, may_stop = asyncio.Event(), asyncio.Event()
+    stop = process.stop
+
+    async def stop_late() -> str:
+        process.stop = stop  # type: ignore[method-assign]
+        asked.set()
+        await may_stop.wait()
+        return await stop()
+
+    process.stop = stop_late  # type: ignore[method-assign]
+    return asked, may_stop
+
+
+async def test_who_is_cancelled_while_its_nodes_leave_leaves_nothing_behind(cohorts: Cohorts) -> None:
+    bench = cohorts.bench
+    bench.shut_gates("n2", "n4")
+    first, second = cohorts.send(1, 3, LINGERING), cohorts.send(4, 4, LINGERING)
+    await cohorts.listens("n1")
+    asked, _ = slow_to_stop(bench.transport.processes["n1"])
+    await asked.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    names = ("n1", "n2", "n3", "n4")
+    assert [runs(bench.transport.processes[name]) for name in names] == [False, False, False, True]
+    (bench.folder / "n2.gate").unlink()
+    again = cohorts.send(1, 3, LINGERING)
+    bench.assert_exact(await again, failed=set())
+    assert not second.done(), "they have joined the chain that runs"
+    bench.open_gates()
+    bench.assert_exact(await second, failed=set())
+
+
+async def test_good_nodes_do_not_wait_until_a_bad_one_is_stopped(cohorts: Cohorts) -> None:
+    bench = cohorts.bench
+    bench.shut_gates("n3")
+    fails = [["sh", "-c", f'[ "$NODE" != n1 ] || {{ cat >/dev/null; exit 3; }}; {LINGERING[0][2]}']]
+    running = cohorts.send(1, 3, fails)
+    await cohorts.listens("n1")
+    asked, may_stop = slow_to_stop(bench.transport.processes["n1"])
+    await asked.wait()
+    await until(lambda: "n2" in cohorts.ended)
+    assert "n1" not in cohorts.ended
+    may_stop.set()
+    bench.open_gates()
+    bench.assert_exact(await running, failed={"n1"})
 
 
 async def test_a_node_that_failed_joins_again(cohorts: Cohorts) -> None:

@@ -14,7 +14,7 @@ import pytest
 from kadeploy.broadcast.interface import (
     BroadcastProgress,
     Delivery,
-    Ended,
+    Early,
     Progress,
     RelayResult,
     Trouble,
@@ -49,14 +49,14 @@ class Scripted:
             self.may_end.set()
 
     async def run(
-        self, delivery: Delivery, transport: object, progress: Progress, ended: Ended
+        self, delivery: Delivery, transport: object, progress: Progress, early: Early
     ) -> Mapping[str, RelayResult]:
         for rank, target in enumerate(delivery.targets, 1):
             progress(BroadcastProgress(target.node, 2, 1, 9, "the head", 1, rank))
         self.begun.set()
         if not self._results:
             await asyncio.sleep(60)
-        await ended({node: self._results[node] for node in self._early})
+        await early({node: self._results[node] for node in self._early})
         await self.may_end.wait()
         return {target.node: self._results[target.node] for target in delivery.targets}
 
