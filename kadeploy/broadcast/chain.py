@@ -189,13 +189,14 @@ class Session:
         self._news.clear()
 
     def _release(self, names: Sequence[str]) -> None:
-        """Let nodes go, but for those who are accused by one on whom there is no verdict."""
-        free = [name for name in names if not (self._relays[name].released.done() or self._is_accused(name))]
+        """Let nodes go, but for those in a dispute."""
+        free = [name for name in names if not (self._relays[name].released.done() or self._is_disputed(name))]
         results = self._judge() if free else {}
         for name in free:
             self._relays[name].released.set_result(results[name])
 
-    def _is_accused(self, name: str) -> bool:
+    def _is_disputed(self, name: str) -> bool:
+        """Somebody on whom there is no verdict says that it damages what it passes on."""
         accusers = self._disputes.accusers(name) & self._relays.keys()
         return not all(self._relays[accuser].verdict.done() for accuser in accusers)
 

@@ -68,7 +68,7 @@ class _Running:
         """Takes out of `nodes` those that have left. Raises what has ended the chain for all."""
         results: dict[str, RelayResult] = {}
 
-        async def part(released: Mapping[str, RelayResult]) -> None:
+        async def let_go(released: Mapping[str, RelayResult]) -> None:
             await self._session.result().leave(released)
             nodes.difference_update(released)
             self._forget(released)
@@ -80,7 +80,7 @@ class _Running:
             while kept and (released := await self._released(kept)):
                 kept.difference_update(released)
                 for batch in _good_and_bad(released):
-                    group.create_task(part(batch))
+                    group.create_task(let_go(batch))
         if nodes:
             others = self._task.result()
             results |= {node: others[node] for node in nodes}
