@@ -71,15 +71,18 @@ take() {
 mkfifo "$folder/digest" "$folder/count" "$folder/said" || exit 1
 echo 0 >"$folder/offset"
 # Standard output is nobody's but this shell's: its end is how it is known that this shell was killed.
-tail -c 4096 >"$folder/evidence" <"$folder/said" &
-listener=$!
+{ tail -c 4096 >"$folder/evidence" && : >"$folder/heard"; } <"$folder/said" >/dev/null &
 sha256sum >"$folder/sha256" <"$folder/digest" &
 sum=$!
 download | tee "$folder/digest" | take "$@"
 wait "$sum"
 
-# Something that the consumer has left behind may hold its output open.
-kill -0 "$listener" 2>/dev/null && sleep 1
+# Something that the consumer has left behind may hold its output open. A small sleep may know seconds only.
+looks=0
+while [ ! -e "$folder/heard" ] && [ "$looks" -lt 10 ]; do
+    looks=$((looks + 1))
+    sleep 0.1 2>/dev/null || { sleep 1 && looks=10; }
+done
 read -r offset <"$folder/offset"
 [ "$offset" -ge "$size" ] || cat "$folder/trouble" >>"$folder/evidence"
 while read -r line || [ -n "$line" ]; do

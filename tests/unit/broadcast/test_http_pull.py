@@ -61,6 +61,18 @@ async def test_everybody_gets_the_image(bench: PullBench, tools: tuple[str, ...]
     assert told == [*range(PIECE, len(bench.data), PIECE), len(bench.data)]
 
 
+async def test_who_has_the_image_does_not_sleep_for_a_second(bench: PullBench, tmp_path: Path) -> None:
+    transport = SmallTransport(tmp_path, "curl")
+    sleep = transport.bin / "sleep"
+    sleep.unlink()
+    sleep.write_text('#!/bin/sh\necho "$1" >>"$OUT/slept"\nexec /bin/sleep "$1"\n')
+    sleep.chmod(0o755)
+    delivery = Delivery(bench.source, targets(1), STORE, HEAD, bench.options)
+    bench.assert_exact(await HttpPullBroadcast().run(delivery, transport, bench.progress.append), set())
+    slept = tmp_path / "slept"
+    assert not slept.exists() or set(slept.read_text().split()) == {"0.1"}
+
+
 async def test_a_connection_that_breaks(bench: PullBench, monkeypatch: pytest.MonkeyPatch) -> None:
     send = ImageServer._send
     broken: list[int] = []
