@@ -12,10 +12,11 @@ from pathlib import Path
 
 
 class Console:
-    """``slave`` is the node's end. Signals wake ``serve``."""
+    """``slave`` is the descriptor of the node's end, the same number for ever. Signals wake ``serve``."""
 
     def __init__(self, record: Path, path: Path) -> None:
         self._master, self.slave = os.openpty()
+        self._slave_path = os.ttyname(self.slave)
         os.set_blocking(self._master, False)
         self._record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         path.unlink(missing_ok=True)
@@ -24,9 +25,23 @@ class Console:
         self._listener.listen(1)
         self._listener.setblocking(False)
         self._user: socket.socket | None = None
-        self._wakeup, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        self._wakeup, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler it would not wake anybody
+
+    def reopen(self) -> None:
+        """Open the node's end anew: a getty hangs the terminal up (vhangup(2)), and with it each open end."""
+        opened = os.open(self._slave_path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        os.dup2(opened, self.slave, inheritable=False)
+        os.close(opened)
+
+    def close(self) -> None:
+        """Let go of the terminal, the socket and the signals."""
+        signal.set_wakeup_fd(-1)
+        self._drop_user()
+        self._listener.close()
+        for descriptor in (self._master, self.slave, self._record, self._wakeup, self._waking):
+            os.close(descriptor)
 
     def say(self, line: str) -> None:
         """A line of the machine itself."""

@@ -92,11 +92,13 @@ class Node:
                 start = self._kexec()
             except Reset:
                 start = None
+        self._console.close()
 
     def _boot(self) -> Start:
         """The firmware, until it has found something to start; raises Reset."""
         self._cut.rest()
         while True:
+            self._console.reopen()
             self._change_disk()
             self._renew_wire()
             self._sleep(self._delay())
@@ -208,6 +210,7 @@ class Node:
         except FileNotFoundError:
             return None
         self._console.say("kexec_core: Starting new kernel")
+        self._console.reopen()
         self._renew_wire()
         partition = localdisk.root_partition(self._disk, command_line)
         if partition is None:
