@@ -37,7 +37,7 @@ def test_huge_sets_are_refused_at_once(text: str) -> None:
     started = time.perf_counter()
     with pytest.raises(UsageError):
         nodes.parse(text)
-    assert time.perf_counter() - started < 1, "the library must not see it"
+    assert time.perf_counter() - started < 5, "the library must not see it"
 
 
 def test_ranges_pair_in_the_order_of_the_text() -> None:

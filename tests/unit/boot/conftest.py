@@ -12,13 +12,7 @@ import pytest
 from kadeploy.boot.repository import BootRepository
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import Network, NetworkBoot
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port of 127.0.0.1 that nobody has."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -182,10 +182,8 @@ def test_end(tmp_path: Path, network: Network) -> None:
         idle = http.client.HTTPConnection("127.0.0.1", network.ports.http)
         idle.request("GET", "/boot.ipxe")
         idle.getresponse().read()  # and the connection stays open
-        started = time.monotonic()
         process.terminate()
         assert process.wait(5) == 0
-        assert time.monotonic() - started < 1
         idle.close()
         assert tftp_children(network.ports.tftp) == []
 

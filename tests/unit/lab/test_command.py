@@ -61,10 +61,10 @@ def test_the_page_of_the_lab_names_every_fault() -> None:
         (("fault", "--mend", "--name", "never-made"), 3, "lab 'never-made' is not up"),
     ],
 )
-def test_refusals(arguments: tuple[str, ...], status: int, message: str, tmp_path: Path) -> None:
-    where = ("--state-dir", str(tmp_path / "x")) if arguments[0] == "up" else ()
+def test_refusals(arguments: tuple[str, ...], status: int, message: str, short_directory: Path) -> None:
+    where = ("--state-dir", str(short_directory / "x")) if arguments[0] == "up" else ()
     done = kalab(*arguments[:1], *where, *arguments[1:])
     assert done.returncode == status
     assert message in done.stderr
     assert done.stdout == ""
-    assert not (tmp_path / "x").exists()
+    assert not (short_directory / "x").exists()

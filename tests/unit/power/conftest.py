@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import time
@@ -15,6 +14,7 @@ import pytest
 
 from kadeploy.config.cluster import Ipmi
 from kadeploy.config.clusters import Node
+from tests.ports import free_port
 
 PASSWORD = "s3cret-Bmc"
 CIPHER_SUITE = 3  # what ipmi_sim knows
@@ -88,9 +88,7 @@ def node() -> Node:
 
 @pytest.fixture
 def bmc(tmp_path: Path) -> Iterator[VirtualBmc]:
-    if not (shutil.which("ipmi_sim") and shutil.which("ipmitool")):
-        pytest.skip("needs the packages openipmi and ipmitool")
-    virtual = VirtualBmc(tmp_path, free_port())
+    virtual = VirtualBmc(tmp_path, free_port(socket.SOCK_DGRAM))
     virtual.set_power("0")
     (tmp_path / "orders").touch()
     chassis = tmp_path / "chassis"
@@ -108,13 +106,6 @@ def bmc(tmp_path: Path) -> Iterator[VirtualBmc]:
     finally:
         process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    """A UDP port of 127.0.0.1 that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_udp(port: int) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,9 @@ from kadeploy.config.clusters import Node
 from kadeploy.errors import PowerError
 from kadeploy.power.ipmi import Bmc
 from kadeploy.power.operation import Action, PowerState
+from tests.ports import free_port
 
-from .conftest import PASSWORD, VirtualBmc, free_port
+from .conftest import PASSWORD, VirtualBmc
 
 
 def connect(virtual: VirtualBmc, node: Node, timeout: float = 15) -> Bmc:
@@ -71,7 +73,7 @@ async def test_wrong_password(bmc: VirtualBmc, node: Node) -> None:
 
 async def test_silent_bmc_meets_the_deadline(bmc: VirtualBmc, node: Node) -> None:
     started = time.monotonic()
-    nobody = Bmc(bmc.account(port=free_port()), Path("/"), node, 1.5)
+    nobody = Bmc(bmc.account(port=free_port(socket.SOCK_DGRAM)), Path("/"), node, 1.5)
     with pytest.raises(PowerError, match=r"did not end within 1.5 s"):
         await nobody.status()
     assert time.monotonic() - started < 4

@@ -70,9 +70,9 @@ async def test_cancel_kills_the_group(tmp_path: Path) -> None:
 
 async def test_background_process_does_not_hold_the_result() -> None:
     started = time.monotonic()
-    completed = await run(["sh", "-c", "sleep 3 & echo done"], timeout=10)
+    completed = await run(["sh", "-c", "sleep 30 & echo done"], timeout=60)
     assert (completed.status, completed.stdout) == (0, "done\n")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 async def test_no_such_program() -> None:

@@ -15,8 +15,9 @@ import pytest
 
 from kadeploy.errors import RemoteError
 from kadeploy.remote.hostkey import Answer, Sighting, answering_key, host_key, probe, wait_for_host_key
+from tests.ports import free_port
 
-from .conftest import Keys, free_port
+from .conftest import Keys
 
 LOOPBACK = "127.0.0.1"
 
@@ -117,7 +118,7 @@ async def test_a_server_is_seen_soon_after_it_starts(keys: Keys) -> None:
     try:
         async with asyncio.timeout(5):
             await waiting
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 2
     finally:
         acceptor.close()
         await acceptor.wait_closed()
