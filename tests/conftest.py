@@ -1,51 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for all tests: slow ones last, and in continuous integration none is skipped."""
+"""Which tests are selected and in which order, and that continuous integration skips none."""
 
 from __future__ import annotations
 
-import functools
 import os
-import shutil
 import signal
-import subprocess
-from collections.abc import Generator
+import tempfile
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-LAB_TOOLS = ("qemu-system-x86_64", "dnsmasq", "ipmi_sim", "ipmitool", "ssh")
+from . import needs, nightly
+
 IN_CI = os.environ.get("CI") == "true"
 
 
-def pytest_configure() -> None:
-    """A background job of a shell ignores SIGINT, and so would all that tests start and interrupt."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("kadeploy")
+    group.addoption("--part", choices=("fast", "machines"), help="only tests that boot no machines, or do")
+    group.addoption("--needs", type=Path, metavar="FILE", help="write down what the selected tests need")
+    group.addoption("--nightly", action="store_true", help="the nightly profile")
+    group.addoption(
+        "--passed", type=Path, metavar="FILE", help="leave out tests noted here; note those that pass"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A background job of a shell ignores SIGINT, and so would all that tests start and interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A change is judged by the same cases each time; new ones are looked for by night. An example has no
+    # deadline: how long one takes on a busy machine says nothing of the code.
+    settings.register_profile("usual", derandomize=IN_CI, deadline=None)
+    settings.load_profile("usual")
+    if config.getoption("nightly"):
+        nightly.use_profile()
+    passed = config.getoption("passed")
+    if passed and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(nightly.Passed(passed))
 
 
-# A change is judged by the same cases each time; new ones are looked for elsewhere, and by night:
-# bin/test tests/unit/workflow --hypothesis-profile=nightly
-settings.register_profile("usual", derandomize=IN_CI)
-settings.register_profile("nightly", max_examples=10_000, deadline=None)
-settings.load_profile("usual")
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Select; fast tests come first: a defect that they can see is seen before any machine is booted."""
+    before = list(items)
+    if config.getoption("nightly"):
+        nightly.select(items)
+    if passed := config.getoption("passed"):
+        nightly.Passed(passed).skip(items)
+    if part := config.getoption("part"):
+        items[:] = [item for item in items if needs.boots_machines(item) == (part == "machines")]
+    items.sort(key=needs.boots_machines)
+    kept = set(items)
+    config.hook.pytest_deselected(items=[item for item in before if item not in kept])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A defect that a fast test can see is seen before any machine is booted."""
-    items.sort(key=boots_machines)
-
-
-def boots_machines(item: pytest.Item) -> bool:
-    """Whether a test needs a lab."""
-    return any(item.get_closest_marker(marker) for marker in ("lab", "fleet"))
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if file := session.config.getoption("needs"):
+        file.write_text("".join(f"{line}\n" for line in needs.report(session.items)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if boots_machines(item) and (reason := lab_obstacle()):
+    if reason := needs.obstacle(item):
         pytest.skip(reason)
-    if item.get_closest_marker("fleet") and not os.access("/dev/loop-control", os.R_OK | os.W_OK):
-        pytest.skip("/dev/loop-control cannot be opened: container nodes have no disks")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -59,19 +78,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-@functools.cache
-def lab_obstacle() -> str:
-    """Why no lab can be made on this machine; '' if one can."""
-    if os.geteuid() != 0:
-        return "a lab needs root"
-    missing = [tool for tool in LAB_TOOLS if shutil.which(tool) is None]
-    if missing:
-        return f"missing programs: {', '.join(missing)}"
-    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-        return "/dev/net/tun cannot be opened: no machine can be given a network card"
-    if not Path("/proc/self/ns/net").exists():
-        return "this kernel has no network namespaces"
-    made = subprocess.run(
-        ["unshare", "--net", "--mount", "true"], capture_output=True, text=True, check=False
-    )
-    return f"no network namespace can be made: {made.stderr.strip()}" if made.returncode else ""
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """A directory for sockets and labs, whose paths have limits that ``tmp_path`` may exceed."""
+    with tempfile.TemporaryDirectory(prefix="k-", dir="/tmp") as directory:
+        yield Path(directory)

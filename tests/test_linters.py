@@ -75,6 +75,7 @@ def test_types() -> None:
     check("mypy", "--strict")
 
 
+@pytest.mark.needs("shellcheck")
 @pytest.mark.timeout(300)
 def test_shellcheck() -> None:
     files = shell_scripts()

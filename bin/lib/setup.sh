@@ -2,16 +2,56 @@
 # shellcheck shell=bash
 # What the programs of bin/ need on a bare Debian 12, and how they get it. Source messages.sh first.
 
-# The one list of Debian packages, by what needs them.
-# shellcheck disable=SC2034 # read by the programs that source this file
-builder_packages=(mmdebstrap cpio zstd kmod openssh-client)
-# shellcheck disable=SC2034
-tool_packages=(ipmitool openssh-client zstd)
-# shellcheck disable=SC2034
-lab_packages=(qemu-system-x86 ipxe-qemu ovmf dnsmasq-base openipmi pxelinux syslinux-common iproute2 fdisk e2fsprogs
-	dosfstools cpio zstd)
-# shellcheck disable=SC2034
-test_packages=(shellcheck xz-utils bzip2 git busybox curl wget)
+# The one list of Debian packages, by what needs them: a group, or a program or file that a test names in its marker
+# `needs`.
+fleet_packages="dnsmasq-base openipmi ipmitool openssh-client iproute2 fdisk e2fsprogs dosfstools cpio zstd"
+declare -A packages_for=(
+	[builders]="mmdebstrap cpio zstd kmod openssh-client"
+	[fleet]=$fleet_packages
+	[lab]="$fleet_packages qemu-system-x86 ipxe-qemu ovmf pxelinux syslinux-common"
+	[/usr/lib/PXELINUX]="pxelinux syslinux-common"
+	[busybox]=busybox
+	[bzip2]=bzip2
+	[cpio]=cpio
+	[curl]=curl
+	[ip]=iproute2
+	[ipmi_sim]=openipmi
+	[ipmitool]=ipmitool
+	[mkfs.ext4]=e2fsprogs
+	[patch]=patch
+	[ps]=procps
+	[sfdisk]=fdisk
+	[shellcheck]=shellcheck
+	[ssh]=openssh-client
+	[ssh-keygen]=openssh-client
+	[sshd]=openssh-server
+	[wget]=wget
+	[xz]=xz-utils
+	[zstd]=zstd
+)
+
+# ensure NEED...: installs what is missing of the packages for these needs.
+ensure() {
+	local need named packages=()
+	for need; do
+		read -ra named <<<"${packages_for[$need]-}"
+		((${#named[@]})) || die "bin/lib/setup.sh names no package for $need"
+		packages+=("${named[@]}")
+	done
+	ensure_packages "${packages[@]}"
+}
+
+# require NEED...: fails where a program or file of these is not there, and names each with its package.
+require() {
+	local need status=0
+	for need; do
+		[[ $need == /* && -e $need ]] || command -v "$need" >/dev/null || {
+			say "error: $need is missing; its Debian package: ${packages_for[$need]-unknown}"
+			status=1
+		}
+	done
+	return $status
+}
 
 # missing_packages PACKAGE...: prints those that dpkg does not have installed.
 missing_packages() {

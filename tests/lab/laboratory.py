@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -143,21 +144,32 @@ class Laboratory:
 
     name: str
     directory: Path
+    emulated: bool = True  # the nodes are QEMU machines, else containers
     runs: list[Run] = field(default_factory=list)
+    addresses: dict[str, str] = field(default_factory=dict)  # of each node, when the lab is up
 
     def up(self, count: int, *options: str) -> None:
-        """Bring it up, with the environments recorded and a key for the user."""
+        """Bring it up, with the environments recorded that were built, and a key for the user."""
         key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.directory / "key")]
         subprocess.run(key, check=True)
         places = ["--deploy-env", str(DEPLOY_ENV)]
         self.command("kalab", "up", "--name", self.name, "--nodes", str(count), *places, *options)
         for description in (DESCRIPTION, FLEET_DESCRIPTION):
-            self.command("kaenv", "-a", str(description))
+            if description.exists():
+                self.command("kaenv", "-a", str(description))
+        self.addresses = {
+            node["name"]: node["address"] for node in json.loads(self.kalab("status", "--json"))
+        }
 
     def down(self) -> None:
         for run in self.runs:
             run.end()
         self.command("kalab", "down", "--name", self.name)
+
+    @property
+    def boot_seconds(self) -> int:
+        """What a boot into the deployed system may take, and not much more."""
+        return 120 if self.emulated else 30
 
     @property
     def environment(self) -> dict[str, str]:
@@ -179,8 +191,7 @@ class Laboratory:
         self, nodes: str, *options: str, program: Sequence[str | Path] = (PROGRAMS / "kadeploy",)
     ) -> Run:
         """Start kadeploy, or a program that stands for it, on nodes, with the user's key."""
-        directory = self.directory / f"run-{len(self.runs) + 1}"
-        directory.mkdir()
+        directory = Path(tempfile.mkdtemp(prefix="run-", dir=self.directory))
         files = ["-o", "ok", "-n", "ko", "--output-known-hosts", "known_hosts"]
         argv = [*program, "-m", nodes, "-V", "5"]
         if "--resume" not in options:
@@ -200,9 +211,6 @@ class Laboratory:
         self.runs.append(run)
         return run
 
-    def addresses(self) -> dict[str, str]:
-        return {node["name"]: node["address"] for node in json.loads(self.kalab("status", "--json"))}
-
     def ssh(self, node: str, known_hosts: Path, key: Path, script: str) -> subprocess.CompletedProcess[str]:
         """Run a script on a node, if the node has one of the known host keys."""
         options = {
@@ -214,7 +222,7 @@ class Laboratory:
             "UserKnownHostsFile": str(known_hosts),
         }
         arguments = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        argv = ["ssh", "-F", "none", "-i", str(key), *arguments, f"root@{self.addresses()[node]}", "sh", "-s"]
+        argv = ["ssh", "-F", "none", "-i", str(key), *arguments, f"root@{self.addresses[node]}", "sh", "-s"]
         return subprocess.run(
             [str(PROGRAMS / "kalab"), "exec", "--name", self.name, "--", *argv],
             input=script,
@@ -228,7 +236,7 @@ class Laboratory:
         """A known_hosts file with the key of the miniOS for a node."""
         path = self.directory / f"minios-{node}"
         host_key = (DEPLOY_ENV / "ssh_host_ed25519_key.pub").read_text()
-        path.write_text(f"{self.addresses()[node]} {host_key}")
+        path.write_text(f"{self.addresses[node]} {host_key}")
         return path
 
     def facts(self, run: Run, node: str) -> Facts:
@@ -280,7 +288,16 @@ class Laboratory:
         try:
             yield
         finally:
-            self.kalab("fault", node, kind, "off")
+            self.kalab("fault", node, kind.partition("=")[0], "off")
+
+    @contextmanager
+    def slow_link(self, node: str) -> Iterator[None]:
+        """An image comes to a node within half a minute meanwhile. Emulated machines take as long anyhow."""
+        if self.emulated:
+            yield
+            return
+        with self.fault(node, "slow-link=20mbit"):
+            yield
 
     def received(self, node: str) -> int:
         """Bytes that have gone to a node since its lab is up."""

@@ -2,7 +2,7 @@
 """Broadcasts to nodes that die, hang, fail or lie, drawn by lot: every node has its right verdict.
 
 A scenario is reproduced by its number: `bin/test tests/lab/test_broadcast_faults.py -k 'seed-17]'`. By night:
-`bin/test tests/lab/test_broadcast_faults.py --hypothesis-profile=nightly`.
+`bin/test --nightly tests/lab/test_broadcast_faults.py`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from hypothesis import settings
 
 from kadeploy.broadcast.interface import RelayResult, Trouble
 
 from .broadcast.scenario import Fault, Kind, Scenario, draw, problems
 
 ROOT = Path(__file__).parents[2]
-USUAL, NIGHTLY = 20, 200
+USUAL, NIGHTLY = 12, 200
 AT_ONCE = 2
 NAMESPACES = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
-        nightly = settings.get_current_profile_name() == "nightly"
+        nightly = metafunc.config.getoption("nightly")
         metafunc.parametrize("seed", range(NIGHTLY if nightly else USUAL), ids=lambda seed: f"seed-{seed}")
 
 
@@ -76,6 +75,7 @@ def campaign(request: pytest.FixtureRequest) -> Iterator[Campaign]:
 
 
 @pytest.mark.fleet
+@pytest.mark.nightly
 def test_broadcast_with_faults(campaign: Campaign, seed: int) -> None:
     report = campaign.report(seed)
     assert report["problems"] == [], report

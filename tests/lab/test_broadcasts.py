@@ -12,7 +12,7 @@ import pytest
 
 from .laboratory import CHECKOUT, Laboratory
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.fleet, pytest.mark.deploys("fleet-min"), pytest.mark.timeout(400)]
 
 COUNT = 4
 HOSTS = f"node-[1-{COUNT}]"
@@ -21,7 +21,7 @@ NODES = [f"node-{number}" for number in range(1, COUNT + 1)]
 
 
 @pytest.fixture(scope="module")
-def fleet(artefacts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     laboratory = Laboratory(f"t-{os.getpid()}-cast", tmp_path_factory.mktemp("cast"))
     try:
         laboratory.up(COUNT, "--driver", "container", "--boot-delay", "1", "--boot-spread", "0")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Custom steps on a QEMU machine: commands, files and scripts before, after and instead of micro-steps."""
+"""Custom steps on a node: commands, files and scripts before, after and instead of micro-steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import pytest
 
 from .laboratory import Laboratory
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+pytestmark = [
+    pytest.mark.fleet,
+    pytest.mark.nightly,
+    pytest.mark.deploys("debian12-min"),
+    pytest.mark.timeout(1200),
+]
 
 STEPS = """\
 SetDeploymentEnv:

@@ -9,10 +9,10 @@ import pytest
 
 from .laboratory import CHECKOUT
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.lab, pytest.mark.deploys("debian12-min"), pytest.mark.timeout(1200)]
 
 
-def test_one_node_is_deployed_and_proves_itself(artefacts: None) -> None:
+def test_one_node_is_deployed_and_proves_itself() -> None:
     done = subprocess.run(
         [CHECKOUT / "bin" / "demo", "--nodes", "1"], capture_output=True, text=True, check=False
     )

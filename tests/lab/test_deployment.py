@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deployments on QEMU machines that end well: by kexec, through grub, with pxelinux up to a breakpoint."""
+"""Deployments on QEMU machines that end well: by kexec, and with pxelinux up to a breakpoint."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 
 from .laboratory import DEPLOY_ENV, Laboratory
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.lab, pytest.mark.deploys("debian12-min"), pytest.mark.timeout(1200)]
 
-NODES = ["node-1", "node-2", "node-3"]
 # As the tutorial of Grid'5000 has it.
 TUTORIAL_STEPS = (
     "SetDeploymentEnv|SetDeploymentEnvUntrusted:1:450&"
@@ -21,17 +20,19 @@ TUTORIAL_STEPS = (
 )
 
 
-def test_three_nodes_by_kexec(lab: Laboratory) -> None:
-    run = lab.deploy("node-[1-3]", "-e", "debian12-min", "--force-steps", TUTORIAL_STEPS)
+@pytest.mark.nightly
+def test_several_machines_by_kexec(machines: Laboratory) -> None:
+    lab, nodes = machines, list(machines.addresses)
+    run = lab.deploy(f"node-[1-{len(nodes)}]", "-e", "debian12-min", "--force-steps", TUTORIAL_STEPS)
     outcome = run.outcome(800)
-    assert (outcome.status, outcome.ok, outcome.ko) == (0, NODES, []), str(outcome)
-    assert "The deployment is successful on nodes\nnode-1\nnode-2\nnode-3" in outcome.log
+    assert (outcome.status, outcome.ok, outcome.ko) == (0, nodes, []), str(outcome)
+    assert "\n".join(["The deployment is successful on nodes", *nodes]) in outcome.log
     assert "Time in BootNewEnvKexec-kexec: " in outcome.log
-    lab.assert_deployed(run, *NODES)
-    assert lab.node_states(*NODES) == ["deployed"] * 3
+    lab.assert_deployed(run, *nodes)
+    assert lab.node_states(*nodes) == ["deployed"] * len(nodes)
     rows = list(csv.reader(io.StringIO(lab.command("kastat", "-F", "wid,hostname,step3,success"))))
     ours = sorted(row[1:] for row in rows if f"Deployment #{row[0]} started" in outcome.log)
-    assert ours == [[node, "BootNewEnvKexec", "true"] for node in NODES]
+    assert ours == [[node, "BootNewEnvKexec", "true"] for node in nodes]
     lab.cycle(run, "node-1")
 
 

@@ -11,7 +11,12 @@ import pytest
 
 from .laboratory import Laboratory, image_description, until
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+pytestmark = [
+    pytest.mark.fleet,
+    pytest.mark.nightly,
+    pytest.mark.deploys("debian12-min"),
+    pytest.mark.timeout(1200),
+]
 
 MEGABYTE = 1_000_000
 SET_UP = "SetDeploymentEnv|SetDeploymentEnvUntrusted:0:400&BroadcastEnv|BroadcastEnvChain:0:600&BootNewEnv|"
@@ -25,12 +30,13 @@ exit 3
 
 def test_power_cut_during_the_broadcast_and_a_node_that_never_comes_back(lab: Laboratory) -> None:
     lab.command("kaenv", "-a", str(lab.describe("second.yaml", version=2)))
-    steps = f"{SET_UP}BootNewEnvClassical:0:120"
-    run = lab.deploy("node-[1-3]", "-e", "debian12-min", "--env-version", "2", "--force-steps", steps)
-    run.wait_for("send_environment on node-[1-3]", 450)
-    before = lab.received("node-3")
-    until(lambda: lab.received("node-3") > before + 10 * MEGABYTE, 200, lambda: "no data came to node-3")
-    lab.kalab("power", "node-3", "off")
+    steps = f"{SET_UP}BootNewEnvClassical:0:{lab.boot_seconds}"
+    with lab.slow_link("node-3"):
+        run = lab.deploy("node-[1-3]", "-e", "debian12-min", "--env-version", "2", "--force-steps", steps)
+        run.wait_for("send_environment on node-[1-3]", 450)
+        before = lab.received("node-3")
+        until(lambda: lab.received("node-3") > before + 5 * MEGABYTE, 200, lambda: "no data came to node-3")
+        lab.kalab("power", "node-3", "off")
     with lab.fault("node-2", "no-boot"):
         outcome = run.outcome(900)
     assert (outcome.status, outcome.ok, outcome.ko) == (1, ["node-1"], ["node-2", "node-3"]), str(outcome)
@@ -84,8 +90,11 @@ def test_image_with_another_digest_than_declared(lab: Laboratory) -> None:
 
 def test_boot_file_that_is_missing(lab: Laboratory) -> None:
     lab.kalab("power", "node-1", "off")
-    steps = "SetDeploymentEnv|SetDeploymentEnvUntrusted:0:60&BroadcastEnv|BroadcastEnvChain:0:9&BootNewEnv|"
-    run = lab.deploy("node-1", "-e", "debian12-min", "--force-steps", f"{steps}BootNewEnvKexec:0:9")
+    steps = (
+        f"SetDeploymentEnv|SetDeploymentEnvUntrusted:0:{lab.boot_seconds // 2}&"
+        "BroadcastEnv|BroadcastEnvChain:0:9&BootNewEnv|BootNewEnvKexec:0:9"
+    )
+    run = lab.deploy("node-1", "-e", "debian12-min", "--force-steps", steps)
     run.wait_for("  wait_reboot on node-1", 100)
     with lab.hidden_boot_files("kernels/*-initrd"):
         outcome = run.outcome(200)

@@ -15,7 +15,12 @@ from kadeploy.steps.catalogue import STEPS
 
 from .laboratory import Laboratory, Run
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.fleet,
+    pytest.mark.nightly,
+    pytest.mark.deploys("debian12-min"),
+    pytest.mark.timeout(1800),
+]
 
 PROGRAM = Path(__file__).with_name("killed_kadeploy.py")
 STEP_OPTION = (

@@ -9,7 +9,12 @@ import pytest
 
 from .laboratory import Laboratory, Run
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+pytestmark = [
+    pytest.mark.fleet,
+    pytest.mark.nightly,
+    pytest.mark.deploys("debian12-min"),
+    pytest.mark.timeout(1200),
+]
 
 HELD = "BroadcastEnvKastafior:manage_user_post_install"
 

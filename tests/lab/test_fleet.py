@@ -15,7 +15,7 @@ from kadeploy.lab.plan import SERVER_ADDRESS
 
 from .laboratory import Laboratory, Run, until
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.fleet, pytest.mark.deploys("debian12-min", "fleet-min"), pytest.mark.timeout(600)]
 
 COUNT = 30
 NODES = [f"node-{number}" for number in range(1, COUNT + 1)]
@@ -28,7 +28,7 @@ KEXEC = (
 
 
 @pytest.fixture(scope="module")
-def fleet(artefacts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     """A lab of thirty container nodes, which the tests use one after the other."""
     laboratory = Laboratory(f"t-{os.getpid()}-fleet", tmp_path_factory.mktemp("fleet"))
     try:
@@ -67,6 +67,7 @@ def test_kexec_into_systemd(fleet: Laboratory) -> None:
         "node-1", run.directory / "known_hosts", fleet.directory / "key", "systemctl is-system-running --wait"
     )
     assert done.stdout == "running\n"
+    fleet.cycle(run, "node-1")  # its getty has hung the console up
 
 
 def test_power_off_from_inside(fleet: Laboratory) -> None:
@@ -78,7 +79,7 @@ def test_power_off_from_inside(fleet: Laboratory) -> None:
 
 
 @pytest.fixture
-def slow_fleet(artefacts: None, tmp_path: Path) -> Iterator[Laboratory]:
+def slow_fleet(tmp_path: Path) -> Iterator[Laboratory]:
     """Two nodes at slow links."""
     laboratory = Laboratory(f"t-{os.getpid()}-slow", tmp_path)
     options = ["--rate", f"{RATE}mbit", "--boot-delay", "1", "--boot-spread", "0"]

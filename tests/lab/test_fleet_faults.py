@@ -17,7 +17,7 @@ from kadeploy.steps.cause import Cause
 from .laboratory import Laboratory, Outcome
 from .test_fleet import assert_gone
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fleet, pytest.mark.deploys("fleet-min"), pytest.mark.timeout(300)]
 
 COUNT = 30
 NODES = {f"node-{number}" for number in range(1, COUNT + 1)}
@@ -55,7 +55,7 @@ PLAN = [
 
 
 @pytest.fixture(scope="module")
-def fleet(artefacts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     """A lab of container nodes, the firmware of which takes a second."""
     laboratory = Laboratory(f"t-{os.getpid()}-faults", tmp_path_factory.mktemp("faults"))
     try:

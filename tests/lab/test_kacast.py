@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from .laboratory import DEPLOY_ENV, PROGRAMS, Laboratory, until
 from .test_fleet import assert_gone
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.fleet, pytest.mark.deploys(), pytest.mark.timeout(400)]
 
 COUNT = 20
 NODES = [f"node-{number}" for number in range(1, COUNT + 1)]
@@ -25,7 +26,7 @@ HOSTS = f"node-[1-{COUNT}]"
 
 
 @pytest.fixture(scope="module")
-def fleet(artefacts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     """Nodes that wait in the miniOS, and a user's files that let ssh in."""
     laboratory = Laboratory(f"t-{os.getpid()}-kacast", tmp_path_factory.mktemp("kacast"))
     try:
@@ -44,7 +45,7 @@ def write_ssh_files(lab: Laboratory) -> None:
     folder.mkdir()
     host_key = (DEPLOY_ENV / "ssh_host_ed25519_key.pub").read_text()
     (folder / "known_hosts").write_text(f"* {host_key}")
-    names = [f"Host {name}\n  HostName {address}\n" for name, address in lab.addresses().items()]
+    names = [f"Host {name}\n  HostName {address}\n" for name, address in lab.addresses.items()]
     config = "".join([*names, f"Host *\n  User root\n  IdentityFile {lab.directory / 'key'}\n"])
     (folder / "config").write_text(config)
 
@@ -89,9 +90,10 @@ def test_a_file_on_twenty_nodes(fleet: Laboratory, data: Path) -> None:
     assert [node["phase"] for node in json.loads(said)["nodes"]] == ["ok"] * COUNT
     assert (fleet.directory / "ok").read_text().split() == NODES
     [digest] = {node["sha256"] for node in json.loads(said)["nodes"]}
-    for node in NODES:
-        shown = on_node(fleet, node, "sha256sum /tmp/data; ls -A /tmp | grep -c '^[.]data' || :")
-        assert shown == f"{digest}  /tmp/data\n0\n"
+    look = "sha256sum /tmp/data; ls -A /tmp | grep -c '^[.]data' || :"
+    with ThreadPoolExecutor(4) as threads:
+        shown = threads.map(lambda node: on_node(fleet, node, look), NODES)
+        assert set(shown) == {f"{digest}  /tmp/data\n0\n"}
 
 
 def test_a_node_that_dies_meanwhile(fleet: Laboratory, data: Path) -> None:

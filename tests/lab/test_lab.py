@@ -114,15 +114,23 @@ class Lab:
         assert self.name not in journal.names()
 
 
-@pytest.fixture(params=["qemu", pytest.param("container", marks=pytest.mark.fleet)])
-def labs(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Lab, Lab]]:
-    pair = (Lab(NAMES[0], tmp_path, request.param), Lab(NAMES[1], tmp_path, request.param))
+both_drivers = pytest.mark.parametrize(
+    "labs", ["qemu", pytest.param("container", marks=pytest.mark.fleet)], indirect=True
+)
+
+
+@pytest.fixture
+def labs(short_directory: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Lab, Lab]]:
+    """Two labs; of containers, unless a test switches machines on by ``both_drivers``."""
+    driver = getattr(request, "param", "container")
+    pair = (Lab(NAMES[0], short_directory, driver), Lab(NAMES[1], short_directory, driver))
     yield pair
     for lab in pair:
         lab.down()
         lab.assert_gone()
 
 
+@both_drivers
 def test_power_through_the_bmc(labs: tuple[Lab, Lab]) -> None:
     lab = labs[0]
     config = Path(lab.up().removeprefix("export KADEPLOY_CONFIG_DIR=").strip())
@@ -144,6 +152,7 @@ def test_power_through_the_bmc(labs: tuple[Lab, Lab]) -> None:
     assert lab.power() == "off"
 
 
+@both_drivers
 def test_faults(labs: tuple[Lab, Lab]) -> None:
     lab = labs[0]
     lab.up()
@@ -160,6 +169,7 @@ def test_faults(labs: tuple[Lab, Lab]) -> None:
     lab.run("fault", "node-1", "slow-boot", "on", status={"qemu": 3, "container": 0}[lab.driver])
 
 
+@both_drivers
 def test_slow_and_cut_links(labs: tuple[Lab, Lab]) -> None:
     lab = labs[0]
     lab.up()
@@ -226,6 +236,7 @@ def test_down_leaves_the_processes_of_others_alone(labs: tuple[Lab, Lab]) -> Non
         other.kill()
 
 
+@both_drivers
 def test_the_firmware_boots_from_the_network_only_without_the_fault(labs: tuple[Lab, Lab]) -> None:
     lab = labs[0]
     lab.up()

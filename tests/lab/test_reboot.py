@@ -16,7 +16,7 @@ NODES = ["node-1", "node-2"]
 
 
 @pytest.fixture(scope="module")
-def machine(artefacts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     """A lab of one QEMU machine."""
     laboratory = Laboratory(f"t-{os.getpid()}-reboot", tmp_path_factory.mktemp("lab"))
     try:
@@ -27,7 +27,7 @@ def machine(artefacts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def containers(artefacts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     """A lab of two container nodes."""
     laboratory = Laboratory(f"t-{os.getpid()}-reboots", tmp_path_factory.mktemp("lab"))
     try:
@@ -61,6 +61,7 @@ def kill_a_reboot(lab: Laboratory, node: str) -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.deploys()
 @pytest.mark.timeout(600)
 def test_a_machine_is_switched_and_booted_into_the_minios(machine: Laboratory) -> None:
     assert power_of(machine, "node-1") == ["off"]
@@ -83,6 +84,7 @@ def test_a_machine_is_switched_and_booted_into_the_minios(machine: Laboratory) -
 
 
 @pytest.mark.fleet
+@pytest.mark.deploys("fleet-min")
 @pytest.mark.timeout(600)
 def test_deployed_nodes_are_rebooted_in_every_way(containers: Laboratory) -> None:
     lab = containers

@@ -98,6 +98,23 @@ def test_installed_packages_cost_no_word() -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+def test_a_need_that_nothing_is_known_of_is_refused() -> None:
+    result = run_library("ensure bzip2 no-such-need")
+    assert result.returncode == 1
+    assert result.stderr == "test: error: bin/lib/setup.sh names no package for no-such-need\n"
+
+
+def test_missing_programs_and_files_are_named_with_their_packages() -> None:
+    result = run_library(
+        "packages_for[no-such-program]=its-package; require bash /etc no-such-program /no/file"
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        "test: error: no-such-program is missing; its Debian package: its-package",
+        "test: error: /no/file is missing; its Debian package: unknown",
+    ]
+
+
 def test_output_of_a_command_that_succeeds_is_not_shown() -> None:
     result = run_library(
         "run_quietly sh -c 'echo noise; echo more >&2'; run_quietly sh -c 'echo why >&2; exit 7'"
