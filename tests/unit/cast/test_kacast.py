@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.broadcast.pulling import SmallTransport
+from tests.unit.cli import program
 from tests.unit.remote.conftest import Sshd
 
 from .conftest import COUNT, NOBODY, User, answers, until
@@ -209,7 +210,7 @@ def running(user: User, program: str) -> list[str]:
 )
 def test_refusals(tmp_path: Path, arguments: list[str], status: int, message: str) -> None:
     (tmp_path / "data").write_text("x")
-    done = User(tmp_path, tmp_path).cast(*arguments)
+    done = program.call("kacast", arguments, tmp_path, User(tmp_path, tmp_path).environment)
     assert (done.returncode, done.stdout) == (status, ""), done.stderr
     assert message in done.stderr
 

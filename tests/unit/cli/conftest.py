@@ -6,14 +6,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from kadeploy.store.store import Store
+from tests.unit.cli import program
 
 SERVER = """\
 database: {name: store/kadeploy.sqlite}
@@ -42,9 +41,7 @@ remoteops:
   reboot: [{name: hard, cmd: "true HOSTNAME_FQDN"}]
 """
 
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
-
-CHECKOUT = Path(__file__).parents[3]
+Command = Callable[..., program.Completed]
 
 
 @pytest.fixture(scope="session")
@@ -74,31 +71,26 @@ def configuration(tmp_path: Path, empty_store: Path) -> Path:
 
 @pytest.fixture
 def command(configuration: Path, tmp_path: Path) -> Command:
-    """Runs a command of this project in a process of its own: ``command("kaenv", "-l")``."""
+    """Calls a command of this project, in this process: ``command("kaenv", "-l")``."""
+    return _caller(program.call, configuration, tmp_path)
 
-    def run(
+
+@pytest.fixture
+def process(configuration: Path, tmp_path: Path) -> Command:
+    """Runs a command of this project in a process of its own, where that is what is to be seen."""
+    return _caller(program.run, configuration, tmp_path)
+
+
+def _caller(
+    way: Callable[..., program.Completed], configuration: Path, directory: Path
+) -> Callable[..., program.Completed]:
+    def call(
         name: str,
         *arguments: str | Path,
         text: str | None = None,
         variables: Mapping[str, str] | None = None,
-    ) -> subprocess.CompletedProcess[str]:
-        program = Path(sys.executable).with_name(name)
-        environment = {
-            "PATH": os.environ["PATH"],
-            "KADEPLOY_CONFIG_DIR": str(configuration),
-            "PYTHONPATH": str(CHECKOUT),  # whichever checkout the programs were installed from
-            "PYTHONWARNINGS": "error",
-            "TZ": "UTC",
-            **(variables or {}),
-        }
-        return subprocess.run(
-            [program, *arguments],
-            input=text,
-            capture_output=True,
-            text=True,
-            env=environment,
-            cwd=tmp_path,
-            timeout=30,
-        )
+    ) -> program.Completed:
+        known = {"PATH": os.environ["PATH"], "KADEPLOY_CONFIG_DIR": str(configuration), "TZ": "UTC"}
+        return way(name, [*map(str, arguments)], directory, known | dict(variables or {}), text)
 
-    return run
+    return call

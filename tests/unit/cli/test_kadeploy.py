@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.unit.cli.conftest import Command
+from tests.unit.cli.program import Completed
 
 CASES = yaml.safe_load((Path(__file__).parents[2] / "data" / "refusals" / "cases.yaml").read_text())
 
@@ -69,21 +70,35 @@ def _workflows(configuration: Path) -> int:
         return int(store.execute("select count(*) from workflows").fetchone()[0])
 
 
-@pytest.mark.timeout(400)  # a process for each case
 @pytest.mark.parametrize("name", ["kadeploy", "kareboot", "kapower"])
 def test_refusals_touch_nothing(ready: Command, configuration: Path, name: str) -> None:
     for case in (case for case in CASES if case.get("command", "kadeploy") == name):
-        result = ready(name, *case["arguments"])
-        assert (result.returncode, case["says"] in result.stderr) == (case["status"], True), (case, result)
-        assert "Traceback" not in result.stderr and " started" not in result.stdout
-        assert not (configuration / "pxe" / "profiles").exists() or not list(
-            (configuration / "pxe" / "profiles").iterdir()
-        )
+        _assert_refused(ready, name, case, configuration)
     assert _workflows(configuration) == 0
 
 
-def test_a_dry_run_shows_the_plan(ready: Command, configuration: Path) -> None:
-    result = ready("kadeploy", "-e", "known", "-m", "node-[1-3]", "--dry-run")
+@pytest.mark.parametrize("name", ["kadeploy", "kareboot", "kapower"])
+@pytest.mark.parametrize("status", [2, 3])
+def test_a_refusal_of_a_process(
+    ready: Command, process: Command, configuration: Path, name: str, status: int
+) -> None:
+    """What a process of the first case of each command and status gives is what the call of it gives."""
+    case = next(case for case in CASES if (case.get("command", "kadeploy"), case["status"]) == (name, status))
+    alone, called = (_assert_refused(way, name, case, configuration) for way in (process, ready))
+    assert (alone.returncode, alone.stdout, alone.stderr) == (called.returncode, called.stdout, called.stderr)
+    assert _workflows(configuration) == 0
+
+
+def _assert_refused(command: Command, name: str, case: dict[str, Any], configuration: Path) -> Completed:
+    result = command(name, *case["arguments"])
+    assert (result.returncode, case["says"] in result.stderr) == (case["status"], True), (case, result)
+    assert "Traceback" not in result.stderr and " started" not in result.stdout
+    assert not list((configuration / "pxe").glob("profiles/*"))
+    return result
+
+
+def test_a_dry_run_shows_the_plan(ready: Command, process: Command, configuration: Path) -> None:
+    result = process("kadeploy", "-e", "known", "-m", "node-[1-3]", "--dry-run")
     assert result.returncode == 0
     assert "Cluster test: node-[1-3] (3 nodes)" in result.stdout
     assert "ERASED: all of /dev/vda" in result.stdout and "/dev/vda3 deploy" in result.stdout
@@ -109,9 +124,11 @@ def _plan(ready: Command, *arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
-def test_a_simulation_foretells_and_touches_nothing(ready: Command, configuration: Path) -> None:
+def test_a_simulation_foretells_and_touches_nothing(
+    ready: Command, process: Command, configuration: Path
+) -> None:
     arguments = ("-e", "known", "-m", "node-[1-2]", "--simulate")
-    result = ready("kadeploy", *arguments)
+    result = process("kadeploy", *arguments)
     assert result.returncode == 0, result.stderr
     assert "Simulation of 2 nodes, seed 0: 2 ok" in result.stdout
     assert "default: of these nothing is known" in result.stdout
@@ -190,14 +207,14 @@ def _with_variable(ready: Command, name: str, value: str) -> Any:
     return json.loads(result.stdout)
 
 
-def test_unambiguous_beginnings_of_options(ready: Command) -> None:
-    assert ready("kadeploy3", "-e", "known", "-m", "node-1", "--dry", "--verb", "1").returncode == 0
+def test_unambiguous_beginnings_of_options(ready: Command, process: Command) -> None:
+    assert process("kadeploy3", "-e", "known", "-m", "node-1", "--dry", "--verb", "1").returncode == 0
     assert "ambiguous" in ready("kadeploy3", "-e", "known", "-m", "node-1", "--output").stderr
 
 
-def test_help_is_complete_and_quick(command: Command) -> None:
+def test_help_is_complete_and_quick(process: Command) -> None:
     started = time.perf_counter()
-    result = command("kadeploy", "--help")
+    result = process("kadeploy", "--help")
     assert result.returncode == 0 and time.perf_counter() - started < 10
     for section in ("EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "STEPS", "OUTPUT"):
         assert f"{section}:" in result.stdout
@@ -206,8 +223,8 @@ def test_help_is_complete_and_quick(command: Command) -> None:
 # Reboots and power ---------------------------------------------------------------------------------
 
 
-def test_a_dry_run_of_a_reboot(ready: Command, configuration: Path) -> None:
-    result = ready("kareboot3", "-m", "node-[1-3]", "-r", "deploy_env", "--dry-run")
+def test_a_dry_run_of_a_reboot(ready: Command, process: Command, configuration: Path) -> None:
+    result = process("kareboot3", "-m", "node-[1-3]", "-r", "deploy_env", "--dry-run")
     assert result.returncode == 0, result.stderr
     assert "Cluster test: node-[1-3] (3 nodes)\n  Reboot\n    RebootDeployEnv: 1 attempts" in result.stdout
     assert "wait_reboot (300 s)" in result.stdout and "send_key" not in result.stdout
@@ -221,14 +238,14 @@ def test_a_dry_run_of_a_reboot(ready: Command, configuration: Path) -> None:
     assert _workflows(configuration) == 0
 
 
-def test_the_power_of_nodes(ready: Command, configuration: Path, tmp_path: Path) -> None:
+def test_the_power_of_nodes(ready: Command, process: Command, configuration: Path, tmp_path: Path) -> None:
     operations = yaml.safe_load((configuration / "test.conf").read_text())
     script = tmp_path / "power"
     script.write_text("#!/bin/sh\n[ $1 != node-2 ] || { echo no such board >&2; exit 3; }\necho it is on\n")
     script.chmod(0o755)
     operations["remoteops"]["power_status"] = [{"cmd": f"{script} HOSTNAME_SHORT"}]
     (configuration / "test.conf").write_text(yaml.safe_dump(operations))
-    result = ready("kapower3", "--status", "-m", "node-[1-3]", "-o", "good", "-n", "bad", "-V", "2")
+    result = process("kapower3", "--status", "-m", "node-[1-3]", "-o", "good", "-n", "bad", "-V", "2")
     assert result.returncode == 1
     assert "---\nnode-1: on\nnode-3: on\n---\n\nThe power operation is successful on nodes\n" in result.stdout
     assert "The power operation failed on nodes\nnode-2 (PowerStatus-power_status: " in result.stdout

@@ -47,27 +47,27 @@ def description(tmp_path: Path) -> Path:
 
 
 def test_what_was_added_is_listed_printed_and_deleted(
-    command: Command, description: Path, tmp_path: Path
+    process: Command, description: Path, tmp_path: Path
 ) -> None:
-    added = command("kaenv", "-a", description)
+    added = process("kaenv", "-a", description)
     assert (added.returncode, added.stdout, added.stderr) == (0, "", "")
 
-    listed = command("kaenv3", "-l")
+    listed = process("kaenv3", "-l")
     assert listed.stdout == (
         HEADER + "debian12              2       root        A description that is certainly lon...\n"
     )
 
-    printed = command("kaenv", "-p", "debian12")
+    printed = process("kaenv", "-p", "debian12")
     (tmp_path / "printed.yaml").write_text(printed.stdout)
     assert "user" not in yaml.safe_load(printed.stdout)
     digest = hashlib.sha256((tmp_path / "image.tgz").read_bytes()).hexdigest()
     assert yaml.safe_load(printed.stdout)["image"]["sha256"] == digest
-    assert command("kaenv", "--delete", "debian12").returncode == 0
-    empty = command("kaenv", "-l")
+    assert process("kaenv", "--delete", "debian12").returncode == 0
+    empty = process("kaenv", "-l")
     assert (empty.returncode, empty.stdout, empty.stderr) == (0, "", "No environment has been found\n")
 
-    assert command("kaenv", "-a", tmp_path / "printed.yaml").returncode == 0
-    assert command("kaenv", "-p", "debian12").stdout == printed.stdout
+    assert process("kaenv", "-a", tmp_path / "printed.yaml").returncode == 0
+    assert process("kaenv", "-p", "debian12").stdout == printed.stdout
 
 
 def test_a_second_recording_is_refused(command: Command, description: Path) -> None:
@@ -164,8 +164,8 @@ def test_an_archive_larger_than_allowed(command: Command, description: Path, con
     assert "larger than the 1 MB" in result.stderr
 
 
-def test_all_problems_of_a_file_on_standard_error(command: Command) -> None:
-    result = command("kaenv", "-a", DATA / "wrong.yaml")
+def test_all_problems_of_a_file_on_standard_error(process: Command) -> None:
+    result = process("kaenv", "-a", DATA / "wrong.yaml")
 
     assert result.returncode == 3
     assert result.stdout == ""
@@ -177,8 +177,8 @@ def test_all_problems_of_a_file_on_standard_error(command: Command) -> None:
     )
 
 
-def test_warnings_do_not_prevent_recording(command: Command, description: Path) -> None:
-    result = command("kaenv", "-a", "-", text=DESCRIPTION + "colour: red\n")
+def test_warnings_do_not_prevent_recording(process: Command, description: Path) -> None:
+    result = process("kaenv", "-a", "-", text=DESCRIPTION + "colour: red\n")
 
     assert result.returncode == 0
     assert result.stderr == "-:9:1: 'colour' is not known and ignored (warning)\n"
@@ -225,19 +225,19 @@ def test_what_cannot_be_done(command: Command, arguments: list[str], status: int
     assert "Traceback" not in result.stderr
 
 
-def test_a_store_that_does_not_work(command: Command, configuration: Path) -> None:
+def test_a_store_that_does_not_work(process: Command, configuration: Path) -> None:
     (configuration / "store" / "kadeploy.sqlite").write_text("no database " * 1000)
 
-    result = command("kaenv", "-l")
+    result = process("kaenv", "-l")
 
     assert result.returncode == 4
     assert "file is not a database" in result.stderr
 
 
-def test_the_first_command_makes_the_store(command: Command, configuration: Path) -> None:
+def test_the_first_command_makes_the_store(process: Command, configuration: Path) -> None:
     shutil.rmtree(configuration / "store")
 
-    assert command("kaenv", "-l").returncode == 0
+    assert process("kaenv", "-l").returncode == 0
     assert (configuration / "store" / "kadeploy.sqlite").is_file()
 
 
@@ -251,8 +251,8 @@ def test_no_configuration(command: Command, configuration: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["kacast", "kaenv", "kastat"])
-def test_help_tells_all(command: Command, name: str) -> None:
-    result = command(name, "--help")
+def test_help_tells_all(process: Command, name: str) -> None:
+    result = process(name, "--help")
 
     assert result.returncode == 0
     for title in ("EXAMPLES:", "EXIT STATUS:", "ENVIRONMENT:", "FILES:"):
@@ -281,5 +281,5 @@ def test_help_imports_nothing_slow(name: str) -> None:
     assert slow & set(output.split()) == set()
 
 
-def test_version(command: Command) -> None:
-    assert command("kaenv", "-v").stdout.startswith("Kadeploy version: ")
+def test_version(process: Command) -> None:
+    assert process("kaenv", "-v").stdout.startswith("Kadeploy version: ")

@@ -23,7 +23,8 @@ from kadeploy.store.receptions import Reception
 from kadeploy.store.statistics import Record, StepRun
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind
-from tests.unit.cli.conftest import CHECKOUT, Command
+from tests.unit.cli.conftest import Command
+from tests.unit.cli.program import CHECKOUT
 
 START = 1302763272.4  # 2011-04-14 06:41:12 UTC, from the tutorial
 
@@ -78,8 +79,8 @@ async def wids(configuration: Path) -> tuple[str, str]:
     return deployment.id, reboot.id
 
 
-def test_the_tutorials_last_line(command: Command, wids: tuple[str, str]) -> None:
-    result = command("kastat3", "-x", "2011:04:14:06:00:00", "-y", "2011:04:14:06:41:12", "-d")
+def test_the_tutorials_last_line(process: Command, wids: tuple[str, str]) -> None:
+    result = process("kastat3", "-x", "2011:04:14:06:00:00", "-y", "2011:04:14:06:41:12", "-d")
 
     assert result.stdout.splitlines()[0] == (
         f"{wids[0]},gsimo,gdx-121.orsay.grid5000.fr,SetDeploymentEnvUntrusted,BroadcastEnvChain,"
@@ -87,8 +88,8 @@ def test_the_tutorials_last_line(command: Command, wids: tuple[str, str]) -> Non
     )
 
 
-def test_the_tutorials_look_at_the_format(command: Command) -> None:
-    lines = [line for line in command("kastat3", "--help").stdout.splitlines() if "--field" in line]
+def test_the_tutorials_look_at_the_format(process: Command) -> None:
+    lines = [line for line in process("kastat3", "--help").stdout.splitlines() if "--field" in line]
 
     assert any(FIELDS in line for line in lines)
 
@@ -174,12 +175,18 @@ def test_steps(command: Command, wids: tuple[str, str]) -> None:
     assert (row["micro"], row["count"], row["failure_rate"]) == ("send_environment", 4, 0.25)
 
 
-async def test_broadcasts(command: Command, wids: tuple[str, str], configuration: Path) -> None:
+@pytest.fixture
+async def broadcast(wids: tuple[str, str], configuration: Path) -> None:
+    """What the deployment's broadcast was like for three nodes, of which one lost it."""
     good = Reception(START, "gdx-1", 0, 1, 500_000_000, 5.0, ok=True)
     moved = replace(good, node="gdx-2", lane=1, seconds=10.0, moved=1, notes=("slow",))
     lost = replace(good, node="gdx-3", bytes=7, seconds=60.0, ok=False)
     async with Store.open(configuration / "store" / "kadeploy.sqlite") as store:
         await receptions.add(store, wids[0], [good, moved, lost])
+
+
+@pytest.mark.usefixtures("broadcast")
+def test_broadcasts(command: Command, wids: tuple[str, str]) -> None:
     found = command("kastat", "--broadcasts").stdout.splitlines()
     titles = "Operation Start MB Seconds Median Slowest Ok Ko Moved Nodes"
     assert " ".join(found[0].split()) == titles

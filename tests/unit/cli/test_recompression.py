@@ -83,10 +83,10 @@ def test_the_environment_has_a_zstd_image(
     assert left(tmp_path) == []
 
 
-def test_a_uri_stays_one(command: Command, tmp_path: Path) -> None:
-    record(command, tmp_path, f"server://{tmp_path}/image.tgz", "gzip")
-    assert command("kaenv", "--recompress", "mine").returncode == 0
-    assert image(command)["file"] == f"server://{tmp_path}/image.tar.zst"
+def test_a_uri_stays_one(process: Command, tmp_path: Path) -> None:
+    record(process, tmp_path, f"server://{tmp_path}/image.tgz", "gzip")
+    assert process("kaenv", "--recompress", "mine").returncode == 0
+    assert image(process)["file"] == f"server://{tmp_path}/image.tar.zst"
 
 
 def left(folder: Path) -> list[str]:

@@ -15,13 +15,13 @@ from tests.unit.cli.conftest import CLUSTER, Command
 
 
 @pytest.fixture
-def switched(command: Command, configuration: Path) -> Command:
+def switched(process: Command, configuration: Path) -> Command:
     """Nodes of which all are on."""
     (configuration / "test.conf").write_text(f'{CLUSTER}  power_status: [{{name: soft, cmd: "echo on"}}]\n')
     (configuration / "keys").mkdir()
     key = configuration / "keys" / "id_deploy"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    return command
+    return process
 
 
 def test_a_full_disk_does_not_hide_the_result(switched: Command, tmp_path: Path) -> None:
