@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -16,10 +15,10 @@ from rich.live import Live
 from rich.text import Text
 
 from kadeploy.broadcast.interface import BroadcastProgress
+from kadeploy.cli.throughput import Throughput, size
 
 LINE_INTERVAL = 5.0  # seconds between two lines
 DRAWN_PER_SECOND = 4
-RATE_WINDOW = 5.0  # seconds over which the rate is measured
 
 
 class Tally:
@@ -30,12 +29,12 @@ class Tally:
         self._received: dict[str, int] = {}
         self._done: set[str] = set()
         self._failed: set[str] = set()
-        self._samples: deque[tuple[float, int]] = deque()
+        self._throughput = Throughput()
 
     def add(self, progress: BroadcastProgress) -> None:
         """The news of one host."""
         if not self._received:
-            self._samples.append((time.monotonic(), 0))
+            self._throughput.add(0, time.monotonic())
         self._received[progress.node] = progress.received
         if progress.consumed >= progress.size:
             self._done.add(progress.node)
@@ -50,19 +49,11 @@ class Tally:
         if not self._received:
             return f"connecting; {counts}"
         done = int(statistics.median(list(self._received.values())))
-        rate = self._rate(done)
+        self._throughput.add(done, time.monotonic())
+        rate = self._throughput.rate
         left = f", {(self._size - done) / rate:.0f} s left" if rate and done < self._size else ""
         share = 100 * done // max(self._size, 1)
-        return f"{_bytes(done)} of {_bytes(self._size)} ({share}%) at {_bytes(rate)}/s{left}; {counts}"
-
-    def _rate(self, done: int) -> float:
-        """Bytes per second lately; at least since the last time that anybody asked."""
-        now = time.monotonic()
-        self._samples.append((now, done))
-        while len(self._samples) > 2 and now - self._samples[1][0] >= RATE_WINDOW:
-            self._samples.popleft()
-        since, before = self._samples[0]
-        return (done - before) / (now - since) if now > since else 0.0
+        return f"{size(done)} of {size(self._size)} ({share}%) at {size(rate)}/s{left}; {counts}"
 
 
 @asynccontextmanager
@@ -94,11 +85,3 @@ async def _say(describe: Callable[[], str]) -> None:
             click.echo(line, err=True)
             said = line
         await asyncio.sleep(LINE_INTERVAL)
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

@@ -14,8 +14,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kadeploy.cli.throughput import size
 from kadeploy.cli.transcript import describe_queue
-from kadeploy.cli.transfers import NodeTransfer, place, size
+from kadeploy.cli.transfers import NodeTransfer, place
 from kadeploy.operations.feed import Group
 from kadeploy.operations.statistics import reason
 from kadeploy.steps.deployment import Transfer
@@ -134,9 +135,9 @@ class LiveTable:
         if row.phase:
             return (row.phase, "", "", "", "", "", row.note)
         elapsed = f"{time.time() - row.since:.0f} s"
-        if not row.transfer.samples:
+        latest, rate = row.transfer.latest, row.transfer.received.rate
+        if latest is None:
             return (row.step, elapsed, "", "", "", "", row.note)
-        latest, rate = row.transfer.latest, row.transfer.received_rate
         if latest.received >= latest.total:
             done = f"unpacked {100 * latest.consumed // max(latest.total, 1)}%"
             return (row.step, elapsed, done, "", "", place(latest), row.note)

@@ -7,48 +7,31 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kadeploy.cli.throughput import Throughput, size
 from kadeploy.steps.deployment import Transfer
 from kadeploy.store.receptions import Reception
 
-RATE_WINDOW = 5.0  # seconds over which a node's rate is measured
 LINE_INTERVAL = 2.0  # seconds between two lines, and before the first one
 
 
 @dataclass(slots=True)
 class NodeTransfer:
-    """One node; times in seconds, whatever they count from."""
+    """One node: its latest news, and how fast it receives and its consumer takes."""
 
-    samples: Sequence[tuple[float, Transfer]] = ()
+    latest: Transfer | None = None
+    received: Throughput = field(default_factory=Throughput)
+    consumed: Throughput = field(default_factory=Throughput)
 
     def add(self, transfer: Transfer, now: float) -> None:
         """Its news."""
-        recent = [sample for sample in self.samples if now - sample[0] <= RATE_WINDOW]
-        self.samples = [*recent, (now, transfer)]  # at once: another thread draws
-
-    @property
-    def latest(self) -> Transfer:
-        return self.samples[-1][1]
+        self.received.add(transfer.received, now)
+        self.consumed.add(transfer.consumed, now)
+        self.latest = transfer
 
     @property
     def complete(self) -> bool:
         """Its consumer has taken everything."""
-        return bool(self.samples) and self.latest.consumed >= self.latest.total
-
-    @property
-    def received_rate(self) -> float:
-        """Bytes per second lately."""
-        return self._rate([(at, transfer.received) for at, transfer in self.samples])
-
-    @property
-    def consumed_rate(self) -> float:
-        """Bytes per second that its consumer took lately."""
-        return self._rate([(at, transfer.consumed) for at, transfer in self.samples])
-
-    def _rate(self, samples: Sequence[tuple[float, int]]) -> float:
-        if not samples:
-            return 0.0
-        (first, start), (last, end) = samples[0], samples[-1]
-        return (end - start) / (last - first) if last > first else 0.0
+        return self.latest is not None and self.latest.consumed >= self.latest.total
 
 
 @dataclass(slots=True)
@@ -80,8 +63,8 @@ class Transfers:
 
     def _describe(self, total: int) -> str:
         running = [node for node in self._nodes.values() if not node.complete]
-        done = min(node.latest.consumed if node.samples else 0 for node in running)
-        rate = statistics.median(node.consumed_rate for node in running)
+        done = min(node.latest.consumed if node.latest else 0 for node in running)
+        rate = statistics.median(node.consumed.rate for node in running)
         count = f"{len(self._nodes)} nodes" if len(self._nodes) > 1 else "1 node"
         left = f", {(total - done) / rate:.0f} s left" if rate else ""
         complete = f"{len(self._nodes) - len(running)} of {count} complete"
@@ -111,12 +94,3 @@ def _remark(reception: Reception) -> str:
         return f"   * {notes}: {{}}"
     end = "then it was ok" if reception.ok else "then it failed"
     return f"   * {{}} was taken out of its chain: {notes}; {end}, in lane {reception.lane}"
-
-
-def size(count: float) -> str:
-    """Bytes, as people read them."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
