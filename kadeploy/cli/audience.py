@@ -17,6 +17,7 @@ from kadeploy.nodes import fold
 from kadeploy.operations.feed import Group
 from kadeploy.steps.deployment import Transfer
 from kadeploy.store.receptions import Reception
+from kadeploy.terminal import printable_line
 from kadeploy.workflow.events import Notice
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Audience:
 
         Where nobody reads any more the deployment goes on in silence.
         """
-        line = _printable(line)
+        line = printable_line(line)
         if self._live is not None and self._stream.isatty():
             self._live.print_above(line)
         else:
@@ -96,7 +97,7 @@ class Audience:
         self._transcript.received(group, receptions)
         if self._live is not None and not self._stream.isatty():
             for remark, nodes in remarks(receptions).items():
-                self._live.print_above(_printable(remark.format(fold(nodes))))
+                self._live.print_above(printable_line(remark.format(fold(nodes))))
 
     def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
         self._transcript.queued(window, nodes, size)
@@ -105,8 +106,3 @@ class Audience:
 
     def ended(self, wid: str) -> None:
         self._transcript.ended(wid)
-
-
-def _printable(line: str) -> str:
-    """What a node says must not give orders to a terminal."""
-    return "".join(character for character in line if character.isprintable() or character == "\t")

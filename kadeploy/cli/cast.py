@@ -28,6 +28,7 @@ from kadeploy.errors import ExitStatus, NotFoundError, ServiceError, UsageError
 from kadeploy.nodes import fold
 from kadeploy.operations.cast import Cast, CastRequest, Destination
 from kadeploy.remote.user import UserConnections
+from kadeploy.terminal import printable
 
 SPOOL_CHUNK = 1 << 20
 PERMISSIONS = 0o644  # of what came by standard input
@@ -100,9 +101,9 @@ def _tell(options: Options, request: CastRequest, results: Results, seconds: flo
     if options["as_json"]:
         click.echo(json.dumps(_to_json(request, results, seconds)))
     else:
-        click.echo("\n".join(_summary(results)))
+        click.echo(printable("\n".join(_summary(results))))
     for line in (*_remarks(results), *_evidence(results)):
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
     good = [host for host, result in results.items() if result.ok]
     _write_files(options, good, [host for host in results if host not in set(good)])
 

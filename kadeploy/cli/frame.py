@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from kadeploy.errors import ExitStatus, FileError, FileProblem, KadeployError, NotFoundError, UsageError
+from kadeploy.terminal import printable
 
 MAX_NODE_FILE = 16 * 1024 * 1024  # bytes; OAR repeats the name of a node once per core
 
@@ -224,7 +225,7 @@ def _tell(name: str, error: BaseException) -> ExitStatus:
         case _:
             message = f"{name}: unexpected error: {type(error).__name__}: {error}"
             hint, status = "set KADEPLOY_DEBUG=1 to see where, and report it", ExitStatus.SERVICE
-    click.echo(message, err=True)
+    click.echo(printable(message), err=True)
     if hint:
-        click.echo(f"hint: {hint}", err=True)
+        click.echo(printable(f"hint: {hint}"), err=True)
     return status

@@ -13,6 +13,7 @@ import click
 
 from kadeploy.cli import frame
 from kadeploy.errors import ExitStatus, UsageError
+from kadeploy.terminal import printable_line
 
 if TYPE_CHECKING:
     from kadeploy.environments.environment import Environment
@@ -145,7 +146,7 @@ async def _add(desk: Desk, request: Request) -> None:
     else:
         description = await source.load(request.name)
     for warning in description.warnings:
-        click.echo(f"{warning} (warning)", err=True)
+        click.echo(printable_line(f"{warning} (warning)"), err=True)
     recorded = await desk.record(description, request.user)
     if advice := compression_advice(recorded):
         click.echo(f"hint: {advice}", err=True)
@@ -266,6 +267,6 @@ def _row(name: str, version: str, user: str, description: str) -> str:
     row = ""
     for text, end in ((name, 22), (version, 30), (user, 42)):
         row = f"{row}{text} ".ljust(end)
-    text = " ".join(description.split())
+    text = printable_line(" ".join(description.split()))
     room = max(80 - len(row), 0)
     return (row + (text if len(text) <= room else text[: max(room - 3, 0)] + "...")).rstrip()

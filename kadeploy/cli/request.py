@@ -24,6 +24,7 @@ from kadeploy.environments.location import is_http
 from kadeploy.errors import NotFoundError, UsageError
 from kadeploy.operations.operation_files import with_absolute_files
 from kadeploy.operations.request import NO_CUSTOM_STEPS, DeploymentRequest, EnvironmentName
+from kadeploy.terminal import printable_line
 
 MAX_KEYS = 1024 * 1024  # bytes of an authorized_keys file
 NODE_FILE_VARIABLES = ("OAR_NODE_FILE", "OAR_FILE_NODES", "OAR_NODEFILE")
@@ -87,7 +88,7 @@ async def _environment(options: Options) -> EnvironmentName | Environment:
         return EnvironmentName(options["env_name"], options["env_user"], options["env_version"])
     description = await source.load(options["env_file"])
     for warning in description.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(printable_line(f"warning: {warning}"), err=True)
     return description.environment(frame.user_name())
 
 

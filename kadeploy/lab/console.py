@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kadeploy.errors import RefusedError
 from kadeploy.lab.plan import NodePlan
+from kadeploy.terminal import printable
 
 ESCAPE = b"\x1d"  # Ctrl-], as telnet and virsh have it
 TAIL_BYTES = 4096
@@ -23,7 +24,7 @@ def last_line(record: Path) -> str:
     with record.open("rb") as file:
         file.seek(max(0, record.stat().st_size - TAIL_BYTES))
         text = file.read().decode(errors="replace").replace("\r", "\n")
-    lines = ("".join(c for c in line if c.isprintable()).strip() for line in text.split("\n"))
+    lines = (line.strip() for line in printable(text).split("\n"))
     return next((line for line in reversed(list(lines)) if line), "")
 
 

@@ -10,6 +10,7 @@ from kadeploy.errors import KadeployError, NodeError
 from kadeploy.steps.catalogue import Step
 from kadeploy.steps.cause import Cause, cause_of
 from kadeploy.steps.visit import Visit
+from kadeploy.terminal import printable
 from kadeploy.workflow.events import Failure
 
 MAX_REASON = 500  # characters of the sentence that ends in lists and statistics
@@ -37,8 +38,3 @@ def _failure(sentence: str, cause: Cause, evidence: str, hint: str) -> Failure:
     advice = printable(hint) or ("" if shown else cause.advice)
     lines = [shown, f"hint: {advice}" if advice else ""]
     return Failure(printable(sentence)[:MAX_REASON], "\n".join(filter(None, lines)), str(cause))
-
-
-def printable(text: str) -> str:
-    """Text without what would draw on, or worse, the terminal of who reads it: it comes from nodes."""
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")

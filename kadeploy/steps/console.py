@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
+from kadeploy.terminal import printable_line
+
 MAX_BYTES = 512 * 1024  # that are looked at, the last ones: a sshd that is probed may log 1 KB per second
 EVIDENCE_LINES = 6
 
@@ -107,7 +109,7 @@ def read(text: str) -> Reading:
 def _visible(text: str) -> Iterator[str]:
     """The lines that are not empty, without what would draw on the reader's terminal."""
     for line in _ERASURE.sub("\n", _ESCAPE.sub("", text)).splitlines():
-        shown = "".join(character for character in line if character.isprintable()).strip()
+        shown = printable_line(line).strip()
         if shown:
             yield shown
 

@@ -128,6 +128,13 @@ def test_a_command_that_fails(user: User, data: Path) -> None:
     assert f"node-1: [consumer] sh exited with status 3\n    no room on {user.out}" in done.stderr
 
 
+def test_hosts_give_no_orders_to_the_terminal(user: User, data: Path) -> None:
+    script = 'cat >/dev/null; printf "\\033[2J\\033]0;mine\\007\\tno room" >&2; exit 3'
+    done = user.cast(data, "-m", "node-1", "--", "sh", "-c", script, "sh")
+    assert done.returncode == 1
+    assert "    [2J]0;mine\tno room\n" in done.stderr and "\033" not in done.stderr
+
+
 def test_arguments_go_to_no_shell(user: User, data: Path) -> None:
     word = "a  b; $HOME * 'x' \" \\"
     script = 'cat >/dev/null; printf %s "$2" >"$1"'

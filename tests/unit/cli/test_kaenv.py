@@ -70,6 +70,19 @@ def test_what_was_added_is_listed_printed_and_deleted(
     assert process("kaenv", "-p", "debian12").stdout == printed.stdout
 
 
+def test_descriptions_of_others_give_no_orders_to_the_terminal(command: Command, description: Path) -> None:
+    text = DESCRIPTION.replace(
+        "A description that is certainly longer than forty characters", r'"\e[2J \u202Ea"'
+    )
+    assert command("kaenv", "-a", "-", text=text + "colour\u202e: red\n").stderr == (
+        "-:9:1: 'colour' is not known and ignored (warning)\n"
+    )
+
+    listed = command("kaenv", "-l")
+
+    assert listed.stdout == HEADER + "debian12              2       root        [2J a\n"
+
+
 def test_a_second_recording_is_refused(command: Command, description: Path) -> None:
     command("kaenv", "-a", description)
 

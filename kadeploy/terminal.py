@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may reach a terminal of what others wrote: nodes, programs, other users."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """The text without what would draw on, or give orders to, the terminal of who reads it.
+
+    Lines and tabs stay. Control and format characters go (ESC, among others, and those that reverse the order
+    of what stands behind them), as do surrogates, private and unassigned characters and line separators
+    other than the newline.
+    """
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")
+
+
+def printable_line(text: str) -> str:
+    """The same as one line."""
+    return printable(text).replace("\n", "")
