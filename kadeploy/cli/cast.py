@@ -21,9 +21,10 @@ import click
 from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.interface import BroadcastOptions, ImageSource, RelayResult
 from kadeploy.cli import conduct, verdict
+from kadeploy.cli.cast_options import CastOptions
 from kadeploy.cli.cast_progress import show_progress
 from kadeploy.cli.descriptors import raise_descriptor_limit
-from kadeploy.cli.request import Options, node_names
+from kadeploy.cli.request import node_names
 from kadeploy.errors import ExitStatus, NotFoundError, ServiceError, UsageError
 from kadeploy.nodes import fold
 from kadeploy.operations.cast import Cast, CastRequest, Destination
@@ -36,14 +37,14 @@ PERMISSIONS = 0o644  # of what came by standard input
 Results = Mapping[str, RelayResult]
 
 
-def cast(options: Options) -> ExitStatus:
+def cast(options: CastOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     hosts = node_names(options)
-    enough = verdict.parse_min_ok(options["min_ok"], len(hosts)) if options["min_ok"] else len(hosts)
-    with _source(options["file"]) as (image, mode):
+    enough = verdict.parse_min_ok(options.min_ok, len(hosts)) if options.min_ok else len(hosts)
+    with _source(options.file) as (image, mode):
         request = _request(options, hosts, image, mode)
-        for name in ("output_ok_nodes", "output_ko_nodes"):
-            conduct.empty(options[name])
+        for path in (options.output_ok_nodes, options.output_ko_nodes):
+            conduct.empty(path)
         raise_descriptor_limit()
         try:
             results = asyncio.run(_cast(options, request))
@@ -53,36 +54,36 @@ def cast(options: Options) -> ExitStatus:
     return ExitStatus.OK if good >= enough else ExitStatus.NODES_FAILED
 
 
-def _request(options: Options, hosts: Sequence[str], image: ImageSource, mode: int) -> CastRequest:
+def _request(options: CastOptions, hosts: Sequence[str], image: ImageSource, mode: int) -> CastRequest:
     settings = BroadcastOptions(
-        arity=options["arity"],
-        window=options["window"] << 20,
-        silence=options["silence"],
-        deadline=options["deadline"],
+        arity=options.arity,
+        window=options.window << 20,
+        silence=options.silence,
+        deadline=options.deadline,
     )
-    consumer = [options["command"]] if options["command"] else _destination(options, mode)
-    return CastRequest(image, hosts, consumer, options["address"], settings)
+    consumer = [options.command] if options.command else _destination(options, mode)
+    return CastRequest(image, hosts, consumer, options.address, settings)
 
 
-def _destination(options: Options, mode: int) -> Destination:
-    path = str(options["destination"])
+def _destination(options: CastOptions, mode: int) -> Destination:
+    path = str(options.destination)
     if not path.startswith("/"):
         raise UsageError(f"--to: '{path}' is not an absolute path")
     if not path.endswith("/"):
         return Destination(path, mode)
-    if options["file"] == "-":
+    if options.file == "-":
         raise UsageError(f"--to: what comes by standard input has no name in {path}", hint="add one")
-    return Destination(posixpath.join(path, Path(options["file"]).name), mode)
+    return Destination(posixpath.join(path, Path(options.file).name), mode)
 
 
-async def _cast(options: Options, request: CastRequest) -> Results:
+async def _cast(options: CastOptions, request: CastRequest) -> Results:
     conduct.cancel_on_signals()
     began = time.monotonic()
     connections = UserConnections(
-        user=options["user"],
-        port=options["port"],
-        key=options["identity"],
-        known_hosts=options["known_hosts"],
+        user=options.user,
+        port=options.port,
+        key=options.identity,
+        known_hosts=options.known_hosts,
     )
     try:
         async with show_progress(len(request.hosts), request.image.size) as tally:
@@ -97,8 +98,8 @@ async def _cast(options: Options, request: CastRequest) -> Results:
     return results
 
 
-def _tell(options: Options, request: CastRequest, results: Results, seconds: float) -> None:
-    if options["as_json"]:
+def _tell(options: CastOptions, request: CastRequest, results: Results, seconds: float) -> None:
+    if options.as_json:
         click.echo(json.dumps(_to_json(request, results, seconds)))
     else:
         click.echo(printable("\n".join(_summary(results))))
@@ -159,10 +160,10 @@ def _to_json(request: CastRequest, results: Results, seconds: float) -> dict[str
     }
 
 
-def _write_files(options: Options, good: Sequence[str], bad: Sequence[str]) -> None:
+def _write_files(options: CastOptions, good: Sequence[str], bad: Sequence[str]) -> None:
     try:
-        verdict.write_lines(options["output_ok_nodes"], good)
-        verdict.write_lines(options["output_ko_nodes"], bad)
+        verdict.write_lines(options.output_ok_nodes, good)
+        verdict.write_lines(options.output_ko_nodes, bad)
     except OSError as error:
         raise ServiceError(f"{error.filename} cannot be written: {error.strerror}") from error
 

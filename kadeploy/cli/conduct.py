@@ -21,7 +21,7 @@ import click
 from kadeploy.cli import dry_run, verdict
 from kadeploy.cli.audience import Audience
 from kadeploy.cli.descriptors import raise_descriptor_limit
-from kadeploy.cli.request import Options
+from kadeploy.cli.options import OperationOptions
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, ServiceError, UsageError
@@ -29,16 +29,14 @@ from kadeploy.operations.base_plan import Plan
 from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.operation import Operation
 
-RESULT_FILES = ("output_ok_nodes", "output_ko_nodes", "output_known_hosts", "write_workflow_id")
 
-
-def conduct(options: Options, work: Coroutine[Any, Any, OperationResult | None]) -> ExitStatus:
+def conduct(options: OperationOptions, work: Coroutine[Any, Any, OperationResult | None]) -> ExitStatus:
     """Run a command to its end; its work has no result where nothing was touched (--dry-run)."""
     try:
-        if not options["dry_run"]:
-            _check_script(options["script"])
-            for name in RESULT_FILES:
-                empty(options[name])
+        if not options.dry_run:
+            _check_script(options.script)
+            for path in options.written_files:
+                empty(path)
     except UsageError:
         work.close()
         raise
@@ -49,23 +47,23 @@ def conduct(options: Options, work: Coroutine[Any, Any, OperationResult | None])
         raise KeyboardInterrupt from None
     if result is None:
         return ExitStatus.OK
-    if options["script"]:
-        _run_script(options["script"], to_stderr=options["as_json"])
+    if options.script:
+        _run_script(options.script, to_stderr=options.as_json)
     return verdict.exit_status(result)
 
 
 @contextmanager
-def audience(options: Options) -> Iterator[tuple[Audience, ExitStack]]:
+def audience(options: OperationOptions) -> Iterator[tuple[Audience, ExitStack]]:
     """Who is told what happens; the stack is to be closed before anything else is written."""
     with ExitStack() as stack:
         listening = stack.enter_context(
             Audience(
-                options["verbose_level"],
-                to_stderr=options["as_json"] or options["dry_run"],
-                identifier_file=options["write_workflow_id"],
+                options.verbose_level,
+                to_stderr=options.as_json or options.dry_run,
+                identifier_file=options.write_workflow_id,
             )
         )
-        stack.enter_context(_debug_log(listening.write if options["debug_mode"] else None))
+        stack.enter_context(_debug_log(listening.write if options.debug_mode else None))
         yield listening, stack
 
 
@@ -78,7 +76,7 @@ def print_steps(plan: Plan[Any], *, as_json: bool) -> None:
 async def carry_out(
     operation: Operation,
     going_on: Coroutine[Any, Any, OperationResult],
-    options: Options,
+    options: OperationOptions,
     stack: ExitStack,
 ) -> OperationResult:
     """Let an operation go on to its end, also when a signal ends it, and tell how it went."""
@@ -108,10 +106,10 @@ def _cancel_once(task: asyncio.Task[Any]) -> None:
         task.cancel()
 
 
-def _tell(result: OperationResult, options: Options) -> None:
+def _tell(result: OperationResult, options: OperationOptions) -> None:
     """Everything that is left behind for the user, also when the operation was interrupted."""
     try:
-        if options["as_json"]:
+        if options.as_json:
             click.echo(json.dumps(verdict.to_json(result)))
         else:
             click.echo("\n".join(verdict.summary(result)))
@@ -121,19 +119,19 @@ def _tell(result: OperationResult, options: Options) -> None:
         _write_files(result, options)
 
 
-def _write_files(result: OperationResult, options: Options) -> None:
+def _write_files(result: OperationResult, options: OperationOptions) -> None:
     """Raises ServiceError naming those that cannot be written."""
-    lines = {
-        "output_ok_nodes": [node.node for node in result.nodes if node.good],
-        "output_ko_nodes": [node.node for node in result.nodes if not node.good],
-        "output_known_hosts": list(verdict.known_hosts(result)),
-    }
+    files = (
+        (options.output_ok_nodes, [node.node for node in result.nodes if node.good]),
+        (options.output_ko_nodes, [node.node for node in result.nodes if not node.good]),
+        (options.output_known_hosts, list(verdict.known_hosts(result))),
+    )
     problems = []
-    for name in lines:
+    for path, lines in files:
         try:
-            verdict.write_lines(options[name], lines[name])
+            verdict.write_lines(path, lines)
         except OSError as error:
-            problems.append(f"{options[name]} cannot be written: {error.strerror}")
+            problems.append(f"{path} cannot be written: {error.strerror}")
     if problems:
         raise ServiceError("; ".join(problems))
 

@@ -11,7 +11,8 @@ import click
 
 from kadeploy import nodes
 from kadeploy.cli import conduct, dry_run, frame
-from kadeploy.cli.request import Options, build_request, limits, node_names
+from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.request import build_request, limits, node_names
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, RefusedError
@@ -29,16 +30,19 @@ RESUMED = (Phase.HELD, Phase.RUNNING, Phase.WAITING)
 RETRIED = (Phase.KO, Phase.ABORTED)
 
 
-def deploy(options: Options) -> ExitStatus:
+def deploy(options: DeployOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     site = configuration.load()
-    names = node_names(options)
-    # Of a resumed workflow the number of nodes is not known yet: -m chooses some of them.
-    limits(options, nodes.MAX_NODES if options["resume"] or options["retry"] else len(names))
+    if options.resumed:  # it has its own nodes, of which -m and -f choose some
+        names = frame.read_nodes(options.machines, options.files)
+        limits(options, nodes.MAX_NODES)
+    else:
+        names = node_names(options)
+        limits(options, len(names))
     return conduct.conduct(options, _deploy(options, site, names))
 
 
-async def _deploy(options: Options, site: Site, names: Sequence[str]) -> OperationResult | None:
+async def _deploy(options: DeployOptions, site: Site, names: Sequence[str]) -> OperationResult | None:
     """The result; None after a dry run."""
     async with Store.open(site.path(site.server.database.name)) as store:
         workflow = await _workflow(options, site, store)
@@ -46,30 +50,29 @@ async def _deploy(options: Options, site: Site, names: Sequence[str]) -> Operati
             request = await build_request(options, names, site)
         else:
             request = request_from_mapping(workflow.request["request"], workflow.user)
-            request = replace(request, force=options["force"], **limits(options, len(request.nodes)))
+            request = replace(request, force=options.force, **limits(options, len(request.nodes)))
         with conduct.audience(options) as (audience, stack):
             plan = await Planner(site, store, audience.grabbed).plan(request, audience.transferred)
-            if options["dry_run"]:
+            if options.dry_run:
                 stack.close()
-                _print_plan(plan, as_json=options["as_json"])
+                _print_plan(plan, as_json=options.as_json)
                 return None
             conduct.enter_namespace(site)
             operation = DeploymentOperation(plan, store, audience)
             if workflow is None:
                 return await conduct.carry_out(operation, operation.run(), options, stack)
-            phases = RETRIED if options["retry"] else RESUMED
-            going_on = operation.resume(workflow, phases, names, options["start"])
+            phases = RETRIED if options.retry else RESUMED
+            going_on = operation.resume(workflow, phases, names, options.start)
             return await conduct.carry_out(operation, going_on, options, stack)
 
 
-async def _workflow(options: Options, site: Site, store: Store) -> Workflow | None:
+async def _workflow(options: DeployOptions, site: Site, store: Store) -> Workflow | None:
     """The workflow of --resume or --retry."""
-    wid = options["resume"] or options["retry"]
-    if not wid:
+    if not options.resumed:
         return None
-    found = await workflows.find(store, wid, frame.user_name(), site.server.rights.almighty)
+    found = await workflows.find(store, options.resumed, frame.user_name(), site.server.rights.almighty)
     if found.kind is not Kind.DEPLOY:
-        raise RefusedError(f"{wid} is no deployment", hint="give its command again")
+        raise RefusedError(f"{found.id} is no deployment", hint="give its command again")
     return found
 
 

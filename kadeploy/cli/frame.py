@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every command shares: options, exit statuses, the shape of errors, lists of nodes.
+"""What every command shares: its shape, exit statuses, the shape of errors, lists of nodes.
 
 Kadeploy3 parsed its options with Ruby's OptionParser; scripts rely on what that allows: unambiguous
 beginnings of long options, and options whose value may be left out. Everything slow to import is imported
@@ -110,27 +110,6 @@ def json_option(function: Function) -> Function:
         "--json", "as_json", is_flag=True, help="Print JSON instead."
     )
     return option(function)
-
-
-def node_options(function: Function) -> Function:
-    """``-m`` and ``-f``, as the parameters ``machines`` and ``files``, for ``read_nodes``."""
-    machines: Callable[[Function], Function] = click.option(
-        "-m",
-        "--machine",
-        "machines",
-        multiple=True,
-        metavar="NODES",
-        help="A node or a range as node-[1-3,7].site.tld; repeatable.",
-    )
-    files: Callable[[Function], Function] = click.option(
-        "-f",
-        "--file",
-        "files",
-        multiple=True,
-        metavar="FILE",
-        help="A file with one node per line, '-' for standard input; repeatable.",
-    )
-    return machines(files(function))
 
 
 def read_nodes(machines: Sequence[str], files: Sequence[str]) -> list[str]:

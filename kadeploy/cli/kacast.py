@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from kadeploy.broadcast.interface import BroadcastOptions
 from kadeploy.cli import frame
-from kadeploy.cli import options as options_of_all
+from kadeploy.cli.cast_options import CastOptions, cast_options
 from kadeploy.errors import ExitStatus, UsageError
 
 EXAMPLES = """\
@@ -53,9 +51,6 @@ KADEPLOY_DEBUG                     when set, unexpected errors come with their t
     ),
 }
 
-DEFAULTS = BroadcastOptions()
-_FILE = click.Path(path_type=Path)
-
 
 @click.command(
     cls=frame.Command,
@@ -63,67 +58,24 @@ _FILE = click.Path(path_type=Path)
     sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("file", metavar="FILE")
-@click.argument("command", nargs=-1, metavar="[-- COMMAND [ARGUMENT]...]")
-@frame.node_options
-@click.option(
-    "--to", "destination", metavar="PATH", help="The file that FILE shall be there; PATH/ keeps its name."
-)
-@click.option("-l", "--login", "user", default="", metavar="USER", help="Whom to log in as.")
-@click.option("-i", "--identity", type=_FILE, metavar="FILE", help="The private key to log in with.")
-@click.option("-p", "--port", type=click.IntRange(1, 65535), metavar="PORT", help="Of the ssh servers.")
-@click.option("--known-hosts", type=_FILE, metavar="FILE", help="Host keys, instead of yours.")
-@click.option("--address", default="", metavar="ADDRESS", help="Where the hosts reach this machine.")
-@options_of_all.result_options
-@click.option("--min-ok", metavar="N|P%", help="Exit with 0 when so many hosts are ok.")
-@click.option(
-    "--deadline",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Then give up who is not done.",
-)
-@click.option(
-    "--arity",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="How many others each host feeds: 1 is a chain, more a tree.",
-)
-@click.option(
-    "--window",
-    type=click.IntRange(1, 4096),
-    default=DEFAULTS.window >> 20,
-    show_default=True,
-    metavar="MiB",
-    help="What a host keeps of the stream in memory, for a COMMAND that takes it unevenly.",
-)
-@click.option(
-    "--silence",
-    type=click.FloatRange(min=0.1, max=600),
-    default=DEFAULTS.silence,
-    show_default=True,
-    metavar="SECONDS",
-    help="Without a sign of life from a host until it is skipped.",
-)
-@frame.json_option
-@frame.version_option
-def command(**options: Any) -> ExitStatus:
+@cast_options
+def command(**values: Any) -> ExitStatus:
     """Copy FILE to many hosts at once, by ssh and no configuration but yours.
 
     FILE is a file of this machine, or '-' for standard input, which is first read to its end into a temporary
     file. Either COMMAND takes it on each host, or --to says where it shall be.
     """
-    if bool(options["command"]) == bool(options["destination"]):
+    options = CastOptions(**values)
+    if bool(options.command) == bool(options.destination):
         raise UsageError(
             "what the hosts shall do with the file is not given"
-            if not options["command"]
+            if not options.command
             else "a command and --to exclude each other",
             hint="give -- COMMAND, or --to PATH",
         )
-    if options["file"] == "-" and "-" in options["files"]:
+    if options.file == "-" and "-" in options.files:
         raise UsageError("standard input cannot be the file and the list of hosts at once")
-    options_of_all.check_result_files(options)
+    options.check()
     from kadeploy.cli import cast
 
     return cast.cast(options)

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from kadeploy.cli import frame
-from kadeploy.cli import options as options_of_all
+from kadeploy.cli.deploy_options import DeployOptions, deploy_options
+from kadeploy.cli.options import given
 from kadeploy.errors import ExitStatus, UsageError
 
 EXAMPLES = """\
@@ -98,85 +96,8 @@ NOT_SIMULATED = (
     sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.option("-e", "--env-name", metavar="NAME", help="A recorded environment (kaenv -l).")
-@click.option("-a", "--env-file", metavar="FILE", help="A description: a path, or an http(s) URL.")
-@click.option("-u", "--env-user", metavar="USER", help="Owner of the environment of -e.")
-@click.option("--env-version", type=click.IntRange(min=0), metavar="N", help="Version of -e (default: last).")
-@frame.node_options
-@click.option(
-    "-k",
-    "--key",
-    is_flag=False,
-    flag_value="",
-    metavar="[FILE]",
-    help="Public keys to log in with as root: a path or an http(s) URL (default ~/.ssh/authorized_keys).",
-)
-@options_of_all.result_options
-@click.option(
-    "--output-known-hosts",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Host keys read from the good nodes' disks, for ssh -o UserKnownHostsFile=FILE.",
-)
-@click.option(
-    "-p", "--partition-number", "partition", type=click.IntRange(1, 128), metavar="N", help="Target."
-)
-@click.option(
-    "-b", "--block-device", default="", metavar="DEV", help="Disk; without -p all of it (dd images)."
-)
-@click.option(
-    "-r", "--reformat-tmp", default="", metavar="FS", help="Make this file system on the tmp partition."
-)
-@click.option("--vlan", metavar="ID", help="Not supported yet.")
-@click.option("--force-steps", default="", metavar="STEPS", help="Replace the automaton, see STEPS.")
-@click.option(
-    "--custom-steps",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Add operations, see CUSTOM STEPS.",
-)
-@click.option(
-    "--breakpoint", "holds", multiple=True, metavar="MACRO[:MICRO]", help="Hold the nodes before this step."
-)
-@click.option(
-    "--breakpoint-on-failure", is_flag=True, help="Hold a node where it fails instead of trying it again."
-)
-@click.option(
-    "--hold-time",
-    type=click.FloatRange(min=60),
-    metavar="SECONDS",
-    help="How long held nodes stay reserved (default: a day; of --resume and --retry as before).",
-)
-@click.option("--resume", metavar="WID", help="Let held nodes, or those of a killed command, go on.")
-@click.option("--retry", metavar="WID", help="Redo the failed nodes from the macro-step where each failed.")
-@click.option(
-    "--from", "start", default="", metavar="MACRO[:MICRO]", help="Where --resume and --retry begin."
-)
-@click.option("--abandon", metavar="WID", help="Give up the held nodes of a workflow.")
-@click.option("--list", "listing", is_flag=True, help="Show held, running and recent workflows.")
-@click.option("--no-kexec", is_flag=True, help="Reboot where kexec would have been used.")
-@click.option("--disable-disk-partitioning", is_flag=True, help="Keep the partition table.")
-@click.option("--disable-bootloader-install", is_flag=True, help="Install no bootloader.")
-@click.option("--min-ok", metavar="N|P%", help="Enough nodes for exit status 0.")
-@click.option("--stop-at-min-ok", is_flag=True, help="End as soon as --min-ok nodes are deployed.")
-@click.option("--deadline", default="", metavar="SECONDS", help="End with what is there then.")
-@click.option("--spares", multiple=True, metavar="NODES", help="Nodes that take the places of failed ones.")
-@click.option(
-    "--simulate",
-    is_flag=False,
-    flag_value="",
-    metavar="[FILE]",
-    help="Foretell how it would go, by FILE, by the records, or by defaults; touch nothing.",
-)
-@click.option(
-    "--simulate-nodes",
-    type=click.IntRange(1, 20_000),
-    metavar="N",
-    help="With --simulate: as if there were N nodes like the chosen ones.",
-)
-@click.option("--seed", type=int, metavar="N", help="With --simulate: other luck (default 0).")
-@options_of_all.running_options
-def command(**options: Any) -> ExitStatus:
+@deploy_options
+def command(**values: Any) -> ExitStatus:
     """Deploy an environment on nodes.
 
     The nodes are rebooted into a deployment environment that lives in their memory, their disks are
@@ -186,29 +107,13 @@ def command(**options: Any) -> ExitStatus:
 
     ALL DATA ON THE DISK OF THE NODES ARE LOST.
     """
-    asked = [name for name in ("resume", "retry", "abandon", "listing") if options[name]]
-    wanted = [name for name in ("env_name", "env_file") if options[name]]
-    if len(asked) + len(wanted) != 1:
-        raise UsageError(
-            "give what to do: one of -e NAME, -a FILE, --resume, --retry, --abandon, --list",
-        )
-    if (options["resume"] or options["retry"]) and (wrong := _given(KEPT)):
-        raise UsageError(
-            f"{', '.join(wrong)}: a resumed workflow keeps its key, target, steps and breakpoint",
-            hint="give only -m or -f, --from, --force, --hold-time, limits, and where the results go",
-        )
-    if options["start"] and not (options["resume"] or options["retry"]):
-        raise UsageError("--from belongs to --resume and --retry")
-    if options["stop_at_min_ok"] and not options["min_ok"]:
-        raise UsageError("--stop-at-min-ok needs --min-ok")
-    if options["vlan"]:
-        raise UsageError("--vlan is not supported yet", hint="deploy in the default VLAN")
-    options_of_all.check(options)
-    if options["simulate"] is not None:
-        return _simulate(options)
-    if options["simulate_nodes"] or options["seed"] is not None:
-        raise UsageError("--simulate-nodes and --seed belong to --simulate")
-    if options["abandon"] or options["listing"]:
+    options = DeployOptions(**values)
+    _check(options)
+    if options.simulate is not None:
+        from kadeploy.cli import simulate
+
+        return simulate.simulate(options)
+    if options.abandon or options.listing:
         from kadeploy.cli import workflows
 
         return workflows.carry_out(options)
@@ -217,19 +122,29 @@ def command(**options: Any) -> ExitStatus:
     return deploy.deploy(options)
 
 
-def _given(names: Collection[str]) -> list[str]:
-    """Those of some options that stand in the command line, whatever their values."""
-    context = click.get_current_context()
-    given = [name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    return [max(option.opts, key=len) for option in context.command.params if option.name in given]
-
-
-def _simulate(options: dict[str, Any]) -> ExitStatus:
-    if wrong := [f"--{name.replace('_', '-')}" for name in NOT_SIMULATED if options[name]]:
-        raise UsageError(f"--simulate cannot be had with {', '.join(wrong)}")
-    from kadeploy.cli import simulate
-
-    return simulate.simulate(options)
+def _check(options: DeployOptions) -> None:
+    """Raises UsageError for options that do not go together."""
+    asked = (options.resume, options.retry, options.abandon, options.listing)
+    if sum(map(bool, (*asked, options.env_name, options.env_file))) != 1:
+        raise UsageError(
+            "give what to do: one of -e NAME, -a FILE, --resume, --retry, --abandon, --list",
+        )
+    if options.resumed and (wrong := given(KEPT)):
+        raise UsageError(
+            f"{', '.join(wrong.values())}: a resumed workflow keeps its key, target, steps and breakpoint",
+            hint="give only -m or -f, --from, --force, --hold-time, limits, and where the results go",
+        )
+    if options.start and not options.resumed:
+        raise UsageError("--from belongs to --resume and --retry")
+    if options.stop_at_min_ok and not options.min_ok:
+        raise UsageError("--stop-at-min-ok needs --min-ok")
+    if options.vlan:
+        raise UsageError("--vlan is not supported yet", hint="deploy in the default VLAN")
+    options.check()
+    if options.simulate is None and (options.simulate_nodes or options.seed is not None):
+        raise UsageError("--simulate-nodes and --seed belong to --simulate")
+    if options.simulate is not None and (wrong := given(NOT_SIMULATED)):
+        raise UsageError(f"--simulate cannot be had with {', '.join(wrong.values())}")
 
 
 def main() -> None:

@@ -3,13 +3,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kadeploy.cli import frame
-from kadeploy.cli import options as options_of_all
+from kadeploy.cli.options import (
+    LEVEL_HELP,
+    LEVELS,
+    OperationOptions,
+    node_options,
+    operation_options,
+    result_options,
+)
 from kadeploy.errors import ExitStatus, UsageError
+
+if TYPE_CHECKING:
+    from kadeploy.config.cluster import Level
 
 EXAMPLES = """\
 kapower --status -f nodes
@@ -29,6 +40,16 @@ After --on and --off the power status is asked for until it is as ordered, where
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerOptions(OperationOptions):
+    """What the command line of kapower says."""
+
+    on: bool
+    off: bool
+    status: bool
+    level: Level | None
+
+
 @click.command(
     cls=frame.Command,
     examples=EXAMPLES,
@@ -42,24 +63,26 @@ After --on and --off the power status is asked for until it is as ordered, where
     "-l",
     "--op-level",
     "level",
-    type=click.Choice(["soft", "hard", "very_hard"]),
+    type=LEVELS,
     metavar="LEVEL",
-    help=options_of_all.LEVEL_HELP,
+    help=LEVEL_HELP,
 )
-@frame.node_options
-@options_of_all.result_options
-@options_of_all.running_options
-def command(**options: Any) -> ExitStatus:
+@node_options
+@result_options
+@operation_options
+def command(**values: Any) -> ExitStatus:
     """Switch nodes on or off, or ask which they are."""
-    asked = [name for name in ("on", "off", "status") if options[name]]
+    options = PowerOptions(**values)
+    wanted = {"on": options.on, "off": options.off, "status": options.status}
+    asked = [kind for kind, flag in wanted.items() if flag]
     if len(asked) != 1:
         raise UsageError("give what to do: one of --on, --off, --status")
-    if options["level"] and options["status"]:
+    if options.level and options.status:
         raise UsageError("-l: not with --status", hint="there is one way to ask")
-    options_of_all.check(options)
+    options.check()
     from kadeploy.cli import power
 
-    return power.power(asked[0], {**options, "output_known_hosts": None})
+    return power.power(asked[0], options.level or "soft", options)
 
 
 def main() -> None:

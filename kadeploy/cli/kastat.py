@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kadeploy.cli import frame
+from kadeploy.cli.options import node_options
 from kadeploy.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Limit(click.ParamType[tuple[int, int]]):
 @click.option("--steps", is_flag=True, help="Print durations and failure rates of the micro-steps.")
 @click.option("--broadcasts", is_flag=True, help="Print how fast each broadcast was, and how it ended.")
 @click.option("-F", "--fields", multiple=True, metavar="FIELD[,…]", help="Print these fields, in this order.")
-@frame.node_options
+@node_options
 @click.option("-o", "--operation", type=click.Choice(["deploy", "reboot", "power"]), help="Only these.")
 @click.option("-r", "--min-retries", type=click.IntRange(min=0), metavar="N", help="Only with N retries …")
 @click.option(

@@ -1,25 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options that all commands for operations on nodes have."""
+"""The options that several commands have: how click reads them, and the typed values that they become.
+
+Each command makes one value of all its parameters, ``Options(**values)``, and hands on nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from kadeploy.cli import frame
-from kadeploy.cli.frame import Function
 from kadeploy.errors import UsageError
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+# Written out here because --help must not import the configuration; a test compares them.
+LEVELS = click.Choice(["soft", "hard", "very_hard"])
+LEVEL_HELP = "The gentlest way that is tried: soft, hard or very_hard (default: soft)."
 
 _FILE = click.Path(path_type=Path)
 
-_RESULTS = (
+
+def declare(*options: Decorator) -> Decorator:
+    """The options as one decorator of a command, in the order of its help."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+node_options = declare(
+    click.option(
+        "-m",
+        "--machine",
+        "machines",
+        multiple=True,
+        metavar="NODES",
+        help="A node or a range as node-[1-3,7].site.tld; repeatable.",
+    ),
+    click.option(
+        "-f",
+        "--file",
+        "files",
+        multiple=True,
+        metavar="FILE",
+        help="A file with one node per line, '-' for standard input; repeatable.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """``-m`` and ``-f``, for ``frame.read_nodes``."""
+
+    machines: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+result_options = declare(
     click.option("-o", "--output-ok-nodes", type=_FILE, metavar="FILE", help="The good nodes."),
     click.option("-n", "--output-ko-nodes", type=_FILE, metavar="FILE", help="The others."),
 )
-_RUNNING = (
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultOptions(NodeOptions):
+    """``-o`` and ``-n``."""
+
+    output_ok_nodes: Path | None
+    output_ko_nodes: Path | None
+
+    def check(self) -> None:
+        """Raises UsageError where ``-o`` and ``-n`` would be written into each other."""
+        good, bad = self.output_ok_nodes, self.output_ko_nodes
+        if good and bad and good.resolve() == bad.resolve():
+            raise UsageError("-o and -n name the same file")
+
+
+operation_options = declare(
     click.option("--force", is_flag=True, help="Take nodes that another operation uses."),
     click.option("--dry-run", is_flag=True, help="Check everything, print the plan, touch nothing."),
     click.option("--wait/--no-wait", default=True, help="--no-wait needs a server."),
@@ -33,34 +99,40 @@ _RUNNING = (
     frame.version_option,
 )
 
-LEVEL_HELP = "The gentlest way that is tried: soft, hard or very_hard (default: soft)."
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationOptions(ResultOptions):
+    """How an operation runs, and to whom it tells what; only some commands have ``--output-known-hosts``."""
+
+    force: bool
+    dry_run: bool
+    wait: bool
+    script: Path | None
+    write_workflow_id: Path | None
+    verbose_level: int
+    debug_mode: bool
+    as_json: bool
+    output_known_hosts: Path | None = None
+
+    @property
+    def written_files(self) -> tuple[Path | None, ...]:
+        """The files that the operation writes, which must be writable before it begins."""
+        results = (self.output_ok_nodes, self.output_ko_nodes, self.output_known_hosts)
+        return (*results, self.write_workflow_id)
+
+    def check(self) -> None:
+        """Raises UsageError for what no operation can do."""
+        if not self.wait:
+            raise UsageError("--no-wait needs a server, and none is configured", hint="put '&' behind it")
+        ResultOptions.check(self)
 
 
-def result_options(function: Function) -> Function:
-    """``-o`` and ``-n``."""
-    return _all(function, _RESULTS)
-
-
-def running_options(function: Function) -> Function:
-    """How a command runs, and to whom it tells what."""
-    return _all(function, _RUNNING)
-
-
-def _all(function: Function, options: tuple[Callable[[Function], Function], ...]) -> Function:
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def check(options: Mapping[str, Any]) -> None:
-    """Raises UsageError for what none of the commands can do."""
-    if not options["wait"]:
-        raise UsageError("--no-wait needs a server, and none is configured", hint="put '&' behind it")
-    check_result_files(options)
-
-
-def check_result_files(options: Mapping[str, Any]) -> None:
-    """Raises UsageError where ``-o`` and ``-n`` would be written into each other."""
-    good, bad = options["output_ok_nodes"], options["output_ko_nodes"]
-    if good and bad and good.resolve() == bad.resolve():
-        raise UsageError("-o and -n name the same file")
+def given(names: Collection[str]) -> dict[str, str]:
+    """Those of some parameters that stand in the command line, whatever their values, as it names them."""
+    context = click.get_current_context()
+    return {
+        parameter.name: max(parameter.opts, key=len)
+        for parameter in context.command.params
+        if parameter.name in names
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    }

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from kadeploy.cli import conduct, frame
-from kadeploy.cli.request import Options, node_names
+from kadeploy.cli.options import OperationOptions
+from kadeploy.cli.request import node_names
 from kadeploy.config import site as configuration
+from kadeploy.config.cluster import Level
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
 from kadeploy.operations.feed import OperationResult
@@ -13,27 +15,27 @@ from kadeploy.operations.power import PowerKind, PowerOperation, PowerRequest, p
 from kadeploy.store.store import Store
 
 
-def power(kind: str, options: Options) -> ExitStatus:
+def power(kind: str, level: Level, options: OperationOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     site = configuration.load()
     request = PowerRequest(
         user=frame.user_name(),
         nodes=tuple(node_names(options)),
-        force=options["force"],
+        force=options.force,
         kind=PowerKind(kind),
-        level=options["level"] or "soft",
+        level=level,
     )
     return conduct.conduct(options, _power(options, site, request))
 
 
-async def _power(options: Options, site: Site, request: PowerRequest) -> OperationResult | None:
+async def _power(options: OperationOptions, site: Site, request: PowerRequest) -> OperationResult | None:
     """The result; None after a dry run."""
     async with Store.open(site.path(site.server.database.name)) as store:
         with conduct.audience(options) as (audience, stack):
             plan = plan_power(site, request)
-            if options["dry_run"]:
+            if options.dry_run:
                 stack.close()
-                conduct.print_steps(plan, as_json=options["as_json"])
+                conduct.print_steps(plan, as_json=options.as_json)
                 return None
             conduct.enter_namespace(site)
             operation = PowerOperation(plan, store, audience)

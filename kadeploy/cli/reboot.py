@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kadeploy.cli import conduct, frame
-from kadeploy.cli.request import Options, node_names, read_keys
+from kadeploy.cli.reboot_options import RebootOptions
+from kadeploy.cli.request import node_names, read_keys
 from kadeploy.config import site as configuration
 from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
@@ -22,58 +23,58 @@ MAX_PROFILE = 64 * 1024  # bytes; boot programs read a profile into a buffer of 
 MAX_PATTERNS = 16 * 1024 * 1024  # bytes of a file with a line for each node
 
 
-def reboot(options: Options) -> ExitStatus:
+def reboot(options: RebootOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     site, names = configuration.load(), node_names(options)
     _timeout(options, len(names))
     return conduct.conduct(options, _reboot(options, site, names))
 
 
-async def _reboot(options: Options, site: Site, names: Sequence[str]) -> OperationResult | None:
+async def _reboot(options: RebootOptions, site: Site, names: Sequence[str]) -> OperationResult | None:
     """The result; None after a dry run."""
     request = await _request(options, names)
     async with Store.open(site.path(site.server.database.name)) as store:
         with conduct.audience(options) as (audience, stack):
             plan = await plan_reboot(site, store, request)
-            if options["dry_run"]:
+            if options.dry_run:
                 stack.close()
-                conduct.print_steps(plan, as_json=options["as_json"])
+                conduct.print_steps(plan, as_json=options.as_json)
                 return None
             conduct.enter_namespace(site)
             operation = RebootOperation(plan, store, audience)
             return await conduct.carry_out(operation, operation.run(), options, stack)
 
 
-async def _request(options: Options, names: Sequence[str]) -> RebootRequest:
-    profile, patterns = options["set_pxe_profile"], options["set_pxe_pattern"]
+async def _request(options: RebootOptions, names: Sequence[str]) -> RebootRequest:
+    profile, patterns = options.set_pxe_profile, options.set_pxe_pattern
     return RebootRequest(
         user=frame.user_name(),
         nodes=tuple(names),
-        force=options["force"],
-        kind=RebootKind(options["reboot_kind"]),
-        level=options["level"],
+        force=options.force,
+        kind=RebootKind(options.kind),
+        level=options.level,
         profile=_read_text("-w", profile, MAX_PROFILE) if profile else "",
         singularities=_singularities(patterns) if patterns else {},
-        keys=await read_keys(options["key"]),
+        keys=await read_keys(options.key),
         environment=_environment(options),
-        block_device=options["block_device"] or "",
-        partition=options["partition"],
-        check_destructive=options["check_destructive_tag"],
+        block_device=options.block_device or "",
+        partition=options.partition,
+        check_destructive=options.check_destructive_tag,
         timeout=_timeout(options, len(names)),
     )
 
 
-def _environment(options: Options) -> EnvironmentName | None:
-    if not options["env_name"]:
+def _environment(options: RebootOptions) -> EnvironmentName | None:
+    if not options.env_name:
         return None
-    return EnvironmentName(options["env_name"], options["env_user"], options["env_version"])
+    return EnvironmentName(options.env_name, options.env_user, options.env_version)
 
 
-def _timeout(options: Options, count: int) -> Expression | None:
-    if not options["reboot_classical_timeout"]:
+def _timeout(options: RebootOptions, count: int) -> Expression | None:
+    if not options.reboot_classical_timeout:
         return None
     try:
-        expression = Expression(options["reboot_classical_timeout"])
+        expression = Expression(options.reboot_classical_timeout)
         expression.seconds(count)
     except ValueError as error:
         raise UsageError(f"--reboot-classical-timeout: {error}") from None

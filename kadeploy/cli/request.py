@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import click
 
 from kadeploy import nodes
 from kadeploy.cli import frame, verdict
+from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.options import NodeOptions
 from kadeploy.config import custom_steps
 from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.custom_steps import CustomSteps
@@ -30,17 +32,15 @@ MAX_KEYS = 1024 * 1024  # bytes of an authorized_keys file
 NODE_FILE_VARIABLES = ("OAR_NODE_FILE", "OAR_FILE_NODES", "OAR_NODEFILE")
 NODE_SET_VARIABLE = "SLURM_JOB_NODELIST"
 
-Options = Mapping[str, Any]
 
-
-def limits(options: Options, count: int) -> dict[str, Any]:
+def limits(options: DeployOptions, count: int) -> dict[str, Any]:
     """When to end and how long to hold nodes, where given, as fields of a request for so many nodes."""
-    found: dict[str, Any] = {"hold_seconds": options["hold_time"]} if options["hold_time"] else {}
-    if options["min_ok"]:
-        found["min_ok"] = verdict.parse_min_ok(options["min_ok"], count)
-        found["stop_at_min_ok"] = options["stop_at_min_ok"]
-    if options["deadline"]:
-        found["deadline"] = _deadline(options["deadline"], count)
+    found: dict[str, Any] = {"hold_seconds": options.hold_time} if options.hold_time else {}
+    if options.min_ok:
+        found["min_ok"] = verdict.parse_min_ok(options.min_ok, count)
+        found["stop_at_min_ok"] = options.stop_at_min_ok
+    if options.deadline:
+        found["deadline"] = _deadline(options.deadline, count)
     return found
 
 
@@ -53,40 +53,41 @@ def _deadline(text: str, count: int) -> Expression:
     return expression
 
 
-async def build_request(options: Options, names: Sequence[str], site: Site) -> DeploymentRequest:
+async def build_request(options: DeployOptions, names: Sequence[str], site: Site) -> DeploymentRequest:
     """What the options of a deployment ask for, on these nodes."""
     return DeploymentRequest(
         user=frame.user_name(),
         nodes=tuple(names),
         environment=await _environment(options),
-        keys=await read_keys(options["key"]),
-        block_device=options["block_device"],
-        partition=options["partition"],
-        reformat_tmp=options["reformat_tmp"],
-        automaton=parse_force_steps(options["force_steps"]) if options["force_steps"] else None,
-        custom_steps=_custom_steps(options["custom_steps"]),
-        breakpoints=tuple(options["holds"]),
-        hold_failures=options["breakpoint_on_failure"],
+        keys=await read_keys(options.key),
+        block_device=options.block_device,
+        partition=options.partition,
+        reformat_tmp=options.reformat_tmp,
+        automaton=parse_force_steps(options.force_steps) if options.force_steps else None,
+        custom_steps=_custom_steps(options.custom_steps),
+        breakpoints=options.holds,
+        hold_failures=options.breakpoint_on_failure,
         spares=_spares(options, names),
-        force=options["force"],
-        kexec=not options["no_kexec"],
-        partition_disks=not options["disable_disk_partitioning"],
-        install_bootloader=not options["disable_bootloader_install"],
+        force=options.force,
+        kexec=not options.no_kexec,
+        partition_disks=not options.disable_disk_partitioning,
+        install_bootloader=not options.disable_bootloader_install,
         **{"deadline": site.server.deadline, **limits(options, len(names))},
     )
 
 
-def _spares(options: Options, names: Sequence[str]) -> tuple[str, ...]:
-    spares = nodes.unique(name for text in options["spares"] for name in nodes.parse(text))
+def _spares(options: DeployOptions, names: Sequence[str]) -> tuple[str, ...]:
+    spares = nodes.unique(name for text in options.spares for name in nodes.parse(text))
     if both := sorted(set(spares) & set(names)):
         raise UsageError(f"--spares: {nodes.fold(both)} chosen already")
     return tuple(spares)
 
 
-async def _environment(options: Options) -> EnvironmentName | Environment:
-    if options["env_name"]:
-        return EnvironmentName(options["env_name"], options["env_user"], options["env_version"])
-    description = await source.load(options["env_file"])
+async def _environment(options: DeployOptions) -> EnvironmentName | Environment:
+    if options.env_name:
+        return EnvironmentName(options.env_name, options.env_user, options.env_version)
+    assert options.env_file is not None, "one of -e and -a is demanded"
+    description = await source.load(options.env_file)
     for warning in description.warnings:
         click.echo(printable_line(f"warning: {warning}"), err=True)
     return description.environment(frame.user_name())
@@ -115,11 +116,9 @@ async def read_keys(location: str | None) -> bytes:
     return content
 
 
-def node_names(options: Options) -> list[str]:
-    """The nodes of -f and -m, or those of the batch scheduler's job; resumed workflows have their own."""
-    machines, files = options["machines"], options["files"]
-    if options.get("resume") or options.get("retry"):
-        return frame.read_nodes(machines, files)
+def node_names(options: NodeOptions) -> list[str]:
+    """The nodes of -f and -m, or those of the batch scheduler's job."""
+    machines, files = options.machines, options.files
     if not machines and not files:
         machines, files = _job_nodes()
     names = frame.read_nodes(machines, files)

@@ -13,7 +13,8 @@ import click
 
 from kadeploy.cli import forecast as text
 from kadeploy.cli.audience import Audience
-from kadeploy.cli.request import Options, build_request, limits, node_names
+from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.request import build_request, limits, node_names
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, NotFoundError
@@ -28,27 +29,26 @@ from kadeploy.store import samples
 from kadeploy.store.samples import StepSamples
 from kadeploy.store.store import Store
 
-UNLIMITED = {"min_ok": None, "deadline": ""}  # limits are of the nodes that are simulated
 LATEST_RUNS = 2000  # of each micro-step on a cluster; older ones tell of older firmware
 
 Records = dict[str, Sequence[StepSamples]]
 
 
-def simulate(options: Options) -> ExitStatus:
+def simulate(options: DeployOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     site = configuration.load()
-    known = file.load(Path(options["simulate"])) if options["simulate"] else SimulationFile()
+    known = file.load(Path(options.simulate)) if options.simulate else SimulationFile()
     names = node_names(options)
     _check_nodes(site, names)
-    count = options["simulate_nodes"] or known.nodes
+    count = options.simulate_nodes or known.nodes
     wanted = limits(options, count or len(names))
     plan, records = asyncio.run(_prepare(options, site, names, known))
     plan = imagine(plan, count) if count else plan
     check_names(known, [part.group.automaton for part in plan.parts])
     plan = replace(plan, request=replace(plan.request, **wanted))
-    seed = options["seed"] or 0
+    seed = options.seed or 0
     forecast = foretell(plan, run(plan, known, records, seed))
-    _tell(forecast, seed, as_json=options["as_json"])
+    _tell(forecast, seed, as_json=options.as_json)
     enough = plan.request.min_ok is None or len(forecast.good) >= plan.request.min_ok
     return ExitStatus.OK if enough else ExitStatus.NODES_FAILED
 
@@ -62,12 +62,13 @@ def _check_nodes(site: Site, names: Sequence[str]) -> None:
 
 
 async def _prepare(
-    options: Options, site: Site, names: Sequence[str], known: SimulationFile
+    options: DeployOptions, site: Site, names: Sequence[str], known: SimulationFile
 ) -> tuple[DeploymentPlan, Records]:
     """The plan, and what the store has seen of its clusters' nodes."""
     async with Store.open(site.path(site.server.database.name)) as store:
-        with Audience(options["verbose_level"], to_stderr=True, identifier_file=None) as audience:
-            request = await build_request({**options, **UNLIMITED}, names, site)
+        with Audience(options.verbose_level, to_stderr=True, identifier_file=None) as audience:
+            # Limits are of the nodes that are simulated.
+            request = await build_request(replace(options, min_ok=None, deadline=""), names, site)
             plan = await Planner(site, store, audience.grabbed).plan(request, audience.transferred)
         records: Records = {part.group.cluster: await _records(site, store, part) for part in plan.parts}
     return plan, records if known.records else {}

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from kadeploy.cli import frame
+from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
@@ -20,25 +20,23 @@ from kadeploy.operations import workflows
 from kadeploy.operations.workflows import Overview
 from kadeploy.store.store import Store
 
-Options = Mapping[str, Any]
 
-
-def carry_out(options: Options) -> ExitStatus:
+def carry_out(options: DeployOptions) -> ExitStatus:
     """Do what --list or --abandon asks for."""
     asyncio.run(_carry_out(options, configuration.load()))
     return ExitStatus.OK
 
 
-async def _carry_out(options: Options, site: Site) -> None:
+async def _carry_out(options: DeployOptions, site: Site) -> None:
     async with Store.open(site.path(site.server.database.name)) as store:
-        if options["abandon"]:
+        if options.abandon:
             almighty = site.server.rights.almighty
-            found = await workflows.find(store, options["abandon"], frame.user_name(), almighty)
+            found = await workflows.find(store, options.abandon, frame.user_name(), almighty)
             names = await workflows.abandon(store, found)
             click.echo(f"{fold(names) if names else found.id} abandoned", err=True)
             return
         overviews = await workflows.list_recent(store)
-    if options["as_json"]:
+    if options.as_json:
         click.echo(json.dumps({"schema": 1, "workflows": [_to_json(overview) for overview in overviews]}))
     else:
         for overview in overviews:
