@@ -3,19 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from kadeploy.cli import frame
-from kadeploy.cli.lab_options import find_lab, name_option
+from kadeploy.cli.lab_options import name_option
 from kadeploy.errors import UsageError
-
-if TYPE_CHECKING:
-    from kadeploy.lab.faults.lots import Lot
-    from kadeploy.lab.plan import LabPlan
 
 HELP = """Break NODES on purpose, or mend them.
 
@@ -64,58 +58,14 @@ def fault(
         raise UsageError("give either NODES KIND on|off, or --plan, or --mend")
     if plan is None and (seed is not None or as_json):
         raise UsageError("--seed and --json go with --plan")
-    if plan is not None:
-        _apply(find_lab(name), plan, seed, as_json=as_json)
-    elif mend:
-        _mend(find_lab(name))
-    else:
-        _switch(name, words)
-
-
-def _switch(name: str, words: Sequence[str]) -> None:
-    """Switch one fault of some nodes."""
-    if len(words) != 3 or words[2] not in ("on", "off"):
+    if words and (len(words) != 3 or words[2] not in ("on", "off")):
         raise UsageError("give NODES KIND on|off", hint="as in: kalab fault node-[2-3] no-boot on")
-    import kadeploy.nodes
-    from kadeploy.lab.faults import setting
+    from kadeploy.cli import fault_actions
 
-    names, text, state = words
-    lab = find_lab(name)
-    nodes = [lab.node(node) for node in kadeploy.nodes.parse(names)]
-    wanted = setting.parse(text) if state == "on" else setting.parse_kind(text)
-    for node in nodes:
-        setting.check(lab, node, wanted)
-    for node in nodes:
-        if state == "on":
-            setting.switch_on(lab, node, wanted)
-        else:
-            setting.switch_off(lab, node, wanted.kind)
-
-
-def _mend(lab: LabPlan) -> None:
-    from kadeploy.lab.faults import setting
-
-    for node in lab.nodes:
-        for mended in setting.mend(lab, node):
-            click.echo(f"{node.name}: {mended} off")
-
-
-def _apply(lab: LabPlan, path: Path, seed: int | None, *, as_json: bool) -> None:
-    """Break nodes as a file says, and tell which got what."""
-    from kadeploy.lab.faults import plan_file, setting
-
-    lots = plan_file.load(path, lab).lots(lab, seed)
-    for lot in lots:
-        setting.switch_on(lab, lab.node(lot.node), lot.setting)
-    _show(lots, as_json=as_json)
-
-
-def _show(lots: Sequence[Lot], *, as_json: bool) -> None:
-    if as_json:
-        import json
-
-        entries = [{"node": lot.node, "fault": str(lot.setting), "expect": lot.expect} for lot in lots]
-        click.echo(json.dumps(entries, indent=1))
-        return
-    for lot in lots:
-        click.echo(f"{lot.node}: {lot.setting}" + (f", expected: {lot.expect}" if lot.expect else ""))
+    if plan is not None:
+        fault_actions.apply(name, plan, seed, as_json=as_json)
+    elif mend:
+        fault_actions.mend(name)
+    else:
+        nodes, kind, state = words
+        fault_actions.switch(name, nodes, kind, on=state == "on")

@@ -272,7 +272,7 @@ def test_help_tells_all(process: Command, name: str) -> None:
         assert f"\n{title}\n" in result.stdout
 
 
-@pytest.mark.parametrize("name", ["kacast", "kaenv", "kastat"])
+@pytest.mark.parametrize("name", ["kacast", "kadeploy", "kaenv", "kapower", "kareboot", "kastat"])
 def test_help_imports_nothing_slow(name: str) -> None:
     """A limit on the time itself would fail on a busy machine; these imports are what takes it."""
     program = f"import sys, kadeploy.cli.{name} as module\nprint(*sys.modules)"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.cli.kastat import FIELDS
+from kadeploy.cli.report_options import FIELDS
 from kadeploy.store import receptions, statistics, workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.statistics import Record, StepRun

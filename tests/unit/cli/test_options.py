@@ -11,18 +11,25 @@ import click
 import pytest
 from pydantic import TypeAdapter
 
-from kadeploy.cli import kacast, kadeploy, kapower, kareboot
+from kadeploy.cli import kacast, kadeploy, kaenv, kalab, kapower, kareboot, kastat
 from kadeploy.cli.cast_options import CastOptions
 from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.environment_options import EnvironmentOptions
 from kadeploy.cli.kapower import PowerOptions
+from kadeploy.cli.lab_options import UpOptions
 from kadeploy.cli.reboot_options import RebootOptions
+from kadeploy.cli.report_options import ReportOptions
 from kadeploy.config.cluster import Level
+from kadeploy.lab import plan
 
 COMMANDS: dict[type[Any], click.Command] = {
     DeployOptions: kadeploy.command,
     RebootOptions: kareboot.command,
     PowerOptions: kapower.command,
     CastOptions: kacast.command,
+    ReportOptions: kastat.command,
+    EnvironmentOptions: kaenv.command,
+    UpOptions: kalab.up,
 }
 ABSENT: dict[type[Any], set[str]] = {PowerOptions: {"output_known_hosts"}}  # nothing is proved by a host key
 NEEDED = {CastOptions: ("file",)}  # arguments without which a command cannot be parsed
@@ -32,7 +39,7 @@ each_command = pytest.mark.parametrize("options", COMMANDS)
 
 def types(options: type[Any]) -> dict[str, Any]:
     """The type of each field."""
-    return get_type_hints(options, localns={"Level": Level})
+    return get_type_hints(options, localns={"Level": Level, **vars(plan)})
 
 
 def parameters(options: type[Any]) -> dict[str, click.Parameter]:

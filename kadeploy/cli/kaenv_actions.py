@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The work of the kaenv command: one function for each thing that can be done with environments."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from kadeploy.cli import frame
+from kadeploy.cli.environment_options import EnvironmentOptions
+from kadeploy.config import site as configuration
+from kadeploy.environments import source
+from kadeploy.environments.description import to_mapping, to_yaml
+from kadeploy.environments.environment import Environment
+from kadeploy.environments.recompression import advice as compression_advice
+from kadeploy.environments.recording import Desk
+from kadeploy.environments.registry import Caller
+from kadeploy.errors import ExitStatus
+from kadeploy.store.store import Store
+from kadeploy.terminal import printable_line
+
+MAX_INPUT = 2 * 1024 * 1024  # bytes; more than any description may have
+NO_ENVIRONMENT = "No environment has been found"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be done with environments, or the file, of this name; ``text`` came by standard input."""
+
+    name: str
+    text: bytes
+    options: EnvironmentOptions
+
+
+def carry_out(options: EnvironmentOptions) -> ExitStatus:
+    """Carry out the command; raises KadeployError for what was refused."""
+    [(action, name)] = options.actions.items()
+    # Read before the event loop runs: a thread that waits for a terminal could not be interrupted.
+    text = sys.stdin.buffer.read(MAX_INPUT) if action == "add" and name == "-" else b""
+    asyncio.run(_act(action, Request(name, text, options)))
+    return ExitStatus.OK
+
+
+async def _act(action: str, request: Request) -> None:
+    site = configuration.load()
+    caller = Caller(frame.user_name(), site.server.rights.almighty)
+    async with Store.open(site.path(site.server.database.name)) as store:
+        await _ACTIONS[action](Desk(store, caller, site), request)
+
+
+async def _add(desk: Desk, request: Request) -> None:
+    if request.name == "-":
+        description = source.parse(request.text, "-")
+    else:
+        description = await source.load(request.name)
+    for warning in description.warnings:
+        click.echo(printable_line(f"{warning} (warning)"), err=True)
+    recorded = await desk.record(description, request.options.env_user)
+    if advice := compression_advice(recorded):
+        click.echo(f"hint: {advice}", err=True)
+
+
+async def _list(desk: Desk, request: Request) -> None:
+    found = await desk.list_visible(
+        request.name, request.options.env_user, request.options.env_version, request.options.all_versions
+    )
+    _print_json(found) if request.options.as_json else _print_table(found)
+
+
+async def _print(desk: Desk, request: Request) -> None:
+    found = await desk.find(
+        request.name, request.options.env_user, request.options.env_version, request.options.all_versions
+    )
+    _print_json(found) if request.options.as_json else _print_yaml(found)
+
+
+async def _delete(desk: Desk, request: Request) -> None:
+    await desk.delete(await _find_own(desk, request))
+
+
+async def _set_visibility(desk: Desk, request: Request) -> None:
+    await desk.change_visibility(await _find_own(desk, request), request.options.visibility_tag or "")
+
+
+async def _toggle_destructive(desk: Desk, request: Request) -> None:
+    await desk.toggle_destructive(await _find_own(desk, request))
+
+
+async def _recompress(desk: Desk, request: Request) -> None:
+    [environment] = await _find_own(desk, request)
+    made = await desk.recompress(environment, _progress() if sys.stderr.isatty() else _silence)
+    sizes = f"{made.size / 1e6:.1f} MB instead of {made.former_size / 1e6:.1f}"
+    click.echo(f"{environment.label} has now {made.path}, {sizes}; the old image is still there", err=True)
+
+
+def _silence(done: int, total: int | None) -> None:
+    """A log gets the result only."""
+
+
+def _progress() -> Callable[[int, int | None], None]:
+    """Draws how much of the image is done, whenever another percent is."""
+    shown = -1
+
+    def draw(done: int, total: int | None) -> None:
+        nonlocal shown
+        percent = 100 * done // max(total or 0, 1)
+        if percent != shown:
+            shown = percent
+            click.echo(f"\r{percent:3}% ", nl=percent == 100, err=True)
+
+    return draw
+
+
+async def _update_image(desk: Desk, request: Request) -> None:
+    await desk.update_digests(await _find_own(desk, request), "image")
+
+
+async def _update_preinstall(desk: Desk, request: Request) -> None:
+    await desk.update_digests(await _find_own(desk, request), "preinstall")
+
+
+async def _update_postinstalls(desk: Desk, request: Request) -> None:
+    await desk.update_digests(await _find_own(desk, request), "postinstalls")
+
+
+_ACTIONS: dict[str, Callable[[Desk, Request], Coroutine[Any, Any, None]]] = {
+    "add": _add,
+    "list": _list,
+    "print": _print,
+    "delete": _delete,
+    "set visibility": _set_visibility,
+    "toggle destructive": _toggle_destructive,
+    "recompress": _recompress,
+    "update image": _update_image,
+    "update preinstall": _update_preinstall,
+    "update postinstalls": _update_postinstalls,
+}
+
+
+async def _find_own(desk: Desk, request: Request) -> list[Environment]:
+    """What a change is about: without -u nobody means another's environment."""
+    owner = request.options.env_user or desk.caller.name
+    return await desk.find(request.name, owner, request.options.env_version, request.options.all_versions)
+
+
+def _print_json(found: list[Environment]) -> None:
+    json.dump(
+        [{**to_mapping(environment), "user": environment.owner} for environment in found],
+        sys.stdout,
+        indent=2,
+        ensure_ascii=False,
+    )
+    click.echo()
+
+
+def _print_yaml(found: list[Environment]) -> None:
+    for environment in found:
+        click.echo(to_yaml(environment), nl=False)
+
+
+def _print_table(found: list[Environment]) -> None:
+    """Columns of Kadeploy3: 21, 7, 11 and the rest of 80; a value that is too long eats the next column."""
+    if not found:
+        click.echo(NO_ENVIRONMENT, err=True)
+        return
+    click.echo(_row("Name", "Version", "User", "Description"))
+    click.echo(_row("####", "#######", "####", "###########"))
+    for environment in found:
+        click.echo(
+            _row(environment.name, str(environment.version), environment.owner, environment.description)
+        )
+
+
+def _row(name: str, version: str, user: str, description: str) -> str:
+    row = ""
+    for text, end in ((name, 22), (version, 30), (user, 42)):
+        row = f"{row}{text} ".ljust(end)
+    text = printable_line(" ".join(description.split()))
+    room = max(80 - len(row), 0)
+    return (row + (text if len(text) <= room else text[: max(room - 3, 0)] + "...")).rstrip()

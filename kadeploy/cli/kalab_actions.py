@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The work of the commands of kalab, but for its faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from dataclasses import asdict
+
+import click
+
+from kadeploy.cli.lab_options import UpOptions
+from kadeploy.config import namespace
+from kadeploy.errors import NotFoundError
+from kadeploy.lab import cluster, console, journal, plan, power
+from kadeploy.lab import status as lab_status
+from kadeploy.lab.plan import ContainerOptions, LabPlan
+from kadeploy.lab.status import NodeStatus
+
+
+def say(line: str) -> None:
+    """Progress."""
+    click.echo(f"kalab: {line}", err=True)
+
+
+def up(options: UpOptions) -> None:
+    """Bring a lab up, and print the line that tells kadeploy of it."""
+    lab = _plan(options)
+    cluster.up(lab, say)
+    click.echo(f"export KADEPLOY_CONFIG_DIR={shlex.quote(str(lab.config))}")
+
+
+def _plan(options: UpOptions) -> LabPlan:
+    """The lab that is asked for; raises UsageError for what cannot be one."""
+    plan.check_name(options.name)
+    state = (options.state_dir or plan.ROOT / options.name).absolute()
+    environment = options.deploy_env.absolute()
+    return LabPlan(
+        name=options.name,
+        count=options.count,
+        state=state,
+        config=(options.config_dir or state / "config").absolute(),
+        deploy_env=environment,
+        postinstall=environment.parent / "postinstall" / "admin.tgz",
+        memory=options.memory,
+        disk=plan.parse_size(options.disk),
+        firmware=options.firmware,
+        boot_program=options.pxe,
+        driver=options.driver,
+        container=ContainerOptions(
+            boot_delay=options.boot_delay,
+            boot_spread=options.boot_spread,
+            seed=options.seed,
+            rate=options.rate,
+            whole_files=options.fetch == "all",
+        ),
+    )
+
+
+def down(name: str, *, everything: bool) -> None:
+    """Take a lab, or all labs of this machine, away."""
+    for lab in journal.names() if everything else [name]:
+        say(f"lab '{lab}' is down" if cluster.down(lab, say) else f"there is no lab '{lab}'")
+
+
+def status(name: str, *, as_json: bool) -> None:
+    """Print what the nodes are doing."""
+    found = lab_status.of(cluster.find(name))
+    if as_json:
+        click.echo(json.dumps([asdict(node) for node in found], indent=1))
+    else:
+        for node in found:
+            click.echo(_line(node))
+
+
+def _line(node: NodeStatus) -> str:
+    marks = f"[{' '.join(node.faults)}] " if node.faults else ""
+    memory = f"{node.memory / 2**20:.1f}M"
+    columns = (
+        f"{node.name:<9} {node.power:<4} {node.pid or '-':>7} "
+        f"{node.address:<13} {memory:>8} {node.boot_device:<5}"
+    )
+    return f"{columns} {marks}{node.console}".rstrip()
+
+
+def print_console(name: str, node: str) -> None:
+    """Print what a node's console has recorded."""
+    with cluster.find(name).node(node).file("console.log").open("rb") as record:
+        shutil.copyfileobj(record, sys.stdout.buffer)
+
+
+def attach_console(name: str, node: str) -> None:
+    """Attach this terminal to a node's console."""
+    machine = cluster.find(name).node(node)
+    say("attached; Ctrl-] leaves")
+    console.attach(machine)
+
+
+def switch(name: str, names: str, action: str) -> bool:
+    """Switch nodes through their BMCs, or ask them; returns whether all have obeyed."""
+    from kadeploy import nodes  # here, because the other commands do without what it imports
+
+    lab = cluster.find(name)
+    obeyed = True
+    for node, done in power.switch(lab, [lab.node(node) for node in nodes.parse(names)], action):
+        obeyed = obeyed and done.ok
+        click.echo(f"{node.name}: {done.text}", err=not done.ok)
+    return obeyed
+
+
+def execute(name: str, command: tuple[str, ...]) -> None:
+    """Become a command in the lab's network; raises NotFoundError where it cannot be run."""
+    namespace.enter(cluster.find(name).namespace)
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - the user's own command
+    except OSError as error:
+        raise NotFoundError(f"{command[0]} cannot be run: {error.strerror}") from error
