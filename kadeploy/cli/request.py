@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import click
 
@@ -33,9 +33,20 @@ NODE_FILE_VARIABLES = ("OAR_NODE_FILE", "OAR_FILE_NODES", "OAR_NODEFILE")
 NODE_SET_VARIABLE = "SLURM_JOB_NODELIST"
 
 
-def limits(options: DeployOptions, count: int) -> dict[str, Any]:
-    """When to end and how long to hold nodes, where given, as fields of a request for so many nodes."""
-    found: dict[str, Any] = {"hold_seconds": options.hold_time} if options.hold_time else {}
+class Limits(TypedDict, total=False):
+    """Fields of a request: when to end and how long to hold nodes, as far as it is given."""
+
+    hold_seconds: float
+    min_ok: int
+    stop_at_min_ok: bool
+    deadline: Expression
+
+
+def limits(options: DeployOptions, count: int) -> Limits:
+    """The limits of a deployment on so many nodes."""
+    found = Limits()
+    if options.hold_time:
+        found["hold_seconds"] = options.hold_time
     if options.min_ok:
         found["min_ok"] = verdict.parse_min_ok(options.min_ok, count)
         found["stop_at_min_ok"] = options.stop_at_min_ok
@@ -55,6 +66,8 @@ def _deadline(text: str, count: int) -> Expression:
 
 async def build_request(options: DeployOptions, names: Sequence[str], site: Site) -> DeploymentRequest:
     """What the options of a deployment ask for, on these nodes."""
+    wanted = limits(options, len(names))
+    wanted.setdefault("deadline", site.server.deadline)
     return DeploymentRequest(
         user=frame.user_name(),
         nodes=tuple(names),
@@ -72,7 +85,7 @@ async def build_request(options: DeployOptions, names: Sequence[str], site: Site
         kexec=not options.no_kexec,
         partition_disks=not options.disable_disk_partitioning,
         install_bootloader=not options.disable_bootloader_install,
-        **{"deadline": site.server.deadline, **limits(options, len(names))},
+        **wanted,
     )
 
 
