@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machines of a case, from its facts: real but for the connections to the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from kadeploy.boot.repository import BootRepository
+from kadeploy.config.cluster import ClusterConfig
+from kadeploy.config.clusters import Node
+from kadeploy.config.server import ServerConfig
+from kadeploy.config.site import Site
+from kadeploy.disks.layout import layout_of
+from kadeploy.environments import description
+from kadeploy.environments.image import LocalFile
+from kadeploy.power.control import PowerControl
+from kadeploy.remote.connection import NodeConnections
+from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
+from kadeploy.steps.custom_operation import CustomOperation, Execute, File, Run, Send
+from kadeploy.steps.deployment import Archive, Deployment, Options, Target
+from kadeploy.steps.machines import Machines, Memory, MiniOs, NodeFacts, Probes
+from kadeploy.steps.power import PowerSwitch
+from kadeploy.steps.reboot import Reboot
+from kadeploy.steps.set_deployment_env import format_deploy_part, mount_deploy_part
+from kadeploy.store.node_states import Installed
+from tests.unit.steps.recorded import RecordedRemote, Recording
+
+CLUSTER = "red"
+CATALOGUE: Mapping[str, Sequence[Step[Any]]] = {**STEPS, **REBOOTS, **POWER}
+
+
+def step_of(name: str) -> Step[Any]:
+    """The step of the catalogue that is INSTANCE.STEP."""
+    instance, _, micro = name.partition(".")
+    [step] = [step for step in CATALOGUE[instance] if step.name == micro]
+    return step
+
+
+def function_of(step: Step[Any]) -> Any:
+    """What runs a step on one node, None for one of all nodes together."""
+    return step.node
+
+
+def custom_operation(settings: Mapping[str, Any]) -> CustomOperation:
+    """The operation of these settings; its file is given as name, content and mode."""
+    file = File(settings.get("file", ""), settings.get("content", "").encode(), settings.get("mode", 0o644))
+    match settings["action"]:
+        case "exec":
+            return Execute(settings["command"])
+        case "send":
+            return Send(file, settings["destination"])
+        case action:
+            assert action == "run"
+            return Run(file, settings.get("params", ""))
+
+
+def machines_of(facts: Mapping[str, Any], instance: str, directory: Path, recording: Recording) -> Machines:
+    """What the steps of an instance get: a Deployment, unless it is one of a reboot or of power."""
+    site = _site(facts, directory)
+    shared = _shared(facts, site, recording)
+    if instance in POWER:
+        return PowerSwitch(**shared, level=facts.get("level", "soft"))
+    minios = MiniOs("kernels/vmlinuz", "kernels/initrd", facts["minios_key"])
+    if instance in REBOOTS:
+        return Reboot(**shared, minios=minios, **_reboot(facts))
+    deployment = Deployment(**shared, minios=minios, **_deployment(facts, site))
+    recording.variables = lambda name: deployment.variables(deployment.nodes[name])
+    return deployment
+
+
+def _site(facts: Mapping[str, Any], directory: Path) -> Site:
+    server = ServerConfig.model_validate(facts["server"])
+    cluster = ClusterConfig.model_validate(facts["cluster"])
+    nodes = {name: Node(name, **about, cluster=CLUSTER) for name, about in facts["nodes"].items()}
+    return Site(directory, server, {CLUSTER: cluster}, nodes, {CLUSTER: CLUSTER})
+
+
+def _shared(facts: Mapping[str, Any], site: Site, recording: Recording) -> dict[str, Any]:
+    remote = cast("NodeConnections", RecordedRemote(recording))
+    cluster = site.clusters[CLUSTER]
+    known = {name: NodeFacts(**of_node) for name, of_node in facts.get("known", {}).items()}
+    for name, of_node in known.items():
+        of_node.host_keys = tuple(of_node.host_keys)
+        recording.know(name, of_node)
+    return {
+        "site": site,
+        "cluster_name": CLUSTER,
+        "cluster": cluster,
+        "nodes": site.nodes,
+        "remote": remote,
+        "boot": BootRepository.of(site),
+        "power": PowerControl(cluster.remoteops, site.directory, remote),
+        "memory": Memory(known, recording.keep),
+        "probes": Probes(facts["slot"]) if "slot" in facts else Probes(),
+    }
+
+
+def _reboot(facts: Mapping[str, Any]) -> dict[str, Any]:
+    installed = facts.get("installed", {}).items()
+    return {
+        "level": facts.get("level", "soft"),
+        "profiles": facts.get("profiles", {}),
+        "installed": {name: Installed("/dev/sda3", tuple(keys)) for name, keys in installed},
+        "keys": facts.get("keys", "").encode(),
+    }
+
+
+def _deployment(facts: Mapping[str, Any], site: Site) -> dict[str, Any]:
+    partitioning, options = site.clusters[CLUSTER].partitioning, dict(facts.get("options", {}))
+    options["keys"] = options.get("keys", "").encode()
+    return {
+        "environment": description.from_mapping(facts["environment"], "alice"),
+        "target": Target(partitioning.block_device, facts["partition"]),
+        "layout": layout_of(partitioning),
+        "image": LocalFile(site.path(Path("image")), 1000, "f" * 64),
+        "admin_archives": _archives(facts, site, "admin_archives"),
+        "user_archives": _archives(facts, site, "user_archives"),
+        "options": Options(**options),
+        "transferred": facts.get("transferred", lambda _: None),
+        "renewal": (format_deploy_part, mount_deploy_part),
+    }
+
+
+def _archives(facts: Mapping[str, Any], site: Site, kind: str) -> tuple[Archive, ...]:
+    return tuple(
+        Archive(site.path(Path(item["file"])), item["compression"], tuple(item.get("script", [])))
+        for item in facts.get(kind, [])
+    )

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each micro-step on a recorded node: facts in, exact commands out, or why the node fails.
+
+The cases are tests/data/steps/micro_steps; case.py says what is in them, recorded.py what a node is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+from kadeploy.boot.requests import Request, RequestLog, log_path
+from kadeploy.errors import KadeployError, NodeError
+from kadeploy.remote.hostkey import other_key
+from kadeploy.steps.cause import Cause, cause_of
+from kadeploy.steps.machines import Machines
+from kadeploy.steps.visit import Visit
+from tests.unit.steps.case import Case, entries, facts_of, filled, merged, micro_steps
+from tests.unit.steps.port import ADDRESS, NodePort, public
+from tests.unit.steps.recorded import SCRIPTS, Recording
+from tests.unit.steps.stage import CATALOGUE, custom_operation, function_of, machines_of, step_of
+
+NODE = "node-1"
+CASES = micro_steps()
+ASKED = datetime(2026, 11, 20, 12, 19, tzinfo=UTC)
+LIMIT = 60  # seconds, for a case that would never end
+POWER_PROGRAM = '#!/bin/sh\necho "$@" >>orders\n'
+
+Keys = Mapping[str, asyncssh.SSHKey]
+
+
+def values_of(port: NodePort, keys: Keys, directory: Path) -> dict[str, str]:
+    """What is another one in each run."""
+    lines = {f"{name} key": public(key) for name, key in keys.items()}
+    sightings = {f"{name} sighting": other_key(public(key)).text for name, key in keys.items()}
+    sizes = {f"{name} size": str(len(content)) for content, name in SCRIPTS.items()}
+    return {"port": str(port.number), "directory": str(directory), **lines, **sightings, **sizes}
+
+
+def prepare(case: Case, machines: Machines) -> None:
+    """Write the files of a case, its boot profile, and what the node has asked for."""
+    directory = machines.site.directory
+    for name, text in {"power": POWER_PROGRAM, **case.files}.items():
+        (directory / name).write_text(text)
+        (directory / name).chmod(0o755)
+    if case.boots is not None:
+        machines.boot.write_profile(machines.nodes[NODE], case.boots)
+    if case.asked is not None:
+        machines.boot.root.mkdir(exist_ok=True)
+        log_path(machines.boot.root).touch()
+        for request in case.asked:
+            asked = Request(ASKED, "http", ADDRESS, seconds=0.1, **request)
+            RequestLog(log_path(machines.boot.root)).append(asked)
+
+
+async def run(case: Case, machines: Machines, seen: Callable[[], bool]) -> dict[str, Any] | None:
+    """Run the step of a case; why the node fails, as the executor would tell it, None where it does not.
+
+    One that would not end is broken off, as at its deadline, when everything that is expected was ``seen``.
+    """
+    step = step_of(case.step) if case.step else None
+    visit, rule = Visit(machines.nodes[NODE], case.attempt), step.cause if step else Cause.CUSTOM
+    function: Any = function_of(step) if step else custom_operation(case.custom or {})
+    async with asyncio.timeout(LIMIT):
+        running = asyncio.create_task(function(machines, visit))
+        while case.broken_off and not running.done() and not seen():
+            await asyncio.sleep(0.01)
+        if case.broken_off:
+            running.cancel()
+        await asyncio.wait([running])
+    if running.cancelled():
+        return failure(visit.observed, visit.cause or rule, visit.evidence)
+    try:
+        running.result()
+    except KadeployError as error:
+        evidence = error.evidence if isinstance(error, NodeError) else ""
+        return failure(error.message, cause_of(error, rule), evidence)
+    return None
+
+
+def failure(says: str, cause: Cause, evidence: str) -> dict[str, Any]:
+    found = {"says": says, "cause": str(cause), "evidence": evidence}
+    return {name: text for name, text in found.items() if text}
+
+
+def orders(directory: Path) -> list[str]:
+    """What the site's power program was told."""
+    path = directory / "orders"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_micro_step(case: Case, tmp_path: Path, host_keys: Keys) -> None:
+    async with NodePort(case.looks or ["closed"], host_keys) as port:
+        values = values_of(port, host_keys, tmp_path)
+        case, recording = case.with_values(values), Recording({NODE: filled(case.does, values)})
+        here = {"server": {"network": {"ports": {"ssh": port.number}}}, "known": {NODE: case.node}}
+        facts = filled(facts_of(case.site, merged(case.given, here)), values)
+        machines = machines_of(facts | {"slot": port.slot}, case.instance, tmp_path, recording)
+        prepare(case, machines)
+        assert not case.step or step_of(case.step).applies(machines)
+
+        def seen() -> bool:
+            told = len(orders(tmp_path)) >= len(case.orders)
+            return told and not recording.left and (not case.looks or port.seen_often)
+
+        fails = await run(case, machines, seen)
+    assert fails == case.fails
+    assert recording.left == []
+    assert orders(tmp_path)[: len(case.orders) if case.broken_off else None] == case.orders
+    assert port.unseen == []
+    assert profile_of(machines, recording.token) == (case.boots_then or case.boots)
+
+
+def profile_of(machines: Machines, token: str) -> str | None:
+    """The boot profile of the node, without the token that was made for this run."""
+    profile = machines.boot.read_profile(machines.nodes[NODE])
+    return profile.replace(token, "<token>") if profile and token else profile
+
+
+@pytest.mark.parametrize("case", entries("applies.yaml"))
+def test_the_micro_steps_that_an_instance_runs(case: dict[str, Any], tmp_path: Path) -> None:
+    facts = facts_of(case.get("site", "bios"), case.get("given", {}))
+    for instance, expected in case["runs"].items():
+        machines = machines_of(facts, instance, tmp_path, Recording({}))
+        assert [step.name for step in CATALOGUE[instance] if step.applies(machines)] == expected
+
+
+@pytest.mark.parametrize("case", entries("variables.yaml"))
+def test_the_variables_of_scripts(case: dict[str, Any], tmp_path: Path) -> None:
+    recording = Recording({})
+    facts = facts_of(case.get("site", "bios"), case.get("given", {}))
+    machines_of(facts, "BroadcastEnvChain", tmp_path, recording)
+    assert recording.variables(NODE) == case["variables"]
+
+
+def test_every_micro_step_has_a_case() -> None:
+    """All functions of the catalogue; send_environment, of all nodes together, has cases of its own."""
+    cases: list[Case] = [parameter.values[0] for parameter in CASES]
+    seen = {function_of(step_of(case.step)) for case in cases if case.step}
+    steps = [step for steps in CATALOGUE.values() for step in steps]
+    assert [step.name for step in steps if function_of(step) not in {None, *seen}] == []
