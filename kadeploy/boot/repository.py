@@ -160,15 +160,23 @@ class BootRepository:
             raise ServiceError(f"the boot profile of {node.name} cannot be written: {error}") from error
 
     def remove_profile(self, node: Node) -> None:
-        """Forget a node's profile, if it has one: it will boot its own disk."""
-        self.profile_path(node).unlink(missing_ok=True)
+        """Forget a node's profile, if it has one: it will boot its own disk; raises ServiceError."""
+        try:
+            self.profile_path(node).unlink(missing_ok=True)
+        except OSError as error:
+            raise ServiceError(f"the boot profile of {node.name} cannot be removed: {error}") from error
 
     def read_profile(self, node: Node) -> str | None:
-        """Text of a node's profile, None where it has none."""
+        """Text of a node's profile, None where it has none; raises ServiceError.
+
+        Bytes that are no UTF-8, of a profile that an administrator wrote, are kept for write_profile.
+        """
         try:
-            return self.profile_path(node).read_text(encoding="utf-8")
+            return self.profile_path(node).read_text(encoding="utf-8", errors="surrogateescape")
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise ServiceError(f"the boot profile of {node.name} cannot be read: {error}") from error
 
 
 def find_file(root: Path, name: str) -> Path | None:
@@ -193,7 +201,7 @@ def _safe_name(name: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     with _replacing(path) as writer:
-        writer.write(text.encode())
+        writer.write(text.encode(errors="surrogateescape"))
 
 
 @contextmanager

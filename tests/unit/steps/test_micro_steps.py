@@ -46,13 +46,13 @@ def values_of(port: NodePort, keys: Keys, directory: Path) -> dict[str, str]:
 def prepare(case: Case, machines: Machines) -> None:
     """Write the files of a case, its boot profile, and what the node has asked for."""
     directory = machines.site.directory
+    machines.boot.root.mkdir()
     for name, text in {"power": POWER_PROGRAM, **case.files}.items():
         (directory / name).write_text(text)
         (directory / name).chmod(0o755)
     if case.boots is not None:
         machines.boot.write_profile(machines.nodes[NODE], case.boots)
     if case.asked is not None:
-        machines.boot.root.mkdir(exist_ok=True)
         log_path(machines.boot.root).touch()
         for request in case.asked:
             asked = Request(ASKED, "http", ADDRESS, seconds=0.1, **request)
@@ -120,7 +120,8 @@ async def test_a_micro_step(case: Case, tmp_path: Path, host_keys: Keys) -> None
 
 def profile_of(machines: Machines, token: str) -> str | None:
     """The boot profile of the node, without the token that was made for this run."""
-    profile = machines.boot.read_profile(machines.nodes[NODE])
+    path = machines.boot.profile_path(machines.nodes[NODE])
+    profile = path.read_text() if path.is_file() else None
     return profile.replace(token, "<token>") if profile and token else profile
 
 
