@@ -34,4 +34,4 @@ def resolve(uri: str, origin: str) -> str:
         return urljoin(origin, uri)
     if uri.startswith("~/"):
         return str(Path(uri).expanduser())
-    return str((Path(origin).absolute().parent / uri).resolve())
+    return str((local_path(origin).absolute().parent / uri).resolve())
