@@ -101,7 +101,7 @@ async def digest(path: Path, progress: Progress = ignore_progress) -> str:
     total = (await asyncio.to_thread(_status, path)).st_size
     state = hashlib.sha256()
     done = 0
-    with await asyncio.to_thread(_open, path) as file:
+    with await asyncio.to_thread(open_file, path) as file:
         while chunk := await asyncio.to_thread(file.read, HASH_CHUNK):
             await asyncio.to_thread(state.update, chunk)
             done += len(chunk)
@@ -111,7 +111,7 @@ async def digest(path: Path, progress: Progress = ignore_progress) -> str:
 
 def check_compression(path: Path, compression: Compression) -> None:
     """Raises RefusedError where the first bytes of a file are not those of its declared compression."""
-    with _open(path) as file:
+    with open_file(path) as file:
         head = file.read(8)
     if head.startswith(_MAGIC[compression]):
         return
@@ -129,7 +129,7 @@ def unpacked_size(path: Path, compression: Compression) -> int | None:
     """
     if compression is not Compression.ZSTD:
         return None
-    with _open(path) as file:
+    with open_file(path) as file:
         head = file.read(32)
     try:
         size = zstandard.get_frame_parameters(head).content_size
@@ -148,7 +148,8 @@ def _status(path: Path) -> os.stat_result:
     return status
 
 
-def _open(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BinaryIO:
+    """A file to be read; raises NotFoundError."""
     try:
         return path.open("rb")
     except OSError as error:

@@ -21,6 +21,7 @@ import zstandard
 
 from kadeploy.environments.download import Progress, ignore_progress
 from kadeploy.environments.environment import Compression, Environment
+from kadeploy.environments.image import open_file
 from kadeploy.environments.location import is_http, local_path
 from kadeploy.errors import RefusedError, ServiceError
 
@@ -92,14 +93,15 @@ def recompress(
     """Write the content of an image as zstd beside it; the file appears whole or not at all.
 
     It gets owner and permissions of the old one, which stays. ``sha256`` is what the old one must have.
-    Raises RefusedError where the image is not what was declared, or the new file exists; ServiceError where
-    it cannot be written, InterruptedError when ``stopped`` is set. For a thread of its own.
+    Raises NotFoundError where the image cannot be read, RefusedError where it is not what was declared, or
+    the new file exists; ServiceError where it cannot be written, InterruptedError when ``stopped`` is set.
+    For a thread of its own.
     """
     target = target_of(path)
     if target.exists():
         raise _exists(target)
     with ExitStack() as stack:
-        source = _Source(stack.enter_context(path.open("rb")), progress)
+        source = _Source(stack.enter_context(open_file(path)), progress)
         try:
             written = stack.enter_context(_Written(target, MOST_GROWTH * source.size + SPARE))
             _copy(source, compression, written, stopped)

@@ -107,7 +107,8 @@ class Desk:
     ) -> Recompressed:
         """Make zstd of the image, beside it, and let the environment have that. The old image stays.
 
-        Raises RefusedError where it is zstd already, is on another machine, or is not what is recorded.
+        Raises RefusedError where it is zstd already, is on another machine, or is not what is recorded;
+        NotFoundError where it is gone.
         """
         registry.check_owners([environment], self.caller)
         image = environment.image
