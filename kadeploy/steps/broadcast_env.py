@@ -20,7 +20,7 @@ from kadeploy.config.clusters import Node
 from kadeploy.disks import bootloader
 from kadeploy.errors import NodeError
 from kadeploy.remote import hostkey
-from kadeploy.steps import broadcasts
+from kadeploy.steps import broadcasts, site_file
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.cause import Cause, CausedError, cause_of
 from kadeploy.steps.deployment import Archive, Deployment
@@ -161,7 +161,7 @@ async def _post_install(deployment: Deployment, visit: Visit, archive: Archive) 
     node, directory = visit.node.name, deployment.archive_dir
     decompress = DECOMPRESS[archive.compression][0]
     visit.observed = f"{archive.path.name} was being unpacked"
-    content = await asyncio.to_thread(archive.path.read_bytes)
+    content = await site_file.read(archive.path, "post-install")
     argv = ["sh", "-c", UNPACK_ARCHIVE, "sh", directory, decompress]
     await deployment.remote.run(node, argv, input=content, timeout=SCRIPT_TIMEOUT)
     if not archive.script:
@@ -212,8 +212,10 @@ async def send_key(deployment: Deployment, visit: Visit) -> None:
 async def install_bootloader(deployment: Deployment, visit: Visit) -> None:
     """Install grub, or run the cluster's own script."""
     own = deployment.cluster.boot.install_bootloader
-    script = deployment.site.path(own).read_bytes if own else bootloader.install_grub_script
-    text = await asyncio.to_thread(script)
+    if own is None:
+        text = await asyncio.to_thread(bootloader.install_grub_script)
+    else:
+        text = await site_file.read(deployment.site.path(own), "bootloader script")
     variables = deployment.variables(visit.node)
     await deployment.remote.run_script(visit.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
 

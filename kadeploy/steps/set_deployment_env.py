@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from kadeploy.disks import filesystems, partitioning
 from kadeploy.disks.layout import Role
+from kadeploy.steps import site_file
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.deployment import Deployment
 from kadeploy.steps.visit import Visit
@@ -26,7 +25,7 @@ async def create_partition_table(deployment: Deployment, visit: Visit) -> None:
     await deployment.remember(visit.node, erased=True)
     script = deployment.cluster.partitioning.script
     if script is not None:
-        text = await asyncio.to_thread(deployment.site.path(script).read_bytes)
+        text = await site_file.read(deployment.site.path(script), "partitioning script")
         variables = deployment.variables(visit.node)
         await deployment.remote.run_script(visit.node.name, text, [], env=variables, timeout=FORMAT_TIMEOUT)
         return
