@@ -19,8 +19,9 @@ MAX_LINES = 400
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 SOURCE_FOLDERS = (".ci", "benchmarks", "bin", "environments", "kadeploy", "postinstall", "tests")
 SHELLS = re.compile(rb"#!\s*(/usr)?/bin/(env )?(ba|da)?sh\b")
+LOCKS = ("requirements.lock", "requirements-dev.lock")
 URL = re.compile(rb"\b(https?|ftp|file)://|--(extra-)?index-url|--find-links")
-INSTALLERS = (".ci", "bin", "environments", "pyproject.toml", "requirements.lock", "uv.lock")
+INSTALLERS = (".ci", "bin", "environments", "pyproject.toml", *LOCKS, "uv.lock")
 
 
 def sources() -> list[Path]:
@@ -102,5 +103,5 @@ def test_every_source_names_its_licence() -> None:
 def test_packages_are_named_without_the_place_they_come_from() -> None:
     """They come from where the machine is told to look: a mirror, a proxy, a folder of wheels."""
     files = [path for path in sources() if path.relative_to(CHECKOUT).parts[0] in INSTALLERS]
-    assert CHECKOUT / "requirements.lock" in files
+    assert {CHECKOUT / name for name in LOCKS} <= set(files)
     assert relative([path for path in files if URL.search(path.read_bytes())]) == []

@@ -82,22 +82,22 @@ ensure_packages() {
 	say "installed ${#missing[@]} packages in $(seconds_since "$start") s"
 }
 
-# ensure_venv: .venv in the checkout (the current directory) with everything of requirements.lock, checked by hash, and
-# the project itself, editable. Skipped while the lock file is the one it was made from.
+# ensure_venv: .venv in the checkout (the current directory) with everything of requirements-dev.lock, checked by hash,
+# and the project itself, editable. Skipped while the lock and pyproject.toml are those it was made from.
 ensure_venv() {
 	local stamp=.venv/.requirements.sha256 want start=$EPOCHREALTIME
-	want=$(cat requirements.lock pyproject.toml | sha256sum | cut -d' ' -f1)
+	want=$(cat requirements-dev.lock pyproject.toml | sha256sum | cut -d' ' -f1)
 	[[ -f $stamp && $(<"$stamp") = "$want" ]] && return 0
-	say "making .venv from requirements.lock"
+	say "making .venv from requirements-dev.lock"
 	ensure_packages python3-venv
 	[[ -x .venv/bin/pip ]] || /usr/bin/python3 -m venv --clear .venv || die "/usr/bin/python3 cannot make .venv"
-	install_requirements || die "the Python packages of requirements.lock could not be installed; see above"
+	install_requirements || die "the Python packages of requirements-dev.lock could not be installed; see above"
 	printf '%s\n' "$want" >"$stamp"
 	say "made .venv in $(seconds_since "$start") s"
 }
 
 install_requirements() {
 	local pip=(run_quietly .venv/bin/python -m pip --disable-pip-version-check install)
-	"${pip[@]}" --require-hashes -r requirements.lock &&
+	"${pip[@]}" --require-hashes -r requirements-dev.lock &&
 		"${pip[@]}" --no-build-isolation --no-deps --editable .
 }
