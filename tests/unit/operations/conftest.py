@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A site with everything that a plan needs, and no machine behind it."""
+"""A site with everything that a plan needs, no machine behind it, and steps that a test writes."""
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,19 @@ from typing import Any
 import pytest
 
 from kadeploy.config import site as configuration
+from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.site import Site
 from kadeploy.environments import description
 from kadeploy.environments.environment import Environment
+from kadeploy.operations import operation as operations
+from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.plan import DeploymentPlan, Planner
+from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.request import DeploymentRequest
 from kadeploy.store.store import Store
+from kadeploy.workflow.driver import Report
+from kadeploy.workflow.events import Failure, Run
+from kadeploy.workflow.node_state import Phase
 
 SERVER = """\
 database: {name: store.sqlite}
@@ -93,3 +102,68 @@ def make_plan(site: Site, environment: Environment) -> MakePlan:
         return await Planner(site, store, lambda *_: None).plan(request, lambda _: None)
 
     return make
+
+
+@pytest.fixture
+async def store(site: Site) -> AsyncIterator[Store]:
+    """The store of the site, open."""
+    async with Store.open(site.server.database.name) as opened:
+        yield opened
+
+
+RESUMED = (Phase.HELD, Phase.RUNNING, Phase.WAITING)
+RETRIED = (Phase.KO, Phase.ABORTED)
+ONCE = parse_force_steps(
+    "SetDeploymentEnv|SetDeploymentEnvUntrusted:0:0&BroadcastEnv|BroadcastEnvChain:0:0&"
+    "BootNewEnv|BootNewEnvClassical:0:0"
+)
+
+
+class Silent:
+    """An observer that remembers the identifier only."""
+
+    wid = ""
+
+    def started(self, wid: str, groups: object) -> None:
+        self.wid = wid
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+class Script:
+    """Stands for the steps, which need machines: fails or hangs where it is told to."""
+
+    failing: frozenset[tuple[str, str]] = frozenset()
+    slow: frozenset[tuple[str, str]] = frozenset()
+    hanging = ""
+    reached = asyncio.Event()
+
+    def __init__(self, _: object, recipes: Recipes, window: object) -> None:
+        self._recipes = recipes
+
+    def admission(self, _: Run) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
+
+    async def __call__(self, run: Run, report: Report) -> None:
+        name = self._recipes.step(run.position).name
+        if name == self.hanging:
+            self.reached.set()
+            await asyncio.sleep(60)
+        if any((name, node) in self.slow for node in run.nodes):
+            await asyncio.sleep(60)
+        for node in run.nodes:
+            report(node, Failure("it broke", "last words") if (name, node) in self.failing else None)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> type[Script]:
+    """The steps of all operations are those of a Script, which the test tells what to do."""
+    fresh = type("Fresh", (Script,), {"reached": asyncio.Event()})
+    monkeypatch.setattr(operations, "StepExecutor", fresh)
+    return fresh
+
+
+def phases(result: OperationResult) -> dict[str, str]:
+    """How each node has ended."""
+    return {node.node: str(node.phase) for node in result.nodes}

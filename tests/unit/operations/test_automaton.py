@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from kadeploy.config.automata import MACRO_STEPS, parse_force_steps
-from kadeploy.config.site import Site
 from kadeploy.environments.environment import Environment, Image, ImageKind, System
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.plan import DeploymentPlan
@@ -23,12 +21,6 @@ KEXEC = (
     "SetDeploymentEnv|SetDeploymentEnvUntrusted:0:9&BroadcastEnv|BroadcastEnvKascade:0:9"
     "&BootNewEnv|BootNewEnvKexec:0:9"
 )
-
-
-@pytest.fixture
-async def store(site: Site) -> AsyncIterator[Store]:
-    async with Store.open(site.server.database.name) as opened:
-        yield opened
 
 
 def steps(plan: DeploymentPlan) -> list[str]:

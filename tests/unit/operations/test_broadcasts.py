@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from kadeploy.broadcast.http_pull import HttpPullBroadcast
 from kadeploy.broadcast.interface import Delivery, ImageSource, Target
 from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.cluster import BroadcastCommand, ClusterConfig, LocalOperations
-from kadeploy.config.site import Site
 from kadeploy.config.yaml_file import parse_text
 from kadeploy.errors import FileError, RefusedError
 from kadeploy.operations.plan import DeploymentPlan
@@ -36,12 +34,6 @@ WAYS = {
     "HttpPull": (HttpPullBroadcast, 1),
     "Custom": (CustomBroadcast, 1),
 }
-
-
-@pytest.fixture
-async def store(site: Site) -> AsyncIterator[Store]:
-    async with Store.open(site.server.database.name) as opened:
-        yield opened
 
 
 def steps(instance: str) -> Any:

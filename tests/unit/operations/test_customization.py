@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,6 @@ BroadcastEnv:
         pre-ops: [{name: theirs, action: exec, command: "true"}]
         post-ops: [{name: last, action: exec, command: "true"}]
 """
-
-
-@pytest.fixture
-async def store(site: Site) -> AsyncIterator[Store]:
-    async with Store.open(site.server.database.name) as opened:
-        yield opened
 
 
 def custom(text: str, origin: Path = Path("/srv/custom.yaml")) -> CustomSteps:

@@ -4,88 +4,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from sqlalchemy import select
 
-from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError, ServiceError
 from kadeploy.operations import leasing
-from kadeploy.operations import operation as operations
 from kadeploy.operations import workflows as workflow_list
 from kadeploy.operations.cluster_run import ClusterRun
 from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.plan import DeploymentPlan
-from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.request import from_mapping
 from kadeploy.store import journal, leases, node_states, statistics, tables, workflows
 from kadeploy.store.process import Process
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
-from kadeploy.workflow.driver import Report
-from kadeploy.workflow.events import Failure, Run
-from kadeploy.workflow.node_state import Phase
-from tests.unit.operations.conftest import MakePlan
-
-RESUMED = (Phase.HELD, Phase.RUNNING, Phase.WAITING)
-RETRIED = (Phase.KO, Phase.ABORTED)
-
-
-class Silent:
-    """An observer that remembers the identifier only."""
-
-    wid = ""
-
-    def started(self, wid: str, groups: object) -> None:
-        self.wid = wid
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
-
-
-class Script:
-    """Stands for the steps, which need machines: fails or hangs where it is told to."""
-
-    failing: frozenset[tuple[str, str]] = frozenset()
-    slow: frozenset[tuple[str, str]] = frozenset()
-    hanging = ""
-    reached = asyncio.Event()
-
-    def __init__(self, _: object, recipes: Recipes, window: object) -> None:
-        self._recipes = recipes
-
-    def admission(self, _: Run) -> AbstractAsyncContextManager[object]:
-        return nullcontext()
-
-    async def __call__(self, run: Run, report: Report) -> None:
-        name = self._recipes.step(run.position).name
-        if name == self.hanging:
-            self.reached.set()
-            await asyncio.sleep(60)
-        if any((name, node) in self.slow for node in run.nodes):
-            await asyncio.sleep(60)
-        for node in run.nodes:
-            report(node, Failure("it broke", "last words") if (name, node) in self.failing else None)
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> type[Script]:
-    fresh = type("Fresh", (Script,), {"reached": asyncio.Event()})
-    monkeypatch.setattr(operations, "StepExecutor", fresh)
-    return fresh
-
-
-@pytest.fixture
-async def store(site: Site) -> AsyncIterator[Store]:
-    async with Store.open(site.server.database.name) as opened:
-        yield opened
-
+from tests.unit.operations.conftest import RESUMED, RETRIED, MakePlan, Script, Silent
 
 Carry = Callable[[DeploymentPlan], Awaitable[OperationResult]]
 

@@ -4,43 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
-import pytest
-
-from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.expression import Expression
-from kadeploy.config.site import Site
-from kadeploy.operations import operation as operations
 from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.feed import OperationResult
 from kadeploy.store import leases, node_states, workflows
 from kadeploy.store.store import Store
-from tests.unit.operations.conftest import MakePlan
-from tests.unit.operations.test_deployment import RESUMED, RETRIED, Script, Silent
-
-ONCE = parse_force_steps(
-    "SetDeploymentEnv|SetDeploymentEnvUntrusted:0:0&BroadcastEnv|BroadcastEnvChain:0:0&"
-    "BootNewEnv|BootNewEnvClassical:0:0"
-)
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> type[Script]:
-    fresh = type("Fresh", (Script,), {"reached": asyncio.Event()})
-    monkeypatch.setattr(operations, "StepExecutor", fresh)
-    return fresh
-
-
-@pytest.fixture
-async def store(site: Site) -> AsyncIterator[Store]:
-    async with Store.open(site.server.database.name) as opened:
-        yield opened
-
-
-def phases(result: OperationResult) -> dict[str, str]:
-    return {node.node: str(node.phase) for node in result.nodes}
+from tests.unit.operations.conftest import ONCE, RESUMED, RETRIED, MakePlan, Script, Silent, phases
 
 
 async def test_spares_take_the_places_of_failed_nodes(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +18,7 @@ from kadeploy.operations.plan import DeploymentPlan, Planner
 from kadeploy.operations.request import DeploymentRequest
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
-from tests.unit.operations.test_deployment import RESUMED, Script, Silent, script
-
-__all__ = ["script"]
+from tests.unit.operations.conftest import RESUMED, Script, Silent
 
 FILES = {"cut.sh": "sfdisk", "boot.sh": "grub", "post.tgz": "admin", "own.tgz": "user"}
 SCRIPTS = """\
@@ -62,12 +59,6 @@ def own(directory: Path, tmp_path: Path) -> Path:
     for name, text in FILES.items():
         (own / name).write_text(text)
     return own
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store.open(tmp_path / "store.sqlite") as opened:
-        yield opened
 
 
 async def plan(directory: Path, store: Store, environment: Environment) -> DeploymentPlan:

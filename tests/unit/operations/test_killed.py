@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
 from kadeploy.operations import workflows as overviews
 from kadeploy.operations.deployment import DeploymentOperation
@@ -22,20 +21,10 @@ from kadeploy.store import node_states, workflows
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store
 from kadeploy.workflow.events import Aborted, Done, Event
-from tests.unit.operations.conftest import MakePlan
-from tests.unit.operations.test_deployment import RESUMED, RETRIED, Script, Silent, script
-from tests.unit.operations.test_enough import ONCE, phases
-
-__all__ = ["script"]
+from tests.unit.operations.conftest import ONCE, RESUMED, RETRIED, MakePlan, Script, Silent, phases
 
 When = Callable[[WorkflowJournal, Sequence[Event]], bool]
 Kill = Callable[[DeploymentPlan, When], Awaitable[tuple[str, Path]]]
-
-
-@pytest.fixture
-async def store(site: Site) -> AsyncIterator[Store]:
-    async with Store.open(site.server.database.name) as opened:
-        yield opened
 
 
 @pytest.fixture

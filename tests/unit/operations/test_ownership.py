@@ -5,29 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 
-from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
 from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.store import journal, leases, tables, workflows
 from kadeploy.store.store import Store
-from tests.unit.operations.conftest import MakePlan
-from tests.unit.operations.test_deployment import RESUMED, Script, Silent, script
-from tests.unit.operations.test_enough import phases
-
-__all__ = ["script"]
+from tests.unit.operations.conftest import RESUMED, MakePlan, Script, Silent, phases
 
 SETTINGS = {"breakpoints": ("BroadcastEnv:sync",), "hold_seconds": 500.0}
 NODES = ("red-1", "red-2")
-
-
-@pytest.fixture
-async def store(site: Site) -> AsyncIterator[Store]:
-    async with Store.open(site.server.database.name) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,7 @@ from kadeploy.steps.catalogue import POWER
 from kadeploy.store import leases, node_states, statistics, workflows
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
-from tests.unit.operations.test_deployment import Silent
-
-
-@pytest.fixture
-async def store(site: Site) -> AsyncIterator[Store]:
-    async with Store.open(site.server.database.name) as opened:
-        yield opened
+from tests.unit.operations.conftest import Silent
 
 
 @pytest.fixture

@@ -28,15 +28,9 @@ from kadeploy.store import leases, node_states, statistics, workflows
 from kadeploy.store.node_states import Installed, NodeState
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
-from tests.unit.operations.test_deployment import Silent
+from tests.unit.operations.conftest import Silent
 
 ADDRESS = "127.0.1.1"  # of red-1
-
-
-@pytest.fixture
-async def store(site: Site) -> AsyncIterator[Store]:
-    async with Store.open(site.server.database.name) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
@@ -19,7 +19,6 @@ from kadeploy.broadcast.interface import (
     RelayResult,
     Trouble,
 )
-from kadeploy.config.site import Site
 from kadeploy.operations import operation as operations
 from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.feed import Group
@@ -33,7 +32,7 @@ from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, NodeEnded, Notice, Run
 from kadeploy.workflow.node_state import Phase
-from tests.unit.operations.conftest import MakePlan
+from tests.unit.operations.conftest import MakePlan, Silent
 
 MOVED = RelayResult(received=5, seconds=2.0, notes=("was slow",), moved=1)
 LOST = RelayResult(Trouble.PEERS, "gone", received=3, seconds=1.0)
@@ -85,7 +84,7 @@ class OnlyBroadcasts:
         await broadcast_env.send_environment(self._machines, visits, ended)
 
 
-class Watching:
+class Watching(Silent):
     """An observer that notes what it is told of broadcasts, and when nodes end."""
 
     def __init__(self) -> None:
@@ -99,15 +98,6 @@ class Watching:
 
     def received(self, group: Group, rows: Sequence[Reception]) -> None:
         self.told += [f"{group.cluster} {row.node}" for row in rows]
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
-
-
-@pytest.fixture
-async def store(site: Site) -> AsyncIterator[Store]:
-    async with Store.open(site.server.database.name) as opened:
-        yield opened
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
@@ -26,12 +26,12 @@ from kadeploy.store.tables import window_claims
 from kadeploy.store.windows import StoreTable
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Run
-from tests.unit.operations.conftest import MakePlan
+from tests.unit.operations.conftest import MakePlan, Silent
 
 STRANGER = "elsewhere/pid:[1] boot 1 1"  # a process of another machine, of which only its claims are seen
 
 
-class Observer:
+class Observer(Silent):
     """Remembers who was told to wait."""
 
     def __init__(self) -> None:
@@ -41,9 +41,6 @@ class Observer:
     def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
         self.queues.append((window, nodes, size))
         self.told.set()
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
 
 
 class Quick:
@@ -66,12 +63,10 @@ def site(site: Site) -> Site:
     return replace(site, server=site.server.model_copy(update={"windows": windows}))
 
 
-@pytest.fixture
-async def store(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations, "StepExecutor", Quick)
     monkeypatch.setattr(throttles, "PATIENCE", 0.2)
-    async with Store.open(site.server.database.name) as opened:
-        yield opened
 
 
 async def claims(store: Store) -> list[tuple[str, int]]:
