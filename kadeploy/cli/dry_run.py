@@ -87,19 +87,18 @@ def _describe_macrosteps(part: Part[Any]) -> Iterator[str]:
 
 
 def _describe_disk(deployment: Deployment) -> Iterator[str]:
-    target = deployment.target
-    if target.partition is None:
-        yield f"  ERASED: all of {target.block_device}, by the image itself"
-        return
-    if deployment.options.partition_disks:
-        yield f"  ERASED: all of {deployment.layout.block_device}, which gets this GPT:"
+    erased, target = ", ".join(deployment.erased), deployment.target.device
+    if deployment.target.partition is None:
+        yield f"  ERASED: all of {erased}, by the image itself"
+    elif deployment.partitioned:
+        yield f"  ERASED: all of {erased}, which gets this GPT:"
         for partition in deployment.layout.partitions:
             size = f"{partition.size // MIB} MiB" if partition.size else "the rest"
             device = partition_device(deployment.layout.block_device, partition.number)
-            mark = "  <- the image" if device == target.device else ""
+            mark = "  <- the image" if device == target else ""
             yield f"    {device} {partition.role.value:9} {size}{mark}"
     else:
-        yield f"  ERASED: {target.device}"
+        yield f"  ERASED: {erased}"
 
 
 def _describe_instance(instance: Instance, recipe: Recipe, count: int) -> Iterator[str]:
@@ -141,9 +140,7 @@ def _part_to_json(part: DeploymentPart) -> dict[str, Any]:
         "nodes": list(part.group.nodes),
         "spares": list(part.group.spares),
         "target": deployment.target.device,
-        "erased": (
-            deployment.layout.block_device if deployment.options.partition_disks else deployment.target.device
-        ),
+        "erased": list(deployment.erased),
         "partitions": [
             {"number": partition.number, "role": partition.role.value, "bytes": partition.size}
             for partition in deployment.layout.partitions

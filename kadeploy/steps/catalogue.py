@@ -76,7 +76,7 @@ def _has_keys(deployment: Deployment) -> bool:
 
 
 def _partitions(deployment: Deployment) -> bool:
-    return deployment.target.partition is not None and deployment.options.partition_disks
+    return deployment.partitioned
 
 
 def _formats(deployment: Deployment) -> bool:
@@ -92,15 +92,11 @@ def _mounts_after_broadcast(deployment: Deployment) -> bool:
 
 
 def _formats_tmp(deployment: Deployment) -> bool:
-    tmp = deployment.layout.partition(Role.TMP)
-    wanted = bool(deployment.options.reformat_tmp) and tmp is not None
-    return wanted and deployment.target.partition not in (None, tmp.number if tmp else None)
+    return Role.TMP in deployment.reformatted
 
 
 def _formats_swap(deployment: Deployment) -> bool:
-    swap = deployment.layout.partition(Role.SWAP)
-    wanted = swap is not None and deployment.environment.os == "linux"
-    return wanted and deployment.target.partition not in (None, swap.number if swap else None)
+    return Role.SWAP in deployment.reformatted
 
 
 def _installs_bootloader(deployment: Deployment) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.config.clusters import Node
 from kadeploy.disks.layout import DiskLayout, Role, partition_device
-from kadeploy.environments.environment import Environment
+from kadeploy.environments.environment import Environment, System
 from kadeploy.environments.image import LocalFile
 from kadeploy.steps.machines import BootingMachines
 from kadeploy.steps.visit import Visit
@@ -106,14 +106,29 @@ class Deployment(BootingMachines):
         return self.site.server.environments.deployment.rambin_dir
 
     @property
+    def partitioned(self) -> bool:
+        """Whether the disk gets the partition table of the layout."""
+        return self.target.partition is not None and self.options.partition_disks
+
+    @property
+    def reformatted(self) -> tuple[Role, ...]:
+        """Partitions beside the target that are formatted: swap for Linux, tmp where it is asked for."""
+        wanted = [Role.SWAP] if self.environment.os is System.LINUX else []
+        wanted += [Role.TMP] if self.options.reformat_tmp else []
+        beside = [
+            partition.role
+            for partition in self.layout.partitions
+            if self.target.partition not in (None, partition.number)
+        ]
+        return tuple(role for role in wanted if role in beside)
+
+    @property
     def erased(self) -> tuple[str, ...]:
-        """The devices whose content is lost: the whole disk, or those that are written or formatted."""
-        if self.target.partition is None or self.options.partition_disks:
+        """Devices whose content is lost: the whole disk, or the partitions that are written or formatted."""
+        if self.target.partition is None or self.partitioned:
             return (self.target.block_device,)
-        roles = [Role.SWAP] if self.environment.os == "linux" else []
-        roles += [Role.TMP] if self.options.reformat_tmp else []
-        others = [device for role in roles if (device := self.layout.device(role)) is not None]
-        return tuple(dict.fromkeys([self.target.device, *others]))
+        others = [self.layout.device(role) for role in self.reformatted]
+        return (self.target.device, *[device for device in others if device is not None])
 
     @property
     def mountable(self) -> bool:
@@ -154,6 +169,6 @@ class Deployment(BootingMachines):
             "KADEPLOY_OS_KIND": environment.os,
             "KADEPLOY_PART_TYPE": f"{environment.partition_type:x}",
             "KADEPLOY_FS_TYPE": environment.filesystem,
-            "KADEPLOY_FS_TYPE_TMP": self.options.reformat_tmp,
+            "KADEPLOY_FS_TYPE_TMP": self.options.reformat_tmp if Role.TMP in self.reformatted else "",
             "KADEPLOY_ENV_EXTRACTION_DIR": self.extraction_dir,
         }

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a deployment erases, and that a dry run says so of each device that a step formats or writes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kadeploy.cli import dry_run
+from kadeploy.environments.environment import Environment, ImageKind, System
+from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.store.store import Store
+from tests.unit.operations.conftest import MakePlan
+
+KEPT = {"partition_disks": False}
+FORMATS = {"format_deploy_part": "/dev/sda3", "format_swap_part": "/dev/sda1", "format_tmp_part": "/dev/sda5"}
+
+
+def steps(plan: DeploymentPlan) -> set[str]:
+    instances = [
+        instance for macro in plan.parts[0].group.automaton.macrosteps for instance in macro.instances
+    ]
+    return {step.name for instance in instances for step in instance.microsteps}
+
+
+@pytest.mark.parametrize(
+    ("options", "erased"),
+    [
+        ({}, ["/dev/sda"]),
+        (KEPT, ["/dev/sda3", "/dev/sda1"]),
+        ({**KEPT, "reformat_tmp": "ext4"}, ["/dev/sda3", "/dev/sda1", "/dev/sda5"]),
+        ({**KEPT, "reformat_tmp": "ext4", "partition": 5}, ["/dev/sda5", "/dev/sda1"]),
+        ({**KEPT, "partition": 1}, ["/dev/sda1"]),
+        ({**KEPT, "block_device": "/dev/nvme0n1", "partition": 3}, ["/dev/nvme0n1p3", "/dev/nvme0n1p1"]),
+    ],
+)
+async def test_a_dry_run_names_what_is_erased(
+    store: Store, make_plan: MakePlan, options: dict[str, Any], erased: list[str]
+) -> None:
+    plan = await make_plan(store, "red-1", **options)
+    assert list(plan.parts[0].machines.erased) == erased
+    assert dry_run.to_json(plan)["clusters"][0]["erased"] == erased
+    [line] = [line for line in dry_run.describe(plan) if "ERASED" in line]
+    whole = "all of /dev/sda, which gets this GPT:" if len(options) == 0 else ", ".join(erased)
+    assert line == f"  ERASED: {whole}"
+
+
+async def test_nothing_is_formatted_that_is_not_named(store: Store, make_plan: MakePlan) -> None:
+    for tmp in ("", "ext4"):
+        plan = await make_plan(store, "red-1", reformat_tmp=tmp, **KEPT)
+        formatted = {device for step, device in FORMATS.items() if step in steps(plan)}
+        assert formatted == set(plan.parts[0].machines.erased)
+
+
+async def test_an_image_of_a_partition_and_one_of_a_disk(
+    store: Store, make_plan: MakePlan, environment: Environment
+) -> None:
+    image = replace(environment.image, kind=ImageKind.DD)
+    other = replace(environment, os=System.OTHER, image=image)
+    plan = await make_plan(store, "red-1", environment=other, **KEPT)
+    assert plan.parts[0].machines.erased == ("/dev/sda3",), "only Linux gets a swap area"
+    plan = await make_plan(store, "red-1", environment=other, block_device="/dev/sdb", **KEPT)
+    assert dry_run.to_json(plan)["clusters"][0]["erased"] == ["/dev/sdb"]
+    assert "  ERASED: all of /dev/sdb, by the image itself" in list(dry_run.describe(plan))
+
+
+async def test_tmp_is_told_as_reformatted_only_where_it_is(store: Store, make_plan: MakePlan) -> None:
+    for options, told in (({}, "ext4"), ({"partition": 5}, "")):
+        plan = await make_plan(store, "red-1", reformat_tmp="ext4", **options)
+        assert plan.parts[0].machines.variables(plan.nodes[0])["KADEPLOY_FS_TYPE_TMP"] == told
