@@ -44,7 +44,7 @@ from kadeploy.steps import boot as steps_boot
 from kadeploy.steps import boot_new_env, broadcast_env, custom_operation, power, set_deployment_env
 from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
 from kadeploy.steps.cause import Cause
-from kadeploy.store import schema, store, windows
+from kadeploy.store import schema, store, tables, windows
 from kadeploy.store.statistics import FIELDS
 from kadeploy.workflow import window
 from tests.unit import worked_examples
@@ -147,6 +147,11 @@ def test_no_key_is_documented_that_does_not_exist() -> None:
     page = ADMINISTRATORS / "configuration.md"
     documented = {row[0].strip("`") for row in rows(page) if len(row) == 3 and row[0].startswith("`")}
     assert documented - known == set()
+
+
+def test_the_tables_of_the_store_are_documented() -> None:
+    named = [name for row in rows(ADMINISTRATORS / "store.md") for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted(tables.metadata.tables)
 
 
 def test_every_field_of_a_description_is_documented() -> None:
