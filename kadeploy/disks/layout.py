@@ -78,16 +78,16 @@ class DiskLayout:
         return tuple(partition_device(self.block_device, partition.number) for partition in self.partitions)
 
     def variables(self) -> dict[str, str]:
-        """The KADEPLOY_* variables that describe the disk to scripts; "" for partitions there are not."""
-        variables = {
-            "KADEPLOY_BLOCK_DEVICE": self.block_device,
-            "KADEPLOY_DEPLOY_PART": self.device(Role.DEPLOY) or "",
-            "KADEPLOY_ESP_PART": self.device(Role.ESP) or "",
-        }
+        """The KADEPLOY_* variables that describe the disk to scripts; "" for partitions there are not.
+
+        Scripts get devices, so that none has to know how they are named; the numbers are Kadeploy3's.
+        """
+        variables = {"KADEPLOY_BLOCK_DEVICE": self.block_device}
+        for role in (Role.DEPLOY, Role.ESP, Role.SWAP, Role.PROD, Role.TMP):
+            variables[f"KADEPLOY_{role.name}_PART"] = self.device(role) or ""
         for role in (Role.DEPLOY, Role.SWAP, Role.PROD, Role.TMP):
             partition = self.partition(role)
-            name = f"KADEPLOY_{role.name}_PART_NUM"
-            variables[name] = "" if partition is None else str(partition.number)
+            variables[f"KADEPLOY_{role.name}_PART_NUM"] = "" if partition is None else str(partition.number)
         return variables
 
     def validate(self) -> list[str]:
@@ -147,14 +147,9 @@ def layout_of(partitioning: Partitioning) -> DiskLayout:
 
 def partition_device(block_device: str, number: int) -> str:
     """/dev/sda3 for /dev/sda, /dev/nvme0n1p3 for /dev/nvme0n1, …-part3 for links of /dev/disk."""
-    return f"{partition_prefix(block_device)}{number}"
-
-
-def partition_prefix(block_device: str) -> str:
-    """What stands before the number in the names of a disk's partitions."""
     if block_device.startswith("/dev/disk/"):
-        return f"{block_device}-part"
-    return f"{block_device}p" if _ENDS_IN_DIGIT.search(block_device) else block_device
+        return f"{block_device}-part{number}"
+    return f"{block_device}p{number}" if _ENDS_IN_DIGIT.search(block_device) else f"{block_device}{number}"
 
 
 def parse_size(text: str) -> int | None:

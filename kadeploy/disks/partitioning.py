@@ -4,33 +4,40 @@
 from __future__ import annotations
 
 from kadeploy.disks.command import Command
-from kadeploy.disks.layout import MIB, DiskLayout, Partition, partition_prefix
+from kadeploy.disks.layout import MIB, DiskLayout, Partition
 
-# disk, what its partitions' names begin with, extraction directory, devices of the new partitions ...
+# disk, extraction directory, devices of the new partitions ...
 # Standard input goes to sfdisk, everything before reads nothing.
 _TEXT = """set -eu
-disk=$1; prefix=$2; extraction_directory=$3; shift 3
+disk=$1; extraction_directory=$2; shift 2
 
 if ! [ -b "$disk" ]; then
     echo "$disk is not a block device of this node" >&2
     exit 1
 fi
 
+# What is in use has the kernel's name of a device, whatever link names the disk.
+kernel_device=$(readlink -f "$disk")
+entries=/sys/class/block/${kernel_device##*/}
+is_on_disk() {
+    case $1 in
+        "$kernel_device") return 0 ;;
+        /dev/*) [ -e "$entries/${1##*/}/partition" ] ;;
+        *) return 1 ;;
+    esac
+}
+
 # Stop using the disk. What cannot be unmounted makes wipefs refuse, with the reason.
 umount --recursive "$extraction_directory" 2>/dev/null || true
 while read -r device _; do
-    case $device in
-        "$disk" | "$prefix"[0-9]*) umount --all-targets --recursive "$device" || true ;;
-    esac
+    ! is_on_disk "$device" || umount --all-targets --recursive "$device" || true
 done </proc/self/mounts
 while read -r device _; do
-    case $device in
-        "$disk" | "$prefix"[0-9]*) swapoff "$device" || true ;;
-    esac
+    ! is_on_disk "$device" || swapoff "$device" || true
 done </proc/swaps
 
 # The kernel forgets the old partitions first: a new one that overlaps an old one would be refused.
-for entry in /sys/class/block/"$(basename "$(readlink -f "$disk")")"/*/partition; do
+for entry in "$entries"/*/partition; do
     [ -e "$entry" ] || continue
     read -r number <"$entry"
     delpart "$disk" "$number"
@@ -68,7 +75,6 @@ def create_partition_table(layout: DiskLayout, extraction_directory: str = "/mnt
         _TEXT,
         "create_partition_table",
         layout.block_device,
-        partition_prefix(layout.block_device),
         extraction_directory,
         *layout.devices(),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.disks.filesystems import mkfs_command
-from kadeploy.disks.layout import MIB, DiskLayout, Partition, Role
+from kadeploy.disks.layout import MIB, DiskLayout, Partition, Role, partition_device
 from kadeploy.disks.partitioning import create_partition_table
 
 pytestmark = [
@@ -79,6 +79,31 @@ def test_a_table_replaces_another_that_is_mounted_and_full_of_signatures(disk: s
         )
         subprocess.run(mkfs_command("ext4", deploy), check=True)
         subprocess.run(["mount", deploy, mountpoint], check=True)
+
+
+def test_a_disk_that_is_named_by_a_link_is_taken_out_of_use(disk: str, tmp_path: Path) -> None:
+    link = Path("/dev/disk/by-id") / f"kadeploy-test-{os.getpid()}"
+    table, mountpoint = layout(str(link), 64), tmp_path / "elsewhere"
+    mountpoint.mkdir()
+    link.parent.mkdir(parents=True, exist_ok=True)
+    links = {link: Path(disk)} | {
+        Path(name): Path(partition_device(disk, entry.number))
+        for name, entry in zip(table.devices(), table.partitions, strict=True)
+    }
+    try:
+        for name, device in links.items():
+            name.symlink_to(device)
+        assert partition(table, tmp_path / "dest").returncode == 0
+        deploy = table.device(Role.DEPLOY)
+        assert deploy is not None
+        subprocess.run(mkfs_command("ext4", deploy), check=True)
+        subprocess.run(["mount", deploy, mountpoint], check=True)
+        ended = partition(table, tmp_path / "dest")
+        assert ended.returncode == 0, ended.stderr
+        assert not mountpoint.is_mount() and sizes(table) == [2, 64, 256]
+    finally:
+        for name in links:
+            name.unlink(missing_ok=True)
 
 
 def test_a_disk_in_use_is_an_error_that_names_it(disk: str, tmp_path: Path) -> None:

@@ -97,6 +97,9 @@ def test_a_layout_comes_from_the_cluster_file() -> None:
         "KADEPLOY_BLOCK_DEVICE": "/dev/nvme0n1",
         "KADEPLOY_DEPLOY_PART": "/dev/nvme0n1p3",
         "KADEPLOY_ESP_PART": "/dev/nvme0n1p2",
+        "KADEPLOY_SWAP_PART": "",
+        "KADEPLOY_PROD_PART": "",
+        "KADEPLOY_TMP_PART": "",
         "KADEPLOY_DEPLOY_PART_NUM": "3",
         "KADEPLOY_SWAP_PART_NUM": "",
         "KADEPLOY_PROD_PART_NUM": "",
@@ -104,3 +107,17 @@ def test_a_layout_comes_from_the_cluster_file() -> None:
     }
     with pytest.raises(RefusedError, match="no partition named deploy"):
         layout_of(Partitioning(block_device="/dev/sda", layout=entries[:2]))
+
+
+def test_scripts_get_the_devices_of_a_disk_that_is_named_by_a_link() -> None:
+    disk = "/dev/disk/by-id/wwn-0x5000c500"
+    layout = DiskLayout(disk, (Partition(2, Role.ESP, MIB), Partition(3, Role.SWAP, MIB), DEPLOY, TMP))
+    variables = layout.variables()
+    devices = {name: value for name, value in variables.items() if name.endswith("_PART")}
+    assert devices == {
+        "KADEPLOY_DEPLOY_PART": f"{disk}-part{DEPLOY.number}",
+        "KADEPLOY_ESP_PART": f"{disk}-part2",
+        "KADEPLOY_SWAP_PART": f"{disk}-part3",
+        "KADEPLOY_PROD_PART": "",
+        "KADEPLOY_TMP_PART": f"{disk}-part{TMP.number}",
+    }

@@ -61,7 +61,6 @@ def test_values_are_parameters_and_never_part_of_the_shell_text() -> None:
     assert parameters == [
         "create_partition_table",
         "/dev/nvme0n1",
-        "/dev/nvme0n1p",
         "/mnt/it's",
         "/dev/nvme0n1p7",
     ]

@@ -40,11 +40,11 @@ class Node:
 
     disk: Path
     root: Path
+    separator: str
     variables: dict[str, str] = field(default_factory=dict)
 
     def partition(self, number: int) -> Path:
-        separator = "p" if self.disk.name[-1].isdigit() else ""
-        return self.disk.with_name(f"{self.disk.name}{separator}{number}")
+        return self.disk.with_name(f"{self.disk.name}{self.separator}{number}")
 
     def run(self, name: str = "admin", **changes: str) -> subprocess.CompletedProcess[str]:
         """Runs postinstall/`name` with the node's variables; an empty value leaves that one out."""
@@ -57,12 +57,12 @@ class Node:
         return (self.root / path).read_text()
 
 
-def make_node(directory: Path, disk_name: str) -> Node:
+def make_node(directory: Path, disk_name: str, separator: str) -> Node:
     root = directory / "dest"
     for path in (NETWORKD, "usr/sbin/sshd", "etc/ssh/ssh_host_rsa_key", "etc/ssh/ssh_host_ed25519_key.pub"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("came with the image\n")
-    node = Node(disk=directory / disk_name, root=root)
+    node = Node(directory / disk_name, root, separator)
     make_file_system(node.partition(4), "mkfs.ext4", "-q", "-F")
     node.variables |= {
         "KADEPLOY_NODE": "node-1.lab.example",
@@ -77,7 +77,7 @@ def make_node(directory: Path, disk_name: str) -> Node:
     return node
 
 
-@pytest.fixture(params=["vda", "nvme0n1"])
+@pytest.fixture(params=[("vda", ""), ("nvme0n1", "p"), ("wwn-0x5000c500", "-part")], ids=lambda name: name[0])
 def node(request: pytest.FixtureRequest, tmp_path: Path) -> Node:
     """A node with an ext4 deploy partition, once with each way of naming partitions."""
-    return make_node(tmp_path, request.param)
+    return make_node(tmp_path, *request.param)

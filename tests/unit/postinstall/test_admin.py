@@ -8,6 +8,8 @@ import pytest
 
 from .conftest import NETWORKD, Node, make_file_system, read_tag
 
+PARTITIONS = {"SWAP": 3, "TMP": 5}
+
 
 def fstab_of(node: Node) -> list[list[str]]:
     return [line.split() for line in node.read("etc/fstab").splitlines() if not line.startswith("#")]
@@ -27,7 +29,8 @@ def test_root_is_named_by_its_uuid(node: Node) -> None:
 def test_swap_and_reformatted_tmp_are_mounted(node: Node) -> None:
     make_file_system(node.partition(3), "mkswap")
     make_file_system(node.partition(5), "mkfs.ext4", "-q", "-F")
-    run_well(node, KADEPLOY_SWAP_PART_NUM="3", KADEPLOY_TMP_PART_NUM="5", KADEPLOY_FS_TYPE_TMP="ext4")
+    devices = {f"KADEPLOY_{role}_PART": str(node.partition(number)) for role, number in PARTITIONS.items()}
+    run_well(node, **devices, KADEPLOY_FS_TYPE_TMP="ext4")
     swap, tmp = read_tag(node.partition(3), "UUID"), read_tag(node.partition(5), "UUID")
     assert fstab_of(node)[1:] == [
         [f"UUID={swap}", "none", "swap", "sw", "0", "0"],
@@ -35,16 +38,16 @@ def test_swap_and_reformatted_tmp_are_mounted(node: Node) -> None:
     ]
 
 
-@pytest.mark.parametrize("number", ["", "none", "-1", "3"])
-def test_swap_that_is_not_there_is_left_out(node: Node, number: str) -> None:
+@pytest.mark.parametrize("number", [None, 3, 4])
+def test_swap_that_is_not_there_is_left_out(node: Node, number: int | None) -> None:
     make_file_system(node.partition(3), "mkfs.ext4", "-q", "-F")
-    run_well(node, KADEPLOY_SWAP_PART_NUM=number)
+    run_well(node, KADEPLOY_SWAP_PART="" if number is None else str(node.partition(number)))
     assert len(fstab_of(node)) == 1
 
 
 def test_tmp_not_reformatted_is_left_out(node: Node) -> None:
     make_file_system(node.partition(5), "mkfs.ext4", "-q", "-F")
-    run_well(node, KADEPLOY_TMP_PART_NUM="5")
+    run_well(node, KADEPLOY_TMP_PART=str(node.partition(5)))
     assert len(fstab_of(node)) == 1
 
 
@@ -128,7 +131,6 @@ def test_image_without_sshd_gets_no_keys(node: Node) -> None:
     ("changes", "sentence"),
     [
         ({"KADEPLOY_ENV_EXTRACTION_DIR": ""}, "KADEPLOY_ENV_EXTRACTION_DIR is not set"),
-        ({"KADEPLOY_BLOCK_DEVICE": ""}, "KADEPLOY_BLOCK_DEVICE is not set"),
         ({"KADEPLOY_DEPLOY_PART": ""}, "KADEPLOY_DEPLOY_PART is not set"),
         ({"KADEPLOY_ENV_EXTRACTION_DIR": "/nowhere"}, "no system was unpacked in /nowhere: it has no /etc"),
         ({"KADEPLOY_NODE": ""}, "KADEPLOY_NODE is not a host name: ''"),
