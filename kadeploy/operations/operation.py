@@ -72,11 +72,14 @@ class Operation(ABC):
         content = {"request": self._describe_request(), "fingerprint": self._plan.fingerprint()}
         workflow = await workflows.create(self._store, self.kind, self._plan.request.user, content)
         self.wid = workflow.id
-        self._runs = [self._engine(part) for part in self._plan.parts]
         try:
+            self._runs = [self._engine(part) for part in self._plan.parts]
             await self._lease([node.name for node in self._plan.nodes])
-        except BaseException:
-            await workflows.change_state(self._store, self.wid, State.ABORTED)
+        except BaseException as error:
+            expected = isinstance(error, (RefusedError, asyncio.CancelledError))
+            state = State.ABORTED if expected else State.ERROR
+            change = workflows.change_state(self._store, self.wid, state)
+            await self._try(f"{self.wid} remains recorded as running", change)
             raise
 
         async def begin(run: ClusterRun) -> None:

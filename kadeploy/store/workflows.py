@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, delete, insert, select, update
 
 from kadeploy.errors import NotFoundError
 from kadeploy.store.store import Store
@@ -58,7 +59,10 @@ class Workflow:
 
 
 async def create(store: Store, kind: Kind, user: str, request: Mapping[str, Any]) -> Workflow:
-    """Record a new running workflow; its identifier is ``D-<uuid4>`` for a deployment."""
+    """Record a new running workflow; its identifier is ``D-<uuid4>`` for a deployment.
+
+    None is left where this is cancelled: nobody would know its identifier, and end it.
+    """
     workflow = Workflow(f"{kind.prefix}{uuid.uuid4()}", kind, user, request, State.RUNNING, time.time(), None)
     values = {
         "id": workflow.id,
@@ -68,7 +72,12 @@ async def create(store: Store, kind: Kind, user: str, request: Mapping[str, Any]
         "state": str(State.RUNNING),
         "started": workflow.started,
     }
-    await store.write(lambda connection: connection.execute(insert(workflows), values))
+    try:
+        await store.write(lambda connection: connection.execute(insert(workflows), values))
+    except asyncio.CancelledError:  # the store completes a transaction that has begun
+        remove = delete(workflows).where(workflows.c.id == workflow.id)
+        await store.write(lambda connection: connection.execute(remove))
+        raise
     return workflow
 
 

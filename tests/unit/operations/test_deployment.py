@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from kadeploy.errors import RefusedError, ServiceError
 from kadeploy.operations import leasing
+from kadeploy.operations import operation as operations
 from kadeploy.operations import workflows as workflow_list
 from kadeploy.operations.cluster_run import ClusterRun
 from kadeploy.operations.deployment import DeploymentOperation
@@ -53,6 +54,25 @@ async def test_all_is_recorded_when_nodes_are_ok_and_ko(
     assert await leases.held(store, ["red-1", "red-2", "blue-1"]) == {}
     assert (await workflows.read(store, result.wid)).state == "done"
     assert {entry.payload["cluster"] for entry in await journal.read(store, result.wid)} == {"red", "blue"}
+
+
+class Defect:
+    """Stands for the steps, and is one itself."""
+
+    def __init__(self, *_: object) -> None:
+        raise RuntimeError("a defect")
+
+
+async def test_a_defect_before_the_first_step_ends_the_workflow(
+    store: Store, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "StepExecutor", Defect)
+    operation = DeploymentOperation(await make_plan(store, "red-1"), store, Silent())
+    with pytest.raises(RuntimeError, match="a defect"):
+        await operation.run()
+    workflow = await workflows.read(store, operation.wid)
+    assert workflow.state == "error" and workflow.finished is not None
+    assert await leases.held(store, ["red-1"]) == {} and await node_states.read(store, ["red-1"]) == {}
 
 
 async def test_held_nodes_are_neither_ok_nor_ko(

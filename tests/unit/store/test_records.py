@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -35,6 +36,19 @@ async def test_a_workflow_from_its_beginning_to_its_end(store: Store) -> None:
     assert ended.state is State.DONE
     assert ended.finished is not None
     assert await workflows.list_states(store, State.RUNNING, State.HELD) == []
+
+
+async def test_no_workflow_is_left_by_a_creation_that_is_cancelled(store: Store) -> None:
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        creating = asyncio.create_task(workflows.create(store, Kind.DEPLOY, "alice", {}))
+        await asyncio.sleep(0.1)  # its transaction waits for the end of the other one
+        creating.cancel()
+        await asyncio.sleep(0)
+        other.execute("rollback")
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    assert await workflows.list_states(store) == []
 
 
 async def test_an_unknown_workflow(store: Store) -> None:
