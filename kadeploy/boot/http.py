@@ -172,4 +172,5 @@ def _finished(request: web.BaseRequest, status: int, sent: int, started: float) 
         status=status,
         bytes=sent,
         seconds=round(time.monotonic() - started, 3),
+        method="HEAD" if request.method == "HEAD" else "GET",
     )

@@ -17,6 +17,7 @@ _BLOCK = 64 * 1024
 _SAMPLE = 100  # one in so many lines of other clients is decoded, to see whether it is old enough to stop
 
 Protocol = Literal["http", "tftp"]
+Method = Literal["GET", "HEAD"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Request:
     """One finished request.
 
     ``time``: when it ended, UTC; ``status``: HTTP's, also for TFTP (200, 404, 403), 499 where the client
-    went away before the end; ``bytes``: of the file's content; ``seconds``: from request to end.
+    went away before the end; ``bytes``: of the file's content; ``seconds``: from request to end;
+    ``method``: HEAD only asks about a file, GET (also for TFTP) fetches it.
     """
 
     time: datetime
@@ -34,6 +36,12 @@ class Request:
     status: int
     bytes: int
     seconds: float
+    method: Method = "GET"  # as of lines written before HEAD was told apart
+
+    @property
+    def fetches(self) -> bool:
+        """Whether the content was asked for."""
+        return self.method == "GET"
 
     def to_json(self) -> str:
         """One line, without its end."""
@@ -51,7 +59,8 @@ class Request:
 
     def __str__(self) -> str:
         took = f"{self.bytes} bytes in {self.seconds:.1f} s"
-        return f"{self.time:%H:%M:%S} {self.protocol} {self.path}: {self.status}, {took}"
+        what = self.path if self.fetches else f"{self.method} {self.path}"
+        return f"{self.time:%H:%M:%S} {self.protocol} {what}: {self.status}, {took}"
 
 
 def log_path(repository: Path) -> Path:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -68,13 +68,18 @@ class BootFacts:
 
     @property
     def lacking(self) -> str:
-        """What of the files was not delivered, as a sentence, or ''; a later file proves the earlier ones."""
-        missing = ""
+        """What of the files was not delivered, as a sentence, or ''; a later file proves the earlier ones.
+
+        A file that a node was told by HEAD to be there, and behind which it went on, is none that it lacks.
+        """
+        missing, went_on = "", False
         for file in reversed(self.files):
-            lack = _lack(file, self.requests or ())
-            if not lack:
+            own = [request for request in self.requests or () if request.path == file.path]
+            if any(_is_delivery(request, file) for request in own):
                 break
-            missing = lack
+            if not (went_on and _was_found(own)):
+                missing = _lack(file, own)
+            went_on = went_on or bool(own)
         return missing
 
 
@@ -207,13 +212,12 @@ def _judge_disk_boot(facts: BootFacts) -> Verdict:
 # Files ------------------------------------------------------------------------------------------------
 
 
-def _lack(file: BootFile, requests: Iterable[Request]) -> str:
-    """What a node lacks of a file, as a sentence, or ''."""
-    own = [request for request in requests if request.path == file.path]
-    if any(_is_delivery(request, file) for request in own):
-        return ""
+def _lack(file: BootFile, own: Sequence[Request]) -> str:
+    """What a node lacks of a file, by its requests for it, as a sentence."""
     if not own:
         return f"it has asked for boot files, but not for its {file.name}"
+    if _was_found(own):
+        return f"it has asked whether its {file.name} is there, but has not fetched it"
     last = max(own, key=lambda request: request.bytes)
     if last.bytes:
         whole = f" of {file.size}" if file.size else ""
@@ -222,4 +226,11 @@ def _lack(file: BootFile, requests: Iterable[Request]) -> str:
 
 
 def _is_delivery(request: Request, file: BootFile) -> bool:
-    return request.path == file.path and request.status == DELIVERED and request.bytes >= file.size
+    """Whether all of a file was fetched; a HEAD has none of its content."""
+    own = request.path == file.path and request.fetches
+    return own and request.status == DELIVERED and request.bytes >= file.size
+
+
+def _was_found(own: Sequence[Request]) -> bool:
+    """Whether a node has only asked about a file, and it was there."""
+    return bool(own) and own[-1].status == DELIVERED and not any(request.fetches for request in own)

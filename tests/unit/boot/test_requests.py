@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +25,14 @@ def test_line() -> None:
     line = request(0).to_json()
     assert '"time": "2026-01-02T03:04:05.678Z"' in line
     assert Request.from_json(line) == request(0)
+    head = replace(request(0), method="HEAD")
+    assert Request.from_json(head.to_json()) == head and "http HEAD /0: 200" in str(head)
+
+
+def test_a_line_from_before_methods_were_told_apart() -> None:
+    fields = json.loads(request(0).to_json())
+    del fields["method"]
+    assert Request.from_json(json.dumps(fields)) == request(0)
 
 
 def test_requests_of_one_client_since(tmp_path: Path) -> None:

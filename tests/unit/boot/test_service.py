@@ -89,14 +89,16 @@ def test_http(site: Site, content: bytes) -> None:
     assert site.get("/images/big", Range=f"bytes={BIG - 5}-") == (206, content[-5:])
     assert site.get("/images/big", Range=f"bytes={BIG}-")[0] == 416
     assert site.get("/images/big", method="HEAD") == (200, b"")
-    logged = [(one.protocol, one.path, one.status, one.bytes) for one in site.requests(6)]
+    assert site.get("/images/nothing", method="HEAD")[0] == 404
+    logged = [(one.protocol, one.method, one.path, one.status, one.bytes) for one in site.requests(7)]
     assert logged == [
-        ("http", "/boot.ipxe", 200, len(script)),
-        ("http", "/images/big", 200, BIG),
-        ("http", "/images/big", 206, 1000),
-        ("http", "/images/big", 206, 5),
-        ("http", "/images/big", 416, 0),
-        ("http", "/images/big", 200, 0),
+        ("http", "GET", "/boot.ipxe", 200, len(script)),
+        ("http", "GET", "/images/big", 200, BIG),
+        ("http", "GET", "/images/big", 206, 1000),
+        ("http", "GET", "/images/big", 206, 5),
+        ("http", "GET", "/images/big", 416, 0),
+        ("http", "HEAD", "/images/big", 200, 0),
+        ("http", "HEAD", "/images/nothing", 404, 0),
     ]
 
 

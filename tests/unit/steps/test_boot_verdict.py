@@ -81,6 +81,7 @@ REQUESTS = st.builds(
     status=st.sampled_from([200, 206, 404, 499]),
     bytes=st.sampled_from([0, 86, 8_000_000, 60_000_000]),
     seconds=st.just(0.1),
+    method=st.sampled_from(["GET", "HEAD"]),
 )
 LINES = st.sampled_from(
     [
