@@ -23,7 +23,7 @@ from kadeploy.operations.plan import DeploymentPlan, Planner
 from kadeploy.operations.request import from_mapping as request_from_mapping
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind, Workflow
-from kadeploy.workflow.node_state import Phase
+from kadeploy.workflow.phase import Phase
 
 # What --resume and --retry let go on: held nodes and those of a killed command, or those that failed.
 RESUMED = (Phase.HELD, Phase.RUNNING, Phase.WAITING)

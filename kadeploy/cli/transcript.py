@@ -30,6 +30,7 @@ from kadeploy.workflow.events import (
     StepStarted,
     Waiting,
 )
+from kadeploy.workflow.phase import Phase
 
 MOMENT = 0.2  # seconds in which equal happenings are gathered into one line
 BROADCAST_STEP = "send_environment"
@@ -147,15 +148,15 @@ class Transcript:
 
     def _node_ended(self, group: Group, notice: NodeEnded) -> None:
         step = group.automaton.microstep(notice.position).name
-        if notice.phase == "held" and notice.failure == LEFT_BEHIND:
+        if notice.phase is Phase.HELD and notice.failure == LEFT_BEHIND:
             self._gather(group, 2, f"*** {{}} held on {step}, {LEFT_BEHIND.reason}", [notice.node])
-        elif notice.phase == "held" and notice.failure:
+        elif notice.phase is Phase.HELD and notice.failure:
             self._gather(group, 2, f"*** {{}} held on {step}, where it failed", [notice.node])
-        elif notice.phase == "held":
+        elif notice.phase is Phase.HELD:
             self._gather(group, 2, f"*** Breakpoint on {step} reached for {{}}", [notice.node])
-        elif notice.phase == "aborted":
+        elif notice.phase is Phase.ABORTED:
             self._gather(group, 2, f"!!! {{}} aborted: {_literal(reason(notice.failure))}", [notice.node])
-        elif notice.phase == "ok":
+        elif notice.phase is Phase.OK:
             self._gather(group, 1, f"End of {self._label.name} for {{}}", [notice.node])
 
     # Lines ----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from kadeploy.nodes import fold
 from kadeploy.operations.feed import OperationResult
 from kadeploy.store.receptions import Reception
 from kadeploy.workflow.events import ABORTED
+from kadeploy.workflow.phase import Phase
 
 EVIDENCE_LINES = 16
 
@@ -23,13 +24,13 @@ def summary(result: OperationResult) -> Iterator[str]:
     name = label(result.wid).name
     yield from _power(result)
     yield ""
-    if good := result.in_phase("ok"):
+    if good := result.in_phase(Phase.OK):
         yield f"The {name} is successful on nodes"
         yield from (node.node for node in good)
-    if held := result.in_phase("held"):
+    if held := result.in_phase(Phase.HELD):
         yield f"The {name} is held on nodes"
         yield from (f"{node.node} ({node.error or node.place})" for node in held)
-    for phase, verb in (("ko", "failed"), ("aborted", "was aborted")):
+    for phase, verb in ((Phase.KO, "failed"), (Phase.ABORTED, "was aborted")):
         if bad := result.in_phase(phase):
             yield f"The {name} {verb} on nodes"
             yield from (f"{node.node} ({node.error})" for node in bad)
@@ -45,7 +46,7 @@ def _power(result: OperationResult) -> Iterator[str]:
 
 def evidence(result: OperationResult) -> Iterator[str]:
     """For each node that failed its cause, place and reason, and what shows them; then how many of each."""
-    for node in result.in_phase("ko") + result.in_phase("held"):
+    for node in result.in_phase(Phase.KO) + result.in_phase(Phase.HELD):
         if node.error:
             yield f"{node.node}: [{node.cause}] {node.error}"
             yield from (f"    {line}" for line in node.evidence.splitlines()[-EVIDENCE_LINES:])
@@ -107,7 +108,7 @@ def _broadcast(reception: Reception) -> dict[str, Any]:
 
 def known_hosts(result: OperationResult) -> Iterator[str]:
     """Lines of ssh's known_hosts for the nodes that were verified."""
-    for node in result.in_phase("ok"):
+    for node in result.in_phase(Phase.OK):
         yield from (f"{node.node},{node.address} {key}" for key in node.host_keys)
 
 

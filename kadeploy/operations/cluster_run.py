@@ -15,7 +15,7 @@ from kadeploy.store.receptions import Reception
 from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import Event, InstanceStarted, NodeEnded, Notice, StepStarted
-from kadeploy.workflow.node_state import Phase
+from kadeploy.workflow.phase import Phase
 
 
 @dataclass(slots=True)

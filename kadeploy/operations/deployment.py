@@ -25,7 +25,7 @@ from kadeploy.store.statistics import Record
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind
 from kadeploy.workflow.events import NodeEnded
-from kadeploy.workflow.node_state import Phase
+from kadeploy.workflow.phase import Phase
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from kadeploy.steps.deployment import Transfer
 from kadeploy.store.receptions import Reception
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.events import Notice
+from kadeploy.workflow.phase import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class NodeResult:
     """
 
     node: str
-    phase: str
+    phase: Phase
     place: str = ""
     reason: str = ""
     evidence: str = ""
@@ -78,7 +79,7 @@ class NodeResult:
     @property
     def good(self) -> bool:
         """Whether it came to the end that was asked for: or is held at a breakpoint."""
-        return self.phase == "ok" or (self.phase == "held" and not self.reason)
+        return self.phase is Phase.OK or (self.phase is Phase.HELD and not self.reason)
 
     @property
     def error(self) -> str:
@@ -100,6 +101,6 @@ class OperationResult:
     enough: int
     nodes: tuple[NodeResult, ...] = field(default=())
 
-    def in_phase(self, phase: str) -> list[NodeResult]:
+    def in_phase(self, phase: Phase) -> list[NodeResult]:
         """The nodes that ended in a phase."""
         return [node for node in self.nodes if node.phase == phase]

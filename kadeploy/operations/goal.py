@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kadeploy.workflow.node_state import Phase
+from kadeploy.workflow.phase import Phase
 
 
 @dataclass(slots=True)

@@ -32,7 +32,8 @@ from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import NodeEnded, Notice
 from kadeploy.workflow.machine import Machine
-from kadeploy.workflow.node_state import FIRST, Phase
+from kadeploy.workflow.node_state import FIRST
+from kadeploy.workflow.phase import Phase
 
 log = logging.getLogger(__name__)
 

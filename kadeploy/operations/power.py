@@ -29,7 +29,7 @@ from kadeploy.steps.power import PowerSwitch
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.statistics import Record
 from kadeploy.store.workflows import Kind
-from kadeploy.workflow.node_state import Phase
+from kadeploy.workflow.phase import Phase
 
 
 class PowerKind(StrEnum):

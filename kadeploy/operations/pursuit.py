@@ -12,7 +12,6 @@ from kadeploy.operations.base_plan import Part
 from kadeploy.operations.goal import Goal
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import NodeEnded
-from kadeploy.workflow.node_state import Phase
 
 
 class Engine(Protocol):
@@ -52,7 +51,7 @@ class Pursuit(Generic[SomeEngine]):
 
     def node_ended(self, engine: SomeEngine, ended: NodeEnded) -> None:
         """A node has come to its end."""
-        self._goal.end(ended.node, Phase(ended.phase))
+        self._goal.end(ended.node, ended.phase)
         self.weigh(engine)
 
     def weigh(self, engine: SomeEngine) -> None:

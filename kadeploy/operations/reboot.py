@@ -17,7 +17,7 @@ from kadeploy.operations.request import EnvironmentName, Request
 from kadeploy.steps.reboot import Reboot
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.workflows import Kind
-from kadeploy.workflow.node_state import Phase
+from kadeploy.workflow.phase import Phase
 
 
 class RebootKind(StrEnum):

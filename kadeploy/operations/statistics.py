@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from kadeploy.store.statistics import Record, StepRun
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.events import Failure, InstanceEnded, InstanceStarted, NodeEnded, Notice, StepEnded
+from kadeploy.workflow.phase import Phase
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class Recorder:
                 self.runs.append(self._run(notice))
             case NodeEnded():
                 node = self._node(notice.node)
-                node.success = notice.phase == "ok"
+                node.success = notice.phase is Phase.OK
                 node.error = describe(self.automaton, notice)
                 node.cause = notice.failure.cause if notice.failure else ""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from kadeploy.workflow.automaton import Automaton, Position, Scope
 from kadeploy.workflow.events import NodeEnded, Notice, StepEnded, StepStarted, Waiting
+from kadeploy.workflow.phase import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +91,4 @@ class Timeline:
 
 
 def _is_good(end: NodeEnded) -> bool:
-    return end.phase == "ok" or (end.phase == "held" and end.failure is None)
+    return end.phase is Phase.OK or (end.phase is Phase.HELD and end.failure is None)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from kadeploy.workflow.automaton import Position
+from kadeploy.workflow.phase import Phase
 
 # The causes of failures that the engine itself makes; all others come from its executor.
 ABORTED = "aborted"
@@ -242,7 +243,7 @@ class NodeEnded:
 
     at: float
     node: str
-    phase: str
+    phase: Phase
     position: Position
     failure: Failure | None
 

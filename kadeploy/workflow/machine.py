@@ -36,7 +36,8 @@ from kadeploy.workflow.events import (
     StepStarted,
     Waiting,
 )
-from kadeploy.workflow.node_state import FIRST, NodeState, Phase
+from kadeploy.workflow.node_state import FIRST, NodeState
+from kadeploy.workflow.phase import Phase
 
 
 @dataclass(slots=True)
@@ -64,8 +65,8 @@ class Machine:
 
     automaton: Automaton
     nodes: dict[str, NodeState] = field(default_factory=dict)
-    effects: list[Effect] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    _effects: list[Effect] = field(default_factory=list)  # of the event that is being applied
+    _notices: list[Notice] = field(default_factory=list)
     _tasks: dict[int, _Task] = field(default_factory=dict)
     _last_task: int = 0
     _cohorts: dict[Position, _Cohort] = field(default_factory=dict)
@@ -88,7 +89,8 @@ class Machine:
 
     def apply(self, event: Event) -> tuple[list[Effect], list[Notice]]:
         """Change the state; returns what is to be done and what is to be told."""
-        self.effects, self.notices = [], []
+        self._effects = []
+        self._notices = []
         match event:
             case Started():
                 self._start(event)
@@ -108,7 +110,7 @@ class Machine:
         self._release_gathered(event.at)
         if self._census.emptied:
             self._clear_passages(event.at)
-        return self.effects, self.notices
+        return self._effects, self._notices
 
     # Events ---------------------------------------------------------------------------------------
 
@@ -133,7 +135,7 @@ class Machine:
         if node.budget is not None:
             node.budget = max(node.budget - (event.at - started), 0.0)
         failure = self._timeout_failure(task, node, event.failure) if event.timed_out else event.failure
-        self.notices.append(StepEnded(event.at, event.node, node.position, node.attempt, started, failure))
+        self._notices.append(StepEnded(event.at, event.node, node.position, node.attempt, started, failure))
         if failure is None:
             self._succeed(event.at, event.node)
         else:
@@ -260,7 +262,7 @@ class Machine:
         node.instance_started = at
         node.step_attempt = 0
         node.budget = self._full_budget(position)
-        self.notices.append(InstanceStarted(at, name, position, node.attempt))
+        self._notices.append(InstanceStarted(at, name, position, node.attempt))
         self._enter_step(at, name, position, holds=holds)
 
     def _full_budget(self, position: Position) -> float | None:
@@ -269,7 +271,7 @@ class Machine:
     def _leave_instance(self, at: float, name: str, failure: Failure | None) -> None:
         node = self.nodes[name]
         seconds = at - node.instance_started
-        self.notices.append(InstanceEnded(at, name, node.position, node.attempt, seconds, failure))
+        self._notices.append(InstanceEnded(at, name, node.position, node.attempt, seconds, failure))
 
     def _enter_step(self, at: float, name: str, position: Position, *, holds: bool = True) -> None:
         self._move(name, position)
@@ -301,7 +303,7 @@ class Machine:
         node = self.nodes[name]
         self._census.leave(node.position, retrying=node.retrying)
         node.phase, node.failure, node.task, node.ended = phase, failure, 0, at
-        self.notices.append(NodeEnded(at, name, phase, node.position, failure))
+        self._notices.append(NodeEnded(at, name, phase, node.position, failure))
 
     # Steps ----------------------------------------------------------------------------------------
 
@@ -321,8 +323,8 @@ class Machine:
             node = self.nodes[name]
             node.phase, node.task, node.step_started = Phase.RUNNING, self._last_task, at
         attempt = max(self.nodes[name].attempt for name in names)
-        self.effects.append(Run(self._last_task, position, tuple(names), attempt, count, timeout))
-        self.notices.append(StepStarted(at, tuple(names), position))
+        self._effects.append(Run(self._last_task, position, tuple(names), attempt, count, timeout))
+        self._notices.append(StepStarted(at, tuple(names), position))
 
     def _release_gathered(self, at: float) -> None:
         for position, cohort in sorted(self._cohorts.items(), key=lambda item: item[0]):
@@ -340,8 +342,8 @@ class Machine:
         seconds = self.automaton.gathering.seconds(at - cohort.since)
         coming = set(self._census.before(position))
         late = tuple(n for n, node in self.nodes.items() if not node.phase.ended and node.position in coming)
-        self.effects.append(StartGrace(position, seconds, cohort.grace))
-        self.notices.append(Waiting(at, position, len(cohort.nodes), late, seconds))
+        self._effects.append(StartGrace(position, seconds, cohort.grace))
+        self._notices.append(Waiting(at, position, len(cohort.nodes), late, seconds))
 
     def _release(self, at: float, position: Position) -> None:
         self._begin(at, position, list(self._cohorts.pop(position).nodes))
@@ -356,8 +358,8 @@ class Machine:
         """Told right behind the end that cleared them, before what begins because of it."""
         self._census.emptied = False
         cleared = [place for place in self._passages if self._census.is_passed(place)]
-        index = 1 if self.notices and isinstance(self.notices[0], StepEnded) else len(self.notices)
-        self.notices[index:index] = [
+        index = 1 if self._notices and isinstance(self._notices[0], StepEnded) else len(self._notices)
+        self._notices[index:index] = [
             StepCleared(at, position, at - self._passages.pop(position)) for position in cleared
         ]
 

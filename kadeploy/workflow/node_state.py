@@ -4,27 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.events import Failure
+from kadeploy.workflow.phase import Phase
 
 FIRST = Position(0, 0, 0)
-
-
-class Phase(StrEnum):
-    """Where a node is with respect to its end."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    OK = "ok"
-    KO = "ko"
-    HELD = "held"
-    ABORTED = "aborted"
-
-    @property
-    def ended(self) -> bool:
-        return self not in (Phase.WAITING, Phase.RUNNING)
 
 
 @dataclass(slots=True)

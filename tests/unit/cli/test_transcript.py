@@ -38,6 +38,7 @@ from kadeploy.workflow.events import (
     StepStarted,
 )
 from kadeploy.workflow.machine import Machine
+from kadeploy.workflow.phase import Phase
 
 STEPS = tuple(MicroStep(name, Scope.NODE, Expression("9"), name) for name in ("reboot", "sync"))
 AUTOMATON = Automaton(
@@ -52,11 +53,16 @@ RESULT = OperationResult(
     3,
     3,
     (
-        NodeResult("node-1", "ok", host_keys=("ssh-ed25519 A", "ecdsa B"), address="10.0.0.1"),
+        NodeResult("node-1", Phase.OK, host_keys=("ssh-ed25519 A", "ecdsa B"), address="10.0.0.1"),
         NodeResult(
-            "node-2", "ko", "BroadcastEnvChain-sync", "the disk {is} full", "dd: [/dev/vda]\nno space", "disk"
+            "node-2",
+            Phase.KO,
+            "BroadcastEnvChain-sync",
+            "the disk {is} full",
+            "dd: [/dev/vda]\nno space",
+            "disk",
         ),
-        NodeResult("node-3", "held", "BootNewEnvKexec-kexec"),
+        NodeResult("node-3", Phase.HELD, "BootNewEnvKexec-kexec"),
     ),
 )
 
@@ -135,12 +141,12 @@ def test_the_lists_that_scripts_parse() -> None:
 
 def test_totals_by_cause() -> None:
     ends = [
-        ("ko", "disk"),
-        ("ko", "power"),
-        ("ok", ""),
-        ("ko", "power"),
-        ("aborted", "aborted"),
-        ("ko", "power"),
+        (Phase.KO, "disk"),
+        (Phase.KO, "power"),
+        (Phase.OK, ""),
+        (Phase.KO, "power"),
+        (Phase.ABORTED, "aborted"),
+        (Phase.KO, "power"),
     ]
     nodes = tuple(
         NodeResult(f"node-{number}", phase, "A-b", "broke" if cause else "", cause=cause)
@@ -182,7 +188,7 @@ def test_the_live_table_draws_whatever_nodes_say() -> None:
         table.transferred(Transfer("node-2", 10_000_000, 7_000_000, 10_000_000))
         failure = Failure("no space on [/mnt/dest] [bold")
         table.noticed(GROUP, StepEnded(1, "node-3", FIRST, 0, 0, failure))
-        table.noticed(GROUP, NodeEnded(1, "node-3", "ko", FIRST, failure))
+        table.noticed(GROUP, NodeEnded(1, "node-3", Phase.KO, FIRST, failure))
         table.noticed(GROUP, StepCleared(1, FIRST, 1))
         table.queued("reboot", GROUP.nodes, 2)
         console = Console(file=io.StringIO(), width=100, height=30)

@@ -30,6 +30,7 @@ from kadeploy.workflow.automaton import (
     Scope,
 )
 from kadeploy.workflow.events import NodeEnded, StepEnded, StepStarted
+from kadeploy.workflow.phase import Phase
 
 RECORDED = Path(__file__).parents[2] / "data" / "broadcasts" / "slow-consumer"
 EVENTS = [
@@ -176,7 +177,7 @@ def test_remarks_are_above_the_table_where_the_log_goes_elsewhere(monkeypatch: p
 
 
 def test_the_figures_in_the_document() -> None:
-    nodes = (NodeResult("n3", "ok", reception=MOVED), NodeResult("n2", "ko"))
+    nodes = (NodeResult("n3", Phase.OK, reception=MOVED), NodeResult("n2", Phase.KO))
     first, second = verdict.to_json(OperationResult("D-1", 12.0, 2, 2, nodes))["nodes"]
     assert first["broadcast"] == {
         "ok": True,
@@ -196,7 +197,7 @@ def test_a_node_that_ended_has_no_place_any_more() -> None:
     table.started("D-1", [GROUP])
     table.transferred(EVENTS[-1][1])
     for node in NODES:
-        table.noticed(GROUP, NodeEnded(1, node, "ok", FIRST, None))
+        table.noticed(GROUP, NodeEnded(1, node, Phase.OK, FIRST, None))
     console = Console(file=io.StringIO(), width=120)
     console.print(table._draw())
     assert "lane" not in console.file.getvalue()  # type: ignore[attr-defined]

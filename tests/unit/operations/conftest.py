@@ -26,7 +26,7 @@ from kadeploy.operations.request import DeploymentRequest
 from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, Run
-from kadeploy.workflow.node_state import Phase
+from kadeploy.workflow.phase import Phase
 
 SERVER = """\
 database: {name: store.sqlite}

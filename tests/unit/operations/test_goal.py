@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kadeploy.operations.goal import Goal
-from kadeploy.workflow.node_state import Phase
+from kadeploy.workflow.phase import Phase
 
 
 def test_a_spare_of_the_same_cluster_is_taken_first() -> None:

@@ -31,7 +31,7 @@ from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, NodeEnded, Notice, Run
-from kadeploy.workflow.node_state import Phase
+from kadeploy.workflow.phase import Phase
 from tests.unit.operations.conftest import MakePlan, Silent
 
 MOVED = RelayResult(received=5, seconds=2.0, notes=("was slow",), moved=1)

@@ -14,7 +14,7 @@ from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroSte
 from kadeploy.workflow.driver import Driver, Report
 from kadeploy.workflow.events import Done, Event, Failure, NodeEnded, Notice, Run
 from kadeploy.workflow.machine import Machine
-from kadeploy.workflow.node_state import Phase
+from kadeploy.workflow.phase import Phase
 
 
 def plan(*steps: MicroStep, grace: float = 0.01) -> Automaton:

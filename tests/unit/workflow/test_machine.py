@@ -41,7 +41,7 @@ from kadeploy.workflow.events import (
     encode,
 )
 from kadeploy.workflow.machine import Machine
-from kadeploy.workflow.node_state import Phase
+from kadeploy.workflow.phase import Phase
 
 
 def micro(name: str, scope: Scope = Scope.NODE, **settings: Any) -> MicroStep:
