@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from kadeploy.config.automata import ALIASES, INSTANCES, InstanceSetting
+from kadeploy.config.automata import InstanceSetting, instances_of, is_meant, known_names
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.recipe import Recipe, Recipes
 from kadeploy.steps.catalogue import STEPS, Step
@@ -65,16 +65,8 @@ def _microstep(machines: Machines, step: Step[Any], setting: InstanceSetting) ->
 
 def _with_breakpoint(automaton: Automaton, text: str) -> Automaton:
     """The automaton with a breakpoint at ``Macro`` or ``Macro:micro``; Macro may be an instance."""
-    wanted, _, micro = text.partition(":")
-    wanted = ALIASES.get(wanted, wanted)
-    if not any(wanted in (macro, *names) for macro, names in INSTANCES.items()):
-        known = ", ".join(name for macro, names in INSTANCES.items() for name in (macro, *names))
-        raise UsageError(f"--breakpoint: '{wanted}' is no macro-step", hint=f"there are {known}")
-    every = [(macro.name, instance) for macro in automaton.macrosteps for instance in macro.instances]
-    meant = [instance for macro, instance in every if _is_meant(wanted, macro, instance.name)]
-    if not meant:
-        used = ", ".join(instance.name for _, instance in every)
-        raise UsageError(f"--breakpoint: {wanted} is not used in this deployment", hint=f"it uses {used}")
+    name, _, micro = text.partition(":")
+    meant = _instances_meant(automaton, name)
     held = {instance.name: _hold(instance, micro) for instance in meant if not micro or _has(instance, micro)}
     if not held:
         raise UsageError(
@@ -86,6 +78,20 @@ def _with_breakpoint(automaton: Automaton, text: str) -> Automaton:
         for macro in automaton.macrosteps
     ]
     return replace(automaton, macrosteps=tuple(macrosteps))
+
+
+def _instances_meant(automaton: Automaton, name: str) -> list[Instance]:
+    """The instances of the automaton that a breakpoint's name means; raises UsageError without any."""
+    if not instances_of(name):
+        raise UsageError(
+            f"--breakpoint: '{name}' is no macro-step", hint=f"there are {', '.join(known_names())}"
+        )
+    every = [instance for macro in automaton.macrosteps for instance in macro.instances]
+    meant = [instance for instance in every if is_meant(name, instance.name)]
+    if not meant:
+        used = ", ".join(instance.name for instance in every)
+        raise UsageError(f"--breakpoint: {name} is not used in this deployment", hint=f"it uses {used}")
+    return meant
 
 
 def _what_runs_instead(instance: Instance, micro: str) -> str:
@@ -103,11 +109,10 @@ def find_position(automaton: Automaton, text: str) -> Position | None:
     """Position of ``Macro`` or ``Macro:micro``; None for ''. Raises UsageError where there is none."""
     if not text:
         return None
-    wanted, _, micro = text.partition(":")
-    wanted = ALIASES.get(wanted, wanted)
+    name, _, micro = text.partition(":")
     for macro_index, macro in enumerate(automaton.macrosteps):
         for index, instance in enumerate(macro.instances):
-            if _is_meant(wanted, macro.name, instance.name) and (not micro or _has(instance, micro)):
+            if is_meant(name, instance.name) and (not micro or _has(instance, micro)):
                 names = [step.name for step in instance.microsteps]
                 return Position(macro_index, index, names.index(micro) if micro else 0)
     raise UsageError(f"--from: this workflow does not run {text}")
@@ -115,13 +120,6 @@ def find_position(automaton: Automaton, text: str) -> Position | None:
 
 def _has(instance: Instance, micro: str) -> bool:
     return any(step.name == micro for step in instance.microsteps)
-
-
-def _is_meant(wanted: str, macro: str, instance: str) -> bool:
-    """Whether a name means an instance; the chain answers to the names of Kadeploy3's chains."""
-    if wanted in (macro, instance):
-        return True
-    return STEPS.get(wanted) is STEPS[instance]
 
 
 def _hold(instance: Instance, micro: str) -> Instance:
