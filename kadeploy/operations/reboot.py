@@ -11,6 +11,7 @@ from typing import Any
 from kadeploy.config.cluster import Level
 from kadeploy.config.expression import Expression
 from kadeploy.disks.layout import Role, layout_of
+from kadeploy.errors import UsageError
 from kadeploy.operations.base_plan import Plan
 from kadeploy.operations.operation import Operation
 from kadeploy.operations.request import EnvironmentName, Request
@@ -50,6 +51,13 @@ class RebootRequest(Request):
     partition: int | None = None
     check_destructive: bool = False
     timeout: Expression | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError unless an environment is named for RECORDED_ENV, and for nothing else."""
+        if (self.kind is RebootKind.RECORDED_ENV) != (self.environment is not None):
+            raise UsageError(
+                f"a reboot of the kind {RebootKind.RECORDED_ENV} is one into a named environment"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

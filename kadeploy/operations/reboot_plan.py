@@ -49,8 +49,8 @@ async def plan_reboot(site: Site, store: Store, request: RebootRequest) -> Reboo
     records = await node_states.read(store, [node.name for node in nodes])
     if request.kind is RebootKind.SIMPLE:
         await asyncio.to_thread(_check_profiles, BootRepository.of(site), nodes)
-    if request.kind is RebootKind.RECORDED_ENV:
-        _check_environments(site, nodes, records, request)
+    if request.environment is not None:
+        _check_environments(site, nodes, records, request, request.environment)
         if request.check_destructive:
             await _check_destructive(site, store, records)
     remote = connect(site, nodes)
@@ -149,24 +149,27 @@ def _profiles(request: RebootRequest, nodes: Sequence[Node]) -> dict[str, str]:
 
 
 def _check_environments(
-    site: Site, nodes: Sequence[Node], records: Mapping[str, NodeRecord], request: RebootRequest
+    site: Site,
+    nodes: Sequence[Node],
+    records: Mapping[str, NodeRecord],
+    request: RebootRequest,
+    environment: EnvironmentName,
 ) -> None:
     """Raises RefusedError unless the environment was seen to run from the disk of every node.
 
     The boot loader on a disk starts what was deployed last; that another system is on another partition
     does not make it start.
     """
-    assert request.environment is not None, "the command line demands it"
     others: dict[str, list[str]] = {}
     for node in nodes:
         record = records.get(node.name)
         found = _describe(record)
-        if record is None or not _fits(record, request.environment, _device(site, node, request)):
+        if record is None or not _fits(record, environment, _device(site, node, request)):
             others.setdefault(found, []).append(node.name)
     if others:
         told = "; ".join(f"{fold(names)} {found}" for found, names in others.items())
         raise RefusedError(
-            f"{_label(request.environment)} cannot be booted from every disk: {told}",
+            f"{_label(environment)} cannot be booted from every disk: {told}",
             hint="deploy it with kadeploy, or boot what is there with -r simple",
         )
 

@@ -83,6 +83,15 @@ async def deployed(store: Store, *names: str, key: asyncssh.SSHKey | None = None
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "environment"),
+    [(RebootKind.RECORDED_ENV, None), (RebootKind.SIMPLE, EnvironmentName("debian"))],
+)
+def test_an_environment_belongs_to_one_kind(kind: RebootKind, environment: EnvironmentName | None) -> None:
+    with pytest.raises(UsageError, match="kind recorded_env is one into a named environment"):
+        RebootRequest("alice", ("red-1",), kind=kind, environment=environment)
+
+
 async def reboot(site: Site, store: Store, *nodes: str, **settings: Any) -> OperationResult:
     settings = {"timeout": Expression("30"), **settings}
     request = RebootRequest("alice", nodes, **settings)
