@@ -87,6 +87,7 @@ class Customization:
             self._action(name, operation),
             timeout=str(operation.timeout) if own else f"{OPERATION_TIMEOUT:g}",
             retries=operation.retries,
+            around=micro,
         )
 
     def _action(self, name: str, operation: Operation) -> CustomOperation:

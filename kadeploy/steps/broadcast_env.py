@@ -22,7 +22,7 @@ from kadeploy.errors import NodeError
 from kadeploy.remote import hostkey
 from kadeploy.steps import broadcasts, site_file
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
-from kadeploy.steps.cause import Cause, CausedError, cause_of
+from kadeploy.steps.cause import Cause, CausedError, cause_by_text
 from kadeploy.steps.deployment import Archive, Deployment
 from kadeploy.steps.reception import Follower
 from kadeploy.steps.set_deployment_env import renew_deploy_part, umount_deploy_part
@@ -128,8 +128,9 @@ def relay_failure(result: RelayResult, size: int) -> NodeError | None:
     if result.ok:
         return None
     received = f"received {result.received} of {size} bytes"
-    error = NodeError(result.reason, evidence="\n".join(filter(None, [received, result.evidence])))
-    return CausedError(error.message, cause_of(error, _CAUSES[result.trouble]), evidence=error.evidence)
+    evidence = "\n".join(filter(None, [received, result.evidence]))
+    cause = cause_by_text(f"{result.reason}\n{evidence}", _CAUSES[result.trouble])
+    return CausedError(result.reason, cause, evidence=evidence)
 
 
 def _consumer(deployment: Deployment) -> list[list[str]]:
@@ -231,9 +232,8 @@ async def read_host_keys(deployment: Deployment, visit: Visit) -> None:
         timeout=COMMAND_TIMEOUT,
     )
     # An image may lead out of itself by a link: the miniOS' own key proves nothing.
-    keys = tuple(
-        key for key in hostkey.usable(result.stdout.splitlines()) if key not in deployment.minios.host_key
-    )
+    found = hostkey.usable(result.stdout.splitlines())
+    keys = tuple(key for key in found if key != deployment.minios.host_key)
     if not keys:
         raise NodeError("the image has no ssh server whose key could prove what the node runs")
     await deployment.remember(visit.node, host_keys=keys)

@@ -47,7 +47,8 @@ class Step(Generic[Context]):
     Exactly one of ``node`` and ``together`` is given. ``timeout`` is an expression of seconds, or the
     name of one of the cluster's timeouts. ``restart``: the step from which it is redone when the engine was
     killed in it, itself where '' is given. ``throttled``: it counts in the window of reboots. ``retries``
-    are attempts after the first, where the cluster's file has none.
+    are attempts after the first, where the cluster's file has none. ``around``: the micro-step around which
+    a custom operation is, '' for a step of the catalogue.
     """
 
     name: str
@@ -59,11 +60,12 @@ class Step(Generic[Context]):
     throttled: bool = False
     retries: int = 0
     applies: Condition[Context] = lambda machines: True
+    around: str = ""
 
     @property
     def micro(self) -> str:
         """The micro-step of the catalogue: itself, or the one around which a custom operation is."""
-        return self.name.partition("-")[0]
+        return self.around or self.name
 
     def deadline(self, machines: Machines) -> Expression:
         """The step's timeout on a cluster."""
@@ -174,7 +176,6 @@ _AFTER_BROADCAST: tuple[Step[Deployment], ...] = (
         Cause.DISK,
         broadcast_env.send_key,
         applies=lambda d: d.mountable and _has_keys(d),
-        restart="send_key",
     ),
     Step(
         "install_bootloader",

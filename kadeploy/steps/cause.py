@@ -85,12 +85,12 @@ def cause_of(error: KadeployError, default: Cause) -> Cause:
         case UnreachableError():
             return Cause.CONNECTION
         case NodeError():
-            text = f"{error.message}\n{error.evidence}"
-            return Cause.DISK if _blames_disk(text, default) else default
+            return cause_by_text(f"{error.message}\n{error.evidence}", default)
         case _:
             return Cause.SERVICE
 
 
-def _blames_disk(text: str, default: Cause) -> bool:
+def cause_by_text(text: str, default: Cause) -> Cause:
+    """The class of what a node has written: ``default``, unless it blames the disk."""
     full = default not in _SCRIPTS and _FULL.search(text) is not None
-    return full or _BROKEN.search(text) is not None
+    return Cause.DISK if full or _BROKEN.search(text) is not None else default
