@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP side of the boot server: the files of the repository, read-only, with ranges and sendfile."""
+"""HTTP side of the boot server: the files of the repository, read-only, with ranges and sendfile.
+
+How much of a file was sent is counted in a method that aiohttp keeps to itself, ``FileResponse._sendfile``.
+No other file relies on what aiohttp is like inside.
+"""
 
 from __future__ import annotations
 

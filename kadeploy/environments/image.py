@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import zstandard
-
 from kadeploy.environments.cache import Cache
 from kadeploy.environments.download import Progress, Validators, download, ignore_progress
 from kadeploy.environments.environment import Compression
@@ -120,22 +118,6 @@ def check_compression(path: Path, compression: Compression) -> None:
         f"{path} is declared as {compression}, but is {found or 'not compressed in any known way'}",
         hint=f"write 'compression: {found}'" if found else "",
     )
-
-
-def unpacked_size(path: Path, compression: Compression) -> int | None:
-    """Bytes of the unpacked content where the file tells it (zstd with one frame), else None.
-
-    gzip only knows the size modulo 4 GiB, bzip2 and xz keep it where only a whole reading finds it.
-    """
-    if compression is not Compression.ZSTD:
-        return None
-    with open_file(path) as file:
-        head = file.read(32)
-    try:
-        size = zstandard.get_frame_parameters(head).content_size
-    except zstandard.ZstdError:
-        return None
-    return None if size in (0, zstandard.CONTENTSIZE_UNKNOWN) else size
 
 
 def _status(path: Path) -> os.stat_result:

@@ -258,7 +258,6 @@ def test_compressions_are_recognized_by_their_first_bytes(tmp_path: Path, compre
     for other in set(Compression) - {compression}:
         with pytest.raises(RefusedError, match=f"declared as {other}, but is {compression}"):
             image.check_compression(path, other)
-    assert image.unpacked_size(path, compression) == (5 if compression is Compression.ZSTD else None)
 
 
 def test_an_image_that_is_not_compressed_is_refused(tmp_path: Path) -> None:
