@@ -60,10 +60,6 @@ class WorkflowJournal:
                 apply(decode(kind, content))
         return len(entries)
 
-    async def length(self) -> int:
-        """The number of entries."""
-        return len(await self._entries())
-
     async def _entries(self) -> list[tuple[str, dict[str, Any]]]:
         """Kinds and contents of this cluster's entries."""
         entries = [(entry.kind, dict(entry.payload)) for entry in await journal.read(self._store, self._wid)]

@@ -23,7 +23,7 @@ from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.operations.leasing import NodeLeases
 from kadeploy.operations.statistics import Recorder
 from kadeploy.operations.throttles import Throttles
-from kadeploy.store import node_states, statistics, workflows
+from kadeploy.store import journal, node_states, statistics, workflows
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.statistics import Record
 from kadeploy.store.store import Store
@@ -112,7 +112,7 @@ class Operation(ABC):
         await self._lease_again(chosen)
         try:
             await self._check_ownership(chosen, starts)
-            if sum([await run.journal.length() for run in self._runs]) != known:
+            if await journal.count(self._store, self.wid) != known:
                 raise RefusedError(f"{self.wid} went on meanwhile", hint=HINT)
         except BaseException:
             await self._leases.give_back()
@@ -241,9 +241,9 @@ class Operation(ABC):
 
     def _engine(self, part: Part[Any]) -> ClusterRun:
         machine, recorder = Machine(part.group.automaton), Recorder(part.group.automaton)
-        journal = WorkflowJournal(self._store, self.wid, part.group.cluster)
+        entries = WorkflowJournal(self._store, self.wid, part.group.cluster)
         executor = StepExecutor(part.machines, part.recipes, partial(self._throttles.reboot.slot, self.wid))
-        part.machines.memory.keep = journal.keep
+        part.machines.memory.keep = entries.keep
         part.machines.probes.slot = partial(self._throttles.probe.slot, self.wid)
 
         def observe(notice: Notice) -> None:
@@ -252,7 +252,7 @@ class Operation(ABC):
             if isinstance(notice, NodeEnded):
                 self._node_ended(run, notice)
 
-        run = ClusterRun(part, Driver(machine, executor, journal, observe), recorder, journal)
+        run = ClusterRun(part, Driver(machine, executor, entries, observe), recorder, entries)
         return run
 
     def _tell(self, tell: Callable[..., None], *what: object) -> None:

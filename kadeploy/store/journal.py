@@ -44,6 +44,12 @@ async def append(store: Store, workflow_id: str, entries: Sequence[Entry]) -> No
     await store.write(lambda connection: connection.execute(_APPEND, rows))
 
 
+async def count(store: Store, workflow_id: str) -> int:
+    """The number of events of a workflow."""
+    query = select(func.count()).where(events.c.workflow_id == workflow_id)
+    return await store.read(lambda connection: connection.scalar(query) or 0)
+
+
 async def read(store: Store, workflow_id: str) -> list[Entry]:
     """All events of a workflow in the order in which they were appended."""
     query = (

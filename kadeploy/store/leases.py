@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert
 
 from kadeploy import nodes as node_sets
 from kadeploy.errors import RefusedError
+from kadeploy.store.chunks import chunks
 from kadeploy.store.process import Process
 from kadeploy.store.store import Store
 from kadeploy.store.tables import leases
@@ -22,8 +23,6 @@ from kadeploy.store.tables import leases
 NOBODY = ""  # owner of leases of held nodes, which wait for no process but for their user
 
 _Lease = Row[str, str, str, str, float]  # node, workflow, owner, user, expiry
-
-_CHUNK = 10_000  # SQLite takes at most 32,766 values in one statement
 
 
 async def acquire(
@@ -99,9 +98,8 @@ async def keep(
 
     def change(connection: Connection) -> None:
         values = {"owner": NOBODY, "expires_at": now() + seconds}
-        for start in range(0, len(nodes), _CHUNK):
-            chosen = leases.c.node.in_(nodes[start : start + _CHUNK])
-            own = (leases.c.workflow_id == workflow_id) & chosen
+        for chunk in chunks(nodes):
+            own = (leases.c.workflow_id == workflow_id) & leases.c.node.in_(chunk)
             connection.execute(update(leases).where(own).values(**values))
 
     await store.write(change)
@@ -133,8 +131,8 @@ async def release(store: Store, workflow_id: str, nodes: Sequence[str] | None = 
         if nodes is None:
             connection.execute(own)
             return
-        for start in range(0, len(nodes), _CHUNK):
-            connection.execute(own.where(leases.c.node.in_(nodes[start : start + _CHUNK])))
+        for chunk in chunks(nodes):
+            connection.execute(own.where(leases.c.node.in_(chunk)))
 
     await store.write(change)
 
@@ -154,8 +152,8 @@ async def held(store: Store, nodes: Sequence[str], *, now: Callable[[], float] =
 def _held(connection: Connection, nodes: Sequence[str], now: float) -> list[_Lease]:
     """Living leases of the nodes."""
     rows: list[_Lease] = []
-    for start in range(0, len(nodes), _CHUNK):
-        rows.extend(_living(connection, leases.c.node.in_(nodes[start : start + _CHUNK]), now))
+    for chunk in chunks(nodes):
+        rows.extend(_living(connection, leases.c.node.in_(chunk), now))
     return rows
 
 
@@ -170,8 +168,8 @@ def _living(connection: Connection, wanted: ColumnElement[bool], now: float) -> 
 
 
 def _delete_nodes(connection: Connection, nodes: Sequence[str]) -> None:
-    for start in range(0, len(nodes), _CHUNK):
-        connection.execute(delete(leases).where(leases.c.node.in_(nodes[start : start + _CHUNK])))
+    for chunk in chunks(nodes):
+        connection.execute(delete(leases).where(leases.c.node.in_(chunk)))
 
 
 def _in_use(rows: Sequence[_Lease], hint: str) -> RefusedError:

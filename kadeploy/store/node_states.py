@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects.sqlite import insert
 
+from kadeploy.store.chunks import chunks
 from kadeploy.store.store import Store
 from kadeploy.store.tables import nodes
 
@@ -127,11 +128,14 @@ async def _upsert(store: Store, rows: Sequence[Mapping[str, Any]], kept: Sequenc
 
 async def read(store: Store, names: Iterable[str]) -> dict[str, NodeRecord]:
     """What is known about nodes; a node without a record is missing from the result."""
-    wanted = set(names)
+    wanted = sorted(set(names))
 
     def query(connection: Connection) -> dict[str, NodeRecord]:
-        rows = connection.execute(select(nodes).order_by(nodes.c.name))
-        return {row.name: _record(row) for row in rows if row.name in wanted}
+        found: dict[str, NodeRecord] = {}
+        for chunk in chunks(wanted):
+            rows = connection.execute(select(nodes).where(nodes.c.name.in_(chunk)).order_by(nodes.c.name))
+            found.update({row.name: _record(row) for row in rows})
+        return found
 
     return await store.read(query)
 

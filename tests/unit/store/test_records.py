@@ -69,6 +69,7 @@ async def test_the_journal_keeps_the_order_of_events(store: Store) -> None:
 
     assert await journal.read(store, first.id) == events[:4]
     assert await journal.read(store, second.id) == events[4:]
+    assert [await journal.count(store, wid) for wid in (first.id, second.id, "D-0")] == [4, 1, 0]
 
 
 async def test_no_journal_without_a_workflow(store: Store) -> None:
@@ -97,6 +98,8 @@ async def test_node_states_are_the_last_ones(store: Store) -> None:
     }
     assert found["node-1"].environment_version is None
     assert (found["node-2"].environment_name, found["node-2"].environment_version) == ("debian12", 3)
+    many = [f"node-{number}" for number in range(2, 40_000)]  # more than one statement takes
+    assert list(await node_states.read(store, many)) == ["node-2"]
 
 
 async def test_what_is_on_a_disk_stays_known_until_it_is_written_to(store: Store) -> None:
