@@ -88,6 +88,13 @@ def test_dependencies_point_downwards() -> None:
     check("lint-imports")
 
 
+def test_only_the_store_knows_sql() -> None:
+    pattern = re.compile(rb"^\s*(from|import) (sqlalchemy|alembic|sqlite3)\b", re.MULTILINE)
+    store = CHECKOUT / "kadeploy" / "store"
+    users = [path for path in (CHECKOUT / "kadeploy").rglob("*.py") if pattern.search(path.read_bytes())]
+    assert users and relative([path for path in users if store not in path.parents]) == []
+
+
 def test_no_file_runs_away() -> None:
     lengths = {path: len(path.read_bytes().splitlines()) for path in (CHECKOUT / "kadeploy").rglob("*.py")}
     assert lengths

@@ -9,33 +9,20 @@ ones. Almighty users see and change everything, and only theirs may be public.
 from __future__ import annotations
 
 import difflib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    case,
-    delete,
-    false,
-    insert,
-    or_,
-    select,
-    true,
-    update,
-)
-from sqlalchemy.exc import IntegrityError
 
 from kadeploy.environments.description import from_mapping, to_mapping
 from kadeploy.environments.environment import Environment, Visibility
 from kadeploy.errors import NotFoundError, RefusedError
+from kadeploy.store import environments as records
+from kadeploy.store.environments import EnvironmentRecord, Selection
 from kadeploy.store.store import Store
-from kadeploy.store.tables import environments as table
 
 EVERYBODY = "*"
+
+# The order of a listing.
+_RANKS = {Visibility.PUBLIC: 0, Visibility.PRIVATE: 1, Visibility.SHARED: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +41,15 @@ async def check_new(store: Store, environment: Environment, caller: Caller) -> N
     """Raises RefusedError where ``add`` would, before anybody takes the trouble to read images."""
     _check_owner(environment.owner, caller)
     _check_public(environment.owner, environment.visibility, caller)
-    query = select(table.c.id).where(_is(environment))
-    if await store.read(lambda connection: connection.scalar(query)) is not None:
+    if await records.exists(store, environment.name, environment.version, environment.owner):
         raise _exists(environment)
 
 
 async def add(store: Store, environment: Environment, caller: Caller) -> None:
     """Record an environment; raises RefusedError where the caller may not, or it exists already."""
     await check_new(store, environment, caller)
-    values = _values(environment) | {"recorded": time.time()}
-
-    def change(connection: Connection) -> None:
-        try:
-            connection.execute(insert(table), values)
-        except IntegrityError:  # another process was faster
-            raise _exists(environment) from None
-
-    await store.write(change)
+    if not await records.add(store, _record(environment)):  # another process was faster
+        raise _exists(environment)
 
 
 async def replace_recorded(store: Store, changed: Sequence[Environment], caller: Caller) -> None:
@@ -78,14 +57,7 @@ async def replace_recorded(store: Store, changed: Sequence[Environment], caller:
     for environment in changed:
         _check_owner(environment.owner, caller)
         _check_public(environment.owner, environment.visibility, caller)
-
-    def change(connection: Connection) -> None:
-        for environment in changed:
-            update_one = update(table).where(_is(environment)).values(**_values(environment))
-            if not connection.execute(update_one).rowcount:
-                raise NotFoundError(f"environment {environment.label} of {environment.owner} was deleted")
-
-    await store.write(change)
+    await records.replace(store, [_record(environment) for environment in changed])
 
 
 async def list_visible(
@@ -101,18 +73,8 @@ async def list_visible(
     ``owner`` ``*`` stands for everybody; ``%`` in ``pattern`` for any text. Without ``all_versions`` only
     the last version of each name and owner.
     """
-    rank = case({"public": 0, "private": 1, "shared": 2}, value=table.c.visibility)
-    query = select(table).where(_visible(caller, owner))
-    if pattern is not None:
-        # As in SQL, but '_' stands for itself: it is far too common in names.
-        literal = pattern.replace("\\", "\\\\").replace("_", "\\_")
-        query = query.where(table.c.name.like(literal, escape="\\"))
-    rows = await store.read(
-        lambda connection: connection.execute(
-            query.order_by(rank, table.c.name, table.c.user, table.c.version)
-        ).all()
-    )
-    found = [_environment(row) for row in rows]
+    rows = await records.find(store, _selection(caller, owner), pattern=pattern)
+    found = sorted(map(_environment, rows), key=lambda environment: _RANKS[environment.visibility])
     return found if all_versions else _last_versions(found)
 
 
@@ -132,13 +94,13 @@ async def find_versions(
     store: Store, name: str, caller: Caller, *, owner: str | None = None, version: int | None = None
 ) -> list[Environment]:
     """All visible versions, or the given one, of one owner, oldest first; raises as ``find``."""
-    query = select(table).where(_visible(caller, owner), table.c.name == name).order_by(table.c.version)
-    rows = await store.read(lambda connection: connection.execute(query).all())
+    rows = await records.find(store, _selection(caller, owner), name=name)
     if not rows:
         raise await _unknown(store, name, caller, owner)
+    rows.sort(key=lambda row: row.version)
     found = [_environment(row) for row in rows if version is None or row.version == version]
     if not found:
-        versions = ", ".join(f"{row.version} of {row.user}" for row in rows)
+        versions = ", ".join(f"{row.version} of {row.owner}" for row in rows)
         raise NotFoundError(f"environment {name} has no version {version}", hint=f"there is {versions}")
     return _preferred(found, caller)
 
@@ -146,12 +108,7 @@ async def find_versions(
 async def remove(store: Store, found: Sequence[Environment], caller: Caller) -> None:
     """Delete recorded environments, all or none of them."""
     check_owners(found, caller)
-
-    def change(connection: Connection) -> None:
-        for environment in found:
-            connection.execute(delete(table).where(_is(environment)))
-
-    await store.write(change)
+    await records.remove(store, [_record(environment) for environment in found])
 
 
 def _exists(environment: Environment) -> RefusedError:
@@ -179,16 +136,13 @@ def _check_public(owner: str, visibility: Visibility, caller: Caller) -> None:
         )
 
 
-def _visible(caller: Caller, owner: str | None) -> ColumnElement[bool]:
-    own = table.c.user == caller.name
-    if owner is None:
-        return true() if caller.almighty else own | (table.c.visibility == Visibility.PUBLIC)
-    wanted = true() if owner == EVERYBODY else table.c.user == owner
+def _selection(caller: Caller, owner: str | None) -> Selection:
+    """What the caller sees of an owner, of everybody (``*``), or where he names no owner (None)."""
+    one = None if owner == EVERYBODY else owner
     if caller.almighty or owner == caller.name:
-        return wanted
-    return wanted & or_(
-        table.c.visibility.in_([Visibility.PUBLIC, Visibility.SHARED]), own if owner == EVERYBODY else false()
-    )
+        return Selection(one)
+    seen = (Visibility.PUBLIC,) if owner is None else (Visibility.PUBLIC, Visibility.SHARED)
+    return Selection(one, tuple(map(str, seen)), caller.name)
 
 
 def _preferred(found: Sequence[Environment], caller: Caller) -> list[Environment]:
@@ -211,8 +165,7 @@ def _rank(environment: Environment, caller: Caller) -> int:
 
 
 async def _unknown(store: Store, name: str, caller: Caller, owner: str | None) -> NotFoundError:
-    query = select(table.c.name).where(_visible(caller, owner)).distinct()
-    names = await store.read(lambda connection: list(connection.scalars(query)))
+    names = await records.names(store, _selection(caller, owner))
     near = difflib.get_close_matches(name, names, n=5)
     of = f" of {owner}" if owner and owner != EVERYBODY else ""
     return NotFoundError(
@@ -222,7 +175,7 @@ async def _unknown(store: Store, name: str, caller: Caller, owner: str | None) -
 
 
 def _last_versions(found: Sequence[Environment]) -> list[Environment]:
-    """Of each name and owner the highest version, at the place of that."""
+    """The highest version of each name and owner, in the order of all."""
     last: dict[tuple[str, str], int] = {}
     for environment in found:
         key = (environment.name, environment.owner)
@@ -230,23 +183,15 @@ def _last_versions(found: Sequence[Environment]) -> list[Environment]:
     return [item for item in found if item.version == last[item.name, item.owner]]
 
 
-def _is(environment: Environment) -> ColumnElement[bool]:
-    return (
-        (table.c.name == environment.name)
-        & (table.c.version == environment.version)
-        & (table.c.user == environment.owner)
+def _record(environment: Environment) -> EnvironmentRecord:
+    return EnvironmentRecord(
+        environment.name,
+        environment.version,
+        environment.owner,
+        str(environment.visibility),
+        to_mapping(environment),
     )
 
 
-def _values(environment: Environment) -> dict[str, Any]:
-    return {
-        "name": environment.name,
-        "version": environment.version,
-        "user": environment.owner,
-        "visibility": str(environment.visibility),
-        "description": to_mapping(environment),
-    }
-
-
-def _environment(row: Row[Any]) -> Environment:
-    return from_mapping(row.description, row.user)
+def _environment(record: EnvironmentRecord) -> Environment:
+    return from_mapping(record.description, record.owner)
