@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,8 +182,15 @@ async def test_the_variables_of_scripts(store: Store, make_plan: MakePlan) -> No
     variables = deployment.variables(plan.nodes[0])
     assert variables["KADEPLOY_NODE"] == "red-2" and variables["KADEPLOY_CLUSTER"] == "red"
     assert variables["KADEPLOY_DEPLOY_PART"] == "/dev/sda5" and variables["KADEPLOY_DEPLOY_PART_NUM"] == "5"
-    assert variables["KADEPLOY_SWAP_PART_NUM"] == "1"
+    assert variables["KADEPLOY_SWAP_PART"] == "/dev/sda1" and variables["KADEPLOY_SWAP_PART_NUM"] == "1"
     assert variables["KADEPLOY_ENV_KERNEL_PARAMS"] == "quiet console=ttyS0"
+
+
+async def test_the_variables_are_those_of_the_manual(store: Store, make_plan: MakePlan) -> None:
+    plan = await make_plan(store, "red-1")
+    page = Path(__file__).parents[3] / "docs" / "users" / "post-installs.md"
+    documented = re.findall(r"^\| `(KADEPLOY_\w+)` \|", page.read_text(), flags=re.MULTILINE)
+    assert sorted(documented) == sorted(plan.parts[0].machines.variables(plan.nodes[0]))
 
 
 async def test_the_key_of_the_miniOS_is_as_it_answers(
