@@ -18,7 +18,17 @@ CHECKOUT = Path(__file__).parents[3]
 def needs_of(directory: Path, *arguments: str) -> list[str]:
     """What tests/needs.py writes down for the tests that these arguments select."""
     file = directory / "needs"
-    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", "--needs", file]
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--collect-only",
+        "-q",
+        "--needs",
+        str(file),
+    ]
     done = subprocess.run([*argv, *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return file.read_text().splitlines()
