@@ -11,7 +11,7 @@ from kadeploy.store.workflows import Kind
 from kadeploy.workflow.automaton import Scope
 from kadeploy.workflow.events import Done, Started
 from kadeploy.workflow.machine import Machine
-from tests.unit.workflow.test_machine import automaton, instance, micro
+from tests.unit.workflow.world import automaton, instance, micro
 
 
 def a_run(at: float, duration: float, *, node: str = "n1", ok: bool = True, reason: str = "") -> StepRun:

@@ -1,218 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Properties of the state machine under any interleaving of results, timeouts, graces and aborts."""
+"""The state machine by example: holds, resumes, gathering, retries and fallbacks."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from typing import Any
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kadeploy.config.expression import Expression
 from kadeploy.workflow.automaton import (
-    Automaton,
-    Gathering,
-    Instance,
-    MacroStep,
     MicroStep,
     Position,
     Scope,
-    from_mapping,
-    to_mapping,
 )
 from kadeploy.workflow.events import (
     LEFT_BEHIND,
     Abandoned,
-    Aborted,
     Done,
-    Event,
     Failure,
     GraceOver,
-    Resumed,
-    Run,
     Started,
-    StartGrace,
     StepEnded,
-    Waiting,
     decode,
-    encode,
 )
 from kadeploy.workflow.machine import Machine
 from kadeploy.workflow.phase import Phase
 
-
-def micro(name: str, scope: Scope = Scope.NODE, **settings: Any) -> MicroStep:
-    return MicroStep(name, scope, Expression(settings.pop("timeout", "10")), name, **settings)
-
-
-def automaton(*macros: list[Instance], quorum: float = 0.5, hold_failures: bool = False) -> Automaton:
-    steps = tuple(MacroStep(f"M{index}", tuple(instances)) for index, instances in enumerate(macros))
-    return Automaton(steps, Gathering(quorum, grace=5, least=2), hold_failures)
-
-
-def instance(name: str, *steps: MicroStep, retries: int = 0, timeout: str = "0") -> Instance:
-    return Instance(name, steps, Expression(timeout), retries)
-
-
-class World:
-    """Feeds a machine and checks after every event what must always hold."""
-
-    def __init__(self, plan: Automaton) -> None:
-        self.machine = Machine(plan)
-        self.running: dict[int, Run] = {}
-        self.open: dict[int, set[str]] = {}
-        self.graces: list[StartGrace] = []
-        self.waiting: list[Waiting] = []
-        self.journal: list[Event] = []
-        self.attempts: Counter[tuple[str, str]] = Counter()
-        self.at = 0.0
-        self.succeeded: dict[str, list[Position]] = {}
-
-    def send(self, event: Event) -> None:
-        self.journal.append(event)
-        effects, notices = self.machine.apply(event)
-        self.waiting.extend(notice for notice in notices if isinstance(notice, Waiting))
-        if isinstance(event, Done) and event.task in self.open:
-            self.open[event.task].discard(event.node)
-        for effect in effects:
-            if isinstance(effect, StartGrace):
-                self.graces.append(effect)
-            else:
-                self._run(effect)
-        self.check()
-
-    def _run(self, run: Run) -> None:
-        busy = set().union(*self.open.values()) if self.open else set()
-        assert not busy & set(run.nodes), "a node is in two places"
-        self.running[run.task], self.open[run.task] = run, set(run.nodes)
-        if run.position.micro == 0:
-            name = self.machine.automaton.instance(run.position).name
-            self.attempts.update((node, name) for node in run.nodes)
-
-    def finish(self, task: int, node: str, ok: bool, timed_out: bool = False, waited: float = 0.0) -> None:
-        self.at += 1
-        if ok and not timed_out:
-            self.succeeded.setdefault(node, []).append(self.running[task].position)
-        self.send(Done(self.at, task, node, None if ok else Failure("failed"), timed_out, waited))
-
-    def kill(self) -> None:
-        """The engine dies: what is left of it is the journal."""
-        self.open.clear()
-        self.graces.clear()
-        dead, self.machine = self.machine, Machine(self.machine.automaton)
-        for event in self.journal:
-            self.machine.apply(decode(*encode(event)))
-        assert self.machine.nodes == dead.nodes
-
-    def abort(self, nodes: tuple[str, ...] | None) -> None:
-        for open_nodes in self.open.values():
-            open_nodes.difference_update(open_nodes if nodes is None else nodes)
-        self.send(Aborted(self.at, "enough", nodes))
-
-    def resume(self, nodes: tuple[str, ...], start: Position | None = None) -> None:
-        self.at += 1
-        self.attempts.clear()
-        self.send(Resumed(self.at, nodes, start))
-
-    def check(self) -> None:
-        live = [n for n, s in self.machine.nodes.items() if not s.phase.ended]
-        busy = set().union(*self.open.values()) if self.open else set()
-        assert self.machine.finished == (not live)
-        for name in live:
-            waiting = any(name in cohort.nodes for cohort in self.machine._cohorts.values())
-            assert (name in busy) + waiting == 1, f"{name} is in {(name in busy) + waiting} places"
-
-
-MICROS = st.builds(
-    micro,
-    st.sampled_from(["a", "b", "c"]),
-    st.sampled_from(Scope),
-    retries=st.integers(0, 2),
-    breakpoint=st.sampled_from([False] * 9 + [True]),
-)
-
-
-@st.composite
-def automata(draw: st.DrawFn) -> Automaton:
-    counter = iter(range(100))
-    macros = []
-    for _ in range(draw(st.integers(1, 3))):
-        macros.append(
-            [
-                instance(
-                    f"I{next(counter)}",
-                    *draw(st.lists(MICROS, min_size=1, max_size=3, unique_by=lambda step: step.name)),
-                    retries=draw(st.integers(0, 2)),
-                    timeout=draw(st.sampled_from(["0", "3", "10"])),
-                )
-                for _ in range(draw(st.integers(1, 2)))
-            ]
-        )
-    quorum = draw(st.sampled_from([0.3, 0.9, 1.0]))
-    return automaton(*macros, quorum=quorum, hold_failures=draw(st.sampled_from([False] * 4 + [True])))
-
-
-def assert_ran_everything(plan: Automaton, succeeded: list[Position]) -> None:
-    """Of each macro-step, the last successes are all the micro-steps of one instance in their order."""
-    for index in range(len(plan.macrosteps)):
-        of_macro = [position for position in succeeded if position.macro == index]
-        count = len(plan.instance(of_macro[-1]).microsteps)
-        assert of_macro[-count:] == [Position(index, of_macro[-1].instance, micro) for micro in range(count)]
-
-
-@pytest.mark.timeout(3600)
-@settings(deadline=None, max_examples=max(300, settings().max_examples))
-@given(automata(), st.integers(1, 5), st.data())
-def test_any_interleaving_ends_every_node_once(plan: Automaton, count: int, data: st.DataObject) -> None:
-    world = World(plan)
-    nodes = tuple(f"n{index}" for index in range(count))
-    late = data.draw(st.integers(0, count - 1))
-    world.send(Started(0, nodes[late:]))
-    abort_after = data.draw(st.one_of(st.none(), st.integers(0, 30)))
-    resumes = data.draw(st.lists(st.integers(0, 20), max_size=3))
-    steps = 0
-    while not world.machine.finished or resumes or late:
-        if late and (world.machine.finished or data.draw(st.booleans())):
-            late -= 1
-            world.send(Started(world.at, nodes[late : late + 1]))
-            continue
-        if world.machine.finished or steps in resumes:
-            world.kill()
-            world.resume(tuple(data.draw(st.lists(st.sampled_from(nodes), unique=True))))
-            resumes = resumes[1:]
-            steps += 1
-            continue
-        if abort_after == steps:
-            some = tuple(data.draw(st.lists(st.sampled_from(nodes), unique=True)))
-            world.abort(data.draw(st.sampled_from([None, some])))
-            steps += 1
-            continue
-        steps += 1
-        choices = sorted((task, node) for task, open_nodes in world.open.items() for node in open_nodes)
-        if world.graces and (not choices or data.draw(st.booleans())):
-            grace = world.graces.pop()
-            world.send(GraceOver(world.at, grace.position, grace.grace))
-            continue
-        task, node = data.draw(st.sampled_from(choices))
-        timed_out = data.draw(st.sampled_from([False, False, True]))
-        world.finish(task, node, data.draw(st.booleans()), timed_out, data.draw(st.sampled_from([0.0, 0.5])))
-    phases = Counter(state.phase for state in world.machine.nodes.values())
-    assert sum(phases[p] for p in (Phase.OK, Phase.KO, Phase.HELD, Phase.ABORTED)) == count
-    for (_, name), attempts in world.attempts.items():
-        micro_retries = 1 + max(
-            i.microsteps[0].retries for m in plan.macrosteps for i in m.instances if i.name == name
-        )
-        retries = next(i.retries for m in plan.macrosteps for i in m.instances if i.name == name)
-        assert attempts <= (1 + retries) * micro_retries
-    for name in world.machine.in_phase(Phase.OK):
-        assert_ran_everything(plan, world.succeeded[name])
-    replayed = Machine(plan)
-    for event in world.journal:
-        replayed.apply(decode(*encode(event)))
-    assert replayed.nodes == world.machine.nodes
+from .world import World, automaton, instance, micro
 
 
 def test_a_held_node_goes_on_behind_its_breakpoint() -> None:
@@ -399,8 +211,3 @@ def test_the_late_get_as_long_as_the_others_took(spread: float, seconds: float) 
     world.at += spread - 1
     world.finish(2, "n2", ok=True)
     assert [grace.seconds for grace in world.graces] == [seconds]
-
-
-@given(automata())
-def test_an_automaton_is_read_as_it_was_written(plan: Automaton) -> None:
-    assert from_mapping(json.loads(json.dumps(to_mapping(plan)))) == plan
