@@ -71,6 +71,11 @@ class Relay:
         self._stopping = asyncio.Lock()
         self._stopped = False
 
+    @property
+    def is_starting(self) -> bool:
+        """Neither does it listen yet, nor is it known how it ended."""
+        return not self.port and not self.verdict.done()
+
     async def start(self, transport: RelayTransport, settings: Settings, timeout: float) -> None:
         """Returns when the relay listens; raises RelayLost."""
         try:

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lanes of one broadcast: the roster says who belongs into which, here the head and relays are told."""
+
+from __future__ import annotations
+
+import time
+
+from kadeploy.broadcast.head import Head
+from kadeploy.broadcast.node.lane import Lane
+from kadeploy.broadcast.relays import Relays
+from kadeploy.broadcast.roster import Roster
+
+
+class Lanes:
+    """Orders to the head and to the relays, each with its entry in the roster."""
+
+    def __init__(self, roster: Roster, relays: Relays, head: Head, arity: int) -> None:
+        """`arity`: how many others a node feeds."""
+        self._roster = roster
+        self._relays = relays
+        self._head = head
+        self._arity = arity
+
+    def feed_next(self) -> None:
+        """Begin to feed those that wait, once the head is through with the lane before."""
+        if not (self._roster.anybody_waits() and self._head.free):
+            return
+        number, names = self._roster.next_lane(time.monotonic())
+        relays = [self._relays[name] for name in names]
+        peers = [(relay.target.node, relay.target.address, relay.port) for relay in relays]
+        lane = Lane(number, 0, self._arity, self._head.peer, peers)
+        self._head.feed(lane)
+        for rank, relay in enumerate(relays, 1):
+            self._relays.feed(relay, lane._replace(rank=rank))
+
+    def part(self, name: str, note: str, *, last: bool = False, lags: bool = False) -> None:
+        """Take a node out of its lane, to be served in a later one; arguments as of ``Roster.part``."""
+        lane = self._roster.member(name).lane
+        if self._roster.part(name, note, last=last, lags=lags):
+            self._relays.leave(self._relays[name], lane)
+
+    def dismiss(self, name: str) -> None:
+        """Forget a node that has left; the head stops to feed a lane that is empty."""
+        if (deserted := self._roster.dismiss(name)) is not None:
+            self._head.abandon(deserted)

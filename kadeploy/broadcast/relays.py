@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The relays of one broadcast, one on each node: started, listened to, given orders, and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+from kadeploy.broadcast.interface import Delivery, RelayTransport, Target
+from kadeploy.broadcast.node.lane import Lane
+from kadeploy.broadcast.relay import Event, Relay, RelayLost, settings_for
+from kadeploy.errors import NodeError
+
+
+class Observer(Protocol):
+    """Learns what becomes of each relay, and what it reports."""
+
+    def listening(self, relay: Relay) -> None:
+        """It has started."""
+
+    def reported(self, relay: Relay, event: Event) -> None:
+        """It has sent a line."""
+
+    def lost(self, relay: Relay, lost: RelayLost) -> None:
+        """It could not be started, has ended, or has been silent for too long."""
+
+
+class Relays(Mapping[str, Relay]):
+    """The relays by the names of their nodes. `news` is set when an order could not be given."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        transport: RelayTransport,
+        secret: bytes,
+        head: tuple[str, int],
+        news: asyncio.Event,
+    ) -> None:
+        """`head`: the address and port at which the head listens."""
+        self._delivery = delivery
+        self._options = delivery.options
+        self._transport = transport
+        self._secret = secret
+        self._head = head
+        self._news = news
+        self._relays = {target.node: Relay(target) for target in delivery.targets}
+        self._starts = asyncio.Semaphore(self._options.start_fanout)
+        self._stops = asyncio.Semaphore(self._options.start_fanout)
+        self._attendants: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._observer: Observer | None = None
+
+    def __getitem__(self, name: str) -> Relay:
+        return self._relays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._relays)
+
+    def __len__(self) -> int:
+        return len(self._relays)
+
+    @property
+    def are_attended(self) -> bool:
+        """Whether more may join, and orders are given."""
+        return self._group is not None
+
+    @asynccontextmanager
+    async def attended(self, observer: Observer) -> AsyncIterator[None]:
+        """Start all relays and report to `observer` while the context lasts; they run on after it."""
+        self._observer = observer
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                for relay in self._relays.values():
+                    self._attend(relay)
+                yield
+            finally:
+                self._group = None
+                for task in self._attendants.values():
+                    task.cancel()
+
+    def join(self, target: Target) -> None:
+        """Start one more relay, while the others are attended."""
+        relay = self._relays[target.node] = Relay(target)
+        self._attend(relay)
+
+    def feed(self, relay: Relay, lane: Lane) -> None:
+        """Order a relay to feed those behind it in `lane`; returns at once."""
+        self._order(relay.feed(lane))
+
+    def leave(self, relay: Relay, lane: int) -> None:
+        """Order a relay to take nothing more of the lane of that number; returns at once."""
+        self._order(relay.leave(lane))
+
+    async def dismiss(self, relay: Relay) -> None:
+        """Stop a relay and forget it; its node may join again."""
+        name = relay.target.node
+        attendant = self._attendants[name]
+        attendant.cancel()
+        await asyncio.wait([attendant])
+        await self._stop(relay)
+        del self._attendants[name], self._relays[name]  # only now: who is cancelled before begins again
+
+    async def stop(self) -> None:
+        """Stop all relays that still run."""
+        async with asyncio.TaskGroup() as group:
+            for relay in self._relays.values():
+                group.create_task(self._stop(relay))
+
+    def _attend(self, relay: Relay) -> None:
+        assert self._group
+        self._attendants[relay.target.node] = self._group.create_task(self._follow(relay))
+
+    async def _follow(self, relay: Relay) -> None:
+        """Start a relay, and report what it says until it ends."""
+        observer = self._observer
+        assert observer
+        try:
+            async with self._starts:
+                settings = settings_for(relay.target, self._delivery, self._secret, self._head)
+                await relay.start(self._transport, settings, self._options.start_timeout)
+            observer.listening(relay)
+            await relay.follow(self._options.report_timeout, lambda event: observer.reported(relay, event))
+        except RelayLost as lost:
+            observer.lost(relay, lost)
+
+    def _order(self, order: Coroutine[None, None, None]) -> None:
+        async def give() -> None:
+            try:
+                async with asyncio.timeout(self._options.report_timeout):
+                    await order
+            except (NodeError, OSError, TimeoutError):
+                self._news.set()  # whoever follows this relay finds out how it ended
+
+        if self._group:
+            self._group.create_task(give())
+        else:
+            order.close()  # it is over, all relays are being stopped
+
+    async def _stop(self, relay: Relay) -> None:
+        async with self._stops:
+            with suppress(NodeError, OSError):  # who cannot be reached for that ends with its connection
+                await relay.stop()

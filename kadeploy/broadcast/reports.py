@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reports of the relays and of the head, and what is noted of them: in the roster, as a verdict, or as a
+complaint that has to be examined.
+
+What a node reports is no more than a claim: nonsense is its own failure, and nobody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from kadeploy.broadcast.head import HEAD, Head
+from kadeploy.broadcast.interface import BroadcastProgress, Progress, Trouble
+from kadeploy.broadcast.lanes import Lanes
+from kadeploy.broadcast.relay import Event, Relay, RelayLost, figures_of
+from kadeploy.broadcast.relays import Relays
+from kadeploy.broadcast.roster import Roster
+from kadeploy.broadcast.verdicts import Verdicts
+
+
+class Reports:
+    """``Observer`` of the relays of one broadcast. `news` is set by all that may change what is due."""
+
+    def __init__(
+        self,
+        relays: Relays,
+        roster: Roster,
+        lanes: Lanes,
+        verdicts: Verdicts,
+        head: Head,
+        size: int,
+        progress: Progress,
+        news: asyncio.Event,
+    ) -> None:
+        """`size`: bytes of the image."""
+        self._relays = relays
+        self._roster = roster
+        self._lanes = lanes
+        self._verdicts = verdicts
+        self._head = head
+        self._size = size
+        self._progress = progress
+        self._news = news
+        self._inquiries: dict[str, asyncio.Task[None]] = {}  # into the complaints of nodes about the head
+        self._group: asyncio.TaskGroup | None = None
+
+    @asynccontextmanager
+    async def examined(self) -> AsyncIterator[None]:
+        """Examine complaints about the head for as long as the context lasts."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                yield
+            finally:
+                self._group = None
+                for task in self._inquiries.values():
+                    task.cancel()
+
+    def listening(self, relay: Relay) -> None:
+        self._roster.ready(relay.target.node, time.monotonic())
+        self._news.set()
+
+    def reported(self, relay: Relay, event: Event) -> None:
+        try:
+            self._note(relay, event)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            self._verdicts.settle(relay, "the relay reported nonsense", repr(dict(event)))
+        self._news.set()
+
+    def lost(self, relay: Relay, lost: RelayLost) -> None:
+        accused = self._roster.member(relay.target.node).accused
+        reason = ": ".join(filter(None, [lost.reason, accused]))
+        self._verdicts.settle(relay, reason, lost.evidence, lost.trouble)
+
+    def gave_up(self, by: str, event: str, lane: int, node: str, reason: str) -> None:
+        """Note that a feeder has given up a successor: "skipped" since it seems dead, or "slow"."""
+        if self._roster.has_left(node):
+            return  # it does not answer its neighbours any more
+        if event == "skipped":
+            self._roster.accuse(node, by, reason, time.monotonic(), lane)
+        elif self._roster.is_believed(by, node, lane):
+            self._lanes.part(node, reason)
+        self._news.set()
+
+    def _note(self, relay: Relay, event: Event) -> None:
+        """Raises what nonsense raises."""
+        name, kind = relay.target.node, event["event"]
+        if kind in ("skipped", "slow"):
+            self.gave_up(name, kind, int(event["lane"]), str(event["node"]), str(event["reason"]))
+        elif kind == "damaged":
+            self._dispute(name, int(event["lane"]), int(event["rank"]), int(event["offset"]))
+        else:
+            self._note_progress(relay, event)
+            digest = str(event.get("sha256", ""))
+            if kind == "failed":
+                # Who has read the whole stream, and hence has a digest, failed in what it did with it.
+                trouble = Trouble.CONSUMER if digest else Trouble.PEERS
+                self._verdicts.settle(relay, str(event["reason"]), str(event["evidence"]), trouble, digest)
+            elif kind == "done":
+                self._verdicts.settle(relay, "", "", Trouble.NONE, digest)
+
+    def _note_progress(self, relay: Relay, event: Event) -> None:
+        name = relay.target.node
+        figures = figures_of(event, self._size)
+        received = relay.received = figures.received
+        consumed = relay.consumed = figures.consumed
+        self._roster.heard(name, time.monotonic(), received, consumed, held=figures.held, fed=figures.fed)
+        member = self._roster.member(name)
+        lane, rank = figures.lane, figures.feeder
+        is_fed = figures.fed and not member.waiting and (lane == member.lane or not rank)
+        place = self._upstream(lane, rank) if is_fed else "", max(member.lane, 0), member.rank
+        self._progress(BroadcastProgress(name, received, consumed, self._size, *place))
+
+    def _upstream(self, lane: int, rank: int) -> str:
+        return self._roster.name(lane, rank) if rank else HEAD
+
+    def _dispute(self, name: str, lane: int, rank: int, offset: int) -> None:
+        """`name` has twice found what its feeder sent damaged: that one's fault, or its own. Both leave the
+        chain at once; whether `name` gets the rest undamaged from elsewhere decides."""
+        feeder = self._upstream(lane, rank)
+        if self._roster.member(name).waiting or name in self._inquiries or not feeder:
+            return
+        if not 0 <= offset < self._size:
+            raise ValueError("damage outside of the image")
+        disputes = self._verdicts.disputes
+        before = disputes.accused_by(name)
+        note = disputes.add(name, feeder, offset)
+        self._roster.complain(name)
+        if rank:
+            self._lanes.part(name, note)
+            if feeder in self._relays:
+                self._lanes.part(feeder, f"{name} {note}", last=True)
+        elif self._group:
+            self._inquiries[name] = self._group.create_task(self._examine(name, note, before, offset))
+
+    async def _examine(self, name: str, note: str, before: Sequence[str], offset: int) -> None:
+        """The head is accused: has the file changed since it was sealed? If not, and what others had sent was
+        damaged `before`, it is the accuser."""
+        unchanged = await asyncio.to_thread(self._head.is_unchanged, offset)
+        del self._inquiries[name]
+        if not unchanged:
+            self._verdicts.spoil("the image was changed during the broadcast")
+        elif before and name in self._relays:
+            reason = f"finds damaged what {HEAD} sends, and what {before[-1]} sent before"
+            self._verdicts.settle(self._relays[name], reason, trouble=Trouble.DATA)
+        elif name in self._relays:
+            self._lanes.part(name, note)

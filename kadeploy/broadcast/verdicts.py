@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verdicts on the nodes of one broadcast, and the results that follow from all of them.
+
+A node is ok when its consumer exited with 0 and the digest of what it received is that of the image.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from kadeploy.broadcast.head import Head
+from kadeploy.broadcast.interface import RelayResult, Trouble
+from kadeploy.broadcast.judgement import Disputes, compare, digest_problem, spoiled
+from kadeploy.broadcast.relay import Relay
+from kadeploy.broadcast.roster import Roster
+
+
+class Verdicts:
+    """The first verdict on a node stands. `news` is set when there is another one."""
+
+    def __init__(
+        self, relays: Mapping[str, Relay], roster: Roster, head: Head, declared: str, news: asyncio.Event
+    ) -> None:
+        """`declared`: the image's SHA-256 in hexadecimal, '' for none: then the head's counts."""
+        self.disputes = Disputes()
+        self._relays = relays
+        self._roster = roster
+        self._head = head
+        self._declared = declared.lower()
+        self._news = news
+        self._image_problem = ""
+
+    @property
+    def are_complete(self) -> bool:
+        """Whether there is one on every node."""
+        return all(relay.verdict.done() for relay in self._relays.values())
+
+    def settle(
+        self,
+        relay: Relay,
+        reason: str,
+        evidence: str = "",
+        trouble: Trouble = Trouble.PEERS,
+        digest: str = "",
+    ) -> None:
+        """Set the verdict on a node, unless it has one. `digest` is that of what it received, '' for none."""
+        if not relay.verdict.done():
+            seconds = time.monotonic() - relay.began
+            relay.verdict.set_result(RelayResult(trouble, reason, evidence, relay.received, digest, seconds))
+            self._roster.settle(relay.target.node)
+            self._news.set()
+
+    def spoil(self, reason: str) -> None:
+        """Fail all nodes: the image itself is to blame."""
+        self._image_problem = self._image_problem or reason
+        for relay in self._relays.values():
+            self.settle(relay, reason, trouble=Trouble.IMAGE)
+
+    def release(self, names: Sequence[str]) -> None:
+        """Set the results of nodes that nobody needs any more, but of none that is in a dispute."""
+        free = [name for name in names if not (self._relays[name].released.done() or self._is_disputed(name))]
+        results = self.results() if free else {}
+        for name in free:
+            self._relays[name].released.set_result(results[name])
+
+    def results(self) -> Mapping[str, RelayResult]:
+        """Compare and judge: the results of the nodes on which there is a verdict."""
+        actual = self._head.sha256
+        if problem := digest_problem(self._declared, actual):
+            self.spoil(problem)
+        results = {name: self._result(relay) for name, relay in self._relays.items() if relay.verdict.done()}
+        if self._image_problem:
+            return spoiled(results, self._image_problem)
+        results = {name: compare(result, self._declared or actual) for name, result in results.items()}
+        return self.disputes.judge(results)
+
+    def _result(self, relay: Relay) -> RelayResult:
+        member = self._roster.member(relay.target.node)
+        return replace(relay.verdict.result(), notes=tuple(member.notes), moved=member.moved)
+
+    def _is_disputed(self, name: str) -> bool:
+        """Whether a node without a verdict says that this one damages what it passes on."""
+        accusers = self.disputes.accusers(name) & self._relays.keys()
+        return not all(self._relays[accuser].verdict.done() for accuser in accusers)
