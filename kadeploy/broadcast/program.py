@@ -19,6 +19,7 @@ MODULES = (
     "verifier",
     "intake",
     "consumer",
+    "feeders",
     "receiver",
     "pace",
     "forwarder",

@@ -23,8 +23,9 @@ import time
 from typing import NamedTuple, NoReturn
 
 from kadeploy.broadcast.node.consumer import Consumer
+from kadeploy.broadcast.node.feeders import Abandoned, Feeders
 from kadeploy.broadcast.node.lane import Lane
-from kadeploy.broadcast.node.receiver import Abandoned, Receiver
+from kadeploy.broadcast.node.receiver import Receiver
 from kadeploy.broadcast.node.ring import Cursor, Ring
 from kadeploy.broadcast.node.source import RingSource
 from kadeploy.broadcast.node.succession import Succession
@@ -83,12 +84,14 @@ class Relay:
         self._news = threading.Event()
         self._ring = Ring(settings.window, settings.size, settings.chunk)
         self._consume = Cursor(self._ring, self._ring.proven)
-        self._kept: Cursor | None = Cursor(
-            self._ring, self._ring.filled
-        )  # until it is known who comes after this node
+        # Until it is known who comes after this node:
+        self._kept: Cursor | None = Cursor(self._ring, self._ring.filled)
         self._succession: Succession | None = None
         self._held = False  # by its own consumer
-        self._receiver = Receiver(self._ring, self._secret, settings.silence, settings.patience, self._accuse)
+        self._feeders = Feeders(self._ring, settings.patience)
+        self._receiver = Receiver(
+            self._ring, self._feeders, self._secret, settings.silence, settings.patience, self._accuse
+        )
         self._listener = Listener(settings.address, self._secret, settings.silence, self._welcome)
         self._consumer = Consumer(settings.consumer)
         threading.excepthook = lambda trouble: self.fail(f"relay: {trouble.exc_value!r}")
@@ -107,7 +110,7 @@ class Relay:
             if order == "feed":
                 self._join(Lane(*arguments))
             else:
-                self._receiver.leave(*arguments)
+                self._feeders.leave(*arguments)
         self.leave(3)
 
     def emit(self, event: dict[str, object]) -> None:
@@ -138,12 +141,12 @@ class Relay:
 
         def superseded() -> None:
             # Whoever feeds this node now is to feed those below it, who take nothing from it any more.
-            self._receiver.leave(lane.number)
+            self._feeders.leave(lane.number)
 
         after = Succession(
             lane, self._secret, settings.silence, settings.patience, source, self._tell, superseded
         )
-        self._receiver.expect(lane.number, len(lane.peers))
+        self._feeders.expect(lane.number, len(lane.peers))
         self._succession = after
         if before:
             before.stop()
@@ -159,7 +162,7 @@ class Relay:
 
     def _welcome(self, sock: socket.socket, greeting: Greeting) -> None:
         if greeting.role == FEED:
-            self._receiver.offer(sock, greeting)
+            self._feeders.offer(sock, greeting)
         else:
             sock.close()
 
@@ -178,7 +181,7 @@ class Relay:
 
     def _beat(self) -> None:
         while True:
-            self._receiver.acknowledge(self._sign_of_life())
+            self._feeders.acknowledge(self._sign_of_life())
             self._news.wait(self._settings.silence / 5)
             self._news.clear()
 
@@ -217,13 +220,13 @@ class Relay:
             self.emit({"event": "done", **verdict})
 
     def _figures(self) -> dict[str, object]:
-        feeder = self._receiver.feeder
+        feeder = self._feeders.last
         return {
             "consumed": self._consume.offset,
             "bytes": self._ring.verified,  # after what it can only exceed
             "lane": max(feeder.lane, 0),
             "feeder": feeder.rank,
-            "fed": int(self._receiver.fed),
+            "fed": int(self._feeders.is_fed),
             "held": int(self._held),
         }
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kadeploy.broadcast.node.receiver import Abandoned, Receiver
+from kadeploy.broadcast.node.feeders import Abandoned, Feeders
 from kadeploy.broadcast.node.relay import encode
 from kadeploy.broadcast.node.ring import Cursor, Ring
 from kadeploy.broadcast.node.wire import FEED, Greeting, PeerLost, accept, connect, read_frame, spawn
@@ -105,10 +105,10 @@ def test_ring_never_loses_what_a_cursor_has_not_read(data: st.DataObject) -> Non
 
 
 def test_receiver_does_not_wait_for_ever() -> None:
-    receiver = Receiver(Ring(10, 10, 5), b"secret", silence=1.0, patience=0.1, accuse=lambda *_: None)
-    receiver.expect(0, 1)
+    feeders = Feeders(Ring(10, 10, 5), patience=0.1)
+    feeders.expect(0, 1)
     with pytest.raises(Abandoned, match=r"no predecessor for 0\.1 s \(the last one: none ever connected\)"):
-        receiver.run(("127.0.0.1", 9))
+        feeders.next()
 
 
 def test_peer_that_hangs_after_the_handshake_is_found_by_its_silence() -> None:

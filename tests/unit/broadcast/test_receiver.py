@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from kadeploy.broadcast.node.receiver import Abandoned, Receiver
+from kadeploy.broadcast.node.feeders import Abandoned, Feeders
+from kadeploy.broadcast.node.receiver import Receiver
 from kadeploy.broadcast.node.ring import Ring
 from kadeploy.broadcast.node.wire import (
     DATA,
@@ -40,8 +41,14 @@ class Node:
     def __init__(self) -> None:
         self.ring = Ring(8, len(IMAGE), CHUNK)
         self.blamed: list[tuple[Greeting, int]] = []
+        self.feeders = Feeders(self.ring, PATIENCE)
         self.receiver = Receiver(
-            self.ring, b"secret", 0.2, PATIENCE, lambda feeder, offset: self.blamed.append((feeder, offset))
+            self.ring,
+            self.feeders,
+            b"secret",
+            silence=0.2,
+            patience=PATIENCE,
+            accuse=lambda feeder, offset: self.blamed.append((feeder, offset)),
         )
         spawn(self.receiver.verify)
         spawn(self._run)
@@ -53,7 +60,7 @@ class Node:
     def offer(self, greeting: Greeting) -> socket.socket:
         ours, theirs = connected()
         ours.settimeout(5)
-        self.receiver.offer(theirs, greeting)
+        self.feeders.offer(theirs, greeting)
         return ours
 
     @contextmanager
@@ -166,7 +173,7 @@ def test_feeder_that_is_not_wanted(lane: int, rank: int, left: int) -> None:
     node = Node()
     with node.fed(2):
         if left:
-            node.receiver.leave(0)
+            node.feeders.leave(0)
         assert refusal(node.offer(Greeting(FEED, lane, rank))) == (REFUSED, left)
 
 
@@ -174,13 +181,13 @@ def test_feeder_of_a_later_lane_may_come_before_the_node_is_told_of_it() -> None
     """The one of the earlier lane then learns that it has to feed those behind."""
     node = Node()
     with node.fed(2, lane=0), node.fed(5, lane=1):
-        node.receiver.leave(0)
+        node.feeders.leave(0)
         assert refusal(node.offer(Greeting(FEED, 0, 2))) == (REFUSED, True)
-        node.receiver.expect(1, 5)
+        node.feeders.expect(1, 5)
         with node.fed(5, lane=1):
-            node.receiver.leave(0)  # what is said late of an earlier lane changes nothing
+            node.feeders.leave(0)  # what is said late of an earlier lane changes nothing
             with node.fed(5, lane=1):
-                assert node.receiver.fed
+                assert node.feeders.is_fed
 
 
 def test_refused_feeder_that_is_gone_harms_nobody() -> None:
@@ -188,7 +195,7 @@ def test_refused_feeder_that_is_gone_harms_nobody() -> None:
     with node.fed(1) as (sock, _):
         ours, theirs = connected()
         ours.close()
-        node.receiver.offer(theirs, Greeting(FEED, 0, 3))
+        node.feeders.offer(theirs, Greeting(FEED, 0, 3))
         sock.sendall(chunk(0))
         assert read_exactly(sock, 0) == b""
 
