@@ -11,73 +11,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from kadeploy.broadcast.member import HEARTBEATS, Member
 
 TRIES = 5  # lanes for one node, not counting those that brought it far: its machine may be very busy
-FAR = 10  # a lane has brought a node far that has received one part of so many in it
-NOTES = 10  # kept of one node
-HELD = 2.0  # seconds in which nothing but its consumer holds a node up, before it is compared with others
 SLOWER = 2.5  # a consumer so many times slower than the others' is served after them
-HEARTBEATS = 1.5  # seconds within which a relay that lives says something, whatever it does
 GONE = 5.0  # seconds of silence of a node that others gave up: less than that may be a starved relay
-SPAN = 0.5  # seconds over which a rate is measured
 STRANDED = 3  # silences in which a node finds a new feeder, if those before it look for whom to feed
-
-
-@dataclass(slots=True)
-class Consumer:
-    """What the consumer of a node has shown of its speed, in bytes per second."""
-
-    best: float = 0.0
-    rate: float = 0.0
-    held_since: float | None = None
-    _since: float = 0.0
-    _taken: int = 0
-
-    def begin(self, now: float) -> None:
-        """It is in a lane: the first moments count, later the slowest of all may hold up everybody."""
-        self._since = self._since or now
-
-    def note(self, now: float, taken: int, held: bool) -> None:
-        if not held:
-            self.held_since = None
-        elif self.held_since is None:
-            self.held_since = now
-        if now - self._since < SPAN:
-            return
-        if self._since:
-            self.rate = (taken - self._taken) / (now - self._since)
-            self.best = max(self.best, self.rate)
-        self._since, self._taken = now, taken
-
-    def is_held(self, now: float) -> bool:
-        return self.held_since is not None and now - self.held_since >= HELD
-
-
-@dataclass(slots=True)
-class Member:
-    """One node. ``waiting``: for a lane; ``accused``: the reason, '' for none."""
-
-    name: str
-    waiting: bool = False
-    last: bool = False  # nobody may be fed by it
-    lags: bool = False  # it was parted with for its slow consumer
-    settled: bool = False
-    lane: int = -1
-    rank: int = 0
-    tries: int = 0
-    moved: int = 0  # how often it was parted with
-    complaints: int = 0  # about feeders whose data are damaged
-    begin: int = 0  # what it had received when it got into its lane
-    accused: str = ""
-    accused_at: float = 0.0
-    received_then: int | None = None  # when it was first heard of after that
-    heard_at: float = 0.0
-    unfed_since: float | None = None
-    received: int = 0
-    received_at: float = 0.0  # when it was last seen to receive, or put into its lane
-    notes: list[str] = field(default_factory=list)
-    consumer: Consumer = field(default_factory=Consumer)
 
 
 class Roster:
@@ -85,7 +25,8 @@ class Roster:
 
     def __init__(self, names: Sequence[str], size: int, silence: float) -> None:
         self._members = {name: Member(name) for name in names}
-        self._size, self._silence = size, silence
+        self._size = size
+        self._silence = silence
         self._lanes: list[list[str]] = []
 
     # --- what happened ------------------------------------------------------------------------------------
@@ -97,7 +38,8 @@ class Roster:
     def ready(self, name: str, now: float) -> None:
         """Its relay listens."""
         member = self._members[name]
-        member.waiting, member.heard_at = True, now
+        member.waiting = True
+        member.heard_at = now
 
     def heard(
         self,
@@ -109,29 +51,22 @@ class Roster:
         held: bool = False,
         fed: bool = True,
     ) -> None:
-        """A sign of life; an accusation is void once it receives again, or needs nothing more. `held`: by its
-        consumer. `fed`: it has a feeder, who may have nothing to send."""
+        """Note a sign of life, with the bytes that a node has received and its consumer has taken. `held`: by
+        its consumer. `fed`: it has a feeder, who may have nothing to send."""
         member = self._members[name]
-        if member.accused and self._receives(member, received):
-            member.accused = ""
-        if fed:
-            member.unfed_since = None
-        elif member.unfed_since is None:
-            member.unfed_since = now
-        if received > member.received:
-            member.received_at = now
-        member.heard_at, member.received = now, received
+        member.hear(now, received, fed=fed, size=self._size)
         member.consumer.note(now, consumed, held)
 
     def accuse(self, name: str, by: str, reason: str, now: float, lane: int) -> None:
         """`by` has given `name` up in that lane. Who is accused itself, or has left the lane, is not
         believed."""
         member = self._members[name]
-        if not self._is_chained(member) or member.received == self._size:
+        if not member.is_chained or member.received == self._size:
             return
         if not self.is_believed(by, name, lane):
             return
-        member.accused, member.accused_at = f"given up by {by}: {reason}", now
+        member.accused = f"given up by {by}: {reason}"
+        member.accused_at = now
         member.received_then = None
 
     def is_believed(self, name: str, other: str, lane: int) -> bool:
@@ -151,19 +86,21 @@ class Roster:
         """Serve a node later, for the reason in `note`, and with nobody behind it if `last`; it is in no lane
         until the next one. `lags`: its consumer is slow. False when it was in none, or needs nothing more."""
         member = self._members[name]
-        if note not in member.notes[-NOTES:]:
-            member.notes = [*member.notes[1 - NOTES :], note]
+        member.note(note)
         member.last |= last
         member.lags |= lags
         if member.settled or member.waiting or member.lane < 0:
             return False
-        member.waiting, member.accused, member.moved = True, "", member.moved + 1
+        member.waiting = True
+        member.accused = ""
+        member.moved += 1
         return True
 
     def settle(self, name: str) -> None:
         """There is a verdict on it."""
         member = self._members[name]
-        member.settled, member.waiting = True, False
+        member.settled = True
+        member.waiting = False
 
     def dismiss(self, name: str) -> int | None:
         """It has left, settled; returns its lane if it was the last one there."""
@@ -182,7 +119,7 @@ class Roster:
         """Nodes that nobody feeds and those behind them, and the notes about that: they are to be parted
         with, and served later."""
         respite = STRANDED * self._silence + HEARTBEATS
-        needy = [m for m in self._members.values() if self._is_chained(m) and m.received < self._size]
+        needy = [m for m in self._members.values() if m.is_chained and m.received < self._size]
         needy = [m for m in needy if now - m.received_at > respite and now - m.heard_at < HEARTBEATS]
         first: dict[int, int] = {}  # the least rank without a feeder, by lane
         for member in needy:
@@ -207,12 +144,12 @@ class Roster:
         return {
             member.name: f"tried {TRIES} times: {member.notes[-1]}"
             for member in self._members.values()
-            if member.waiting and member.tries >= TRIES and not self._has_come_far(member)
+            if member.waiting and member.tries >= TRIES and not member.has_come_far(self._size)
         }
 
     def laggard(self, now: float) -> tuple[str, str] | None:
         """A node whose consumer alone holds the others up, and the note about that."""
-        chained = [m for m in self._members.values() if self._is_chained(m)]
+        chained = [m for m in self._members.values() if m.is_chained]
         held = [member for member in chained if member.consumer.is_held(now)]
         if not held or 3 * len(held) > len(chained) or self._has_parted_enough():
             return None
@@ -224,20 +161,21 @@ class Roster:
         return slowest.name, f"its consumer takes {rates}"
 
     def next_lane(self, now: float) -> tuple[int, list[str]]:
-        """Puts the waiting nodes into one lane; its number and its members. Who lacks most comes first, as it
-        can feed the others; of those that may feed nobody there is one, at the end. Nodes that were in none
-        before have one to themselves: who is slow must not hold up those that are only late."""
+        """Put waiting nodes into a new lane; returns its number and its members in their order.
+
+        Who lacks most comes first, as it can feed the others. Of those that may feed nobody there is one, at
+        the end. Nodes that were in no lane before have one to themselves: who is slow must not hold up those
+        that are only late.
+        """
         waiting = [m for m in self._members.values() if m.waiting]
         waiting = [m for m in waiting if not m.tries] or waiting
         feeders = sorted(
             (m for m in waiting if not m.last), key=lambda member: (-member.complaints, member.received)
         )
-        number, members = len(self._lanes), feeders + [m for m in waiting if m.last][:1]
+        number = len(self._lanes)
+        members = feeders + [m for m in waiting if m.last][:1]
         for rank, member in enumerate(members, 1):
-            member.tries = 1 if self._has_come_far(member) else member.tries + 1
-            member.waiting, member.lane, member.rank = False, number, rank
-            member.begin, member.received_at, member.unfed_since = member.received, now, None
-            member.consumer.begin(now)
+            member.enter(number, rank, now, self._size)
         self._lanes.append([member.name for member in members])
         return number, self._lanes[-1]
 
@@ -256,7 +194,7 @@ class Roster:
             for member in members:
                 if member.lane == number and member.settled:
                     found.append(member.name)
-                elif member.lane == number and self._may_be_fed(member, now):
+                elif member.lane == number and member.may_be_fed(now, self._size):
                     break
         return found
 
@@ -267,24 +205,6 @@ class Roster:
         """Who has that rank, '' for nobody (rank 0 is the head)."""
         names = self._lanes[lane] if 0 <= lane < len(self._lanes) else []
         return names[rank - 1] if 0 < rank <= len(names) else ""
-
-    def _is_chained(self, member: Member) -> bool:
-        return member.lane >= 0 and not (member.settled or member.waiting or member.accused)
-
-    def _may_be_fed(self, member: Member, now: float) -> bool:
-        """In its lane: who was given up there and not heard of since is not."""
-        if member.waiting or member.received == self._size:
-            return False
-        is_silent = member.heard_at <= member.accused_at <= now - HEARTBEATS
-        return not (member.accused and is_silent)
-
-    def _has_come_far(self, member: Member) -> bool:
-        return FAR * (member.received - member.begin) >= max(self._size, 1)
-
-    def _receives(self, member: Member, received: int) -> bool:
-        if member.received_then is None:
-            member.received_then = received
-        return received > member.received_then or received == self._size
 
     def _accused(self) -> list[Member]:
         return [m for m in self._members.values() if m.accused and not m.settled]

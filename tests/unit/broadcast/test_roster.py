@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kadeploy.broadcast.roster import GONE, HEARTBEATS, NOTES, TRIES, Roster
+from kadeploy.broadcast.member import HEARTBEATS, NOTES
+from kadeploy.broadcast.roster import GONE, TRIES, Roster
 
 SIZE = 1000
 SILENCE = 1.0
