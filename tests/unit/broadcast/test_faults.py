@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from kadeploy.broadcast.chain import Session, broadcast
-from kadeploy.broadcast.head import Head
 from kadeploy.broadcast.interface import Delivery, RelayResult, Trouble
 from kadeploy.broadcast.node.wire import Greeting
+from kadeploy.broadcast.ranges import Ranges
 
 from .conftest import GATED, STORE, Bench
 from .local import HEAD, targets, until
@@ -86,13 +86,13 @@ async def test_gap_beyond_the_ring_is_read_from_the_head(
 ) -> None:
     """n3 lags by more than the ring of n1 holds when n2, whose buffers had the difference, is lost."""
     served: list[Greeting] = []
-    original = Head._serve_range
+    serve = Ranges.serve
 
-    def record(self: Head, sock: Any, greeting: Greeting) -> None:
+    def record(self: Ranges, sock: Any, greeting: Greeting) -> None:
         served.append(greeting)
-        original(self, sock, greeting)
+        serve(self, sock, greeting)
 
-    monkeypatch.setattr(Head, "_serve_range", record)
+    monkeypatch.setattr(Ranges, "serve", record)
     bench.shut_gates("n3")
     broadcast = asyncio.create_task(bench.run(4, GATED))
     await until(lambda: bench.transport.received("n1") > bench.transport.received("n3") + (3 << 20) > 3 << 20)

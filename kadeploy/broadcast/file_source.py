@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the head's forwarders take from the file of the image, as frames."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+
+from kadeploy.broadcast.node.wire import DATA, FRAME, SEAL
+from kadeploy.broadcast.sealer import Sealer
+
+
+class FileSource:
+    """A forwarder's ``Source`` over the open file; one per branch, as each has its own offset."""
+
+    def __init__(self, descriptor: int, sealer: Sealer, last: int, broken: Callable[[str], None]) -> None:
+        """Up to before byte `last`, a boundary."""
+        self.offset = 0
+        self.released = False
+        self.waited = 0.0
+        self._descriptor = descriptor
+        self._sealer = sealer
+        self._last = last
+        self._broken = broken
+        self._owed = 0  # the seal of the chunk that ends there, if one does
+
+    @property
+    def exhausted(self) -> bool:
+        return self.offset >= self._last and not self._owed
+
+    @property
+    def supply(self) -> int:
+        return self._last
+
+    @property
+    def between_frames(self) -> bool:
+        return True
+
+    def seek(self, offset: int) -> int:
+        self.offset = self._owed = offset
+        return offset
+
+    def transmit(self, sock: socket.socket, timeout: float) -> bool:
+        if self._owed:
+            return self._seal(sock, self._owed, timeout)
+        asked = time.monotonic()
+        sealed = self._next(timeout)
+        self.waited += time.monotonic() - asked
+        if sealed is None:
+            return False
+        boundary, _ = sealed
+        sock.sendall(FRAME.pack(DATA, boundary - self.offset), socket.MSG_MORE)
+        while self.offset < boundary:
+            sent = os.sendfile(sock.fileno(), self._descriptor, self.offset, boundary - self.offset)
+            if not sent:
+                self._broken(f"the image ends at byte {self.offset}, it was cut during the broadcast")
+                raise OSError("the image ended early")
+            self.offset += sent
+        return self._seal(sock, boundary, timeout)
+
+    def _next(self, timeout: float) -> tuple[int, bytes] | None:
+        if not self.exhausted:
+            return self._sealer.next(self.offset, timeout)
+        self._sealer.pause(timeout)
+        return None
+
+    def _seal(self, sock: socket.socket, boundary: int, timeout: float) -> bool:
+        """Who begins at a boundary may still lack the seal of what lies before."""
+        sealed = self._sealer.next(boundary - 1, timeout)
+        if sealed is None:
+            return False
+        self._owed = 0
+        if sealed[0] == boundary:
+            sock.sendall(FRAME.pack(SEAL, boundary) + sealed[1])
+        return True
+
+    def wake(self) -> None:
+        self._sealer.wake()
+
+    def release(self) -> None:
+        self.released = True

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ranges of the image for nodes that lack what the ring of their feeder does not hold any more."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Callable
+
+from kadeploy.broadcast.file_source import FileSource
+from kadeploy.broadcast.node.wire import FETCH, Greeting, shut
+
+PATIENCE = 60  # seconds: nobody acknowledges a range, who takes nothing for so long has lost its claim
+
+
+class Ranges:
+    """The connections of nodes that ask for a range; `serve` is called by the listener's threads."""
+
+    def __init__(self, size: int, chunk: int, silence: float, source: Callable[[int], FileSource]) -> None:
+        """`source(last)` makes the source of a range that ends before byte `last`. `silence`: seconds."""
+        self._size = size
+        self._chunk = chunk
+        self._silence = silence
+        self._source = source
+        self._peers: set[socket.socket] = set()
+        self._changed = threading.Condition()
+        self._stopping = False
+
+    def serve(self, sock: socket.socket, greeting: Greeting) -> None:
+        """Send the range that `greeting` asks for, if it may be asked for, and close `sock`."""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", PATIENCE, 0))
+        with self._changed:
+            if self._stopping:
+                sock.close()
+                return
+            self._peers.add(sock)
+        try:
+            if greeting.role == FETCH and self._is_range(greeting.first, greeting.last):
+                source = self._source(greeting.last)
+                source.seek(greeting.first)
+                while not source.exhausted and not self._stopping:
+                    source.transmit(sock, self._silence)
+        except OSError:
+            return  # the peer is gone; its own report says why
+        finally:
+            with self._changed:
+                self._peers.discard(sock)
+                self._changed.notify_all()
+            sock.close()
+
+    def stop(self) -> None:
+        """End all connections; waits one silence at most until no thread sends any more."""
+        with self._changed:
+            self._stopping = True
+            for sock in self._peers:
+                shut(sock)
+            self._changed.wait_for(lambda: not self._peers, self._silence)
+
+    def _is_range(self, first: int, last: int) -> bool:
+        """It ends with a seal, for it is checked chunk by chunk like the stream."""
+        return first < last <= self._size and (not last % self._chunk or last == self._size)
