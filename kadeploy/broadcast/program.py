@@ -24,6 +24,7 @@ MODULES = (
     "pace",
     "forwarder",
     "lane",
+    "neighbours",
     "succession",
     "relay",
 )  # each after those it imports
