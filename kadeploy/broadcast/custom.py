@@ -67,7 +67,9 @@ class CustomBroadcast:
         words: Mapping[str, str] | None = None,
         host_keys: str = "",
     ) -> None:
-        self._command, self._run, self._words = list(command), run, dict(words or {})
+        self._command = list(command)
+        self._run = run
+        self._words = dict(words or {})
         self._host_keys = host_keys
 
     async def run(

@@ -52,7 +52,10 @@ class _Session:
     def __init__(
         self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early
     ) -> None:
-        self._delivery, self._transport, self._progress, self._early = delivery, transport, progress, early
+        self._delivery = delivery
+        self._transport = transport
+        self._progress = progress
+        self._early = early
         self._nodes = [target.node for target in delivery.targets]
         self._stages = stages_of(delivery.consumer)
         self._starts = asyncio.Semaphore(delivery.options.start_fanout)

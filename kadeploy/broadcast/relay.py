@@ -32,7 +32,9 @@ class RelayLost(Exception):
 
     def __init__(self, trouble: Trouble, reason: str, evidence: str = "") -> None:
         super().__init__(reason)
-        self.trouble, self.reason, self.evidence = trouble, reason, evidence
+        self.trouble = trouble
+        self.reason = reason
+        self.evidence = evidence
 
 
 class Figures(NamedTuple):
@@ -65,7 +67,8 @@ class Relay:
         self.released: asyncio.Future[RelayResult] = loop.create_future()  # nobody needs it any more
         self.began = time.monotonic()
         self.port = 0
-        self.received = self.consumed = 0
+        self.received = 0  # bytes, and what its consumer has taken of them:
+        self.consumed = 0
         self._process: RelayProcess | None = None
         self._noise: list[str] = []
         self._stopping = asyncio.Lock()

@@ -17,7 +17,10 @@ class Sealer:
     def __init__(self, descriptor: int, size: int, chunk: int, broken: Callable[[str], None]) -> None:
         """`broken(reason)` is called from the thread that runs `run` when the file has less than `size` bytes
         or cannot be read."""
-        self._descriptor, self._size, self._chunk, self._broken = descriptor, size, chunk, broken
+        self._descriptor = descriptor
+        self._size = size
+        self._chunk = chunk
+        self._broken = broken
         self._seals: list[bytes] = []  # of chunk 0, 1, …
         self._wanted = 0  # nobody has asked for what lies behind this offset
         self._stopped = False

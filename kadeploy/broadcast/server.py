@@ -32,7 +32,10 @@ class ImageServer:
     def __init__(
         self, path: Path, size: int, sent: Callable[[str, int], None], broken: Callable[[str], None]
     ) -> None:
-        self._path, self._size, self._sent, self._broken = path, size, sent, broken
+        self._path = path
+        self._size = size
+        self._sent = sent
+        self._broken = broken
         self._nodes: dict[str, str] = {}
         self._served: dict[str, asyncio.Transport] = {}
         self._http = web.Server(self._answer, access_log=None)

@@ -88,7 +88,10 @@ class Forwarder:
         elsewhere: Callable[[float], float],
     ) -> None:
         assert greeting.role == FEED
-        self._source, self._secret, self._greeting, self._silence = source, secret, greeting, silence
+        self._source = source
+        self._secret = secret
+        self._greeting = greeting
+        self._silence = silence
         self._pace = Pace(elsewhere)
         self._sock: socket.socket | None = None
         self._ending: Exception | None = None

@@ -26,8 +26,10 @@ class Intake:
     def __init__(self, sock: socket.socket, nodes: int) -> None:
         self._sock = sock
         self._delay = min(max(BUDGET / max(nodes, 1), SHORTEST), LONGEST)
-        self._since, self._count = time.monotonic(), 0
-        self._worth = self._least = 1  # bytes: what a wait is worth, and what the kernel was told
+        self._since = time.monotonic()
+        self._count = 0
+        self._worth = 1  # bytes that a wait is worth
+        self._least = 1  # bytes that the kernel was told
 
     def read_into(self, room: memoryview, expected: int) -> int:
         """Bytes read, 0 at the end; `expected` are sure to come, in `room` or after it. Raises
@@ -48,7 +50,8 @@ class Intake:
         now = time.monotonic()
         if now - self._since >= SPAN:
             self._worth = min(max(int(self._delay * self._count / (now - self._since)), 1), MOST)
-            self._since, self._count = now, 0
+            self._since = now
+            self._count = 0
 
     def _wait_for(self, least: int) -> None:
         if least != self._least:

@@ -29,8 +29,10 @@ class Pace:
     ) -> None:
         """`elsewhere(rate)` measures the rate in bytes per second to another node, 0 where there is none; it
         has to be exact only if it is beyond `rate`."""
-        self._elsewhere, self._clock = elsewhere, clock
-        self._wait, self._other = SPAN, 0.0
+        self._elsewhere = elsewhere
+        self._clock = clock
+        self._wait = SPAN
+        self._other = 0.0
         self._begin(0, 0.0, 0)
 
     def note(self, received: int, free: bool, starved: float, supply: int) -> str:
@@ -39,7 +41,8 @@ class Pace:
         end of what there was for it, that of the stream if it could be had any time."""
         seconds = self._clock() - self._since
         if not free or (seconds >= self._wait and self._is_blameless(seconds, received, starved, supply)):
-            self._wait, self._other = SPAN, 0.0
+            self._wait = SPAN
+            self._other = 0.0
             self._begin(received, starved, supply)
         elif seconds >= self._wait:
             rate = (received - self._received) / seconds
@@ -62,4 +65,6 @@ class Pace:
 
     def _begin(self, received: int, starved: float, supply: int) -> None:
         self._since = self._clock()
-        self._received, self._starved, self._supply = received, starved, supply
+        self._received = received
+        self._starved = starved
+        self._supply = supply

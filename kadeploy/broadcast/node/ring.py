@@ -24,11 +24,13 @@ class Ring:
     """
 
     def __init__(self, capacity: int, size: int, chunk: int) -> None:
-        self.size, self.chunk = size, chunk
+        self.size = size
+        self.chunk = chunk
         self.memory = memoryview(bytearray(max(1, min(max(capacity, 2 * chunk), size))))
         self.capacity = len(self.memory)
         self._sealed_span = (self.capacity // chunk + 3) * chunk  # bytes whose seals are kept
-        self.end = self.verified = 0
+        self.end = 0
+        self.verified = 0
         self.seals: dict[int, bytes] = {}
         self.cursors: list[Cursor] = []
         self._holder: Cursor | None = None
@@ -78,7 +80,8 @@ class Ring:
 
     def commit(self, count: int) -> None:
         with self.filled:
-            before, self.end = self.end, self.end + count
+            before = self.end
+            self.end += count
             self.filled.notify_all()
             if self.end // MORSEL > before // MORSEL or self.end == self.boundary(before):
                 self.ripe.notify_all()

@@ -35,7 +35,8 @@ class RingSource:
     def seek(self, offset: int) -> int:
         void = self._cursor.retracted and self._cursor.offset < offset
         begin = self._cursor.seek(self._cursor.offset if void else offset)
-        self._promised, self._sealed = 0, self._ring.sealed_before(begin)
+        self._promised = 0
+        self._sealed = self._ring.sealed_before(begin)
         return begin
 
     def transmit(self, sock: socket.socket, timeout: float) -> bool:

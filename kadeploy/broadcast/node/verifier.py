@@ -21,7 +21,8 @@ class Verifier:
 
     def __init__(self, ring: Ring, damaged: Callable[[], None]) -> None:
         """`damaged` is called when a chunk is not what its seal says; it must see to a retraction."""
-        self._ring, self._damaged = ring, damaged
+        self._ring = ring
+        self._damaged = damaged
         self._cursor = Cursor(ring, ring.ripe)
         self._digest = hashlib.sha256()
         self._good = self._digest.copy()  # at `ring.verified`
@@ -73,9 +74,10 @@ class Verifier:
         if seal is None:
             return
         if self._digest.digest() == seal:
-            good, self._good = self._good, self._digest.copy()
+            before = self._good
+            self._good = self._digest.copy()
             if not self._ring.verify(self._cursor, seal):
-                self._good = good
+                self._good = before
             with self._lock:
                 self._announced.pop(boundary, None)
             return

@@ -207,7 +207,9 @@ class Listener:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.socket = socket.create_server((address, 0), family=family, backlog=128)
         self.port: int = self.socket.getsockname()[1]
-        self._secret, self._silence, self._welcome = secret, silence, welcome
+        self._secret = secret
+        self._silence = silence
+        self._welcome = welcome
         self._slots = threading.BoundedSemaphore(STRANGERS)
         self._strangers: dict[socket.socket, None] = {}  # the oldest first
         self._lock = threading.Lock()
