@@ -13,8 +13,9 @@ from collections.abc import Callable
 from kadeploy.broadcast.file_source import FileSource
 from kadeploy.broadcast.interface import BroadcastOptions, ImageSource
 from kadeploy.broadcast.node.lane import Lane
+from kadeploy.broadcast.node.listener import Listener
 from kadeploy.broadcast.node.succession import Succession
-from kadeploy.broadcast.node.wire import Listener, shut, spawn
+from kadeploy.broadcast.node.wire import shut, spawn
 from kadeploy.broadcast.ranges import Ranges
 from kadeploy.broadcast.sealer import Sealer
 

@@ -14,6 +14,7 @@ from importlib.resources import files
 PACKAGE = "kadeploy.broadcast.node"
 MODULES = (
     "wire",
+    "listener",
     "ring",
     "source",
     "verifier",

@@ -25,20 +25,12 @@ from typing import NamedTuple, NoReturn
 from kadeploy.broadcast.node.consumer import Consumer
 from kadeploy.broadcast.node.feeders import Abandoned, Feeders
 from kadeploy.broadcast.node.lane import Lane
+from kadeploy.broadcast.node.listener import Listener
 from kadeploy.broadcast.node.receiver import Receiver
 from kadeploy.broadcast.node.ring import Cursor, Ring
 from kadeploy.broadcast.node.source import RingSource
 from kadeploy.broadcast.node.succession import Succession
-from kadeploy.broadcast.node.wire import (
-    ACK,
-    COMPLETE,
-    FEED,
-    FETCH,
-    HELD,
-    Greeting,
-    Listener,
-    spawn,
-)
+from kadeploy.broadcast.node.wire import ACK, COMPLETE, FEED, FETCH, HELD, Greeting, spawn
 
 PROGRESS_INTERVAL = 0.5
 STILL_ALIVE_INTERVAL = 1.0

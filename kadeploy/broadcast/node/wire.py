@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What peers say to each other over TCP: the handshake that proves the secret, frames, the listener.
+"""What peers say to each other over TCP: the handshake that proves the secret, and frames.
 
 The one who connects wants one of three things, its role:
 
@@ -16,7 +16,6 @@ Runs on nodes: only modules of Debian's python3-minimal, which has neither json 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import socket
@@ -34,7 +33,6 @@ DATA, SEAL, RETRACT, PING, FORGOTTEN = range(1, 6)  # of the feeder
 OFFSET, ACK, HELD, COMPLETE, REFUSED = range(11, 16)  # of the receiver
 DIGEST_BYTES = 32
 SYNS = 3  # attempts to reach a peer
-STRANGERS = 32  # so many may be about to prove the secret at once
 PIECE = 1 << 20  # most bytes moved by one call
 LONGEST_PROBE = 8 << 20
 
@@ -192,60 +190,3 @@ def shut(sock: socket.socket | None) -> None:
             sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             return  # it was not connected any more
-
-
-class Listener:
-    """Accepts peers; each that proved the secret goes to `welcome(socket, greeting)` in its own thread."""
-
-    def __init__(
-        self,
-        address: str,
-        secret: bytes,
-        silence: float,
-        welcome: Callable[[socket.socket, Greeting], None],
-    ) -> None:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.socket = socket.create_server((address, 0), family=family, backlog=128)
-        self.port: int = self.socket.getsockname()[1]
-        self._secret = secret
-        self._silence = silence
-        self._welcome = welcome
-        self._slots = threading.BoundedSemaphore(STRANGERS)
-        self._strangers: dict[socket.socket, None] = {}  # the oldest first
-        self._lock = threading.Lock()
-
-    def run(self) -> None:
-        """Until the socket is shut."""
-        while True:
-            try:
-                sock, _ = self.socket.accept()
-            except OSError as error:
-                if error.errno in (errno.EINVAL, errno.EBADF):
-                    return
-                time.sleep(0.1)  # what is lacking, such as file descriptors, may come back
-                continue
-            self._make_room()
-            with self._lock:
-                self._strangers[sock] = None
-            spawn(self._greet, sock)
-
-    def _make_room(self) -> None:
-        """Peers prove the secret at once: of many who do not the one goes that has had most time."""
-        while not self._slots.acquire(timeout=0.01):
-            with self._lock:
-                shut(next(iter(self._strangers), None))
-
-    def _greet(self, sock: socket.socket) -> None:
-        try:
-            greeting = accept(sock, self._secret, self._silence)
-        except (PeerLost, OSError):
-            sock.close()
-            return
-        finally:
-            with self._lock:
-                del self._strangers[sock]
-            self._slots.release()
-        if greeting.role == PROBE:
-            answer_probe(sock, greeting)
-        else:
-            self._welcome(sock, greeting)

@@ -13,17 +13,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from kadeploy.broadcast.node.wire import (
-    FETCH,
-    PROBE,
-    STRANGERS,
-    Greeting,
-    Listener,
-    connect,
-    probe,
-    shut,
-    spawn,
-)
+from kadeploy.broadcast.node.listener import STRANGERS, Listener
+from kadeploy.broadcast.node.wire import FETCH, PROBE, Greeting, connect, probe, shut, spawn
 
 SECRET = b"secret"
 
