@@ -128,13 +128,14 @@ class Session:
         return True
 
     async def released(self, names: Collection[str]) -> Mapping[str, RelayResult]:
-        """Wait until there are results of some of these nodes on whom nobody depends any more."""
+        """Wait until at least one of these nodes is needed by nobody any more; returns the results of
+        those."""
         futures = {name: self._relays[name].released for name in names}
         await asyncio.wait(futures.values(), return_when=asyncio.FIRST_COMPLETED)
         return {name: future.result() for name, future in futures.items() if future.done()}
 
     async def leave(self, names: Collection[str]) -> None:
-        """Take nodes out, whatever they are at; nothing runs there any more when it returns."""
+        """Take nodes out, whatever they are doing; nothing runs there any more when it returns."""
         relays = [self._relays[name] for name in names if name in self._relays]
         for relay in relays:
             self._verdicts.settle(relay, "taken out of the broadcast")
@@ -144,7 +145,7 @@ class Session:
                 group.create_task(self._dismiss(relay))
 
     async def _dismiss(self, relay: Relay) -> None:
-        """Nothing more is heard of this one, and it may come again."""
+        """Stop and forget a node, which may join again."""
         await self._relays.dismiss(relay)
         self._lanes.dismiss(relay.target.node)
         self._verdicts.disputes.forget(relay.target.node)
@@ -189,7 +190,8 @@ class Session:
         self._news.clear()
 
     def _open_head(self, delivery: Delivery, secret: bytes) -> Head:
-        """Raises ServiceError where nobody can listen. What its threads find out comes back to this one."""
+        """Open the file and the socket; raises ServiceError. What threads of the head find out is handed to
+        the event loop."""
         loop = asyncio.get_running_loop()
 
         def told(event: str, lane: int, node: str, reason: str) -> None:

@@ -116,20 +116,20 @@ class CustomBroadcast:
 
 
 def replaced(command: Sequence[str], words: Mapping[str, str]) -> list[str]:
-    """The arguments with their words; a value never becomes more than a part of one argument."""
+    """Arguments with their words replaced; a value never becomes more than a part of one argument."""
     pattern = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(words)})(?![A-Za-z0-9_])")
     return [pattern.sub(lambda match: words[match[0]], argument) for argument in command]
 
 
 def taking(delivery: Delivery, digest: str) -> str:
-    """The shell command that takes the image on a node from its standard input, and compares the digest."""
+    """Shell command that takes the image on a node from its standard input, and compares the digest."""
     stages = stages_of(delivery.consumer)
     text = shell_function(stages) + _TAKE.read_text("utf-8")
     return shlex.join(["sh", "-c", text, "take", digest, *(word for stage in stages for word in stage)])
 
 
 def _written(delivery: Delivery, host_keys: str, folder: Path) -> dict[str, str]:
-    """Makes the files of a broadcast."""
+    """Write the files of a broadcast; returns their paths by word."""
     keys = [key for key in host_keys.splitlines() if key.strip()]
     lines = {
         "NODEFILE": [target.node for target in delivery.targets],
@@ -144,7 +144,7 @@ def _written(delivery: Delivery, host_keys: str, folder: Path) -> dict[str, str]
 
 
 def _names(path: Path) -> set[str]:
-    """The first word of each line; none where the command has removed the file."""
+    """Read the first word of each line; none where the command has removed the file."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_REPORT).decode(errors="replace")

@@ -31,7 +31,7 @@ python3 -c "import sys; sys.exit(sys.version_info < (3, 11))" >/dev/null 2>&1 &&
 
 
 class ChainOrPull:
-    """``Broadcast`` by a chain; who could not be in it for want of Python fetches the image after it."""
+    """``Broadcast`` by a chain; nodes that lack Python for it fetch the image after the others."""
 
     def __init__(self, chain: Broadcast | None = None) -> None:
         self._chain: Broadcast = chain or ChainBroadcast()
@@ -61,12 +61,12 @@ class ChainOrPull:
 
 
 def _is_suspect(result: RelayResult) -> bool:
-    """It may be Python that is lacking there."""
+    """Whether it may be Python that is lacking there."""
     return result.trouble is Trouble.PEERS and not result.received
 
 
 async def _unable(nodes: list[str], transport: RelayTransport, timeout: float) -> set[str]:
-    """Which of these nodes can start programs, but not the relay."""
+    """Nodes of these that can start programs, but not the relay."""
 
     async def one(node: str) -> None:
         try:
@@ -84,7 +84,7 @@ async def _unable(nodes: list[str], transport: RelayTransport, timeout: float) -
 
 
 async def _says(node: str, transport: RelayTransport) -> str:
-    """The last line of the probe; a login shell may say something before it."""
+    """Run the probe; returns its last line, as a login shell may print something before it."""
     process = await transport.start(node, ["sh", "-c", _PROBE])
     last = ""
     try:

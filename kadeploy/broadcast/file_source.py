@@ -13,10 +13,10 @@ from kadeploy.broadcast.sealer import Sealer
 
 
 class FileSource:
-    """A forwarder's ``Source`` over the open file; one per branch, as each has its own offset."""
+    """``Source`` of a forwarder over the open file; one per branch, as each has its own offset."""
 
     def __init__(self, descriptor: int, sealer: Sealer, last: int, broken: Callable[[str], None]) -> None:
-        """Up to before byte `last`, a boundary."""
+        """`last`: the boundary at which it ends. `broken(reason)` is called when the file is shorter."""
         self.offset = 0
         self.released = False
         self.waited = 0.0
@@ -67,7 +67,8 @@ class FileSource:
         return None
 
     def _seal(self, sock: socket.socket, boundary: int, timeout: float) -> bool:
-        """Who begins at a boundary may still lack the seal of what lies before."""
+        """Send the seal of the chunk that ends at `boundary`; False when it is not known within `timeout`. A
+        successor that begins at a boundary may still lack that of the chunk before."""
         sealed = self._sealer.next(boundary - 1, timeout)
         if sealed is None:
             return False

@@ -23,7 +23,7 @@ HEAD = "the head"  # its name in reasons
 
 
 class Head:
-    """Owns the file, the listening socket and the threads of one broadcast.
+    """The file, the listening socket and the threads of one broadcast.
 
     `told("skipped" or "slow", lane, node, reason)` and `broken(reason)` are called from threads.
     """
@@ -60,12 +60,12 @@ class Head:
 
     @property
     def sha256(self) -> str:
-        """Of the file, in hexadecimal; '' as long as it was not read to its end."""
+        """SHA-256 of the file in hexadecimal; '' as long as it was not read to its end."""
         return self._sealer.sha256
 
     @property
     def free(self) -> bool:
-        """Nobody is being fed from the file any more."""
+        """Whether no node is being fed from the file any more."""
         return all(source.exhausted or source.released for source in self._sources)
 
     def is_unchanged(self, offset: int) -> bool:
@@ -79,11 +79,11 @@ class Head:
         self._threads.append(spawn(succession.run))
 
     def abandon(self, number: int) -> None:
-        """Nobody of that lane is left: look for none of them any more."""
+        """Stop to feed that lane: none of its nodes is left."""
         self._lanes[number].stop()
 
     def stop(self) -> None:
-        """Blocks (at most some seconds) until no thread uses the file any more, and closes it."""
+        """Block (at most some seconds) until no thread uses the file any more, and close it."""
         shut(self._listener.socket)
         self._sealer.stop()
         for lane in self._lanes:
@@ -97,7 +97,8 @@ class Head:
         os.close(self._descriptor)
 
     def _tell(self, event: str, lane: int, node: str, reason: str) -> None:
-        """Nobody listens after the end to what a thread finds out that was waiting for an answer then."""
+        """Pass on what a thread has found out; a thread that was waiting for an answer may do so after the
+        end, when nobody listens."""
         with self._lock:
             if not self._stopping:
                 self._told(event, lane, node, reason)

@@ -47,7 +47,7 @@ class HttpPullBroadcast:
 
 
 class _Session:
-    """One broadcast."""
+    """One broadcast over HTTP."""
 
     def __init__(
         self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early
@@ -107,7 +107,7 @@ class _Session:
         return ["sh", "-c", _script("watch"), "watch", text, *given, *words]
 
     async def _follow(self, node: str, process: RelayProcess) -> None:
-        """Hear a node to its end, and make sure that nothing of it is left."""
+        """Read what a node prints to its end, and make sure that nothing of it is left running."""
         said: list[str] = []
         result, tool = None, ""
         try:
@@ -132,7 +132,7 @@ class _Session:
             await self._early({node: self._results[node]})
 
     def _verdict(self, event: str, words: list[str], evidence: str, text: str) -> RelayResult:
-        """What a node's last line says: ``failed REASON``, or ``ended BYTES SHA256 STATUS…``."""
+        """Parse a node's last line: ``failed REASON``, or ``ended BYTES SHA256 STATUS…``."""
         if event == "failed":
             return RelayResult(Trouble.PEERS, text)
         try:
@@ -149,7 +149,7 @@ class _Session:
         return replace(known, sha256=digest if received == size else "")
 
     def _note(self, node: str, offset: int) -> None:
-        """The server's word: what it has sent is on its way through the node's pipeline."""
+        """Report what the server has sent: it is on its way through the node's pipeline."""
         self._received[node] = offset
         self._progress(BroadcastProgress(node, offset, offset, self._delivery.image.size))
 
@@ -157,13 +157,13 @@ class _Session:
         self._image_problem = self._image_problem or reason
 
     def _settle(self, node: str, result: RelayResult) -> None:
-        """The first verdict stands."""
+        """Set the result of a node, unless it has one."""
         seconds = time.monotonic() - self._began
         received = result.received or self._received[node]
         self._results.setdefault(node, replace(result, seconds=seconds, received=received))
 
     async def _expected(self) -> str:
-        """The digest that the nodes must find; '' where the file cannot be read to its end."""
+        """Digest that the nodes must find; '' where the file cannot be read to its end."""
         try:
             return self._delivery.image.sha256.lower() or await sha256_of(self._delivery.image.path)
         except OSError as error:

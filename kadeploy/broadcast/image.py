@@ -15,7 +15,7 @@ HASH_CHUNK = 1 << 20
 
 
 def size_problem(image: ImageSource) -> str:
-    """What is wrong with the file before anything is sent, '' for nothing."""
+    """Check the file before anything is sent; returns what is wrong with it, '' for nothing."""
     try:
         with image.path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -77,7 +77,7 @@ class Delivery:
 
 
 class Trouble(StrEnum):
-    """What kind of failure it was.
+    """Kind of a failure.
 
     NODE: it could not be reached by its transport. PEERS: no data came, or nothing was heard any more.
     DATA: they were damaged on the way. CONSUMER: it failed on good data. IMAGE: the file is not as declared.
@@ -93,7 +93,7 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RelayResult:
-    """How it ended on one node. Ok means: the digest is right and the consumer exited with 0.
+    """Result of one node. Ok means: the digest is right and the consumer exited with 0.
 
     `seconds` count from when it came into the broadcast. `notes`: what happened to it on the way, such as
     that it was moved out of the chain and why; `moved`: how often that was.
@@ -134,7 +134,7 @@ class RelayProcess(Protocol):
     """A program running on a node, most often through ssh."""
 
     async def readline(self) -> bytes:
-        """The next line of its standard output, b"" at the end."""
+        """Next line of its standard output, b"" at the end."""
 
     async def write(self, data: bytes) -> None:
         """Send to its standard input."""
@@ -156,7 +156,7 @@ Early = Callable[[Mapping[str, RelayResult]], Awaitable[None]]
 
 
 async def ignore(results: Mapping[str, RelayResult]) -> None:
-    """For callers who take the results of all targets together."""
+    """Do nothing, for callers who take the results of all targets together."""
 
 
 class Broadcast(Protocol):
@@ -165,7 +165,8 @@ class Broadcast(Protocol):
     async def run(
         self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
-        """The result of every target. When it returns or is cancelled, nothing of it runs on any node.
+        """Send the image; returns the result of every target. When it returns or is cancelled, nothing of it
+        runs on any node.
 
         Before it returns, `early` may be told of targets that need not wait for the others: nothing runs
         there any more, and the caller may do with them what it likes, even bring them in again.

@@ -15,38 +15,38 @@ from kadeploy.broadcast.interface import RelayResult, Trouble
 
 
 class Disputes:
-    """The complaints of nodes about those that fed them."""
+    """Complaints of nodes about the nodes that fed them."""
 
     def __init__(self) -> None:
         self._complaints: list[tuple[str, str, str]] = []  # by whom, about whom, note
         self._proven: dict[str, str] = {}  # evidence by who has damaged what it passed on
 
     def add(self, name: str, feeder: str, offset: int) -> str:
-        """Returns what is to be noted of `name`."""
+        """Add a complaint of `name` about `feeder`; returns the note about it."""
         note = f"received damaged data from {feeder} after byte {offset}"
         self._complaints.append((name, feeder, note))
         return note
 
     def accused_by(self, name: str) -> list[str]:
-        """About whom it has complained."""
+        """Nodes that `name` has complained about, in the order of its complaints."""
         return [feeder for by, feeder, _ in self._complaints if by == name]
 
     def accusers(self, name: str) -> set[str]:
-        """Who has complained about it."""
+        """Nodes that have complained about `name`."""
         return {by for by, feeder, _ in self._complaints if feeder == name}
 
     def forget(self, name: str) -> None:
-        """It has left; if it comes again it is as good as any other."""
+        """Forget a node that has left; if it comes again it is as good as any other."""
         self._complaints = [item for item in self._complaints if name not in item[:2]]
         self._proven.pop(name, None)
 
     def trouble(self, name: str) -> Trouble:
-        """What kind of trouble it has that was moved too often."""
+        """Kind of trouble of a node that was moved too often: damaged data if it has complained of any."""
         return Trouble.DATA if self.accused_by(name) else Trouble.PEERS
 
     def judge(self, results: Mapping[str, RelayResult]) -> dict[str, RelayResult]:
-        """The results, where those that have damaged what they passed on have failed. A result that proves a
-        complaint is remembered when its node has left."""
+        """Fail those of `results` that have damaged what they passed on. What a result proves is remembered
+        when its node has left."""
         self._proven |= {
             feeder: f"{by} {note}"
             for by, feeder, note in self._complaints
@@ -59,19 +59,20 @@ class Disputes:
 
 
 def digest_problem(declared: str, actual: str) -> str:
-    """Whether the image is another one than was declared; '' stands for a digest that is not known."""
+    """Compare the image's digest with the declared one; returns what is wrong, '' for nothing. A digest of ''
+    is not known."""
     if not declared or not actual or declared == actual:
         return ""
     return f"the image's SHA-256 is {actual}, the environment declares {declared}"
 
 
 def spoiled(results: Mapping[str, RelayResult], reason: str) -> dict[str, RelayResult]:
-    """The results where the image itself is to blame."""
+    """Results as they are where the image itself is to blame."""
     return {name: replace(result, trouble=Trouble.IMAGE, reason=reason) for name, result in results.items()}
 
 
 def compare(result: RelayResult, expected: str) -> RelayResult:
-    """It has failed if what it received has another digest."""
+    """Fail a result when what the node received has another digest."""
     if not result.sha256 or result.sha256 == expected:
         return result
     other = f"received other data: SHA-256 {result.sha256}, expected {expected}"

@@ -73,7 +73,7 @@ class Member:
 
     @property
     def is_chained(self) -> bool:
-        """Whether it is in a lane, and nothing is said against it."""
+        """Whether it is in a lane, without a verdict, and not accused."""
         return self.lane >= 0 and not (self.settled or self.waiting or self.accused)
 
     def has_come_far(self, size: int) -> bool:
@@ -88,7 +88,8 @@ class Member:
         return not (self.accused and is_silent)
 
     def enter(self, lane: int, rank: int, now: float, size: int) -> None:
-        """Begin in a lane. Lanes in vain are counted: one that brings it far is the first of a new count."""
+        """Put it into a lane. Lanes in vain are counted; the count begins anew after one that has brought it
+        far."""
         self.tries = 1 if self.has_come_far(size) else self.tries + 1
         self.waiting = False
         self.lane = lane

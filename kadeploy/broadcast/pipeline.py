@@ -9,15 +9,15 @@ SIGPIPE = 128 + 13  # the status of who wrote to somebody who had ended
 
 
 def stages_of(consumer: Pipeline | str) -> list[list[str]]:
-    """The commands of a consumer; a path is written by dd, which tells the errors of the disk."""
+    """Commands of a consumer; a path is written by dd, which reports the errors of the disk."""
     if isinstance(consumer, str):
         return [["dd", f"of={consumer}", "bs=1M", "conv=fsync"]]
     return [list(command) for command in consumer]
 
 
 def shell_function(stages: list[list[str]]) -> str:
-    """``consume``, which runs the pipeline of its arguments and writes the status of each of its stages into
-    files status-001, …, in ``$folder``."""
+    """Shell function ``consume``, which runs the pipeline of its arguments and writes the status of each of
+    its stages into files status-001, …, in ``$folder``."""
     commands, first = [], 1
     for number, words in enumerate(stages, 1):
         places = " ".join(f'"${{{place}}}"' for place in range(first, first + len(words)))
@@ -28,7 +28,7 @@ def shell_function(stages: list[list[str]]) -> str:
 
 
 def failure(stages: list[list[str]], statuses: list[int]) -> str:
-    """Which stage of a pipeline has failed and how, '' for none."""
+    """Find the stage of a pipeline that has failed, and how; '' for none."""
     ended = list(zip(stages, statuses, strict=False))
     # Who was ended by SIGPIPE only tells that the one after it ended first.
     guilty = [(words, status) for words, status in ended if status not in (0, SIGPIPE)] or ended[-1:]

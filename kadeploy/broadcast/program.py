@@ -48,7 +48,7 @@ sys.modules["{package}.relay"].main()
 
 @cache
 def program() -> bytes:
-    """What to send first to the standard input of ``ARGUMENTS``."""
+    """Bytes to send first to the standard input of ``ARGUMENTS``."""
     folder = files(PACKAGE)
     modules = [(f"{PACKAGE}.{name}", (folder / f"{name}.py").read_text("utf-8")) for name in MODULES]
     text = _LOADER.format(modules=modules, package=PACKAGE).encode()

@@ -15,7 +15,7 @@ PATIENCE = 60  # seconds: nobody acknowledges a range, who takes nothing for so 
 
 
 class Ranges:
-    """The connections of nodes that ask for a range; `serve` is called by the listener's threads."""
+    """Connections of nodes that ask for a range; `serve` is called by the listener's threads."""
 
     def __init__(self, size: int, chunk: int, silence: float, source: Callable[[int], FileSource]) -> None:
         """`source(last)` makes the source of a range that ends before byte `last`. `silence`: seconds."""
@@ -58,5 +58,6 @@ class Ranges:
             self._changed.wait_for(lambda: not self._peers, self._silence)
 
     def _is_range(self, first: int, last: int) -> bool:
-        """It ends with a seal, for it is checked chunk by chunk like the stream."""
+        """Whether it may be asked for: it ends with a seal, for it is checked chunk by chunk like the
+        stream."""
         return first < last <= self._size and (not last % self._chunk or last == self._size)

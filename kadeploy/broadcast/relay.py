@@ -28,7 +28,7 @@ Event = Mapping[str, Any]
 
 
 class RelayLost(Exception):
-    """There is no relay on that node (any more): how it ended."""
+    """End of a relay, or why there was none: kind of trouble, reason, evidence."""
 
     def __init__(self, trouble: Trouble, reason: str, evidence: str = "") -> None:
         super().__init__(reason)
@@ -38,7 +38,7 @@ class RelayLost(Exception):
 
 
 class Figures(NamedTuple):
-    """How far a relay says it is: bytes; `feeder` is a rank in `lane`; `held` by its consumer."""
+    """Progress that a relay reports, in bytes; `feeder` is a rank in `lane`, `held`: by its consumer."""
 
     received: int
     consumed: int
@@ -49,7 +49,8 @@ class Figures(NamedTuple):
 
 
 def figures_of(event: Event, size: int) -> Figures:
-    """Raises ValueError, TypeError or OverflowError for what cannot be, with an image of `size` bytes."""
+    """Parse a report; raises ValueError, TypeError or OverflowError for what cannot be, with an image of
+    `size` bytes."""
     names = ("bytes", "consumed", "held", "fed", "lane", "feeder")
     received, consumed, held, fed, lane, feeder = (int(event.get(name, 0)) for name in names)
     if not 0 <= consumed <= received <= size:
@@ -58,7 +59,7 @@ def figures_of(event: Event, size: int) -> Figures:
 
 
 class Relay:
-    """``verdict`` is set once, by whoever knows first how it ended."""
+    """The relay of one node. ``verdict`` is set once, by whoever knows first how it ended."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -76,11 +77,11 @@ class Relay:
 
     @property
     def is_starting(self) -> bool:
-        """Neither does it listen yet, nor is it known how it ended."""
+        """Whether it does not listen yet, and may still do so."""
         return not self.port and not self.verdict.done()
 
     async def start(self, transport: RelayTransport, settings: Settings, timeout: float) -> None:
-        """Returns when the relay listens; raises RelayLost."""
+        """Start the program and wait until it listens; raises RelayLost."""
         try:
             async with asyncio.timeout(timeout):
                 self._process = await transport.start(self.target.node, ARGUMENTS)
@@ -95,7 +96,7 @@ class Relay:
         self.port = _port(event)
 
     async def follow(self, timeout: float, take: Callable[[Event], None]) -> None:
-        """Hands each event to `take`, for as long as the relay lives; raises RelayLost at its end, or when it
+        """Hand each event to `take`, for as long as the relay lives; raises RelayLost at its end, or when it
         was silent for `timeout` seconds."""
         try:
             while True:
@@ -108,15 +109,15 @@ class Relay:
             raise _lost(error, "the relay cannot be reached") from error
 
     async def feed(self, lane: Lane) -> None:
-        """Tell it its lane; raises NodeError or OSError."""
+        """Order it into a lane; raises NodeError or OSError."""
         await self._order("feed", *lane)
 
     async def leave(self, lane: int) -> None:
-        """Tell it to take nothing more of that lane; raises NodeError or OSError."""
+        """Order it to take nothing more of that lane; raises NodeError or OSError."""
         await self._order("leave", lane)
 
     async def stop(self) -> None:
-        """End it, with its consumer; once, whoever asks."""
+        """End it, with its consumer; a second call does nothing."""
         async with self._stopping:
             if self._process and not self._stopped:
                 await self._process.stop()
@@ -127,7 +128,7 @@ class Relay:
         await self._process.write(_line(order))
 
     async def _next_event(self) -> Event:
-        """Lines that are no events are kept as evidence."""
+        """Read the next event. Lines that are no events are kept as evidence."""
         assert self._process
         while line := await self._process.readline():
             try:
@@ -142,7 +143,7 @@ class Relay:
 
 
 def settings_for(target: Target, delivery: Delivery, secret: bytes, head: tuple[str, int]) -> Settings:
-    """What the relay on `target` is told first; `head` is where the head listens."""
+    """Settings of the relay on `target`; `head` is where the head listens."""
     consumer, options = delivery.consumer, delivery.options
     return Settings(
         secret=secret.hex(),
@@ -172,5 +173,5 @@ def _port(event: Event) -> int:
 
 
 def _line(value: object) -> bytes:
-    """JSON that is a Python literal as well: text as it is, no booleans, no nulls."""
+    """Encode as JSON that is a Python literal as well: text as it is, no booleans, no nulls."""
     return json.dumps(value, ensure_ascii=False).encode() + b"\n"

@@ -28,7 +28,7 @@ class Observer(Protocol):
 
 
 class Relays(Mapping[str, Relay]):
-    """The relays by the names of their nodes. `news` is set when an order could not be given."""
+    """Relays by the names of their nodes. `news` is set when an order could not be given."""
 
     def __init__(
         self,

@@ -86,7 +86,8 @@ class Reports:
         self._news.set()
 
     def _note(self, relay: Relay, event: Event) -> None:
-        """Raises what nonsense raises."""
+        """Note one event; raises ArithmeticError, LookupError, TypeError or ValueError where it is
+        nonsense."""
         name, kind = relay.target.node, event["event"]
         if kind in ("skipped", "slow"):
             self.gave_up(name, kind, int(event["lane"]), str(event["node"]), str(event["reason"]))
@@ -118,8 +119,8 @@ class Reports:
         return self._roster.name(lane, rank) if rank else HEAD
 
     def _dispute(self, name: str, lane: int, rank: int, offset: int) -> None:
-        """`name` has twice found what its feeder sent damaged: that one's fault, or its own. Both leave the
-        chain at once; whether `name` gets the rest undamaged from elsewhere decides."""
+        """Note that `name` has twice found what its feeder sent damaged: the feeder's fault, or its own. Both
+        leave the chain at once; whether `name` gets the rest undamaged from elsewhere decides."""
         feeder = self._upstream(lane, rank)
         if self._roster.member(name).waiting or name in self._inquiries or not feeder:
             return
@@ -137,8 +138,8 @@ class Reports:
             self._inquiries[name] = self._group.create_task(self._examine(name, note, before, offset))
 
     async def _examine(self, name: str, note: str, before: Sequence[str], offset: int) -> None:
-        """The head is accused: has the file changed since it was sealed? If not, and what others had sent was
-        damaged `before`, it is the accuser."""
+        """Examine a complaint about the head: has the file changed since it was sealed? If not, and what
+        others had sent was damaged `before`, the node that complains is at fault."""
         unchanged = await asyncio.to_thread(self._head.is_unchanged, offset)
         del self._inquiries[name]
         if not unchanged:

@@ -21,7 +21,7 @@ STRANDED = 3  # silences in which a node finds a new feeder, if those before it 
 
 
 class Roster:
-    """The members by name, in the order in which they are to be fed."""
+    """Members by name, in the order in which they are to be fed."""
 
     def __init__(self, names: Sequence[str], size: int, silence: float) -> None:
         self._members = {name: Member(name) for name in names}
@@ -32,11 +32,11 @@ class Roster:
     # --- what happened ------------------------------------------------------------------------------------
 
     def join(self, name: str) -> None:
-        """A node that was not there at the beginning; it is `ready` later."""
+        """Add a node that was not there at the beginning; it is `ready` later."""
         self._members[name] = Member(name)
 
     def ready(self, name: str, now: float) -> None:
-        """Its relay listens."""
+        """Note that the relay of a node listens."""
         member = self._members[name]
         member.waiting = True
         member.heard_at = now
@@ -58,8 +58,7 @@ class Roster:
         member.consumer.note(now, consumed, held)
 
     def accuse(self, name: str, by: str, reason: str, now: float, lane: int) -> None:
-        """`by` has given `name` up in that lane. Who is accused itself, or has left the lane, is not
-        believed."""
+        """Note that `by` has given `name` up in that lane, if `by` is believed."""
         member = self._members[name]
         if not member.is_chained or member.received == self._size:
             return
@@ -70,21 +69,22 @@ class Roster:
         member.received_then = None
 
     def is_believed(self, name: str, other: str, lane: int) -> bool:
-        """What a node says of `other` counts if it is of the lane that one is in, and as long as nothing is
-        said of itself."""
+        """Whether a report of `name` about `other` counts: `other` must be in that lane, and `name` neither
+        accused nor out of its lane. The head is no member, and never accused."""
         member = self._members.get(name)  # None: the head
         if self._members[other].lane != lane:
             return False
         return member is None or not (member.accused or member.waiting)
 
     def complain(self, name: str) -> None:
-        """It has found damaged what it was sent. If it can be it is fed by the head next time: that tells
-        who is to blame."""
+        """Note that a node has found damaged what it was sent. The head feeds it next time if it can: that
+        tells who is to blame."""
         self._members[name].complaints += 1
 
     def part(self, name: str, note: str, *, last: bool = False, lags: bool = False) -> bool:
-        """Serve a node later, for the reason in `note`, and with nobody behind it if `last`; it is in no lane
-        until the next one. `lags`: its consumer is slow. False when it was in none, or needs nothing more."""
+        """Take a node out of its lane, for the reason in `note`, to be served in a later one, and with no
+        node behind it if `last`. `lags`: its consumer is slow. False when it was in no lane, or needs nothing
+        more."""
         member = self._members[name]
         member.note(note)
         member.last |= last
@@ -97,27 +97,27 @@ class Roster:
         return True
 
     def settle(self, name: str) -> None:
-        """There is a verdict on it."""
+        """Note that there is a verdict on a node."""
         member = self._members[name]
         member.settled = True
         member.waiting = False
 
     def dismiss(self, name: str) -> int | None:
-        """It has left, settled; returns its lane if it was the last one there."""
+        """Forget a settled node that has left; returns its lane if it was the last one there."""
         lane = self._members.pop(name).lane
         return lane if lane >= 0 and all(lane != other.lane for other in self._members.values()) else None
 
     # --- what follows -------------------------------------------------------------------------------------
 
     def returned(self) -> dict[str, str]:
-        """Accused nodes that are heard of but receive nothing, and what they are accused of: they are to be
-        parted with, and served later."""
+        """Accused nodes whose relays report but receive nothing, and the accusations: they are to be taken
+        out of their lane."""
         accused = [member for member in self._accused() if member.heard_at > self._respite(member)]
         return {member.name: member.accused for member in accused}
 
     def stranded(self, now: float) -> dict[str, str]:
-        """Nodes that nobody feeds and those behind them, and the notes about that: they are to be parted
-        with, and served later."""
+        """Nodes without a feeder and those behind them, and the notes about that: they are to be taken out of
+        their lane."""
         respite = STRANDED * self._silence + HEARTBEATS
         needy = [m for m in self._members.values() if m.is_chained and m.received < self._size]
         needy = [m for m in needy if now - m.received_at > respite and now - m.heard_at < HEARTBEATS]
@@ -129,7 +129,7 @@ class Roster:
         return {member.name: f"received nothing for {respite:.1f} s, without a feeder" for member in behind}
 
     def lost(self, now: float) -> dict[str, str]:
-        """Accused nodes for which nobody has to wait any more, and why they failed."""
+        """Accused nodes that no other node has to wait for any more, and why they failed."""
         accused = self._accused()
         if len(accused) < len([member for member in self._members.values() if not member.settled]):
             return {}  # the others are not ready anyway
@@ -148,7 +148,7 @@ class Roster:
         }
 
     def laggard(self, now: float) -> tuple[str, str] | None:
-        """A node whose consumer alone holds the others up, and the note about that."""
+        """Node whose consumer alone holds the others up, and the note about that."""
         chained = [m for m in self._members.values() if m.is_chained]
         held = [member for member in chained if member.consumer.is_held(now)]
         if not held or 3 * len(held) > len(chained) or self._has_parted_enough():
@@ -180,14 +180,14 @@ class Roster:
         return number, self._lanes[-1]
 
     def has_left(self, name: str) -> bool:
-        """It was in a lane, and is no member any more."""
+        """Whether it was in a lane, and is no member any more."""
         return name not in self._members and any(name in names for names in self._lanes)
 
     def anybody_waits(self) -> bool:
         return any(member.waiting for member in self._members.values())
 
     def dispensable(self, now: float) -> list[str]:
-        """Settled nodes behind which nobody of their lane is who may still be fed by them."""
+        """Settled nodes that feed no one any more: no node behind them in their lane may still need them."""
         found = [member.name for member in self._members.values() if member.settled and member.lane < 0]
         for number, names in enumerate(self._lanes):
             members = [self._members[name] for name in reversed(names) if name in self._members]
@@ -202,7 +202,7 @@ class Roster:
         return self._members[name]
 
     def name(self, lane: int, rank: int) -> str:
-        """Who has that rank, '' for nobody (rank 0 is the head)."""
+        """Name of the node of that rank, '' for none (rank 0 is the head)."""
         names = self._lanes[lane] if 0 <= lane < len(self._lanes) else []
         return names[rank - 1] if 0 < rank <= len(names) else ""
 
@@ -210,10 +210,10 @@ class Roster:
         return [m for m in self._members.values() if m.accused and not m.settled]
 
     def _respite(self, member: Member) -> float:
-        """Until then whoever took its feeder's place may have reached it."""
+        """Time until which the node that took its feeder's place may have reached it."""
         return member.accused_at + 2 * self._silence
 
     def _has_parted_enough(self) -> bool:
-        """Beyond a tenth, the slow ones are no exception."""
+        """Whether a tenth of the nodes was parted with as slow: beyond that they are no exception."""
         parted = sum(member.lags for member in self._members.values())
         return parted >= max(1, len(self._members) // 10)

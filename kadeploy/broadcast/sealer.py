@@ -12,7 +12,7 @@ AHEAD = 256 << 20  # bytes: what was hashed is still in the page cache when it i
 
 
 class Sealer:
-    """The seal of a chunk is the SHA-256 of everything from the first byte to its end."""
+    """Seals of the image. That of a chunk is the SHA-256 of everything from the first byte to its end."""
 
     def __init__(self, descriptor: int, size: int, chunk: int, broken: Callable[[str], None]) -> None:
         """`broken(reason)` is called from the thread that runs `run` when the file has less than `size` bytes
@@ -40,13 +40,14 @@ class Sealer:
 
     @property
     def sha256(self) -> str:
-        """Of the whole image, in hexadecimal; '' as long as it is not sealed to its end."""
+        """SHA-256 of the whole image, in hexadecimal; '' as long as it is not sealed to its end."""
         if not self._size:
             return hashlib.sha256().hexdigest()
         return self._seals[-1].hex() if len(self._seals) * self._chunk >= self._size else ""
 
     def next(self, offset: int, timeout: float) -> tuple[int, bytes] | None:
-        """The end of the chunk in which `offset` lies, and its seal; None when there is none in time."""
+        """End of the chunk in which `offset` lies, and its seal; None when it is not known within `timeout`
+        seconds."""
         number = offset // self._chunk
         with self._changed:
             if offset > self._wanted:
@@ -59,7 +60,7 @@ class Sealer:
             return min((number + 1) * self._chunk, self._size), self._seals[number]
 
     def agrees(self, offset: int) -> bool:
-        """Reads the file again: is its beginning, to the end of the chunk at `offset`, what was sealed? What
+        """Read the file again: is its beginning, to the end of the chunk at `offset`, what was sealed? What
         was not sealed yet is."""
         number = offset // self._chunk
         if number >= len(self._seals):

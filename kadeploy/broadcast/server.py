@@ -26,8 +26,8 @@ _PATH = re.compile(r"/([\w-]{20,64})/(\d{1,18})")
 
 
 class ImageServer:
-    """Listens from start() to stop(). ``sent(node, offset)`` is told that a node was sent all before offset;
-    ``broken(reason)`` that the file ends too early."""
+    """HTTP server of one image, from start() to stop(). ``sent(node, offset)`` is called when all before
+    offset was sent to a node; ``broken(reason)`` when the file ends too early."""
 
     def __init__(
         self, path: Path, size: int, sent: Callable[[str, int], None], broken: Callable[[str], None]
@@ -42,7 +42,7 @@ class ImageServer:
         self._root = ""
 
     async def start(self, address: str, nodes: Sequence[str]) -> None:
-        """Raises ServiceError where nobody can listen there, OSError where the image cannot be read."""
+        """Listen; raises ServiceError where that is impossible, OSError where the image cannot be read."""
         self._nodes = {secrets.token_urlsafe(24): node for node in nodes}
         self._most = 2 * len(nodes) + STRANGERS
         self._file: BinaryIO = await asyncio.to_thread(self._path.open, "rb")
@@ -56,7 +56,7 @@ class ImageServer:
         self._root = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
     def url(self, node: str) -> str:
-        """Where a node finds the image, without the offset."""
+        """Address of the image for a node, without the offset."""
         [token] = [token for token, owner in self._nodes.items() if owner == node]
         return f"{self._root}/{token}"
 
@@ -79,7 +79,7 @@ class ImageServer:
         return await self._serve(request, node, offset)
 
     async def _serve(self, request: web.BaseRequest, node: str, offset: int) -> web.StreamResponse:
-        """One connection for each node: who asks again has given the other one up."""
+        """Send the image from `offset` on. A node has one connection: its last one."""
         response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
         response.content_length = self._size - offset
         response.force_close()
@@ -92,7 +92,7 @@ class ImageServer:
         return response
 
     async def _send_rest(self, transport: asyncio.Transport, node: str, offset: int) -> None:
-        """Until the end of the image or of the connection, after which the node asks again."""
+        """Send until the end of the image or of the connection, after which the node asks again."""
         try:
             while offset < self._size and not transport.is_closing():
                 offset = await self._send(transport, offset)
@@ -110,7 +110,7 @@ class ImageServer:
 
 
 class _Refusal(asyncio.Protocol):
-    """There are more connections than any node could have opened."""
+    """Refuses a connection: there are more than the nodes could have opened."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

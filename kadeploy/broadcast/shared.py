@@ -32,7 +32,8 @@ class SharedBroadcast:
     async def run(
         self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
-        """The results of the nodes of `delivery`, whoever else takes part."""
+        """Broadcast to the nodes of `delivery`, together with those of other callers; returns their
+        results."""
         running = self._running
         if running is None or not running.join(delivery, progress):
             running = self._running = _Running(delivery, transport, progress)
@@ -65,7 +66,8 @@ class _Running:
         return True
 
     async def results(self, nodes: set[str], early: Early) -> Mapping[str, RelayResult]:
-        """Takes out of `nodes` those that have left. Raises what has ended the chain for all."""
+        """Wait for the results of `nodes`; those that have left are taken out of it. Raises what has ended
+        the chain for all."""
         results: dict[str, RelayResult] = {}
 
         async def let_go(released: Mapping[str, RelayResult]) -> None:
@@ -87,7 +89,7 @@ class _Running:
         return results
 
     async def leave(self, nodes: set[str]) -> None:
-        """Nothing runs on these nodes any more when this returns; nothing at all after the last of them."""
+        """Take nodes out. Nothing runs on them when this returns; nothing at all after the last of them."""
         try:
             if self._session.done():
                 await self._session.result().leave(nodes)
@@ -98,7 +100,7 @@ class _Running:
                 await asyncio.gather(self._task, return_exceptions=True)
 
     async def _released(self, nodes: set[str]) -> Mapping[str, RelayResult]:
-        """Waits for results of some nodes; none when the chain has ended."""
+        """Wait for results of some nodes; none when the chain has ended."""
 
         async def wait() -> Mapping[str, RelayResult]:
             session = await asyncio.shield(self._session)
@@ -125,11 +127,11 @@ class _Running:
 
 
 def _good_and_bad(results: Mapping[str, RelayResult]) -> list[Mapping[str, RelayResult]]:
-    """Apart, for what runs on a node that has failed may take seconds to stop."""
+    """Part the results: what runs on a node that has failed may take seconds to stop."""
     parts = ({node: result for node, result in results.items() if result.ok is ok} for ok in (True, False))
     return [part for part in parts if part]
 
 
 def _common(delivery: Delivery) -> Delivery:
-    """What all who share a chain must agree on."""
+    """What all callers who share a chain must agree on."""
     return replace(delivery, targets=())

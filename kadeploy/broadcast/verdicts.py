@@ -19,7 +19,7 @@ from kadeploy.broadcast.roster import Roster
 
 
 class Verdicts:
-    """The first verdict on a node stands. `news` is set when there is another one."""
+    """Verdicts by node, of which the first stands. `news` is set when there is another one."""
 
     def __init__(
         self, relays: Mapping[str, Relay], roster: Roster, head: Head, declared: str, news: asyncio.Event

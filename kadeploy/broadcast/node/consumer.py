@@ -44,7 +44,7 @@ class Consumer:
         return "\n".join(lines[-EVIDENCE_LINES:])
 
     def consume(self, cursor: Cursor) -> None:
-        """Blocks until the stream is over and the commands ended; a failure releases the ring at once."""
+        """Block until the stream is over and the commands ended; a failure releases the ring at once."""
         try:
             self._drain(cursor)
             if isinstance(self._target, str):
@@ -131,7 +131,8 @@ class Consumer:
 
 
 def sync(descriptor: int) -> None:
-    """Only now does a disk tell of its write errors; what has no storage (a pipe, /dev/null) has none."""
+    """Make a disk report its write errors: raises OSError. What has no storage (a pipe, /dev/null) has
+    none."""
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -21,9 +21,10 @@ class Abandoned(Exception):
 
 
 class Feeders:
-    """The present feeder, or the last one, and the one that has been offered to come after it.
+    """The present feeder, or the last one, and the one that has been offered to replace it.
 
-    `offer`, `expect` and `leave` are called by any thread, what begins with `next` by the one that receives.
+    `offer`, `expect` and `leave` are called by any thread, `next`, `begin` and `end` by the one that
+    receives.
     """
 
     def __init__(self, ring: Ring, patience: float) -> None:
@@ -44,11 +45,11 @@ class Feeders:
 
     @property
     def is_fed(self) -> bool:
-        """Whether somebody feeds this node, or is about to."""
+        """Whether this node has a feeder, or is about to have one."""
         return bool(self._connection or self._offered)
 
     def expect(self, lane: int, nodes: int) -> None:
-        """From now on a feeder has to come within the patience, of that lane of `nodes` or a later one."""
+        """Expect a feeder of that lane of `nodes`, or of a later one, within the patience from now on."""
         with self.changed:
             if self._lane <= lane:
                 self.nodes = nodes
@@ -82,7 +83,7 @@ class Feeders:
         self._ring.wake()
 
     def acknowledge(self, kind: int) -> None:
-        """A sign of life for the feeder. Never waits: a feeder that does not read is its own problem."""
+        """Send the feeder a sign of life. Never waits: a feeder that does not read is its own problem."""
         with self.changed:
             if self._connection:
                 try:
@@ -107,7 +108,7 @@ class Feeders:
             return offered
 
     def begin(self, sock: socket.socket, greeting: Greeting) -> bool:
-        """Be fed by this one; False when it has to go already."""
+        """Make `sock` the connection to the present feeder; False when that has to go already."""
         with self.changed:
             if self.dropped or greeting.lane < self._lane:
                 return False
@@ -116,12 +117,13 @@ class Feeders:
             return True
 
     def end(self) -> None:
-        """Be fed by nobody."""
+        """Forget the connection to the present feeder."""
         with self.changed:
             self._connection = None
 
     def begin_range(self, sock: socket.socket) -> None:
-        """Be sent a range by the head meanwhile; raises PeerLost when the feeder has to go."""
+        """Make `sock` the connection to the head, for a range that the feeder lacks; raises PeerLost when the
+        feeder has to go."""
         with self.changed:
             if self.dropped:
                 raise PeerLost("replaced")
@@ -129,7 +131,7 @@ class Feeders:
             self.source = Greeting(FETCH), self._ring.end
 
     def end_range(self) -> None:
-        """The head sends nothing more."""
+        """Forget the connection to the head."""
         with self.changed:
             self._range = None
 

@@ -36,7 +36,7 @@ SIGNS_OF_LIFE = (ACK, HELD)
 
 
 class Superseded(Exception):
-    """The successor has been taken over by a node nearer to the head: this relay was given up."""
+    """The successor has a feeder nearer to the head, because this relay was given up."""
 
 
 class PeerLeft(Exception):
@@ -48,22 +48,22 @@ class PeerSlow(Exception):
 
 
 class Source(Protocol):
-    """Where a forwarder takes the stream from: the ring of a relay, the file of the head."""
+    """Where a forwarder takes the stream from: the ring of a relay, or the file of the head."""
 
     waited: float  # seconds in which there was nothing to send, all in all
 
     @property
     def supply(self) -> int:
-        """The end of what has come in to be sent; that of the stream where nothing more can come in before
-        what is there has been sent."""
+        """End of what has come in to be sent, or of the stream where nothing more can come in before what is
+        there has been sent."""
 
     @property
     def between_frames(self) -> bool:
-        """Whether something else than data may be sent now."""
+        """Whether a frame other than data may be sent now."""
 
     def seek(self, offset: int) -> int:
-        """Go to `offset`, to the first boundary after it that is still there, or back to where what was sent
-        is void from; returns the place."""
+        """Go to `offset`, or to the first boundary after it that is still there, or back to where what was
+        sent is void; returns the place."""
 
     def transmit(self, sock: socket.socket, timeout: float) -> bool:
         """Send what there is; False when there was nothing within `timeout` seconds. Raises Retracted."""
@@ -72,7 +72,7 @@ class Source(Protocol):
         """End a wait of `transmit`."""
 
     def release(self) -> None:
-        """There is nobody left to send to."""
+        """Hold nothing back any more: there is no successor left."""
 
 
 class Forwarder:
@@ -105,7 +105,7 @@ class Forwarder:
         shut(self._sock)
 
     def feed(self, peer: tuple[str, int]) -> None:
-        """Returns when `peer` and all behind it are complete; else raises PeerLost, PeerLeft, PeerSlow,
+        """Feed `peer` until it and all behind it are complete. Raises PeerLost, PeerLeft, PeerSlow,
         Superseded, or Retracted when it has to be called again."""
         sock = self._sock = connect(peer, self._secret, self._greeting, self._silence)
         listener: threading.Thread | None = None
@@ -144,7 +144,8 @@ class Forwarder:
                 spoke = time.monotonic()
 
     def _listen(self, sock: socket.socket) -> None:
-        """A successor that hangs or is cut off shows by its silence long before TCP gives up."""
+        """Read signs of life. A successor that hangs or is cut off shows by its silence long before TCP gives
+        up."""
         try:
             while not self._complete.is_set():
                 self._hear(*read_frame(sock))

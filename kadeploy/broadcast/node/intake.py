@@ -21,7 +21,7 @@ SPAN = 0.25  # seconds over which the rate is measured
 
 
 class Intake:
-    """Of one connection; `nodes` is the length of the chain."""
+    """Reads one connection; `nodes` is the length of the chain."""
 
     def __init__(self, sock: socket.socket, nodes: int) -> None:
         self._sock = sock
@@ -32,8 +32,9 @@ class Intake:
         self._least = 1  # bytes that the kernel was told
 
     def read_into(self, room: memoryview, expected: int) -> int:
-        """Bytes read, 0 at the end; `expected` are sure to come, in `room` or after it. Raises
-        BlockingIOError after SO_RCVTIMEO, OSError. Who reads otherwise afterwards has read all of them."""
+        """Read into `room`; returns the bytes read, 0 at the end. `expected` bytes are sure to come, in
+        `room` or after it. Raises BlockingIOError after SO_RCVTIMEO, OSError. When all of them have been read
+        the socket may be read by other means."""
         if expected >= 2 * self._worth:
             self._wait_for(self._worth)
             received = self._sock.recv_into(room)

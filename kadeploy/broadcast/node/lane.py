@@ -24,12 +24,12 @@ class Lane(NamedTuple):
     peers: list[Peer]
 
     def below(self, rank: int) -> list[int]:
-        """The children of `rank`."""
+        """Children of `rank`."""
         first = self.arity * rank + 1
         return list(range(first, min(first + self.arity, len(self.peers) + 1)))
 
     def family(self, rank: int, most: int) -> list[int]:
-        """`rank` and the nearest below it, at most `most` together."""
+        """Take `rank` and the nearest below it, at most `most` together."""
         found = [rank]
         for member in found:
             if len(found) >= most:
@@ -38,11 +38,13 @@ class Lane(NamedTuple):
         return found[:most]
 
     def witnesses(self, rank: int) -> list[int]:
-        """Some nodes far from `rank`: who hears of none of them is cut off itself."""
+        """Choose some nodes far from `rank`: a node that gets no answer from any of them is cut off
+        itself."""
         return sorted({0, (len(self.peers) + 1) // 2, len(self.peers)} - {rank, self.rank})
 
     def heirs(self, rank: int, dead: Collection[int]) -> tuple[list[int], list[int]]:
-        """Who is to be fed in place of `rank`, the nearest below it that live, and the dead above those."""
+        """Find who is to be fed in place of `rank`: the nearest below it that live, and the dead above
+        those."""
         heirs: list[int] = []
         passed: list[int] = []
         for child in self.below(rank):

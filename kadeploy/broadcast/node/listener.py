@@ -18,7 +18,8 @@ STRANGERS = 32  # so many may be about to prove the secret at once
 
 
 class Listener:
-    """Accepts peers; each that proved the secret goes to `welcome(socket, greeting)` in its own thread."""
+    """Accepts peers; each that proved the secret is handed to `welcome(socket, greeting)` in its own
+    thread."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class Listener:
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Until the socket is shut."""
+        """Accept peers until the socket is shut."""
         while True:
             try:
                 sock, _ = self.socket.accept()
@@ -53,7 +54,8 @@ class Listener:
             spawn(self._greet, sock)
 
     def _make_room(self) -> None:
-        """Peers prove the secret at once: of many who do not the one goes that has had most time."""
+        """Disconnect the one that has had most time to prove the secret when there are too many: peers prove
+        it at once."""
         while not self._slots.acquire(timeout=0.01):
             with self._lock:
                 shut(next(iter(self._strangers), None))

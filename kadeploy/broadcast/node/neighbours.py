@@ -94,8 +94,8 @@ class _RollCall:
             spawn(self._call, rank)
 
     def wait(self, silence: float) -> dict[int, str]:
-        """Returns the dead and the reasons; who has not answered half of `silence` after another one has is
-        dead."""
+        """Wait for answers; returns the dead and the reasons. A node that has not answered half of `silence`
+        after another one has is dead."""
         with self._changed:
             self._changed.wait_for(lambda: self._decided() or "" in self._answers.values(), silence)
             unheard = "" if self._changed.wait_for(self._decided, silence / 2) else "no sign of life"
@@ -103,7 +103,7 @@ class _RollCall:
         return {rank: reason for rank, reason in answers.items() if reason}
 
     def _decided(self) -> bool:
-        """Somebody lives, and whoever comes before is known to be dead."""
+        """Whether one lives, and all that come before it are known to be dead."""
         for rank in self._ranks:
             if not self._answers.get(rank, "not yet"):
                 return True

@@ -22,7 +22,7 @@ LONGEST = 8.0  # seconds of such a wait
 
 
 class Pace:
-    """`note` is called for each sign of life of the successor."""
+    """Compares the rate of a successor; `note` is called for each of its signs of life."""
 
     def __init__(
         self, elsewhere: Callable[[float], float], clock: Callable[[], float] = time.monotonic
@@ -36,9 +36,9 @@ class Pace:
         self._begin(0, 0.0, 0)
 
     def note(self, received: int, free: bool, starved: float, supply: int) -> str:
-        """The reason to part from a successor that has received so many bytes, '' for none; `free`: it could
-        have taken more; `starved`: the seconds in which there was nothing to send, all in all; `supply`: the
-        end of what there was for it, that of the stream if it could be had any time."""
+        """Note that the successor has received so many bytes; returns the reason to part from it, '' for
+        none. `free`: it could have taken more. `starved`: the seconds in which there was nothing to send, all
+        in all. `supply`: the end of what there was for it, that of the stream if it could be had any time."""
         seconds = self._clock() - self._since
         if not free or (seconds >= self._wait and self._is_blameless(seconds, received, starved, supply)):
             self._wait = SPAN

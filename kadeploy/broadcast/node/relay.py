@@ -37,7 +37,8 @@ STILL_ALIVE_INTERVAL = 1.0
 
 
 class Settings(NamedTuple):
-    """What a relay is told first: seconds, bytes; `consumer` is a pipeline of argument lists or a path."""
+    """Settings that a relay is sent first: seconds, bytes; `consumer` is a pipeline of argument lists or a
+    path."""
 
     secret: str
     address: str
@@ -51,7 +52,7 @@ class Settings(NamedTuple):
 
 
 def encode(value: object) -> str:
-    """JSON of strings, integers, lists and maps."""
+    """Encode strings, integers, lists and maps as JSON."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{encode(key)}:{encode(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -67,7 +68,7 @@ def escape(character: str) -> str:
 
 
 class Relay:
-    """Lives as long as the process."""
+    """The threads of one node, for as long as the process lives."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -89,7 +90,7 @@ class Relay:
         threading.excepthook = lambda trouble: self.fail(f"relay: {trouble.exc_value!r}")
 
     def run(self) -> None:
-        """Until the head closes standard input, which ends the process; a failure ends it before."""
+        """Run until the head closes standard input, which ends the process; a failure ends it before."""
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, lambda *_: self.leave(3))
         # A predecessor may be told of the lane, and connect, before this relay is.
@@ -118,12 +119,12 @@ class Relay:
         self.leave(1)
 
     def leave(self, status: int) -> NoReturn:
-        """At once, whatever the threads are blocked in, and with the consumer."""
+        """End the process at once, whatever its threads are blocked in, and with the consumer."""
         self._consumer.kill()
         os._exit(status)
 
     def _join(self, lane: Lane) -> None:
-        """Feed from now on whoever comes after this node in `lane`, and nobody else."""
+        """Feed those that come after this node in `lane` from now on, and no others."""
         before, kept = self._succession, self._kept
 
         def source() -> RingSource:
@@ -185,7 +186,7 @@ class Relay:
         return HELD if holder else ACK
 
     def _complete(self) -> bool:
-        """This node has everything, and so has everybody behind it."""
+        """Whether this node and all behind it have everything."""
         behind = self._succession
         if behind is None or behind.superseded or not behind.finished.is_set():
             return False

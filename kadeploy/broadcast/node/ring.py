@@ -44,16 +44,16 @@ class Ring:
 
     @property
     def full(self) -> bool:
-        """Nothing more can be received until the slowest reader has gone on."""
+        """Whether nothing more can be received until the slowest reader has gone on."""
         with self._lock:
             return not self._free()
 
     def sealed_before(self, offset: int) -> int:
-        """The last boundary before `offset`: a chunk that ends there may still lack its seal."""
+        """Last boundary before `offset`: a chunk that ends there may still lack its seal."""
         return max(0, (offset - 1) // self.chunk * self.chunk)
 
     def boundary(self, offset: int) -> int:
-        """The first end of a chunk after `offset`."""
+        """First end of a chunk after `offset`."""
         return min((offset // self.chunk + 1) * self.chunk, self.size)
 
     def add(self, cursor: Cursor) -> None:
@@ -68,7 +68,8 @@ class Ring:
             self.freed.notify_all()
 
     def reserve(self, limit: int, timeout: float) -> memoryview:
-        """Contiguous room for at most `limit` bytes; empty when there is none after `timeout` seconds."""
+        """Reserve contiguous room for at most `limit` bytes; empty when there is none after `timeout`
+        seconds."""
         with self.freed:
             if not self._free():
                 self._holder = min(self.cursors, key=lambda cursor: cursor.offset, default=None)
@@ -87,7 +88,7 @@ class Ring:
                 self.ripe.notify_all()
 
     def verify(self, cursor: Cursor, seal: bytes) -> bool:
-        """All that `cursor` has read is right, and its seal known; False when it was retracted meanwhile."""
+        """Mark all that `cursor` has read as right, under its seal; False when it was retracted meanwhile."""
         with self.filled:
             if cursor.retracted:
                 return False
@@ -110,12 +111,12 @@ class Ring:
             self._wake_all()
 
     def oldest(self) -> int:
-        """The first boundary (or the beginning) from which everything received is still here."""
+        """First boundary (or the beginning) from which everything received is still here."""
         gone = max(0, self._claimed - self.capacity)
         return gone if gone % self.chunk == 0 else self.boundary(gone)
 
     def take_holder(self) -> Cursor | None:
-        """Who has kept the ring from taking more since this was asked last, if anybody has."""
+        """Cursor that has blocked the ring since the last call, or None."""
         with self._lock:
             holder = self._holder
             if self._free():
@@ -160,8 +161,8 @@ class Cursor:
             return self.offset
 
     def peek(self, timeout: float) -> memoryview:
-        """What may be read now without a copy, at most PIECE and not beyond the next boundary; empty after
-        `timeout` seconds without news, or a `wake`."""
+        """Read without a copy: at most PIECE bytes, not beyond the next boundary; none after `timeout`
+        seconds without news, or after a `wake`."""
         ring = self.ring
         with self._news:
             if self._limit() <= self.offset and not self.retracted:
@@ -173,7 +174,7 @@ class Cursor:
             return ring.memory[start : start + count]
 
     def advance(self, count: int) -> None:
-        """Be done with `count` bytes of what `peek` gave, unless they were retracted meanwhile."""
+        """Free `count` bytes of what `peek` gave, unless they were retracted meanwhile."""
         with self.ring.freed:
             if not self.retracted:
                 self.offset += count
@@ -181,7 +182,7 @@ class Cursor:
                 self.ring.freed.notify_all()
 
     def retract(self, offset: int) -> None:
-        """Called by the ring, whose lock is held."""
+        """Go back to `offset` if more was given out. The ring calls it, with its lock held."""
         offset = max(offset, self._begin)
         if self._reach > offset:
             self.offset = self._reach = min(self.offset, offset)

@@ -14,7 +14,7 @@ from kadeploy.broadcast.node.wire import DATA, FRAME, SEAL, Retracted
 
 
 class RingSource:
-    """A ``Source`` that holds back what its reader still needs, from `offset` on."""
+    """``Source`` over a ring, in which what its reader still needs is held back, from `offset` on."""
 
     def __init__(self, ring: Ring, offset: int) -> None:
         self._ring = ring
@@ -65,7 +65,8 @@ class RingSource:
         self._cursor.release()
 
     def _seal(self, sock: socket.socket, timeout: float) -> bool:
-        """The chunk is sent; its seal goes out once this node has checked it."""
+        """Send the seal of the chunk that was sent last; False when this node has not checked it within
+        `timeout`."""
         ring, boundary = self._ring, self._cursor.offset
         with ring.filled:
             if ring.verified < boundary and not self._cursor.retracted:

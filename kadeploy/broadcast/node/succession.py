@@ -21,7 +21,7 @@ ATTEMPTS = 3  # connections to one successor that may be lost although it lives
 
 
 class Succession:
-    """The part of one node in a lane."""
+    """Successors of one node in a lane."""
 
     def __init__(
         self,
@@ -33,8 +33,8 @@ class Succession:
         told: Callable[[str, int, str, str], None],
         superseded: Callable[[], None] = lambda: None,
     ) -> None:
-        """`source()` makes the source of one branch. `patience`: for how many seconds a node that hears of
-        nobody takes itself for cut off. From threads are called `told(event, lane, node, reason)` with
+        """`source()` makes the source of one branch. `patience`: for how many seconds a node that gets no
+        answer at all takes itself for cut off. From threads are called `told(event, lane, node, reason)` with
         "skipped" or "slow", and `superseded()` when those before this node turn out to have given it up."""
         self.superseded = False  # what lies below is no longer this node's to vouch for
         self.finished = threading.Event()
@@ -53,7 +53,7 @@ class Succession:
         self._branches = [(rank, source()) for rank in lane.below(lane.rank)]
 
     def run(self) -> None:
-        """Blocks until everybody below is complete, lost or fed by another."""
+        """Block until all nodes below are complete, lost, or fed by another."""
         branches = self._branches
         self._open = len(branches)
         for rank, source in branches[1:]:
@@ -72,7 +72,7 @@ class Succession:
                 forwarder.stop()
 
     def _serve(self, rank: int, source: Source) -> None:
-        """One branch: feeds `rank`, or whoever has to be fed instead."""
+        """Feed one branch: `rank`, or those that have to be fed instead."""
         heirs = [rank]
         while heirs and not self._stopped:
             rank, *others = heirs
@@ -91,7 +91,7 @@ class Succession:
             spawn(self._serve, rank, self._source())
 
     def _feed(self, rank: int, source: Source) -> list[int]:
-        """Who has to be fed now: nobody, `rank` again, or others in its place."""
+        """Feed `rank`; returns who has to be fed then: nobody, `rank` again, or others in its place."""
         name, host, port = self._lane.peer(rank)
         greeting = Greeting(FEED, self._lane.number, self._lane.rank)
         forwarder = Forwarder(
@@ -125,7 +125,8 @@ class Succession:
                 self._forwarders.discard(forwarder)
 
     def _replace(self, rank: int, reason: str) -> list[int]:
-        """`rank` was lost: it is tried again if it lives and that may help, else passed over."""
+        """Handle the loss of `rank`: it is tried again if it lives and that may help, else passed over.
+        Returns who has to be fed then."""
         losses = self._losses[rank] = self._losses.get(rank, 0) + 1
         dead = self._neighbours.find_dead(rank)
         if self._stopped:

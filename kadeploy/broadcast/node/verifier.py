@@ -17,7 +17,7 @@ from kadeploy.broadcast.node.ring import Cursor, Ring
 
 
 class Verifier:
-    """`announce` is called by the thread that receives, `run` is a thread of its own."""
+    """Checks chunks. `announce` is called by the thread that receives, `run` is a thread of its own."""
 
     def __init__(self, ring: Ring, damaged: Callable[[], None]) -> None:
         """`damaged` is called when a chunk is not what its seal says; it must see to a retraction."""
@@ -30,7 +30,7 @@ class Verifier:
         self._lock = threading.Lock()
 
     def announce(self, boundary: int, seal: bytes) -> None:
-        """The feeder says that `seal` is that of everything up to `boundary`."""
+        """Note the feeder's seal of everything up to `boundary`."""
         with self._lock:
             if boundary > self._ring.verified:
                 self._announced[boundary] = seal
@@ -45,17 +45,17 @@ class Verifier:
 
     @property
     def sealed(self) -> int:
-        """Up to where the feeder has sealed the stream, be it checked already or not."""
+        """Offset up to which the feeder has sealed the stream, be it checked already or not."""
         with self._lock:
             return max(self._announced, default=self._ring.verified)
 
     @property
     def sha256(self) -> str:
-        """Of what has been verified, in hexadecimal."""
+        """SHA-256 of what has been verified, in hexadecimal."""
         return self._good.hexdigest()
 
     def run(self) -> None:
-        """Until the whole stream is verified."""
+        """Hash and check until the whole stream is verified."""
         ring, cursor = self._ring, self._cursor
         while ring.verified < ring.size:
             piece = cursor.peek(1.0)
@@ -86,7 +86,7 @@ class Verifier:
             self._ring.ripe.wait_for(lambda: self._cursor.retracted)
 
     def _await_seal(self, boundary: int) -> bytes | None:
-        """None when what it was to seal has been retracted."""
+        """Wait for the seal of the chunk that ends at `boundary`; None when the chunk was retracted."""
         with self._ring.ripe:
             self._ring.ripe.wait_for(lambda: self._cursor.retracted or boundary in self._announced)
             return None if self._cursor.retracted else self._announced.get(boundary)

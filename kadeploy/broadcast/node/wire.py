@@ -38,8 +38,8 @@ LONGEST_PROBE = 8 << 20
 
 
 class Greeting(NamedTuple):
-    """Who connects and what for: FEED with its lane and rank, FETCH from `first` to before `last`, PROBE with
-    `last` bytes."""
+    """Role of the peer that connects, and its wish: FEED with its lane and rank, FETCH from `first` to before
+    `last`, PROBE with `last` bytes."""
 
     role: int
     lane: int = 0
@@ -59,7 +59,7 @@ class PeerLost(Exception):
 
 
 class Retracted(Exception):
-    """What this node has sent of a chunk was damaged before it came here, and has to be taken back."""
+    """The chunk that is being sent was found damaged before it came here: the successor has to discard it."""
 
 
 def spawn(target: Callable[..., None], *arguments: object) -> threading.Thread:
@@ -70,7 +70,8 @@ def spawn(target: Callable[..., None], *arguments: object) -> threading.Thread:
 
 
 def read_exactly(sock: socket.socket, count: int, deadline: float | None = None) -> bytes:
-    """`count` bytes; PeerLost at the end of the stream, after SO_RCVTIMEO, or at `deadline` (monotonic)."""
+    """Read `count` bytes; raises PeerLost at the end of the stream, after SO_RCVTIMEO, or at `deadline`
+    (monotonic)."""
     data = b""
     while len(data) < count:
         if deadline is not None:
@@ -93,12 +94,14 @@ def read_frame(sock: socket.socket) -> tuple[int, int]:
 
 
 def prove(secret: bytes, *parts: bytes) -> bytes:
-    """Keyed BLAKE2b (RFC 7693) is a MAC by itself; python3-minimal has no hmac."""
+    """Compute the proof of the secret: keyed BLAKE2b (RFC 7693) is a MAC by itself; python3-minimal has no
+    hmac."""
     return hashlib.blake2b(b"".join(parts), key=secret, digest_size=32).digest()
 
 
 def connect(peer: tuple[str, int], secret: bytes, greeting: Greeting, silence: float) -> socket.socket:
-    """Connect to `peer` within `silence` seconds, prove the secret to each other, say what is wanted."""
+    """Connect to `peer` within `silence` seconds, prove the secret to each other, send the greeting. Raises
+    PeerLost."""
     deadline = time.monotonic() + silence
     try:
         sock = _reach(peer, silence)
@@ -123,7 +126,8 @@ def connect(peer: tuple[str, int], secret: bytes, greeting: Greeting, silence: f
 
 
 def _reach(peer: tuple[str, int], silence: float) -> socket.socket:
-    """A lost SYN is repeated after a second only (RFC 6298), by which time the peer would count as dead."""
+    """Connect, with a new SYN after a third of `silence`: the kernel repeats a lost one after a second only
+    (RFC 6298), by which time the peer would count as dead."""
     for _ in range(SYNS - 1):
         try:
             return socket.create_connection(peer, timeout=silence / SYNS)
@@ -133,7 +137,7 @@ def _reach(peer: tuple[str, int], silence: float) -> socket.socket:
 
 
 def accept(sock: socket.socket, secret: bytes, silence: float) -> Greeting:
-    """The other half of `connect`: the greeting of a peer that proved the secret, or PeerLost."""
+    """Answer a ``connect``: returns the greeting of a peer that proved the secret, or raises PeerLost."""
     deadline = time.monotonic() + silence
     hello = read_exactly(sock, len(MAGIC) + 32, deadline)
     if not hello.startswith(MAGIC):
@@ -149,7 +153,8 @@ def accept(sock: socket.socket, secret: bytes, silence: float) -> Greeting:
 
 
 def probe(peer: tuple[str, int], secret: bytes, count: int, timeout: float) -> float:
-    """Send `count` bytes to `peer`; the seconds until it has taken them. PeerLost when it does not answer."""
+    """Send `count` bytes to `peer`; returns the seconds until it has taken them. Raises PeerLost when it does
+    not answer."""
     with connect(peer, secret, Greeting(PROBE, last=count), timeout) as sock:
         began = time.monotonic()
         try:
@@ -162,7 +167,7 @@ def probe(peer: tuple[str, int], secret: bytes, count: int, timeout: float) -> f
 
 
 def answer_probe(sock: socket.socket, greeting: Greeting) -> None:
-    """The other half of `probe`; closes `sock`."""
+    """Answer a ``probe``, and close `sock`."""
     with sock:
         left = min(greeting.last, LONGEST_PROBE)
         try:
@@ -174,8 +179,9 @@ def answer_probe(sock: socket.socket, greeting: Greeting) -> None:
 
 
 def open_for_data(sock: socket.socket, silence: float) -> None:
-    """Blocking, but reads give up after `silence`. A write may block for as long as the peer has no room:
-    its signs of life are what counts. Buffer sizes stay with the kernel, setting them ends its autotuning."""
+    """Make reads give up after `silence` seconds, and writes never. A write may block for as long as the peer
+    has no room: its signs of life are what counts. Buffer sizes stay with the kernel, setting them ends its
+    autotuning."""
     sock.settimeout(None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     seconds = int(silence)
