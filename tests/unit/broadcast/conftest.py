@@ -63,6 +63,10 @@ class Bench:
         for gate in self.folder.glob("*.gate"):
             gate.unlink()
 
+    def consumed(self, size: int) -> set[str]:
+        """The nodes whose consumers have taken `size` bytes."""
+        return {report.node for report in self.progress if report.consumed >= size}
+
     def stored(self, node: str) -> bool:
         return (self.folder / node).read_bytes() == self.data
 
