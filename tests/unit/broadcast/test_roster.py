@@ -141,6 +141,21 @@ def test_slow_consumer_is_served_later_unless_all_are_slow() -> None:
     assert roster.laggard(5.0) is None
 
 
+def test_node_that_is_silent_is_not_taken_for_one_with_a_slow_consumer() -> None:
+    """What it said last stays true for us, whatever it does: its neighbours find out whether it lives."""
+    roster = chain()
+    for second in range(1, 6):
+        for name in NAMES:
+            frozen = name == "n3" and second > 1
+            if not frozen:
+                roster.heard(
+                    name, float(second), 500, 10 if name == "n3" else second * 100, held=name == "n3"
+                )
+    assert roster.laggard(5.0) is None
+    roster.accuse("n3", "n2", "silent", 5.0, 0)
+    assert roster.member("n3").accused
+
+
 def test_speed_of_the_others_shows_before_one_holds_them_up() -> None:
     roster = chain()
     for tenth in range(10, 50, 5):
