@@ -5,6 +5,10 @@
 
 run_pytest() { .venv/bin/python -m pytest "$@"; }
 
+# Fast tests wait more than they compute, so they want more processes than there are processors.
+# shellcheck disable=SC2034 # read by bin/test and bin/check
+fast_processes=4
+
 declare -A count_of=()
 
 # look_at_needs ARGUMENT...: collects the tests that these arguments of pytest select (tests/needs.py). Sets

@@ -15,6 +15,8 @@ import pytest
 
 from tests.unit.worked_examples import Example, StaleExample, read
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
 PAGE = "docs/developers/extending.md"

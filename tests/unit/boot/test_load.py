@@ -22,6 +22,8 @@ from kadeploy.boot.requests import Request
 from kadeploy.config.server import Network
 from tests.unit.boot.service import configure, running, tftp_children
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = Path(__file__).resolve().parents[3] / "benchmarks" / "storm"
 FILES = {"vmlinuz": 300_000, "initrd": 3_000_000}
 STALL, IDLE = 1.0, 0.5  # seconds

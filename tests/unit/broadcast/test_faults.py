@@ -23,6 +23,8 @@ from kadeploy.broadcast.ranges import Ranges
 from .conftest import GATED, STORE, Bench
 from .local import HEAD, targets, until
 
+pytestmark = pytest.mark.slow
+
 COUNT = 5
 SILENT = "no sign of life"
 SHORT = 1.5  # seconds of silence where frozen nodes have to be found; still long for a busy machine

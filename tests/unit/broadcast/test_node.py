@@ -17,6 +17,7 @@ from kadeploy.broadcast.node.relay import encode
 from kadeploy.broadcast.node.ring import Cursor, Ring
 from kadeploy.broadcast.node.wire import FEED, Greeting, PeerLost, accept, connect, read_frame, spawn
 from kadeploy.broadcast.program import MODULES, PACKAGE, program
+from tests.nightly import examples
 
 # Of what the modules of `node/` use: in Debian's libpython3.11-minimal and python3.11-minimal (by dpkg -c).
 MINIMAL = {
@@ -68,7 +69,7 @@ def test_what_the_head_sends_is_a_python_literal(value: object) -> None:
     assert ast.literal_eval(json.dumps(value, ensure_ascii=False)) == value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.data())
 def test_ring_never_loses_what_a_cursor_has_not_read(data: st.DataObject) -> None:
     """Random filling, verifying, taking back, reading and going back, against the stream itself."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kadeploy.broadcast.member import HEARTBEATS, NOTES
 from kadeploy.broadcast.roster import GONE, TRIES, Roster
+from tests.nightly import examples
 
 SIZE = 1000
 SILENCE = 1.0
@@ -305,7 +306,7 @@ EVENTS = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(EVENTS, max_size=80))
 def test_every_node_is_in_one_state_and_who_receives_is_not_lost(events: list[Any]) -> None:
     """Whatever the order of events, and whatever nodes say of each other."""

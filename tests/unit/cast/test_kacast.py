@@ -15,6 +15,8 @@ from tests.unit.remote.conftest import Sshd
 
 from .conftest import COUNT, NOBODY, User, answers, until
 
+pytestmark = pytest.mark.slow
+
 HOSTS = f"node-[1-{COUNT}]"
 NAMES = [f"node-{number}" for number in range(1, COUNT + 1)]
 ENDLESS = ["--", "sh", "-c", "cat >/dev/null; sleep 1000; :", "sh"]

@@ -72,8 +72,8 @@ def test_a_cut() -> None:
     assert values.cut("7") == Cut(7, 0)
 
 
-def test_qemu_nodes_have_fewer_faults(tmp_path: Path) -> None:
-    plan = lab(tmp_path, "qemu")
+def test_qemu_nodes_have_fewer_faults(short_directory: Path) -> None:
+    plan = lab(short_directory, "qemu")
     refused = set()
     for kind in FAULTS:
         try:
@@ -85,14 +85,14 @@ def test_qemu_nodes_have_fewer_faults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "message"), [("node-1", "its own name"), ("node-4", "no node 'node-4'")])
-def test_a_duplicate_name_is_that_of_another_node(tmp_path: Path, name: str, message: str) -> None:
-    plan = lab(tmp_path)
+def test_a_duplicate_name_is_that_of_another_node(short_directory: Path, name: str, message: str) -> None:
+    plan = lab(short_directory)
     with pytest.raises(KadeployError, match=message):
         setting.check(plan, plan.nodes[0], Setting("duplicate-name", name))
 
 
-def test_marks(tmp_path: Path) -> None:
-    plan = lab(tmp_path)
+def test_marks(short_directory: Path) -> None:
+    plan = lab(short_directory)
     node = plan.nodes[0]
     for text in ("late-boot=3", "late-boot=4", "no-power"):
         setting.switch_on(plan, node, setting.parse(text))
@@ -102,11 +102,11 @@ def test_marks(tmp_path: Path) -> None:
     assert marks.every(node.directory) == {}
 
 
-def test_dhcp_gives_a_node_the_name_of_another(tmp_path: Path) -> None:
-    plan = lab(tmp_path)
+def test_dhcp_gives_a_node_the_name_of_another(short_directory: Path) -> None:
+    plan = lab(short_directory)
     setting.switch_on(plan, plan.nodes[1], setting.parse("duplicate-name=node-3"))
-    names = [line.split(",")[2] for line in (tmp_path / "dnsmasq.hosts").read_text().splitlines()]
+    names = [line.split(",")[2] for line in (short_directory / "dnsmasq.hosts").read_text().splitlines()]
     assert names == ["node-1", "node-3", "node-3"]
     setting.switch_off(plan, plan.nodes[1], "duplicate-name")
-    names = [line.split(",")[2] for line in (tmp_path / "dnsmasq.hosts").read_text().splitlines()]
+    names = [line.split(",")[2] for line in (short_directory / "dnsmasq.hosts").read_text().splitlines()]
     assert names == ["node-1", "node-2", "node-3"]
