@@ -18,7 +18,7 @@ import pytest
 
 MACHINES = ("lab", "fleet")  # markers
 LAB_PROGRAMS = ("dnsmasq", "ipmi_sim", "ipmitool", "ssh")
-FIXTURES = {"sshd": ("sshd",), "keys": ("ssh-keygen",), "bmc": ("ipmi_sim", "ipmitool")}  # what they run
+FIXTURES = {"sshd": ("sshd", "ps"), "bmc": ("ipmi_sim", "ipmitool")}  # what they run
 PLACES = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 
 

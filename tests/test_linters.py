@@ -51,8 +51,7 @@ def shell_scripts() -> list[Path]:
 def check(*command: str | Path) -> None:
     """Run a linter on the checkout; what it says is the failure."""
     program = shutil.which(str(command[0]), path=f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}")
-    if program is None:
-        pytest.skip(f"{command[0]} is not installed; bin/test installs it")
+    assert program, f"{command[0]} is not installed; bin/test installs it"
     done = subprocess.run(
         [program, *map(str, command[1:])], cwd=CHECKOUT, capture_output=True, text=True, check=False
     )

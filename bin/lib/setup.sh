@@ -4,25 +4,22 @@
 
 # The one list of Debian packages, by what needs them: a group, or a program or file that a test names in its marker
 # `needs`.
-fleet_packages="dnsmasq-base openipmi ipmitool openssh-client iproute2 fdisk e2fsprogs dosfstools cpio zstd"
+fleet_packages="dnsmasq-base openipmi ipmitool openssh-client iproute2 procps fdisk e2fsprogs dosfstools cpio zstd"
 declare -A packages_for=(
 	[builders]="mmdebstrap cpio zstd kmod openssh-client"
 	[fleet]=$fleet_packages
 	[lab]="$fleet_packages qemu-system-x86 ipxe-qemu ovmf pxelinux syslinux-common"
 	[/usr/lib/PXELINUX]="pxelinux syslinux-common"
 	[busybox]=busybox
-	[bzip2]=bzip2
 	[cpio]=cpio
 	[curl]=curl
-	[ip]=iproute2
 	[ipmi_sim]=openipmi
 	[ipmitool]=ipmitool
 	[mkfs.ext4]=e2fsprogs
-	[patch]=patch
+	[mkfs.vfat]=dosfstools
 	[ps]=procps
 	[sfdisk]=fdisk
 	[shellcheck]=shellcheck
-	[ssh]=openssh-client
 	[ssh-keygen]=openssh-client
 	[sshd]=openssh-server
 	[wget]=wget

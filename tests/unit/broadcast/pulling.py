@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +54,3 @@ class SmallTransport(LocalTransport):
 
     def left_files(self) -> list[str]:
         return [path.name for path in self.folder.glob("kadeploy-pull.*")]
-
-
-def has(program: str) -> bool:
-    return any(os.access(Path(folder) / program, os.X_OK) for folder in os.environ["PATH"].split(":"))

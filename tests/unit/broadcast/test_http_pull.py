@@ -19,7 +19,9 @@ from kadeploy.errors import ServiceError
 
 from .conftest import STORE, Bench
 from .local import HEAD, alive, targets, until
-from .pulling import SmallTransport, has
+from .pulling import SmallTransport
+
+pytestmark = pytest.mark.needs("busybox", "curl", "wget")
 
 
 class PullBench(Bench):
@@ -49,8 +51,6 @@ def bench(bench: Bench, image: Path, tmp_path: Path) -> PullBench:
     ids=["curl", "wget", "busybox"],
 )
 async def test_everybody_gets_the_image(bench: PullBench, tools: tuple[str, ...], named: str) -> None:
-    if missing := [tool for tool in tools if not has(tool)]:
-        pytest.skip(f"needs {missing}")
     bench.tools = tools
     results = await bench.run(5)
     bench.assert_exact(results, set())

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.keys import write_key
 from tests.unit.cli.conftest import Command
 from tests.unit.cli.program import Completed
 
@@ -45,10 +46,7 @@ def ready(command: Command, configuration: Path, tmp_path: Path) -> Command:
     for name in ("vmlinuz", "initrd"):
         (configuration / name).write_bytes(name.encode())
     (configuration / "keys").mkdir()
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", configuration / "keys" / "id_deploy"],
-        check=True,
-    )
+    write_key(configuration / "keys" / "id_deploy")
     (configuration / "host_key.pub").write_bytes((configuration / "keys" / "id_deploy.pub").read_bytes())
     (tmp_path / "private").write_bytes((configuration / "keys" / "id_deploy").read_bytes())
     subprocess.run(["tar", "-czf", tmp_path / "image.tar.gz", "-T", "/dev/null"], check=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from kadeploy.cli import descriptors
+from tests.keys import write_key
 from tests.unit.cli.conftest import CLUSTER, Command
 
 
@@ -20,7 +20,7 @@ def switched(process: Command, configuration: Path) -> Command:
     (configuration / "test.conf").write_text(f'{CLUSTER}  power_status: [{{name: soft, cmd: "echo on"}}]\n')
     (configuration / "keys").mkdir()
     key = configuration / "keys" / "id_deploy"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    write_key(key)
     return process
 
 

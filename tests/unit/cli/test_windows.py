@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.keys import write_key
+
 pytestmark = pytest.mark.slow
 
 DESCRIPTION = """\
@@ -39,7 +41,7 @@ def start(configuration: Path, tmp_path: Path) -> Iterator[Start]:
         (configuration / name).write_bytes(name.encode())
     (configuration / "keys").mkdir()
     key = configuration / "keys" / "id_deploy"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    write_key(key)
     (configuration / "host_key.pub").write_bytes(key.with_suffix(".pub").read_bytes())
     with (configuration / "server.conf").open("a") as file:
         file.write("windows: {reboot: {size: 1}}\n")

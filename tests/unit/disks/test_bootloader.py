@@ -75,6 +75,7 @@ def words_of(configuration: str, command: str) -> list[str]:
     return shlex.split(line)[1:]
 
 
+@pytest.mark.needs("shellcheck")
 @pytest.mark.parametrize("script", [install_grub_script(), kernel_files_script()], ids=["grub", "kernel"])
 def test_scripts_pass_shellcheck(script: bytes) -> None:
     subprocess.run(["shellcheck", "-"], input=script, check=True)

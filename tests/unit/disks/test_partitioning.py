@@ -14,6 +14,8 @@ from kadeploy.disks.layout import MIB, DiskLayout, Partition, Role
 from kadeploy.disks.partitioning import create_partition_table, sfdisk_script
 from kadeploy.errors import RefusedError
 
+pytestmark = pytest.mark.needs("sfdisk", "mkfs.ext4", "mkfs.vfat")
+
 FULL = DiskLayout(
     "/dev/vda",
     (

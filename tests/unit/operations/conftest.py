@@ -27,6 +27,7 @@ from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, Run
 from kadeploy.workflow.phase import Phase
+from tests.keys import write_key
 
 SERVER = """\
 database: {name: store.sqlite}
@@ -69,7 +70,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }.items():
         (path / name).write_text(text)
     (path / "keys").mkdir()
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path / "keys/id_deploy"], check=True)
+    write_key(path / "keys/id_deploy")
     (path / "host.pub").write_bytes((path / "keys/id_deploy.pub").read_bytes())
     subprocess.run(["tar", "-czf", path / "image.tar.gz", "-T", "/dev/null"], check=True)
     return path

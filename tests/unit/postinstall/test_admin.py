@@ -8,6 +8,8 @@ import pytest
 
 from .conftest import NETWORKD, Node, make_file_system, read_tag
 
+pytestmark = pytest.mark.needs("mkfs.ext4")
+
 PARTITIONS = {"SWAP": 3, "TMP": 5}
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.remote.hostkey import wait_for_host_key
+from tests.keys import write_key
 from tests.ports import free_port
 
 NODE = "node-1"
@@ -77,9 +78,7 @@ def _kill(pid: int) -> None:
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     folder = tmp_path_factory.mktemp("keys")
     for name in ("host", "other", "client"):
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)], check=True
-        )
+        write_key(folder / name, comment=name)
     return Keys(folder / "host", folder / "other", folder / "client")
 
 

@@ -99,7 +99,7 @@ def test_installed_packages_cost_no_word() -> None:
 
 
 def test_a_need_that_nothing_is_known_of_is_refused() -> None:
-    result = run_library("ensure bzip2 no-such-need")
+    result = run_library("ensure zstd no-such-need")
     assert result.returncode == 1
     assert result.stderr == "test: error: bin/lib/setup.sh names no package for no-such-need\n"
 

@@ -11,6 +11,8 @@ import pytest
 import kadeploy.steps
 from kadeploy.remote import hostkey
 
+pytestmark = pytest.mark.needs("ssh-keygen")
+
 SCRIPT = Path(kadeploy.steps.__file__).parent / "scripts" / "host-keys.sh"
 
 

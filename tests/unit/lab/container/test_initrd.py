@@ -10,6 +10,8 @@ import pytest
 
 from kadeploy.lab.container import initrd
 
+pytestmark = pytest.mark.needs("cpio", "zstd", "xz")
+
 
 def archive(directory: Path, name: str, text: str) -> bytes:
     directory.mkdir()

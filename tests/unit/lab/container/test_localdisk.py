@@ -17,6 +17,7 @@ from kadeploy.lab.container import disk, localdisk
 from kadeploy.lab.container.disk import Disk
 
 pytestmark = [
+    pytest.mark.needs("sfdisk", "mkfs.ext4"),
     pytest.mark.fleet,
     pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root"),
 ]
