@@ -17,7 +17,8 @@ declare -A count_of=()
 look_at_needs() {
 	local file log kind name count status=0
 	file=$(mktemp) log=$(mktemp)
-	run_pytest --collect-only -q --needs "$file" "$@" >"$log" 2>&1 || status=$?
+	# One word: pytest looks for its root at the files that are named before it knows the options of the tests.
+	run_pytest --collect-only -q --needs="$file" "$@" >"$log" 2>&1 || status=$?
 	if ((status != 0 && status != 5)); then # 5: no test is selected
 		cat "$log" >&2
 		rm -f "$file" "$log"

@@ -26,8 +26,7 @@ def needs_of(directory: Path, *arguments: str) -> list[str]:
         "no:cacheprovider",
         "--collect-only",
         "-q",
-        "--needs",
-        str(file),
+        f"--needs={file}",
     ]
     done = subprocess.run([*argv, *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
