@@ -24,6 +24,7 @@ from kadeploy.boot import admission
 from kadeploy.boot.admission import Admission
 from kadeploy.boot.repository import find_file
 from kadeploy.boot.requests import Request
+from kadeploy.time_limit import time_limit
 
 Record = Callable[[Request], Awaitable[None]]
 
@@ -135,7 +136,7 @@ class _File(web.FileResponse):
         status = CLIENT_GONE
         try:
             try:
-                async with asyncio.timeout(QUEUE_TIME):
+                async with time_limit(QUEUE_TIME):
                     await self._places.acquire()
             except TimeoutError:
                 writer = await self._refuse(request)

@@ -16,6 +16,7 @@ from kadeploy.boot.requests import Request, RequestLog, log_path
 from kadeploy.boot.tftp import READY
 from kadeploy.config.server import Network
 from kadeploy.errors import ServiceError
+from kadeploy.time_limit import time_limit
 
 DYING = 0.2  # seconds
 START_TIMEOUT = 15.0  # seconds for a Python process to start on a busy machine
@@ -94,7 +95,7 @@ class TftpProcess:
         )
         assert process.stdout and process.stderr
         try:
-            async with asyncio.timeout(START_TIMEOUT):
+            async with time_limit(START_TIMEOUT):
                 if (await process.stdout.readline()).decode().strip() == READY:
                     return
                 reason = (await process.stderr.read(2000)).decode(errors="replace").strip()
@@ -141,7 +142,7 @@ class TftpProcess:
         try:
             # Popen.send_signal looks first whether the child has died by itself, which takes its status away
             # from asyncio (CPython 3.11: "Unknown child process"): one that is dying is left to do so.
-            async with asyncio.timeout(DYING):
+            async with time_limit(DYING):
                 await process.wait()
         except TimeoutError:
             process.kill()

@@ -15,6 +15,7 @@ import secrets
 from kadeploy.errors import NodeError, RemoteError
 from kadeploy.remote.connection import Commands
 from kadeploy.remote.process import RemoteProcess
+from kadeploy.time_limit import time_limit
 
 TIMEOUT = 30.0  # seconds for each of: making the file, putting it into its place
 
@@ -63,7 +64,7 @@ class Keepers:
     async def _hear(self, host: str, wanted: bytes) -> None:
         process = self._processes[host]
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with time_limit(TIMEOUT):
                 while (line := await process.readline()) != wanted:  # a login shell may have said something
                     if not line:
                         raise await self._failure(host)

@@ -28,6 +28,7 @@ from kadeploy.store.node_states import NodeState
 from kadeploy.store.statistics import Record
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind, State, Workflow
+from kadeploy.time_limit import time_limit
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import NodeEnded, Notice
@@ -286,7 +287,7 @@ class Operation(ABC):
     async def _finish(self, state: State) -> None:
         """Write the end down: first what others go by, then what must not hide how it went."""
         held = self._in_phase(Phase.HELD)
-        async with asyncio.timeout(FINISH_SECONDS):
+        async with time_limit(FINISH_SECONDS):
             await self._record_end(state)
             await self._leases.hold(held, self._plan.request.hold_seconds)
         for run in self._runs:
@@ -310,7 +311,7 @@ class Operation(ABC):
 
     async def _try(self, consequence: str, work: Coroutine[Any, Any, None]) -> None:
         try:
-            async with asyncio.timeout(FINISH_SECONDS):
+            async with time_limit(FINISH_SECONDS):
                 await work
         except TimeoutError:
             log.error("%s: not done within %g s", consequence, FINISH_SECONDS)

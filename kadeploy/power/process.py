@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kadeploy.time_limit import time_limit
+
 MAX_OUTPUT = 20_000  # bytes of each stream that are kept, the last ones; Kadeploy3 kept as many
 
 DRAIN_TIME = 0.2  # seconds for the last output of a program that has ended
@@ -79,7 +81,7 @@ def _opened(content: bytes) -> Iterator[int]:
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
+        async with time_limit(seconds):
             await event.wait()
     return event.is_set()
 

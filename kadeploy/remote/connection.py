@@ -26,6 +26,7 @@ from kadeploy.remote.links import Links, open_session
 from kadeploy.remote.pool import ConnectionPool
 from kadeploy.remote.process import RemoteProcess
 from kadeploy.remote.session import CommandSession, chunks_of, start_command
+from kadeploy.time_limit import time_limit
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Commands(Links):
     ) -> Result:
         session: CommandSession | None = None
         try:
-            async with asyncio.timeout(timeout), self._session(node, arguments, env, on_output) as session:
+            async with time_limit(timeout), self._session(node, arguments, env, on_output) as session:
                 await session.feed(chunks_of(data))
                 result = await session.result()
         except TimeoutError as error:
@@ -172,7 +173,7 @@ class Commands(Links):
         command = command_line(["sh", "-c", KILL_TEXT, "kill", run], None, secrets.token_hex(8))
         # What is reported is why the run had to be ended, not that the node would not even do that.
         with contextlib.suppress(asyncssh.Error, OSError, RemoteError, TimeoutError):
-            async with asyncio.timeout(KILL_TIME):
+            async with time_limit(KILL_TIME):
                 session = await open_session(
                     connection, lambda standing: start_command(standing, ["kill"], command)
                 )

@@ -20,6 +20,7 @@ import asyncssh
 from kadeploy.errors import RemoteError
 from kadeploy.remote import handshake
 from kadeploy.remote.algorithms import HOST_KEY_TYPES, signatures_of_keys, signatures_of_type
+from kadeploy.time_limit import time_limit
 
 Found = TypeVar("Found")
 
@@ -65,7 +66,7 @@ async def host_key(address: str, port: int, timeout: float, key_type: str = "ed2
     None when nothing answers within ``timeout`` seconds or the sshd has no key of that type.
     """
     try:
-        async with asyncio.timeout(timeout):
+        async with time_limit(timeout):
             connection = await handshake.connect(address, port)
             key = await handshake.host_key(connection, signatures_of_type(key_type))
     except (OSError, asyncssh.Error, TimeoutError):
@@ -81,7 +82,7 @@ async def answering_key(address: str, port: int, timeout: float, *, preferred: s
     first = signatures_of_keys(_parsed([preferred]))
     others = [name for key_type in HOST_KEY_TYPES for name in signatures_of_type(key_type)]
     try:
-        async with asyncio.timeout(timeout):
+        async with time_limit(timeout):
             connection = await handshake.connect(address, port)
             key = await handshake.host_key(connection, tuple(dict.fromkeys([*first, *others])))
     except (OSError, asyncssh.Error, TimeoutError):
@@ -92,7 +93,7 @@ async def answering_key(address: str, port: int, timeout: float, *, preferred: s
 async def probe(address: str, port: int) -> Answer | None:
     """What is at a port: nothing, a machine that refuses, or, for None, somebody who takes connections."""
     try:
-        async with asyncio.timeout(TCP_TIMEOUT):
+        async with time_limit(TCP_TIMEOUT):
             (await handshake.connect(address, port)).close()
     except ConnectionRefusedError:
         return Answer.REFUSED
@@ -111,7 +112,7 @@ async def wait_for_host_key(
 ) -> str:
     """Wait until an sshd answers with one of the ``expected`` keys (public key lines); returns that one.
 
-    Has no deadline: the caller sets one by asyncio.timeout, and learns from the last sighting that
+    Has no deadline: the caller sets one by time_limit, and learns from the last sighting that
     ``on_attempt`` got what was there instead. Each attempt waits for a ``slot``, which bounds how many
     sockets and key exchanges there are at once. Attempts start every ``interval`` seconds; on the node's own
     link Linux asks for its address only once per second while it is silent, whatever we do, unless
@@ -123,7 +124,7 @@ async def wait_for_host_key(
     algorithms = signatures_of_keys(keys)
 
     async def look(connection: socket.socket) -> str:
-        async with asyncio.timeout(EXCHANGE_TIMEOUT):
+        async with time_limit(EXCHANGE_TIMEOUT):
             key = await handshake.host_key(connection, algorithms)
         for wanted, line in keys.items():
             if key == wanted:
@@ -219,7 +220,7 @@ async def _keep_trying(
 async def _connect_in_slot(address: str, port: int, slot: Slot) -> Connected:
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(slot())
-        async with asyncio.timeout(TCP_TIMEOUT):
+        async with time_limit(TCP_TIMEOUT):
             connection = stack.enter_context(contextlib.closing(await handshake.connect(address, port)))
         return connection, stack.pop_all()
 

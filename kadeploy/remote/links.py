@@ -14,6 +14,7 @@ import asyncssh
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from kadeploy.errors import UnreachableError
+from kadeploy.time_limit import time_limit
 
 SESSIONS = 8  # at once on a node: sshd's MaxSessions is 10, and ending a command needs one, too
 CLOSE_TIME = 3.0  # seconds for saying goodbye
@@ -64,7 +65,7 @@ class Links(ABC):
         for connection in connections:
             connection.close()
         with contextlib.suppress(TimeoutError):  # a node that does not answer the goodbye is left alone
-            async with asyncio.timeout(CLOSE_TIME):
+            async with time_limit(CLOSE_TIME):
                 await asyncio.gather(*(connection.wait_closed() for connection in connections))
 
     def sessions(self, node: str) -> asyncio.Semaphore:

@@ -16,6 +16,7 @@ from kadeploy.remote import handshake
 from kadeploy.remote.handshake import NodeConnection, OtherHostKey
 from kadeploy.remote.hostkey import Answer, Sighting, Slot, Unexpected, other_key, wait_for_sshd
 from kadeploy.remote.links import Links
+from kadeploy.time_limit import time_limit
 
 
 class ConnectionPool(Links):
@@ -88,9 +89,9 @@ class ConnectionPool(Links):
     async def _log_in(self, reached: socket.socket, keys: Sequence[asyncssh.SSHKey]) -> NodeConnection:
         """Only servers that have spoken get a place: one that accepts and is silent takes it from nobody."""
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with time_limit(self._connect_timeout):
                 await handshake.first_bytes(reached)
-            async with self._handshakes, asyncio.timeout(self._connect_timeout):
+            async with self._handshakes, time_limit(self._connect_timeout):
                 return await handshake.log_in(self._options, reached, keys)
         except BaseException:
             reached.close()
@@ -105,7 +106,7 @@ class ConnectionPool(Links):
     async def _connect(self, node: str) -> NodeConnection:
         keys = self._keys(node)
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with time_limit(self._connect_timeout):
                 reached = await handshake.connect(self._address(node), self._port)
             return await self._log_in(reached, keys)
         except TimeoutError as error:

@@ -10,6 +10,7 @@ import asyncssh
 
 from kadeploy.errors import RemoteError, UnreachableError
 from kadeploy.remote.command import EVIDENCE_LINES, Tail
+from kadeploy.time_limit import time_limit
 
 STOP_TIME = 3.0  # seconds a program has to end after its input did
 _CHUNK = 65536
@@ -86,7 +87,7 @@ class RemoteProcess:
     async def stop(self) -> str:
         """Close standard input, wait some seconds, use force. Tells how it ended, with its last words."""
         try:
-            async with asyncio.timeout(STOP_TIME):
+            async with time_limit(STOP_TIME):
                 self.close_input()
                 await self._discard_output()
                 status = await self.wait()

@@ -14,6 +14,7 @@ import asyncssh
 from kadeploy.errors import RemoteError, UnreachableError, UsageError
 from kadeploy.remote.connection import Commands
 from kadeploy.remote.handshake import KEEPALIVE
+from kadeploy.time_limit import time_limit
 
 CONFIGURATION = ("~/.ssh/config", "/etc/ssh/ssh_config")
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
@@ -75,7 +76,7 @@ class UserConnections(Commands):
 
     async def _connect(self, node: str) -> asyncssh.SSHClientConnection:
         try:
-            async with self._handshakes, asyncio.timeout(self._timeout):
+            async with self._handshakes, time_limit(self._timeout):
                 known_hosts = (await asyncio.to_thread(self._options_of, node)).known_hosts
                 options = {**self._options, "known_hosts": known_hosts}
                 return await asyncssh.connect(node, **options)

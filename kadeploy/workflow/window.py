@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kadeploy.fairness import Claim, Settlement, settle
+from kadeploy.time_limit import time_limit
 
 GATHER = 0.02  # seconds at least between two exchanges
 LINGER = 0.05  # seconds for which a slot that nobody wants is kept
@@ -227,7 +228,7 @@ class Window:
 
     async def _until_due(self) -> None:
         try:
-            async with asyncio.timeout(self._patience()):
+            async with time_limit(self._patience()):
                 await self._wake.wait()
         except TimeoutError:
             pass  # time to look, or to renew

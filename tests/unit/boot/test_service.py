@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import http.client
 import os
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 import tftpy
 
 from kadeploy.boot.requests import Request, requests_of
+from kadeploy.boot.service import TftpProcess
 from kadeploy.config.server import Network, Ports
 from tests.unit.boot.service import CODE, configure, running, tftp_children, wait_until_gone
 
@@ -196,6 +198,45 @@ def test_killed_service_leaves_no_child(tmp_path: Path, network: Network) -> Non
         process.kill()
         process.wait(5)
         wait_until_gone(network.ports.tftp)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def ignore(_: Request) -> None:
+    """Record nothing."""
+
+
+async def test_cancelling_the_supervision_ends_the_child(tmp_path: Path, network: Network) -> None:
+    port = network.ports.tftp
+    tftp = TftpProcess(tmp_path, "127.0.0.1", port, ignore)
+    await tftp.start()
+    (child,) = tftp_children(port)
+    supervision = asyncio.create_task(tftp.supervise())
+    await asyncio.sleep(0.05)
+    supervision.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await supervision
+    assert not Path(f"/proc/{child}").exists()
+
+
+async def test_cancelling_the_start_ends_the_child(
+    tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_ready = tmp_path / "python"
+    never_ready.write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 60\n")
+    never_ready.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(never_ready))
+    starting = asyncio.create_task(TftpProcess(tmp_path, "127.0.0.1", network.ports.tftp, ignore).start())
+    written = tmp_path / "pid"
+    await until(lambda: written.exists() and written.read_text())
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not Path(f"/proc/{written.read_text().strip()}").exists()
 
 
 @pytest.mark.parametrize(("kind", "name"), [(socket.SOCK_STREAM, "HTTP"), (socket.SOCK_DGRAM, "TFTP")])

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
 import pytest
 
+from kadeploy.power import process
 from kadeploy.power.process import MAX_OUTPUT, run
 
 
@@ -66,6 +68,20 @@ async def test_cancel_kills_the_group(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await wait_for_end(pids)
+
+
+async def test_cancel_closes_what_a_group_that_does_not_die_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that hangs in a driver outlives SIGKILL; here it is not sent at first."""
+    monkeypatch.setattr(process, "REAP_TIME", 0.1)
+    monkeypatch.setattr(os, "killpg", lambda *_: None)
+    task = asyncio.create_task(run(["sh", "-c", f"echo $$ $$ >{tmp_path}/pids; exec sleep 60"], timeout=60))
+    pids = await wait_for(tmp_path / "pids")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await wait_for_end(pids)  # closing the transport kills the program itself
 
 
 async def test_background_process_does_not_hold_the_result() -> None:
