@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from kadeploy.errors import KadeployError, RefusedError
+from kadeploy.errors import KadeployError, RefusedError, ServiceError
 from kadeploy.nodes import fold
 from kadeploy.operations.automaton import find_position
 from kadeploy.operations.base_plan import Part, Plan
@@ -285,15 +285,22 @@ class Operation(ABC):
         return ends
 
     async def _finish(self, state: State) -> None:
-        """Write the end down: first what others go by, then what must not hide how it went."""
+        """Write the end down: first what others go by, then what must not hide how it went.
+
+        Raises what the first fails by where nothing else has failed: not in place of another error, nor of a
+        cancellation.
+        """
         held = self._in_phase(Phase.HELD)
-        async with time_limit(FINISH_SECONDS):
-            await self._record_end(state)
-            await self._leases.hold(held, self._plan.request.hold_seconds)
+        unrecorded = await self._try(f"{self.wid} remains recorded as running", self._record_end(state))
+        holding = self._leases.hold(held, self._plan.request.hold_seconds)
+        unheld = await self._try("leases of held nodes end with this process", holding)
         for run in self._runs:
             await self._try("boot profiles are not restored", self._restore_profiles(run))
             await self._try("statistics are not complete", self._record_statistics(run))
         await self._try("leases remain until this process ends", self._leases.release(held))
+        failure = unrecorded or unheld
+        if failure and state in (State.HELD, State.DONE):
+            raise failure
 
     async def _record_end(self, state: State) -> None:
         # Of a resumed workflow, other nodes may have been taken by others since they were last ours.
@@ -309,11 +316,16 @@ class Operation(ABC):
         await statistics.add_records(self._store, self._records(run))
         await statistics.add_steps(self._store, self.wid, run.recorder.runs)
 
-    async def _try(self, consequence: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _try(self, consequence: str, work: Coroutine[Any, Any, None]) -> KadeployError | OSError | None:
+        """Do some work in time; tells and returns what it fails by."""
         try:
             async with time_limit(FINISH_SECONDS):
                 await work
         except TimeoutError:
-            log.error("%s: not done within %g s", consequence, FINISH_SECONDS)
+            late = ServiceError(f"{consequence}: not done within {FINISH_SECONDS:g} s")
+            log.error("%s", late)
+            return late
         except (KadeployError, OSError) as error:
             log.error("%s: %s", consequence, error)
+            return error
+        return None
