@@ -36,6 +36,7 @@ from kadeploy.broadcast.reports import Reports
 from kadeploy.broadcast.roster import Roster
 from kadeploy.broadcast.verdicts import Verdicts
 from kadeploy.errors import ServiceError
+from kadeploy.time_limit import time_limit
 
 TICK = 0.2  # seconds between looks at what has become due
 GATHER = 0.02  # seconds for which news are gathered before a look: a thousand nodes report all the time
@@ -100,7 +101,7 @@ class Session:
         """Attend to all nodes until there is a verdict on each, or the deadline is over."""
         try:
             async with (
-                asyncio.timeout(self._options.deadline),
+                time_limit(self._options.deadline),
                 self._relays.attended(self._reports),
                 self._reports.examined(),
             ):
@@ -182,7 +183,7 @@ class Session:
 
     async def _wait_for_news(self) -> None:
         try:
-            async with asyncio.timeout(TICK):
+            async with time_limit(TICK):
                 await self._news.wait()
                 await asyncio.sleep(GATHER)
         except TimeoutError:

@@ -21,6 +21,7 @@ from kadeploy.broadcast.interface import (
     ignore,
 )
 from kadeploy.errors import NodeError
+from kadeploy.time_limit import time_limit
 
 NOTE = "no Python 3.11 there, so not in the chain"
 
@@ -70,7 +71,7 @@ async def _unable(nodes: list[str], transport: RelayTransport, timeout: float) -
 
     async def one(node: str) -> None:
         try:
-            async with asyncio.timeout(timeout):
+            async with time_limit(timeout):
                 if await _says(node, transport) == "unable":
                     found.add(node)
         except (NodeError, OSError, TimeoutError):

@@ -30,6 +30,7 @@ from kadeploy.broadcast.judgement import compare
 from kadeploy.broadcast.pipeline import failure, shell_function, stages_of
 from kadeploy.broadcast.server import ImageServer
 from kadeploy.errors import NodeError, UnreachableError
+from kadeploy.time_limit import time_limit
 
 PREFIX = "pull: "
 SAID_LINES = 20  # kept of what a node tells
@@ -80,7 +81,7 @@ class _Session:
     async def _pull_all(self) -> None:
         deadline = self._delivery.options.deadline
         try:
-            async with asyncio.timeout(deadline), asyncio.TaskGroup() as group:
+            async with time_limit(deadline), asyncio.TaskGroup() as group:
                 for node in self._nodes:
                     group.create_task(self._pull(node))
         except TimeoutError:
@@ -89,7 +90,7 @@ class _Session:
 
     async def _pull(self, node: str) -> None:
         try:
-            async with self._starts, asyncio.timeout(self._delivery.options.start_timeout):
+            async with self._starts, time_limit(self._delivery.options.start_timeout):
                 process = await self._transport.start(node, self._arguments(node))
         except TimeoutError:
             within = f"within {self._delivery.options.start_timeout:g} s"

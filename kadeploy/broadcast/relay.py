@@ -21,6 +21,7 @@ from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.node.relay import Settings
 from kadeploy.broadcast.program import ARGUMENTS, program
 from kadeploy.errors import NodeError, UnreachableError
+from kadeploy.time_limit import time_limit
 
 NOISE_LINES = 10  # kept of what a login shell prints
 
@@ -83,7 +84,7 @@ class Relay:
     async def start(self, transport: RelayTransport, settings: Settings, timeout: float) -> None:
         """Start the program and wait until it listens; raises RelayLost."""
         try:
-            async with asyncio.timeout(timeout):
+            async with time_limit(timeout):
                 self._process = await transport.start(self.target.node, ARGUMENTS)
                 await self._process.write(program() + _line(settings._asdict()))
                 event = await self._next_event()
@@ -100,7 +101,7 @@ class Relay:
         was silent for `timeout` seconds."""
         try:
             while True:
-                async with asyncio.timeout(timeout):
+                async with time_limit(timeout):
                     event = await self._next_event()
                 take(event)
         except TimeoutError:

@@ -12,6 +12,7 @@ from kadeploy.broadcast.interface import Delivery, RelayTransport, Target
 from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.relay import Event, Relay, RelayLost, settings_for
 from kadeploy.errors import NodeError
+from kadeploy.time_limit import time_limit
 
 
 class Observer(Protocol):
@@ -129,7 +130,7 @@ class Relays(Mapping[str, Relay]):
     def _order(self, order: Coroutine[None, None, None]) -> None:
         async def give() -> None:
             try:
-                async with asyncio.timeout(self._options.report_timeout):
+                async with time_limit(self._options.report_timeout):
                     await order
             except (NodeError, OSError, TimeoutError):
                 self._news.set()  # whoever follows this relay finds out how it ended
