@@ -27,6 +27,12 @@ def boots_machines(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(marker) for marker in MACHINES)
 
 
+def needs_root(item: pytest.Item) -> bool:
+    """Say whether only root can do what a test does, by its marker ``root`` or what it uses."""
+    sshd = "sshd" in getattr(item, "fixturenames", ())  # for the sessions of its users
+    return boots_machines(item) or sshd or item.get_closest_marker("root") is not None
+
+
 def programs(item: pytest.Item) -> set[str]:
     """Programs and files that a test names in its marker ``needs``, or that its fixtures start."""
     named = {name for marker in item.iter_markers("needs") for name in marker.args}
@@ -46,7 +52,7 @@ def report(items: list[pytest.Item]) -> Iterator[str]:
     yield f"part fast {len(items) - len(machines)}"
     yield f"part machines {len(machines)}"
     if os.geteuid() != 0:
-        items = [item for item in items if not boots_machines(item)]  # the others are skipped
+        items = [item for item in items if not needs_root(item)]  # the others are skipped
     markers = {marker for item in items for marker in MACHINES if item.get_closest_marker(marker)}
     for name in sorted(markers.union(*map(programs, items)) - unwanted()):
         yield f"package {name}"
@@ -61,6 +67,8 @@ def unwanted() -> set[str]:
 
 def obstacle(item: pytest.Item) -> str:
     """Say why a test cannot run here; '' if it can."""
+    if os.geteuid() != 0 and needs_root(item):
+        return "needs root"
     if missing := sorted(name for name in programs(item) if not found(name)):
         return f"needs {', '.join(missing)}"
     if boots_machines(item) and (reason := lab_obstacle()):
@@ -91,8 +99,6 @@ def found(name: str) -> bool:
 @functools.cache
 def lab_obstacle() -> str:
     """Say why no lab can be made on this machine; '' if one can."""
-    if os.geteuid() != 0:
-        return "a lab needs root"
     if missing := [name for name in LAB_PROGRAMS if not found(name)]:
         return f"needs {', '.join(missing)}"
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):

@@ -19,10 +19,7 @@ import pytest
 from kadeploy.config import site
 from kadeploy.lab import configuration, journal, processes
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-]
+pytestmark = pytest.mark.lab
 
 KALAB = [sys.executable, "-c", "from kadeploy.cli.kalab import main; main()"]
 NAMES = (f"t{os.getpid()}a", f"t{os.getpid()}b")

@@ -14,10 +14,7 @@ from kadeploy.disks.filesystems import mkfs_command
 from kadeploy.disks.layout import MIB, DiskLayout, Partition, Role, partition_device
 from kadeploy.disks.partitioning import create_partition_table
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root"),
-]
+pytestmark = pytest.mark.lab
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def description(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.root
 def test_what_was_added_is_listed_printed_and_deleted(
     process: Command, description: Path, tmp_path: Path
 ) -> None:
@@ -70,6 +71,7 @@ def test_what_was_added_is_listed_printed_and_deleted(
     assert process("kaenv", "-p", "debian12").stdout == printed.stdout
 
 
+@pytest.mark.root
 def test_descriptions_of_others_give_no_orders_to_the_terminal(command: Command, description: Path) -> None:
     text = DESCRIPTION.replace(
         "A description that is certainly longer than forty characters", r'"\e[2J \u202Ea"'
@@ -83,6 +85,7 @@ def test_descriptions_of_others_give_no_orders_to_the_terminal(command: Command,
     assert listed.stdout == HEADER + "debian12              2       root        [2J a\n"
 
 
+@pytest.mark.root
 def test_a_second_recording_is_refused(command: Command, description: Path) -> None:
     command("kaenv", "-a", description)
 
@@ -95,6 +98,7 @@ def test_a_second_recording_is_refused(command: Command, description: Path) -> N
     )
 
 
+@pytest.mark.root
 def test_versions(command: Command, description: Path) -> None:
     for version in (1, 2, 3):
         description.write_text(DESCRIPTION.replace("version: 2", f"version: {version}"))
@@ -116,6 +120,7 @@ def test_versions(command: Command, description: Path) -> None:
     assert missing.stderr == "kaenv: environment debian12 has no version 7\nhint: there is 1 of root\n"
 
 
+@pytest.mark.root
 def test_tags(command: Command, description: Path) -> None:
     command("kaenv", "-a", description)
 
@@ -197,6 +202,7 @@ def test_warnings_do_not_prevent_recording(process: Command, description: Path) 
     assert result.stderr == "-:9:1: 'colour' is not known and ignored (warning)\n"
 
 
+@pytest.mark.root
 def test_an_env_file_of_old_is_recorded(command: Command, tmp_path: Path, description: Path) -> None:
     text = (DATA / "squeeze.env").read_text()
     text = text.replace("http://public.orsay.grid5000.fr/~login/squeeze-x64-base-1.1.tgz", "image.tgz")
@@ -225,7 +231,7 @@ def test_an_env_file_of_old_is_recorded(command: Command, tmp_path: Path, descri
         (["-p", "x", "-s", "--env-version", "1"], 2, "exclude each other"),
         (["-p", "x", "--env-version", "one"], 2, "not a valid integer"),
         (["-p", "x"], 3, "kaenv: there is no environment x\nhint: kaenv -l lists"),
-        (["-d", "x"], 3, "kaenv: there is no environment x of root"),
+        (["-d", "x"], 3, "kaenv: there is no environment x of "),
         (["-a", "none.yaml"], 3, "kaenv: none.yaml cannot be read: No such file"),
         (["-a", "http://127.0.0.1:1/x.yaml"], 4, "cannot be fetched after 4 attempts"),
     ],

@@ -61,6 +61,7 @@ def image(command: Command) -> dict[str, Any]:
         ("image", "gzip", "image.zst"),
     ],
 )
+@pytest.mark.root
 def test_the_environment_has_a_zstd_image(
     command: Command, tmp_path: Path, file: str, compression: str, made: str
 ) -> None:

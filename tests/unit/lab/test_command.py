@@ -50,15 +50,22 @@ def test_the_page_of_the_lab_names_every_fault() -> None:
         (("up", "--driver", "container", "--firmware", "uefi"), 2, "container nodes have a BIOS"),
         (("up", "--driver", "container", "--boot-spread", "9"), 2, "more than --boot-delay"),
         (("up", "--driver", "container", "--rate", "fast"), 2, "'fast' is no rate"),
-        (("up", "--deploy-env", "/nonexistent"), 3, "has no vmlinuz"),
-        (("status", "--name", "never-made"), 3, "lab 'never-made' is not up"),
+        pytest.param(("up", "--deploy-env", "/nonexistent"), 3, "has no vmlinuz", marks=pytest.mark.root),
+        pytest.param(
+            ("status", "--name", "never-made"), 3, "lab 'never-made' is not up", marks=pytest.mark.root
+        ),
         (("power", "node-1", "explode"), 2, "explode"),
         (("fault",), 2, "give either NODES KIND on|off, or --plan, or --mend"),
         (("fault", "node-1", "no-boot"), 2, "give NODES KIND on|off"),
         (("fault", "node-1", "no-boot", "maybe"), 2, "give NODES KIND on|off"),
         (("fault", "node-1", "no-boot", "on", "--mend"), 2, "give either"),
         (("fault", "--mend", "--seed", "1"), 2, "--seed and --json go with --plan"),
-        (("fault", "--mend", "--name", "never-made"), 3, "lab 'never-made' is not up"),
+        pytest.param(
+            ("fault", "--mend", "--name", "never-made"),
+            3,
+            "lab 'never-made' is not up",
+            marks=pytest.mark.root,
+        ),
     ],
 )
 def test_refusals(arguments: tuple[str, ...], status: int, message: str, short_directory: Path) -> None:

@@ -85,6 +85,7 @@ def test_network_of_another_kind_is_left_alone_and_told(node: Node) -> None:
     assert "neither systemd-networkd nor ifupdown" in result.stderr
 
 
+@pytest.mark.root
 def test_serial_console_follows_the_kernel_parameters(node: Node) -> None:
     (node.root / "etc/inittab").write_text("id:2:initdefault:\n")
     for _ in range(2):
@@ -100,6 +101,7 @@ def test_serial_console_follows_the_kernel_parameters(node: Node) -> None:
     assert node.read("etc/inittab").count("getty -L ttyS1 57600 vt100") == 1
 
 
+@pytest.mark.root
 def test_identity_is_new_each_time(node: Node) -> None:
     seen = set()
     for _ in range(2):
@@ -113,6 +115,7 @@ def test_identity_is_new_each_time(node: Node) -> None:
     assert len(seen) == 4
 
 
+@pytest.mark.root
 def test_second_run_changes_nothing_else(node: Node) -> None:
     run_well(node)
     first = {path: path.read_text() for path in node.root.rglob("*") if path.is_file()}

@@ -84,8 +84,6 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 
 @pytest.fixture
 def sshd(keys: Keys, tmp_path: Path) -> Iterator[Sshd]:
-    if os.geteuid() != 0:
-        pytest.skip("sshd needs root for its sessions")
     Path("/run/sshd").mkdir(exist_ok=True)
     port = free_port()
     authorized = tmp_path / "authorized_keys"

@@ -2,7 +2,6 @@
 """The demonstration refuses what it cannot do before it touches anything."""
 
 import fcntl
-import os
 import subprocess
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def test_usage_errors(arguments: list[str], sentence: str) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gets as far")
+@pytest.mark.root
 def test_two_demonstrations_do_not_take_each_other_down() -> None:
     with Path("/run/lock/kalab-demo.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

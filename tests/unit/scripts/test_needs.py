@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +42,7 @@ def test_every_need_has_a_package(tmp_path: Path) -> None:
     assert unknown.stdout == ""
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root boots machines")
+@pytest.mark.root
 def test_only_images_that_are_deployed_are_built(tmp_path: Path) -> None:
     assert needs_of(tmp_path, "tests/lab/test_kacast.py") == [
         "part fast 0", "part machines 3", "package fleet", "image deploy-env"

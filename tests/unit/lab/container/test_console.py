@@ -38,7 +38,7 @@ def hang_up(console: Console) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="vhangup(2) needs root")
+@pytest.mark.root
 def test_a_boot_writes_after_a_hang_up(console: Console, tmp_path: Path) -> None:
     hang_up(console)
     with pytest.raises(OSError, match="Input/output error"):

@@ -19,7 +19,7 @@ from kadeploy.lab.container.disk import Disk
 pytestmark = [
     pytest.mark.needs("sfdisk", "mkfs.ext4"),
     pytest.mark.fleet,
-    pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root"),
+    pytest.mark.root,
 ]
 
 MIB = 2**20
