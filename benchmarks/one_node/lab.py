@@ -12,11 +12,13 @@ from pathlib import Path
 
 import yaml
 
+from kadeploy.lab import processes, processors
+from kadeploy.lab.machine import record_of
+
 NAME = "b-overhead"
 NODE = "node-1"
 NAMESPACE = f"/run/netns/kalab-{NAME}"
 BIN = Path(sys.executable).parent
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -50,12 +52,8 @@ def inside(arguments: Sequence[str]) -> list[str]:
 
 def machine_seconds(state: Path) -> float:
     """Processor seconds that the machine's QEMU process has used since its start; 0 while it is off."""
-    try:
-        pid = (state / "nodes" / NODE / "qemu.pid").read_text().split()[0]
-        fields = Path("/proc", pid, "stat").read_text().rpartition(") ")[2].split()
-    except (FileNotFoundError, IndexError):
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    pid = processes.running(str(record_of(state / "nodes" / NODE)))
+    return 0.0 if pid is None else processors.used([pid])
 
 
 def _lengthen_timeouts(path: Path) -> None:

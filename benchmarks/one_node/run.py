@@ -149,25 +149,28 @@ def _follow(state: Path, argv: list[str], rebooted: re.Pattern[str], log: Path) 
     before = os.times()
     began = time.time()
     with _watches() as watch:
-        process = subprocess.Popen(
+        with subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                lines.append(_Line(time.time(), lab.machine_seconds(state), line.rstrip("\n")))
-                if rebooted.search(line):
-                    watch()
-            status = process.wait()
-        finally:
-            if process.poll() is None:
+        ) as process:
+            try:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    lines.append(_Line(time.time(), lab.machine_seconds(state), line.rstrip("\n")))
+                    if rebooted.search(line):
+                        watch()
+            except BaseException:
                 process.terminate()
-                process.wait()
+                raise
+        status = process.returncode
         ended, after = time.time(), os.times()
         log.write_text("".join(f"{line.moment:.3f} {line.text}\n" for line in lines))
         if status != 0:
             sys.stderr.write(log.read_text())
             raise RunFailed(f"{argv[0]} exited with status {status}")
+        if lab.machine_seconds(state) == 0:
+            raise RunFailed(
+                f"no processor time of {lab.NODE} can be read, although the run has switched it on"
+            )
         answers = watch.answers()
     tool = after.children_user + after.children_system - before.children_user - before.children_system
     return _Followed(began, ended, tool, lines, answers)
