@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "benchmarks" / "broadcast"
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "run"
 
 pytestmark = pytest.mark.lab
 
@@ -34,7 +34,7 @@ def run(folder: Path, *arguments: str) -> list[dict[str, Any]]:
     """The rows, of one run of each."""
     path = folder / "rows.json"
     done = subprocess.run(
-        [PROGRAM, "--runs", "1", "--patience", "0", "--json", path, *arguments],
+        [PROGRAM, "broadcast", "--runs", "1", "--patience", "0", "--json", path, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -75,6 +75,7 @@ def test_an_interrupt_ends_everything(folder: Path) -> None:
     with subprocess.Popen(
         [
             PROGRAM,
+            "broadcast",
             "--nodes",
             "2",
             "--rate",
@@ -89,7 +90,7 @@ def test_an_interrupt_ends_everything(folder: Path) -> None:
         stderr=subprocess.PIPE,
     ) as process:
         deadline = time.monotonic() + 30
-        while not (seen := mentioned("broadcaster.py", str(folder))) and time.monotonic() < deadline:
+        while not (seen := mentioned("broadcast.broadcaster", str(folder))) and time.monotonic() < deadline:
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "benchmarks" / "control_plane"
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "run"
 
 pytestmark = pytest.mark.lab
 
@@ -24,7 +24,7 @@ def sshd() -> None:
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [PROGRAM, "--no-install", "--nodes", "5", *arguments],
+        [PROGRAM, "control_plane", "--no-install", "--nodes", "5", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.fleet, pytest.mark.timeout(240)]
 
 def benchmark(name: str, figures: Path, *arguments: str) -> tuple[dict[str, Any], str]:
     """What it has written as JSON, and what it has printed."""
-    program = str(CHECKOUT / "benchmarks" / name)
-    argv = [program, "--json", str(figures), "--boot-delay", "1", *arguments]
+    program = str(CHECKOUT / "benchmarks" / "run")
+    argv = [program, name, "--json", str(figures), "--boot-delay", "1", *arguments]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
     result: dict[str, Any] = json.loads(figures.read_text())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
-from benchmarks.one_to_all.fleet import HEAD, Fleet, run
+from benchmarks.broadcast.fleet import HEAD, Fleet, run
 from tests.unit.broadcast.local import LocalProcess, LocalTransport, patched
 
 from .scenario import Fault, Kind, Scenario

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pyroute2 import netns
 
-from benchmarks.one_to_all.fleet import HEAD, Fleet
+from benchmarks.broadcast.fleet import HEAD, Fleet
 from kadeploy.broadcast.chain import ChainBroadcast
 from kadeploy.broadcast.interface import BroadcastOptions, BroadcastProgress, Delivery, ImageSource, Target
 from tests.unit.broadcast.local import alive

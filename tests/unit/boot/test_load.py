@@ -24,7 +24,7 @@ from tests.unit.boot.service import configure, running, tftp_children
 
 pytestmark = pytest.mark.slow
 
-CLIENTS = Path(__file__).resolve().parents[3] / "benchmarks" / "storm"
+CHECKOUT = Path(__file__).resolve().parents[3]
 FILES = {"vmlinuz": 300_000, "initrd": 3_000_000}
 STALL, IDLE = 1.0, 0.5  # seconds
 AT_ONCE, FLOOD = 400, 600
@@ -57,7 +57,8 @@ def machines(
         "firmware": "ipxe",
     }
     done = subprocess.run(
-        [sys.executable, str(CLIENTS / f"{protocol}_client.py")],
+        [sys.executable, "-m", f"benchmarks.boot_storm.{protocol}_client"],
+        cwd=CHECKOUT,
         input=json.dumps(orders),
         capture_output=True,
         text=True,

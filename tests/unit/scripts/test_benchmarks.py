@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-ENGINE = Path(__file__).parents[3] / "benchmarks" / "engine"
+PROGRAM = Path(__file__).parents[3] / "benchmarks" / "run"
 
 
 @pytest.mark.parametrize("journal", [(), ("--journal",)], ids=["memory", "journal"])
 def test_the_engine_deploys_simulated_nodes(tmp_path: Path, journal: tuple[str, ...]) -> None:
     path = tmp_path / "rows.json"
-    done = subprocess.run(
-        [ENGINE, "--nodes", "100", "--json", path, *journal], capture_output=True, text=True, check=False
-    )
+    argv: list[str | Path] = [PROGRAM, "engine", "--nodes", "100", "--json", path, *journal]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     [row] = json.loads(path.read_text())["rows"]
     assert row["nodes"] == 100 and 90 <= row["ok"] <= 100
@@ -27,5 +26,5 @@ def test_the_engine_deploys_simulated_nodes(tmp_path: Path, journal: tuple[str, 
 
 
 def test_no_nodes_are_refused() -> None:
-    done = subprocess.run([ENGINE, "--nodes", "0"], capture_output=True, text=True, check=False)
+    done = subprocess.run([PROGRAM, "engine", "--nodes", "0"], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "at least 1" in done.stderr

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.one_to_all import plan, report
-from benchmarks.one_to_all.clock import busy_share
-from benchmarks.one_to_all.faults import LEAST_NODES, NONE, faults, judge
-from benchmarks.one_to_all.loads import digest_of_tree, make_file, make_tree
-from benchmarks.one_to_all.measure import Sample
+from benchmarks.broadcast import plan, report
+from benchmarks.broadcast.clock import busy_share
+from benchmarks.broadcast.faults import LEAST_NODES, NONE, faults, judge
+from benchmarks.broadcast.loads import digest_of_tree, make_file, make_tree
+from benchmarks.broadcast.measure import Sample
 
-PROGRAM = Path(__file__).parents[3] / "benchmarks" / "broadcast"
+PROGRAM = Path(__file__).parents[3] / "benchmarks" / "run"
 SAMPLE = Sample("kadeploy", "file", 4, 100_000_000, 83_750_912, seconds=7.1, nodes_cpu=0.4, verified=True)
 
 
@@ -181,6 +181,6 @@ def test_a_tree_is_known_by_names_and_contents(tmp_path: Path) -> None:
     ],
 )
 def test_usage(arguments: list[str], complaint: str) -> None:
-    done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([PROGRAM, "broadcast", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and complaint in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One command on many nodes: kadeploy's connections, clush, pdsh, taktuk and parallel-ssh."""

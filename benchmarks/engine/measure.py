@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One deployment of simulated nodes, measured; in a process of its own, for memory is that of all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.engine import site
+from kadeploy.operations.journal import WorkflowJournal
+from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.simulation import clock
+from kadeploy.simulation.file import SimulationFile
+from kadeploy.simulation.simulation import Outcome, Simulation, simulate
+from kadeploy.store import workflows
+from kadeploy.store.store import Store
+
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One size: seconds of the wall clock and of the processor, MB of memory, micro-steps that ended.
+
+    ``simulated`` is how long the deployment would have taken; ``ok`` how many nodes were good.
+    """
+
+    nodes: int
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    start_mb: float
+    events: int
+    simulated: float
+    ok: int
+
+
+def measure(directory: Path, nodes: int, *, journal: bool) -> Row:
+    """Deploy on so many nodes."""
+    plan, file = asyncio.run(site.plan(directory, nodes)), site.behaviour(directory)
+    start_mb = _peak_mb()
+    began, cpu = time.perf_counter(), time.process_time()
+    if journal:
+        outcome = _with_store(directory, plan, file)
+    else:
+        [outcome] = simulate(plan, file, {}, SEED)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    ends = Counter(end.phase for end in outcome.timeline.ends.values())
+    simulated = max(end.at for end in outcome.timeline.ends.values())
+    return Row(nodes, seconds, cpu, _peak_mb(), start_mb, outcome.timeline.events, simulated, ends["ok"])
+
+
+def _with_store(directory: Path, plan: DeploymentPlan, file: SimulationFile) -> Outcome:
+    """As ``simulate``, with every event in an SQLite file before it is applied: as real deployments do."""
+    outcomes: list[Outcome] = []
+
+    async def work() -> None:
+        async with Store.open(directory / "store.sqlite") as store:
+            workflow = await workflows.create(store, workflows.Kind.DEPLOY, "root", {})
+            journal = WorkflowJournal(store, workflow.id, plan.parts[0].group.cluster)
+            simulation = Simulation(plan, file, {}, SEED, lambda _: journal)
+            await simulation.run()
+            outcomes.extend(simulation.outcomes)
+
+    clock.run(work())
+    return outcomes[0]
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    site.write(Path(sys.argv[1]))
+    measured = measure(Path(sys.argv[1]), int(sys.argv[2]), journal=sys.argv[3] == "journal")
+    print(json.dumps(asdict(measured)))

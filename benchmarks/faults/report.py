@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of a campaign: as a JSON value, and as lines to read."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.faults import judgement
+from benchmarks.faults.judgement import Delay, Lot, Run, Score
+
+AIM = 0.10  # healthy nodes are ready no later than this share, by the median
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A run with faults, of a seed."""
+
+    seed: int
+    run: Run
+    lots: Sequence[Lot]
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """The run without faults, and those with them."""
+
+    names: Sequence[str]
+    sound: Run
+    results: Sequence[Result]
+
+    def violations(self) -> list[str]:
+        """All that is not as it has to be."""
+        found = list(judgement.violations(self.sound, (), self.names))
+        for result in self.results:
+            found += judgement.violations(result.run, result.lots, self.names)
+            delay = self.delay(result)
+            if delay is not None and delay.median > AIM:
+                found.append(f"{result.run.title}: healthy nodes are {delay.median:.0%} later")
+        return found
+
+    def delay(self, result: Result) -> Delay | None:
+        return judgement.delay(self.sound, result.run, result.lots)
+
+    def scores(self) -> dict[str, Score]:
+        """Of all nodes of all runs with faults."""
+        pairs = [
+            (expected, result.run.endings[name].outcome)
+            for result in self.results
+            for name, expected in judgement.expectations(result.run, result.lots).items()
+        ]
+        return judgement.scores(pairs)
+
+
+def figures(campaign: Campaign, load: Sequence[float]) -> dict[str, Any]:
+    """What is written as JSON."""
+    return {
+        "nodes": len(campaign.names),
+        "seconds_without_faults": round(campaign.sound.seconds, 1),
+        "runs": [_run(campaign, result) for result in campaign.results],
+        "classes": {
+            name: asdict(score) | {"precision": score.precision, "recall": score.recall}
+            for name, score in campaign.scores().items()
+        },
+        "violations": campaign.violations(),
+        "machine": {
+            "processors": len(os.sched_getaffinity(0)),
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+            "load": [round(value, 1) for value in load],
+        },
+    }
+
+
+def _run(campaign: Campaign, result: Result) -> dict[str, Any]:
+    delay = campaign.delay(result)
+    return {
+        "seed": result.seed,
+        "seconds": round(result.run.seconds, 1),
+        "healthy": asdict(delay) | {"median": delay.median, "last": delay.last} if delay else None,
+        "faults": [
+            asdict(lot) | {"found": (ending := result.run.endings[lot.node]).outcome, "reason": ending.reason}
+            for lot in result.lots
+        ],
+    }
+
+
+def lines(campaign: Campaign) -> Iterator[str]:
+    """Tables of faults, classes and delays, and what is not as it has to be."""
+    for result in campaign.results:
+        yield f"{result.run.title}: {len(result.lots)} of {len(campaign.names)} nodes broken"
+        for lot in result.lots:
+            found = result.run.endings[lot.node].outcome
+            mark = "" if found == lot.expect else "  <-- WRONG"
+            yield f"  {lot.node:<9}{lot.fault:<24}{lot.expect:<16}{found}{mark}"
+    yield f"{'class':<16}{'expected':>9}{'right':>7}{'found':>7}{'precision':>11}{'recall':>8}"
+    for name, score in campaign.scores().items():
+        shares = f"{_share(score.precision):>11}{_share(score.recall):>8}"
+        yield f"{name:<16}{score.expected:>9}{score.right:>7}{score.found:>7}{shares}"
+    yield f"{'healthy nodes ready, s':<24}{'median':>9}{'later':>8}{'last':>9}{'later':>8}"
+    for result in campaign.results:
+        delay = campaign.delay(result)
+        if delay is not None:
+            yield f"{'without faults':<24}{delay.median_before:>9.1f}{'':>8}{delay.last_before:>9.1f}"
+            middle = f"{delay.median_after:>9.1f}{delay.median:>+8.1%}"
+            yield f"{result.run.title:<24}{middle}{delay.last_after:>9.1f}{delay.last:>+8.1%}"
+    violations = campaign.violations()
+    yield from (f"VIOLATED {text}" for text in violations)
+    yield f"{len(violations)} violations"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
