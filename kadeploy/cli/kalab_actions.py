@@ -88,7 +88,7 @@ def _line(node: NodeStatus) -> str:
 
 def print_console(name: str, node: str) -> None:
     """Print what a node's console has recorded."""
-    with cluster.find(name).node(node).file("console.log").open("rb") as record:
+    with cluster.find(name).node(node).console.open("rb") as record:
         shutil.copyfileobj(record, sys.stdout.buffer)
 
 

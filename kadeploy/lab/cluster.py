@@ -137,7 +137,7 @@ def _build(lab: LabPlan, kind: Driver, check_interrupt: Callable[[], None], say:
 def _prepare(lab: LabPlan, node: NodePlan, kind: Driver, password: str) -> None:
     """Everything of a machine that is off."""
     (node.directory / "faults").mkdir(parents=True)
-    node.file("console.log").touch(mode=0o600)
+    node.console.touch(mode=0o600)
     fields = {"driver": lab.driver, "state": str(lab.state), **kind.prepare_node(lab, node)}
     node.file("machine.json").write_text(json.dumps(fields, indent=1))
     bmc.write(node, password)

@@ -10,9 +10,9 @@ import yaml
 
 from kadeploy.errors import NotFoundError
 from kadeploy.lab import bmc
-from kadeploy.lab.plan import BMC_USER, HTTP_PORT, SERVER_ADDRESS, LabPlan
+from kadeploy.lab.machine import CONSOLE
+from kadeploy.lab.plan import BMC_USER, CLUSTER, HTTP_PORT, SERVER_ADDRESS, LabPlan
 
-CLUSTER = "lab"
 KERNEL_PARAMETERS = "console=ttyS0,115200 net.ifnames=0"
 DEPLOY_KEY = Path("keys/id_deploy")
 BMC_PASSWORD = Path("keys/bmc_password")
@@ -42,7 +42,7 @@ def write(plan: LabPlan, timeouts: dict[str, str], password: str) -> None:
     files = {
         "server.conf": server(plan),
         "clusters.conf": clusters(plan),
-        "lab.conf": cluster(plan, timeouts),
+        plan.cluster_file.name: cluster(plan, timeouts),
     }
     for name, content in files.items():
         (plan.config / name).write_text(head + yaml.safe_dump(content, sort_keys=False))
@@ -66,7 +66,7 @@ def server(plan: LabPlan) -> dict[str, Any]:
         "profiles": profiles,
     }
     return {
-        "database": {"kind": "sqlite", "name": str(plan.state / "kadeploy.sqlite")},
+        "database": {"kind": "sqlite", "name": str(plan.store)},
         "rights": {"almighty_users": "root"},
         "ssh_private_key": str(DEPLOY_KEY),
         "network": {
@@ -87,7 +87,11 @@ def clusters(plan: LabPlan) -> dict[str, Any]:
         "address": f"{_network(first.address)}.[{_host(first.address)}-{_host(last.address)}]",
         "bmc": f"{_network(first.bmc_address)}.[{_host(first.bmc_address)}-{_host(last.bmc_address)}]",
     }
-    return {"clusters": [{"name": CLUSTER, "prefix": "node-", "conf_file": "lab.conf", "nodes": [ranges]}]}
+    return {
+        "clusters": [
+            {"name": CLUSTER, "prefix": "node-", "conf_file": plan.cluster_file.name, "nodes": [ranges]}
+        ]
+    }
 
 
 def cluster(plan: LabPlan, timeouts: dict[str, str]) -> dict[str, Any]:
@@ -104,7 +108,7 @@ def cluster(plan: LabPlan, timeouts: dict[str, str]) -> dict[str, Any]:
         # For the same reason they do not come back together.
         "gather": {"least": 20},
         "automata": {"macrosteps": _automaton()},
-        "console_log": str(plan.state / "nodes" / "HOSTNAME_SHORT" / "console.log"),
+        "console_log": str(plan.state / "nodes" / "HOSTNAME_SHORT" / CONSOLE),
     }
     if plan.postinstall.is_file():
         archive = {"file": str(plan.postinstall), "format": "tgz", "script": "postinstall"}

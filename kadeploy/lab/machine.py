@@ -24,6 +24,7 @@ from kadeploy.lab.faults import marks
 BOOT_DEVICES = ("none", "pxe", "default")
 FAULTS_CHANGED = signal.SIGHUP  # tells the process of a container node to look at its faults
 TOLD = "told-power"  # this file of a machine: the power state of which its BMC lies
+CONSOLE = "console.log"  # this file of a machine: all that its console has shown
 CLOSING = "closing"  # this file in the state directory: the lab ends, nothing may be started
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from kadeploy.errors import NotFoundError, UsageError
+from kadeploy.lab.machine import CONSOLE
 
 Firmware = Literal["bios", "uefi"]
 BootProgram = Literal["ipxe", "pxelinux"]
@@ -20,6 +21,7 @@ SERVER_ADDRESS = "172.31.0.1"
 PREFIX_LENGTH = 16
 IPV6_PREFIX = "fdab:1ab::"  # of 64 bits, unique local
 HTTP_PORT = 8069
+CLUSTER = "lab"
 BMC_USER = "admin"
 MAX_NODES = 200  # addresses of the nodes end with 11 to 210
 MAX_STATE_PATH = 70  # a unix socket below it must fit into the 108 bytes of sun_path
@@ -56,6 +58,11 @@ class NodePlan:
     @property
     def tap(self) -> str:
         return f"tap{self.index + 1}"
+
+    @property
+    def console(self) -> Path:
+        """All that its console has shown."""
+        return self.file(CONSOLE)
 
     def file(self, name: str) -> Path:
         """A file of this machine."""
@@ -127,6 +134,16 @@ class LabPlan:
         return tuple(
             NodePlan(index, self.state / "nodes" / f"node-{index + 1}") for index in range(self.count)
         )
+
+    @property
+    def store(self) -> Path:
+        """The database of its kadeploy."""
+        return self.state / "kadeploy.sqlite"
+
+    @property
+    def cluster_file(self) -> Path:
+        """The file of its only cluster."""
+        return self.config / f"{CLUSTER}.conf"
 
     @property
     def repository(self) -> Path:

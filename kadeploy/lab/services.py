@@ -19,6 +19,7 @@ from kadeploy.lab.plan import HTTP_PORT, SERVER_ADDRESS, LabPlan, NodePlan
 
 SERVICE_SECONDS = 15.0  # until a service that was started answers
 BMC_SECONDS = 20.0  # for ipmitool to give up
+BOOT_SERVICE = "kadeploy-boot"
 BMCS_AT_ONCE = 8  # that are asked whether they answer
 
 
@@ -27,11 +28,16 @@ def start(lab: LabPlan, kind: Driver, book: Journal) -> None:
     (lab.state / "dnsmasq.conf").write_text(dhcp.configuration(lab))
     (lab.state / dhcp.HOSTS).write_text(dhcp.hosts(lab))
     _start(lab, book, "dnsmasq", dhcp.arguments(lab))
-    _start(lab, book, "kadeploy-boot", [_boot_program(), "--config-dir", str(lab.config)])
+    _start(lab, book, BOOT_SERVICE, [_boot_program(), "--config-dir", str(lab.config)])
     _start_bmcs(lab, kind, book)
     _await_bmcs(lab)
     _await_boot_service(lab)
     _check_alive(lab.state / dhcp.RECORD, "dnsmasq", lab.state / "dnsmasq.log")
+
+
+def boot_service(lab: LabPlan) -> int:
+    """The pid of the lab's kadeploy-boot; raises ServiceError where it has ended."""
+    return _check_alive(_record(lab.state, BOOT_SERVICE), BOOT_SERVICE, _log(lab.state, BOOT_SERVICE))
 
 
 def _start_bmcs(lab: LabPlan, kind: Driver, book: Journal) -> None:
@@ -51,26 +57,30 @@ def _record(directory: Path, name: str) -> Path:
     return directory / f"{name}.pid"
 
 
+def _log(directory: Path, name: str) -> Path:
+    return directory / f"{name}.log"
+
+
 def _launch(lab: LabPlan, name: str, argv: list[str], directory: Path) -> None:
     record = _record(directory, name)
     try:
-        processes.launch(argv, record=str(record), log=str(directory / f"{name}.log"), state=str(lab.state))
+        processes.launch(argv, record=str(record), log=str(_log(directory, name)), state=str(lab.state))
     except OSError as error:
         raise ServiceError(f"{argv[0]} cannot be started: {error.strerror}") from error
 
 
 def _boot_program() -> str:
     """kadeploy-boot of this installation."""
-    beside = Path(sys.executable).parent / "kadeploy-boot"
-    return str(beside) if beside.is_file() else "kadeploy-boot"
+    beside = Path(sys.executable).parent / BOOT_SERVICE
+    return str(beside) if beside.is_file() else BOOT_SERVICE
 
 
 def _await_boot_service(lab: LabPlan) -> None:
     path = "/boot.ipxe" if lab.boot_program == "ipxe" else "/"
-    log = lab.state / "kadeploy-boot.log"
+    log = _log(lab.state, BOOT_SERVICE)
 
     def answers() -> bool:
-        _check_alive(lab.state / "kadeploy-boot.pid", "kadeploy-boot", log)
+        boot_service(lab)
         connection = http.client.HTTPConnection(SERVER_ADDRESS, HTTP_PORT, timeout=2)
         try:
             connection.request("GET", path)
@@ -84,7 +94,7 @@ def _await_boot_service(lab: LabPlan) -> None:
 
     if not _wait(answers):
         url = f"http://{SERVER_ADDRESS}:{HTTP_PORT}{path}"
-        raise ServiceError(f"kadeploy-boot does not serve {url}", hint=_tail(log))
+        raise ServiceError(f"{BOOT_SERVICE} does not serve {url}", hint=_tail(log))
 
 
 def _await_bmcs(lab: LabPlan) -> None:
@@ -126,9 +136,12 @@ def _wait(answers: Callable[[], bool]) -> bool:
     return True
 
 
-def _check_alive(record: Path, name: str, log: Path) -> None:
-    if processes.running(str(record)) is None:
+def _check_alive(record: Path, name: str, log: Path) -> int:
+    """The pid of a service."""
+    pid = processes.running(str(record))
+    if pid is None:
         raise ServiceError(f"{name} has ended", hint=_tail(log))
+    return pid
 
 
 def _tail(log: Path) -> str:

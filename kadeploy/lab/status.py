@@ -46,5 +46,5 @@ def _of_node(node: NodePlan, used: int) -> NodeStatus:
         bmc=node.bmc_address,
         boot_device={"default": "disk"}.get(device, device),
         faults=tuple(marks.shown(*pair) for pair in marks.every(node.directory).items()),
-        console=console.last_line(node.file("console.log")),
+        console=console.last_line(node.console),
     )

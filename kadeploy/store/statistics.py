@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -148,6 +148,17 @@ async def list_records(store: Store, wanted: Filter) -> list[Record]:
     query = _restrict(select(records), wanted).order_by(*(_column(name) for name in wanted.sort))
     query = query.limit(wanted.limit).offset(wanted.offset) if wanted.limit is not None else query
     return await store.read(lambda connection: [_record(row) for row in connection.execute(query)])
+
+
+async def list_steps(store: Store, wanted: Filter) -> list[StepRun]:
+    """The wanted runs of micro-steps in the order of their starts.
+
+    Of the filter its times (on the start of the step), hosts, kind and workflow count.
+    """
+    query = select(*(steps.c[column.name] for column in fields(StepRun)))
+    query = query.where(*conditions(wanted, steps.c, steps.c.node, steps.c.started_at))
+    query = query.order_by(steps.c.started_at)
+    return await store.read(lambda connection: [StepRun(*row) for row in connection.execute(query)])
 
 
 async def failure_rates(store: Store, wanted: Filter) -> dict[str, float]:

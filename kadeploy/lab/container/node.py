@@ -30,7 +30,7 @@ from kadeploy.lab.container.system import Place, Start
 from kadeploy.lab.container.troubles import Troubles
 from kadeploy.lab.container.uevents import Uevents
 from kadeploy.lab.container.wire import Wire
-from kadeploy.lab.machine import FAULTS_CHANGED, read_plan
+from kadeploy.lab.machine import CONSOLE, FAULTS_CHANGED, read_plan
 
 KEXEC = "kexec-now"  # the node's kexec has put the command line of the next kernel into this file
 
@@ -57,7 +57,7 @@ class Node:
         self._plan: dict[str, Any] = read_plan(directory)
         for name in ("dev", "root", "memory", "shared", "shown"):
             (directory / name).mkdir(exist_ok=True)
-        self._console = Console(directory / "console.log", directory / "console.sock")
+        self._console = Console(directory / CONSOLE, directory / "console.sock")
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", Path("/"), flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
         # Not of the host's disk: that may have the name of the node's, which the node unmounts everywhere.

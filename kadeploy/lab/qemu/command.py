@@ -71,7 +71,7 @@ def _disk(node: NodePlan) -> list[str]:
 
 
 def _console(node: NodePlan) -> list[str]:
-    path, record = _escape(node.file("console.sock")), _escape(node.file("console.log"))
+    path, record = _escape(node.file("console.sock")), _escape(node.console)
     chardev = f"socket,id=console0,path={path},server=on,wait=off,logfile={record},logappend=on"
     return ["-chardev", chardev, "-serial", "chardev:console0"]
 

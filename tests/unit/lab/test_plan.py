@@ -160,7 +160,9 @@ def test_configuration_is_what_kadeploy_loads(
     assert loaded.path(loaded.server.ssh_private_key).read_text() == "id_deploy"
     assert cluster.boot.kernels.deploy.initrd.read_text() == "initrd"
     assert cluster.postinstall.files[0].file == changed.postinstall
-    assert cluster.console_log == "/var/lib/kalab/one/nodes/HOSTNAME_SHORT/console.log"
+    assert cluster.console_log.replace("HOSTNAME_SHORT", "node-1") == str(changed.nodes[0].console)
+    assert loaded.path(loaded.server.database.name) == changed.store
+    assert changed.cluster_file.is_file()
     assert cluster.remoteops.ipmi is not None
     secret = loaded.path(cluster.remoteops.ipmi.password_file)
     assert secret.read_text() == "secret\n"

@@ -215,6 +215,8 @@ async def test_step_durations_are_summarized_in_the_order_of_the_steps(store: St
     assert await statistics.summarize_steps(store, Filter(since=300)) == []
     [only] = await statistics.summarize_steps(store, Filter(hosts=("node-3",)))
     assert only.max == 3.0
+    assert await statistics.list_steps(store, Filter(hosts=("node-1",))) == [runs[0], runs[-1]]
+    assert await statistics.list_steps(store, Filter(workflow_id="D-other")) == []
 
 
 async def test_failures_are_counted_by_their_causes(store: Store) -> None:
