@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import os
-import platform
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+
+from kadeploy.lab import processors
 
 TICKS = os.sysconf("SC_CLK_TCK")
 INTERVAL = 0.25  # seconds between two readings
@@ -87,7 +87,7 @@ class Use:
 def use_of(pid: int) -> Use:
     """Of a process and its children that run; of those that have ended the processor time only."""
     pids = [pid, *_children(pid)]
-    return Use(sum(map(_seconds, pids)), sum(map(_peak_mb, pids)))
+    return Use(processors.used(pids), sum(map(_peak_mb, pids)))
 
 
 def _children(pid: int) -> list[int]:
@@ -95,28 +95,8 @@ def _children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
-def _seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return sum(map(int, fields[11:15])) / TICKS  # utime, stime, and those of children waited for
-
-
 def _peak_mb(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     return 0.0
-
-
-def machine(load: float) -> dict[str, Any]:
-    """What the figures were measured on; ``load``: the load average before the first run."""
-    models = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    ]
-    return {
-        "processor": models[0].partition(": ")[2] if models else platform.machine(),
-        "processors": len(os.sched_getaffinity(0)),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "load": round(load, 1),
-    }

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.benchmark import MeasurementError
 from benchmarks.boot_storm.network import HEAD, addresses
-from benchmarks.boot_storm.servers import HTTP_PORT, TFTP_PORT, Server, StormFailed
+from benchmarks.boot_storm.servers import HTTP_PORT, TFTP_PORT, Server
 from benchmarks.boot_storm.usage import watching
 
 PATIENCE = 900.0  # seconds for one storm
@@ -77,7 +78,7 @@ def storm(
             program, input=json.dumps(orders), capture_output=True, text=True, timeout=PATIENCE, check=False
         )
     if done.returncode != 0:
-        raise StormFailed(f"{case.name} from {server.name}: {done.stderr[-2000:]}")
+        raise MeasurementError(f"{case.name} from {server.name}: {done.stderr[-2000:]}")
     result = json.loads(done.stdout)
     outcomes = result["machines"]
     good = sorted(one["seconds"] for one in outcomes if not one["error"])

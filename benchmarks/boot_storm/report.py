@@ -3,41 +3,26 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
+from benchmarks.benchmark import Figures
 from benchmarks.boot_storm.measure import Sample
 
-Figures = dict[str, Any]
 _HEAD = (
     f"{'machines':>8} {'server':<14}{'failed':>7}{'again':>7}{'p50 s':>8}{'p99 s':>8}{'last s':>8}{'MB/s':>8}"
     f"{'CPU s':>8}{'client':>8}{'MB':>6}{'TCP MB':>7}{'files':>7}"
 )
 
 
-def figures(samples: Sequence[Sample], orders: Figures, load: Sequence[float]) -> Figures:
+def figures(samples: Sequence[Sample], orders: Figures) -> Figures:
     """What is written as JSON: ``rows`` are the storms, in their order."""
-    return {"rows": [_rounded(sample) for sample in samples], "orders": orders, "machine": _machine(load)}
+    return {"rows": [_rounded(sample) for sample in samples], "orders": orders}
 
 
 def _rounded(sample: Sample) -> Figures:
     return {
         key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(sample).items()
-    }
-
-
-def _machine(load: Sequence[float]) -> Figures:
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line[:10] == "model name"]
-    return {
-        "processor": models[0].partition(": ")[2] if models else platform.machine(),
-        "processors": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "load": [round(value, 1) for value in load],
     }
 
 

@@ -14,19 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.benchmark import CHECKOUT, MeasurementError
 from benchmarks.boot_storm.network import HEAD
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 UNPACKED = CHECKOUT / "build" / "benchmarks" / "boot_storm"
 OURS = "kadeploy-boot"
 HTTP_PORT, TFTP_PORT = 8069, 69
 START_TIME = 20.0  # seconds
 START_ATTEMPTS = 3  # atftpd sometimes needs another
 END_TIME = 5.0
-
-
-class StormFailed(Exception):
-    """There is nothing to measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ class Server:
             finally:
                 _end(process)
         reason = (folder / "log").read_text()[-1000:] or "it says nothing"
-        raise StormFailed(f"{self.name} does not answer; exit status {process.returncode}: {reason}")
+        raise MeasurementError(f"{self.name} does not answer; exit status {process.returncode}: {reason}")
 
     def _start(self, files: Path, folder: Path) -> subprocess.Popen[bytes]:
         assert self.path is not None
@@ -150,12 +146,20 @@ def _tftpd_hpa(program: str, files: Path, _folder: Path) -> Sequence[str]:
 
 SERVERS = (
     Server(OURS, sys.executable, "", ("http", "tftp"), _kadeploy),
-    Server("nginx", "nginx", "nginx-light", ("http",), _nginx),
+    Server("nginx", "nginx", "nginx", ("http",), _nginx),
     Server("atftpd", "atftpd", "atftpd", ("tftp",), _atftpd),
     Server("tftpd-hpa", "in.tftpd", "tftpd-hpa", ("tftp",), _tftpd_hpa),
 )
 
 
-def missing() -> list[Server]:
-    """Servers that cannot take part."""
-    return [server for server in SERVERS if server.path is None]
+def missing() -> dict[str, str]:
+    """Servers that cannot take part, and the command lines that get them.
+
+    They are unpacked, not installed: Debian's TFTP servers each want to be the only one.
+    """
+    return {server.name: _getting(server.package) for server in SERVERS if server.path is None}
+
+
+def _getting(package: str) -> str:
+    folder = UNPACKED.relative_to(CHECKOUT)
+    return f"mkdir -p {folder} && cd {folder} && apt-get download {package} && dpkg -x {package}_*.deb ."

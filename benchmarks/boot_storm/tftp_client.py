@@ -144,8 +144,8 @@ def fetch(orders: dict[str, Any], files: Files) -> list[Outcome]:
         looked = time.monotonic()
         while running:
             for descriptor, _ in poller.poll(_TICK, 64):
-                if machine := running.get(descriptor):
-                    machine.receive()
+                if receiver := running.get(descriptor):
+                    receiver.receive()
             if (now := time.monotonic()) - looked >= _TICK:
                 looked = now
                 for machine in [one for one in running.values() if one.due <= now]:

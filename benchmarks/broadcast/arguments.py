@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-import argparse
-import os
-from collections.abc import Callable
-from pathlib import Path
+from argparse import ArgumentParser, Namespace
+
+from benchmarks.arguments import count, counts, number, words
+from kadeploy.errors import UsageError
 
 from . import faults, plan
 from .kadeploy_methods import BROADCASTS
 from .measure import MOST_BUSY
-from .methods import METHODS, QUICK
+from .methods import METHODS
+
+NODES, FAULTS_NODES = [2, 4, 8, 16, 32, 64], [16]
+AGAIN = 1  # repetition of a run in which the processors were too busy
 
 DETAILS = f"""
 how it is measured
@@ -44,11 +47,9 @@ rates
 
 programs
   mbuffer, udpcast, uftp, aria2 with mktorrent and opentracker, taktuk with openssh-server, nginx-light with
-  curl, zstd: packages of Debian. What is missing is named and left out; nothing is installed. It needs root,
-  and kadeploy's own environment (bin/demo makes it).
+  curl, zstd: packages of Debian. What is missing is named and left out; nothing is installed.
 
-exit status
-  0 every line has a figure, 1 a method failed in all its runs, 2 usage, 3 not root, 130 interrupted
+  The exit status is 1 where a method failed in all its runs; rejected ones have not failed.
 
 examples
   benchmarks/run broadcast --quick
@@ -58,39 +59,7 @@ examples
 """
 
 
-def number(least: float, most: float) -> Callable[[str], float]:
-    """The type of an argument that is a number in these bounds."""
-
-    def number(text: str) -> float:
-        value = float(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not from {least:g} to {most:g}")
-        return value
-
-    return number
-
-
-def node_counts(text: str) -> list[int]:
-    return [int(number(1, 250)(word)) for word in text.split(",")]
-
-
-def names(known: list[str]) -> Callable[[str], list[str]]:
-    """The type of an argument that lists some of the known words."""
-
-    def name(text: str) -> list[str]:
-        words = text.split(",")
-        if unknown := [word for word in words if word not in known]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(known)}")
-        return words
-
-    return name
-
-
-def parse(description: str) -> argparse.Namespace:
-    """What `broadcast` was asked; `mode` and `nodes` are set in any case. Exits when it cannot be done."""
-    parser = argparse.ArgumentParser(
-        description=description, epilog=DETAILS, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_options(parser: ArgumentParser) -> None:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--faults", action="store_true", help="what dead and slow nodes cost the others, with kadeploy"
@@ -98,13 +67,10 @@ def parse(description: str) -> argparse.Namespace:
     mode.add_argument(
         "--capacity", action="store_true", help="what a relay of kadeploy can do without limits of the wires"
     )
-    mode.add_argument(
-        "--quick", action="store_true", help=f"4 and 16 nodes, {', '.join(QUICK)}: ends within 5 minutes"
-    )
     known = ",".join(METHODS)
-    parser.add_argument("--methods", type=names(list(METHODS)), metavar="A,B", help=f"some of {known}")
+    parser.add_argument("--methods", type=words(list(METHODS)), metavar="A,B", help=f"some of {known}")
     parser.add_argument(
-        "--nodes", type=node_counts, metavar="N,M", help="[default: 2,4,8,16,32,64; 16 with --faults]"
+        "--nodes", type=counts(250), metavar="N,M", help="[default: 2,4,8,16,32,64; 16 with --faults]"
     )
     parser.add_argument(
         "--rate",
@@ -115,7 +81,7 @@ def parse(description: str) -> argparse.Namespace:
     )
     parser.add_argument(
         "--loads",
-        type=names(["file", "tree"]),
+        type=words(["file", "tree"]),
         default=["file"],
         metavar="A,B",
         help="file: stored as it is; tree: an archive through zstd and tar [default: file]",
@@ -126,9 +92,7 @@ def parse(description: str) -> argparse.Namespace:
         default=plan.LINE_SECONDS,
         help=f"line time of the file [default: {plan.LINE_SECONDS:g}]",
     )
-    parser.add_argument(
-        "--runs", type=number(1, 100), default=3, help="of each; medians are shown [default: 3]"
-    )
+    parser.add_argument("--runs", type=count(100), default=3, help="of each; medians are shown [default: 3]")
     parser.add_argument(
         "--only",
         default="",
@@ -142,29 +106,27 @@ def parse(description: str) -> argparse.Namespace:
         metavar="SECONDS",
         help="to wait before each run for others to be quiet [default: 20]",
     )
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there, too")
-    arguments = parser.parse_args()
-    arguments.mode = "faults" if arguments.faults else "capacity" if arguments.capacity else "compare"
-    if arguments.mode != "compare" and set(arguments.methods or ()) - set(BROADCASTS):
-        parser.error(f"--{arguments.mode}: --methods can only be of {','.join(BROADCASTS)}")
-    arguments.nodes = arguments.nodes or default_nodes(arguments)
-    if arguments.faults and min(arguments.nodes) < faults.LEAST_NODES:
-        parser.error(f"--faults: --nodes must be at least {faults.LEAST_NODES}")
-    if os.geteuid() != 0:
-        parser.exit(3, "this needs root, for network namespaces\n")
-    return arguments
+    parser.set_defaults(budget=1e9, again=AGAIN, compared=list(METHODS))
 
 
-def default_nodes(arguments: argparse.Namespace) -> list[int]:
-    if arguments.faults:
-        return [16]
-    return [4, 16] if arguments.quick else [2, 4, 8, 16, 32, 64]
+def mode_of(options: Namespace) -> str:
+    """What is measured; raises UsageError where the options do not go together."""
+    mode = "faults" if options.faults else "capacity" if options.capacity else "compare"
+    if options.quick and mode != "compare":
+        raise UsageError(f"--{mode} cannot be had with --quick")
+    if mode != "compare" and set(options.methods or ()) - set(BROADCASTS):
+        raise UsageError(f"--{mode}: --methods can only be of {','.join(BROADCASTS)}")
+    if options.faults and min(options.nodes or [faults.LEAST_NODES]) < faults.LEAST_NODES:
+        raise UsageError(f"--faults: --nodes must be at least {faults.LEAST_NODES}")
+    return mode
 
 
-def chosen_methods(arguments: argparse.Namespace) -> list[str]:
+def chosen_nodes(options: Namespace) -> list[int]:
+    return list(options.nodes or (FAULTS_NODES if options.faults else NODES))
+
+
+def chosen_methods(options: Namespace) -> list[str]:
     """Their names, whether they are installed or not."""
-    if arguments.methods:
-        return list(arguments.methods)
-    if arguments.mode != "compare":
-        return ["kadeploy"]
-    return list(QUICK if arguments.quick else METHODS)
+    if options.methods:
+        return list(options.methods)
+    return list(options.compared if mode_of(options) == "compare" else ["kadeploy"])

@@ -3,86 +3,58 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from typing import Any
+from argparse import Namespace
 
+from benchmarks import isolation, peers
+from benchmarks.benchmark import Benchmark, Result, say
 from benchmarks.broadcast import plan, report
-from benchmarks.broadcast.arguments import chosen_methods, parse
+from benchmarks.broadcast.arguments import DETAILS, add_options, chosen_methods, chosen_nodes, mode_of
 from benchmarks.broadcast.measure import Sample
-from benchmarks.broadcast.methods import METHODS
+from benchmarks.broadcast.methods import METHODS, QUICK
+from benchmarks.broadcast.report import REJECTED
+from kadeploy.errors import NotFoundError
 
 SERIES = "benchmarks.broadcast.series"
+QUICK_NODES = [4, 16]
 QUICK_BUDGET = 270.0  # seconds after which no repetition of --quick may end
-AGAIN = 1  # repetition of a run in which the processors were too busy
-# Network, mounts and processes of its own, which die with us, however we die.
-NAMESPACES = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--mount-proc"]
 
 
-def measure(orders: dict[str, Any]) -> list[Sample]:
-    """Run everything in namespaces of its own; says what each run took."""
-    samples = []
-    with tempfile.TemporaryDirectory(prefix="kadeploy-broadcast-") as folder:
-        command = [*NAMESPACES, "--fork", "--kill-child", sys.executable, "-m", SERIES, folder]
-        environment = {**os.environ, "LC_ALL": "C"}
-        # In a process group of its own: what a terminal's Ctrl-C ends is us, and it ends with us.
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-            process_group=0,
-        ) as process:
-            try:
-                assert process.stdin is not None and process.stdout is not None
-                process.stdin.write(json.dumps(orders))
-                process.stdin.close()
-                for line in process.stdout:
-                    samples.append(Sample(**json.loads(line)))
-                    say_sample(samples[-1])
-            finally:
-                if sys.exc_info()[0] is not None:
-                    process.kill()
-    if process.returncode != 0:
-        sys.exit(1)
-    return samples
+def measure(options: Namespace) -> Result:
+    methods, mode = chosen_methods(options), mode_of(options)
+    missing = {name: command for name in methods if (command := METHODS[name].missing())}
+    peers.announce(missing)
+    if len(missing) == len(methods):
+        raise NotFoundError("no method is left to measure")
+    orders = {
+        "mode": mode,
+        "nodes": chosen_nodes(options),
+        "rate": int(options.rate * plan.MEGABIT),
+        "seconds": options.seconds,
+        "runs": options.runs,
+        "budget": options.budget,
+        "only": options.only,
+        "patience": options.patience,
+        "again": options.again,
+        "methods": [name for name in methods if name not in missing],
+        "kinds": options.loads,
+    }
+    figures = report.figures(isolation.take(Sample, SERIES, orders, see), missing)
+    good = all(any(run["problem"] in ("", REJECTED) for run in row["runs"]) for row in figures["rows"])
+    return Result(figures, list(report.lines(figures)), good, machine=report.machine())
 
 
-def say_sample(sample: Sample) -> None:
-    what = ", ".join(filter(None, [sample.method, sample.case, sample.kind if sample.kind != "file" else ""]))
+def see(sample: Sample) -> None:
+    kind = "" if sample.kind == "file" else sample.kind
+    what = ", ".join(filter(None, [sample.method, sample.case, kind]))
     result = sample.problem or f"{sample.seconds:.2f} s, {sample.busy:.0%} busy"
     say(f"{sample.nodes:>4} nodes, {what}: {result}{'' if sample.verified else ', NOT VERIFIED'}")
 
 
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def main() -> int:
-    arguments = parse(__doc__ or "")
-    methods = chosen_methods(arguments)
-    skipped = {name: reason for name in methods if (reason := METHODS[name].missing())}
-    orders = {
-        "mode": arguments.mode,
-        "nodes": arguments.nodes,
-        "rate": int(arguments.rate * plan.MEGABIT),
-        "seconds": arguments.seconds,
-        "runs": int(arguments.runs),
-        "budget": QUICK_BUDGET if arguments.quick else 1e9,
-        "only": arguments.only,
-        "patience": arguments.patience,
-        "again": 0 if arguments.quick else AGAIN,
-        "methods": [name for name in methods if name not in skipped],
-        "kinds": arguments.loads,
-    }
-    load = os.getloadavg()[0]
-    samples = measure(orders)
-    result = report.figures(samples, skipped, [load, os.getloadavg()[0]])
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    print("\n".join(report.lines(result)))
-    return 0 if all(any(not run["problem"] for run in row["runs"]) for row in result["rows"]) else 1
+BENCHMARK = Benchmark(
+    description=__doc__,
+    add_options=add_options,
+    measure=measure,
+    quick={"nodes": QUICK_NODES, "compared": QUICK, "budget": QUICK_BUDGET, "again": 0},
+    quickly=f"4 and 16 nodes, {', '.join(QUICK)}: end within 5 minutes",
+    details=DETAILS,
+)

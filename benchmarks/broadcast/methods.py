@@ -6,8 +6,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
+
+from benchmarks import peers
 
 from . import chains, kadeploy_methods, multicast, star, swarm, tree
 from .crew import Crew
@@ -30,14 +31,11 @@ class Method:
     packages: Mapping[str, str] = field(default_factory=dict)
     kinds: tuple[str, ...] = ("file", "tree")
     star: bool = False
-    module: str = ""
 
     def missing(self) -> str:
-        """What has to be installed before it can run; '' if nothing."""
+        """The command line that gets what it lacks before it can run; '' if nothing."""
         absent = sorted({name for program, name in self.packages.items() if not find_program(program)})
-        if absent:
-            return f"needs apt-get install {' '.join(absent)}"
-        return "" if not self.module or find_spec(self.module) else f"{self.module} is not there"
+        return peers.by_apt(*absent) if absent else ""
 
 
 def find_program(name: str) -> str | None:
@@ -45,8 +43,7 @@ def find_program(name: str) -> str | None:
 
 
 def _ours(name: str) -> Method:
-    module = kadeploy_methods.BROADCASTS[name]["broadcast"].partition(":")[0]
-    return Method(name, kadeploy_methods.race(name), module=module, star=name == kadeploy_methods.HTTP)
+    return Method(name, kadeploy_methods.race(name), star=name == kadeploy_methods.HTTP)
 
 
 METHODS = {

@@ -3,33 +3,33 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+
+from benchmarks import peers
+from benchmarks.benchmark import Figures
 
 from . import plan
 from .faults import NONE
 from .measure import Sample
 
-Figures = dict[str, Any]
 Key = tuple[str, str, str, int, int]
 YARDSTICK = "mbuffer"
+REJECTED = "rejected"  # the problem of a run that went well, on processors that were too busy
 # What only some samples have, as the median of them all.
 MEDIANS = ("run_seconds", "gb_per_s", "relay_cpu_s_per_gb", "head_cpu_s_per_gb")
 
 
-def figures(samples: Sequence[Sample], skipped: Mapping[str, str], load: Sequence[float]) -> Figures:
-    """What is written as JSON: ``rows`` are medians of repetitions, `skipped` says why a method has none."""
+def figures(samples: Sequence[Sample], skipped: Mapping[str, str]) -> Figures:
+    """What is written as JSON: ``rows`` are medians of repetitions, `skipped` says how to get the rest."""
     groups: dict[Key, list[Sample]] = {}
     for sample in samples:
         key = (sample.case, sample.kind, sample.method, sample.nodes, sample.rate)
         groups.setdefault(key, []).append(sample)
     rows = [_row(group) for group in groups.values()]
     _add_costs(rows)
-    return {"machine": machine(load), "skipped": dict(skipped), "rows": rows}
+    return {"skipped": dict(skipped), "rows": rows}
 
 
 def _row(group: Sequence[Sample]) -> Figures:
@@ -77,7 +77,7 @@ def _run(sample: Sample) -> Figures:
     """One repetition, as it was."""
     state = sample.problem or ("not verified" if not sample.verified else "")
     if not state and sample.rejected:
-        state = "rejected"
+        state = REJECTED
     return {
         "seconds": round(sample.seconds, 3),
         "busy": round(sample.busy, 3),
@@ -98,20 +98,9 @@ def _add_costs(rows: Sequence[Figures]) -> None:
             row["times"] = round(row["seconds"] / base, 3)
 
 
-def machine(load: Sequence[float]) -> Figures:
-    """What the figures were measured on; `load`: the load average before and after."""
-    models = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    ]
-    congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control")
-    return {
-        "processor": models[0].partition(": ")[2] if models else platform.machine(),
-        "processors": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "congestion_control": congestion.read_text().strip(),
-        "python": platform.python_version(),
-        "load": [round(value, 1) for value in load],
-    }
+def machine() -> Figures:
+    """What of this machine matters here beside the rest."""
+    return {"congestion_control": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()}
 
 
 def lines(result: Figures) -> Iterator[str]:
@@ -120,8 +109,9 @@ def lines(result: Figures) -> Iterator[str]:
     yield from _comparison([row for row in rows if not row["case"]])
     yield from _faults([row for row in rows if row["case"] and row["rate_bps"]])
     yield from _capacity([row for row in rows if row["case"] and not row["rate_bps"]])
-    for method, reason in result["skipped"].items():
-        yield f"{method}: left out, {reason}"
+    if busy := sum(all(run["problem"] == REJECTED for run in row["runs"]) for row in rows):
+        yield f"{busy} of {len(rows)} lines have no figure, for the processors were too busy: try again later"
+    yield from peers.lines(result["skipped"])
 
 
 def _comparison(rows: Sequence[Figures]) -> Iterator[str]:

@@ -1,29 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""series FOLDER: what `broadcast` runs in namespaces of its own; the samples go to standard output.
+"""The series of `broadcast`, in namespaces of its own.
 
-Its input is JSON: ``mode`` ("compare", "faults", "capacity"), ``nodes`` (a list of numbers), ``rate`` (0:
-what suits the number of nodes), ``seconds`` (line time of the file), ``runs``, ``budget`` (no repetition
-begins that would end after so many seconds), ``patience`` (seconds to wait for a quiet moment before each
-run), ``again`` (how often a rejected run is repeated), ``methods``, ``kinds``, ``only`` (a part of the
-names of faults). The output has a JSON object per line. It is process 1 of its namespace: whatever it has
-started ends with it.
+Its orders: ``mode`` ("compare", "faults", "capacity"), ``nodes`` (a list of numbers), ``rate`` (0: what suits
+the number of nodes), ``seconds`` (line time of the file), ``runs``, ``budget`` (no repetition begins that
+would end after so many seconds), ``patience`` (seconds to wait for a quiet moment before each run), ``again``
+(how often a rejected run is repeated), ``methods``, ``kinds``, ``only`` (a part of the names of faults).
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import isolation
 from benchmarks.broadcast import capacity, plan
 from benchmarks.broadcast.clock import await_quiet
 from benchmarks.broadcast.faults import faults, measure_fault
@@ -119,19 +115,18 @@ class Bench:
         for wire, fleet in capacity.fleets(self._folder).items():
             with fleet.up():
                 cases = itertools.product(self._orders["methods"], [wire], capacity.SINKS, [True, False])
-                for method, *case in cases:
-                    take = partial(capacity.measure_capacity, fleet, method, load, *case)
+                for method, kind, sink, hashing in cases:
+                    take = partial(capacity.measure_capacity, fleet, method, load, kind, sink, hashing)
                     yield from self._accepted(take)
 
 
-def main(folder: Path, orders: dict[str, Any]) -> None:
-    """Print samples until all repetitions are done, or the time is over."""
+def samples(folder: Path, orders: dict[str, Any]) -> Iterator[Sample]:
+    """All that was ordered, until all repetitions are done or the time is over."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80%", "tmpfs", str(folder)], check=True)
     os.nice(NICENESS)
     os.environ["TMPDIR"] = str(folder)  # what nodes have in common with this machine is only to be read
-    for sample in Bench(folder, orders).samples():
-        print(json.dumps(asdict(sample)), flush=True)
+    return Bench(folder, orders).samples()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.load(sys.stdin))
+    isolation.tell(samples)

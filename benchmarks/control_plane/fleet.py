@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.benchmark import MeasurementError
+
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 START_TIME = 60.0  # seconds for the sshds to listen
 ANSWER = "here"
@@ -50,10 +52,6 @@ UpdateHostKeys no
 LogLevel ERROR
 """
 _SHARED = "ControlMaster no\nControlPath {folder}/masters/%h\n"
-
-
-class RunFailed(Exception):
-    """There is nothing to compare."""
 
 
 def addresses(count: int) -> list[str]:
@@ -123,7 +121,7 @@ class Fleet:
         deadline = time.monotonic() + START_TIME
         while not socket_path.exists():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RunFailed(f"no master connection to {host}")
+                raise MeasurementError(f"no master connection to {host}")
             time.sleep(0.02)
         return process
 
@@ -141,7 +139,7 @@ def _wait_for(hosts: Sequence[str], servers: Sequence[subprocess.Popen[bytes]]) 
     for host, server in zip(hosts, servers, strict=True):
         while not _listens(host):
             if server.poll() is not None or time.monotonic() > deadline:
-                raise RunFailed(f"the sshd of {host} does not listen")
+                raise MeasurementError(f"the sshd of {host} does not listen")
             time.sleep(0.05)
 
 

@@ -13,14 +13,15 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from kadeploy.remote.connection import NodeConnections
 
 DEADLINE = 120.0
 
 
-async def main(client_key: Path, host_key: str, hosts: list[str], command: list[str]) -> list[Any]:
+async def main(
+    client_key: Path, host_key: str, hosts: list[str], command: list[str]
+) -> list[dict[str, float]]:
     """Figures without standing connections, then with them."""
     connections = NodeConnections(client_key=client_key, address=lambda host: host, connect_timeout=60)
     for host in hosts:

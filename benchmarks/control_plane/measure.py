@@ -9,11 +9,12 @@ import re
 import resource
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.control_plane.fleet import ANSWER, COMMAND, Fleet, RunFailed
+from benchmarks.benchmark import MeasurementError
+from benchmarks.control_plane.fleet import ANSWER, COMMAND, Fleet
 
 PATIENCE = 180.0  # seconds for one run of one tool
 
@@ -29,14 +30,14 @@ class Sample:
     processor: float
 
 
-def by_library(method: str, program: Sequence[str | Path], hosts: Sequence[str]) -> Iterator[Sample]:
+def by_library(method: str, program: Sequence[str], hosts: Sequence[str]) -> Iterator[Sample]:
     """Samples that a program takes of itself (kadeploy_client.py says how), the start of Python left out."""
     orders = json.dumps({"hosts": list(hosts), "command": list(COMMAND)})
     done = subprocess.run(
         program, input=orders, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     if done.returncode != 0:
-        raise RunFailed(f"{method} exited with {done.returncode}: {done.stderr[-2000:]}")
+        raise MeasurementError(f"{method} exited with {done.returncode}: {done.stderr[-2000:]}")
     for figures, warm in zip(json.loads(done.stdout), (False, True), strict=True):
         _require_all(method, figures["answers"], hosts)
         yield Sample(method, len(hosts), warm, figures["seconds"], figures["processor"])
@@ -66,8 +67,8 @@ def by_command(
 def run_all(
     fleet: Fleet,
     hosts: Sequence[str],
-    libraries: dict[str, Sequence[str | Path]],
-    commands: dict[str, Callable[[Sequence[str]], list[str]]],
+    libraries: Mapping[str, Sequence[str]],
+    commands: Mapping[str, Callable[[Sequence[str]], list[str]]],
 ) -> Iterator[Sample]:
     """Every tool once, cold and warm, on sshds that listen."""
     for method, program in libraries.items():
@@ -101,4 +102,4 @@ def _reap_orphans() -> None:
 
 def _require_all(method: str, answers: float, hosts: Sequence[str], said: str = "") -> None:
     if answers != len(hosts):
-        raise RunFailed(f"{method} has answers of {answers} of {len(hosts)} nodes\n{said[-2000:]}")
+        raise MeasurementError(f"{method} has answers of {answers} of {len(hosts)} nodes\n{said[-2000:]}")

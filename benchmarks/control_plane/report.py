@@ -3,26 +3,22 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import median
-from typing import Any
 
+from benchmarks.benchmark import Figures
 from benchmarks.control_plane.measure import Sample
 
-Figures = dict[str, Any]
 OURS = "kadeploy"
 
 
-def figures(samples: Sequence[Sample], load: Sequence[float]) -> Figures:
-    """What is written as JSON: ``rows`` are the medians of the repetitions."""
+def rows(samples: Sequence[Sample]) -> list[Figures]:
+    """The medians of the repetitions."""
     groups: dict[tuple[str, int, bool], list[Sample]] = {}
     for sample in samples:
         groups.setdefault((sample.method, sample.nodes, sample.warm), []).append(sample)
-    return {"rows": [_row(group) for group in groups.values()], "machine": machine(load)}
+    return [_row(group) for group in groups.values()]
 
 
 def _row(group: Sequence[Sample]) -> Figures:
@@ -37,25 +33,13 @@ def _row(group: Sequence[Sample]) -> Figures:
     }
 
 
-def machine(load: Sequence[float]) -> Figures:
-    """What the figures were measured on; ``load``: the load average before and after."""
-    models = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    ]
-    ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=True)
-    return {
-        "processor": models[0].partition(": ")[2] if models else platform.machine(),
-        "processors": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "openssh": ssh.stderr.strip(),
-        "load": [round(value, 1) for value in load],
-    }
+def openssh() -> str:
+    """The version that the others connect with."""
+    return subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=True).stderr.strip()
 
 
-def lines(result: Figures) -> Iterator[str]:
+def lines(rows: Sequence[Figures]) -> Iterator[str]:
     """A table of medians, and our share of the time of the best other tool."""
-    rows = result["rows"]
     counts = sorted({row["nodes"] for row in rows})
     yield "seconds, and milliseconds of client processor time per node (medians)"
     yield f"{'nodes':<20}" + "".join(f"{count:>16}" for count in counts)

@@ -10,9 +10,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks import peers
+from benchmarks.benchmark import CHECKOUT
 from benchmarks.control_plane.fleet import COMMAND, Fleet
 
-HERE = Path(__file__).resolve().parent
+PARALLEL_SSH = CHECKOUT / "build" / "benchmarks" / "parallel-ssh"  # a virtual environment
+PARALLEL_SSH_CLIENT = Path(__file__).with_name("parallel_ssh_client.py")
+OURS = "benchmarks.control_plane.kadeploy_client"
 FAN_OUT = 64  # nodes at once, for the tools that want a number: ClusterShell's own
 PACKAGES = {"clush": "clustershell", "pdsh": "pdsh", "taktuk": "taktuk"}  # of Debian, by program
 
@@ -42,39 +46,42 @@ def present_commands() -> dict[str, Arguments]:
     return {program: arguments for program, arguments in COMMANDS.items() if shutil.which(program)}
 
 
-def install_commands(say: Say) -> None:
-    """Get what is missing from Debian, and tell what then is still missing."""
-    missing = [PACKAGES[program] for program in COMMANDS.keys() - present_commands().keys()]
-    if missing:
-        say(f"installing by apt-get: {' '.join(missing)}")
-        _try(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], say)
+def missing() -> dict[str, str]:
+    """Tools that cannot take part, and the command lines that get them."""
+    found = {
+        program: peers.by_apt(PACKAGES[program]) for program in COMMANDS if program not in present_commands()
+    }
+    if not _has_parallel_ssh():
+        environment = PARALLEL_SSH.relative_to(CHECKOUT)
+        found["parallel-ssh"] = f"python3 -m venv {environment} && {environment}/bin/pip install parallel-ssh"
+    return found
 
 
-def install_parallel_ssh(python: Path, say: Say) -> None:
-    """Make the virtual environment of which ``python`` is the interpreter, with parallel-ssh in it."""
-    if _has_parallel_ssh(python):
-        return
-    say(f"installing by pip: parallel-ssh, in {python.parent.parent}")
-    if _try([sys.executable, "-m", "venv", str(python.parent.parent)], say):
-        _try([str(python), "-m", "pip", "install", "-q", "parallel-ssh"], say)
+def install(say: Say) -> None:
+    """Get what is missing, and tell what could not be had."""
+    packages = [PACKAGES[program] for program in COMMANDS.keys() - present_commands().keys()]
+    if packages:
+        say(f"installing by apt-get: {' '.join(packages)}")
+        _try(["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], say)
+    if not _has_parallel_ssh():
+        say(f"installing by pip: parallel-ssh, in {PARALLEL_SSH}")
+        if _try([sys.executable, "-m", "venv", str(PARALLEL_SSH)], say):
+            _try([str(PARALLEL_SSH / "bin" / "pip"), "install", "-q", "parallel-ssh"], say)
 
 
-def libraries(fleet: Fleet, python: Path) -> dict[str, list[str]]:
-    """Programs that take samples of themselves: ours, and that of parallel-ssh where ``python`` has it."""
-    ours = [
-        sys.executable,
-        "-m",
-        "benchmarks.control_plane.kadeploy_client",
-        fleet.client_key,
-        fleet.host_key.with_suffix(".pub"),
-    ]
-    theirs = [python, HERE / "parallel_ssh_client.py", fleet.client_key, FAN_OUT]
-    programs = {"kadeploy": ours} | ({"parallel-ssh": theirs} if _has_parallel_ssh(python) else {})
-    return {method: [str(word) for word in words] for method, words in programs.items()}
+def libraries(fleet: Fleet) -> dict[str, list[str]]:
+    """Programs that take samples of themselves: ours, and that of parallel-ssh where it is installed."""
+    ours = [sys.executable, "-m", OURS, str(fleet.client_key), str(fleet.host_key.with_suffix(".pub"))]
+    theirs = [str(_python()), str(PARALLEL_SSH_CLIENT), str(fleet.client_key), str(FAN_OUT)]
+    return {"kadeploy": ours} | ({"parallel-ssh": theirs} if _has_parallel_ssh() else {})
 
 
-def _has_parallel_ssh(python: Path) -> bool:
-    return python.exists() and _run([str(python), "-c", "import pssh"]).returncode == 0
+def _python() -> Path:
+    return PARALLEL_SSH / "bin" / "python"
+
+
+def _has_parallel_ssh() -> bool:
+    return _python().exists() and _run([str(_python()), "-c", "import pssh"]).returncode == 0
 
 
 def _try(command: Sequence[str], say: Say) -> bool:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 import sys
 import time
@@ -14,13 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import processors
-from benchmarks.lab import BIN
+from benchmarks.benchmark import MeasurementError
+from benchmarks.lab import PROGRAMS, Lab
 from benchmarks.processors import Reading, Use
+from kadeploy.lab import services
+from kadeploy.nodes import fold
 
 from .path import StepRun
 
 
-class DeploymentFailed(Exception):
+class DeploymentFailed(MeasurementError):
     """A deployment in which some node has failed: its time says nothing."""
 
 
@@ -41,27 +43,38 @@ class Measured:
     readings: Sequence[Reading]
 
 
-def deploy(state: Path, count: int, key: Path, work: Path) -> Measured:
-    """Deploy fleet-min on nodes that are off; raises DeploymentFailed."""
-    wid, log = work / "wid", work / "kadeploy.log"
-    nodes = f"node-[1-{count}]" if count > 1 else "node-1"
-    argv = [BIN / "kadeploy", "-e", "fleet-min", "-m", nodes, "-k", key, "--write-workflow-id", wid]
-    server = int((state / "kadeploy-boot.pid").read_text().split()[0])
+def deploy(lab: Lab) -> Measured:
+    """Deploy fleet-min on all nodes, which are off; raises DeploymentFailed."""
+    plan, wid = lab.plan, lab.directory / "wid"
+    nodes = fold([node.name for node in plan.nodes])
+    files: list[str | Path] = ["-k", lab.key, "--write-workflow-id", wid]
+    argv: list[str | Path] = [PROGRAMS / "kadeploy", "-e", "fleet-min", "-m", nodes, *files]
+    server = services.boot_service(plan)
     server_before = processors.use_of(server)
     with processors.Watch() as watch:
         began = time.time()
-        head = _run(argv, log)
+        head = _run(argv, lab)
         ended = time.time()
     server_after = processors.use_of(server)
-    steps, repeated = _steps(state / "kadeploy.sqlite", wid.read_text().strip())
-    boot_server = Use(server_after.seconds - server_before.seconds, server_after.peak_mb)
-    return Measured(began, ended, steps, repeated, head, boot_server, watch.readings)
+    steps = lab.steps(wid.read_text().strip())
+    return Measured(
+        began,
+        ended,
+        steps=[StepRun(step.node, step.macro, step.micro, step.started_at, step.duration) for step in steps],
+        repeated=Counter(f"{step.micro}: {step.reason}" for step in steps if not step.ok),
+        head=head,
+        boot_server=Use(server_after.seconds - server_before.seconds, server_after.peak_mb),
+        readings=watch.readings,
+    )
 
 
-def _run(argv: Sequence[str | Path], log: Path) -> Use:
+def _run(argv: Sequence[str | Path], lab: Lab) -> Use:
     """Run a command to its good end; what it and all that it has waited for have used."""
+    log = lab.directory / "kadeploy.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            argv, env=lab.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
         try:
             _, status, used = os.wait4(process.pid, 0)
         except BaseException:
@@ -73,15 +86,3 @@ def _run(argv: Sequence[str | Path], log: Path) -> Use:
         sys.stderr.write(log.read_text())
         raise DeploymentFailed(f"kadeploy exited with status {process.returncode}")
     return Use(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
-
-
-def _steps(database: Path, wid: str) -> tuple[list[StepRun], Counter[str]]:
-    """All that was done, from what kadeploy records of each deployment, and the reasons of what failed."""
-    query = "SELECT node, macro, micro, started_at, duration, ok, reason FROM steps WHERE workflow_id = ?"
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    try:
-        rows = connection.execute(query, (wid,)).fetchall()
-    finally:
-        connection.close()
-    repeated = Counter(f"{micro}: {reason}" for _, _, micro, _, _, ok, reason in rows if not ok)
-    return [StepRun(*row[:5]) for row in rows], repeated

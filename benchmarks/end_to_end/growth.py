@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from benchmarks import processors
+from benchmarks.benchmark import Figures
 
 from .deployment import Measured
 from .path import ADDED, MACROS, Circumstances, path
-
-Figures = dict[str, Any]
 
 
 def row(nodes: int, measured: Measured, circumstances: Circumstances) -> Figures:

@@ -1,54 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine itself costs: whole deployments of simulated nodes, each size in a process of its own.
-
-Needs no root and no network.
-"""
+"""What the engine itself costs: whole deployments of simulated nodes, each size in a process of its own."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
-from typing import Any
+from argparse import ArgumentParser, Namespace
 
-SIZES = (100, 1_000, 10_000)
+from benchmarks.arguments import count
+from benchmarks.benchmark import Benchmark, Figures, MeasurementError, Result
+
+SIZES = [100, 1_000, 10_000]
+MEASURE = "benchmarks.engine.measure"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there, too")
+def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--journal", action="store_true", help="write the journal into a real store")
-    parser.add_argument("--nodes", type=int, nargs="+", default=SIZES, metavar="N", help="other sizes")
-    arguments = parser.parse_args()
-    if min(arguments.nodes) < 1:
-        parser.error("--nodes: at least 1")
-    rows = [measure(nodes, journal=arguments.journal) for nodes in arguments.nodes]
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"journal": arguments.journal, "rows": rows}, indent=1) + "\n")
-    print("\n".join(lines(rows)))
-    return 0
+    sizes = "sizes [default: 100 1000 10000]"
+    parser.add_argument("--nodes", type=count(1_000_000), nargs="+", default=SIZES, metavar="N", help=sizes)
 
 
-def measure(nodes: int, *, journal: bool) -> dict[str, Any]:
-    """The figures of one size."""
+def measure(options: Namespace) -> Result:
+    rows = [measure_size(nodes, journal=options.journal) for nodes in options.nodes]
+    return Result({"journal": options.journal, "rows": rows}, lines(rows))
+
+
+def measure_size(nodes: int, *, journal: bool) -> Figures:
+    """The figures of one size; raises MeasurementError."""
     with tempfile.TemporaryDirectory(prefix="engine-") as work:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.engine.measure",
-            work,
-            str(nodes),
-            "journal" if journal else "memory",
-        ]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    figures: dict[str, Any] = json.loads(done.stdout)
+        command = [sys.executable, "-m", MEASURE, work, str(nodes), "journal" if journal else "memory"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise MeasurementError(f"the deployment of {nodes} nodes ended with status {done.returncode}")
+    figures: Figures = json.loads(done.stdout)
     return figures
 
 
-def lines(rows: list[dict[str, Any]]) -> list[str]:
+def lines(rows: list[Figures]) -> list[str]:
     """A table; costs per node beside the totals."""
     head = ("nodes", "ok", "seconds", "cpu s", "cpu ms/node", "peak MB", "KB/node", "events", "simulated s")
     table = [" ".join(f"{name:>11}" for name in head)]
@@ -66,3 +56,13 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
         )
         table.append(" ".join(f"{value!s:>11}" for value in values))
     return table
+
+
+BENCHMARK = Benchmark(
+    description=__doc__,
+    add_options=add_options,
+    measure=measure,
+    quick={"nodes": [100, 1_000]},
+    quickly="100 and 1000 nodes: end within some seconds",
+    needs_root=False,
+)

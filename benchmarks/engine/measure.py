@@ -20,6 +20,7 @@ from kadeploy.simulation.file import SimulationFile
 from kadeploy.simulation.simulation import Outcome, Simulation, simulate
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
+from kadeploy.workflow.phase import Phase
 
 SEED = 0
 
@@ -53,7 +54,7 @@ def measure(directory: Path, nodes: int, *, journal: bool) -> Row:
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     ends = Counter(end.phase for end in outcome.timeline.ends.values())
     simulated = max(end.at for end in outcome.timeline.ends.values())
-    return Row(nodes, seconds, cpu, _peak_mb(), start_mb, outcome.timeline.events, simulated, ends["ok"])
+    return Row(nodes, seconds, cpu, _peak_mb(), start_mb, outcome.timeline.events, simulated, ends[Phase.OK])
 
 
 def _with_store(directory: Path, plan: DeploymentPlan, file: SimulationFile) -> Outcome:

@@ -1,66 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deploys on a fleet of container nodes of which some are broken, and judges what is said of each node.
 
-First all nodes are deployed without faults, then with the faults of each seed, which
-benchmarks/faults/plan.yaml deals out. Prints which node got what, precision and recall of each class of
-verdicts, and how much later the healthy nodes were ready. Exit status 1 where a node ended otherwise than it
-had to, or the healthy ones were more than 10 % later. Needs root and what bin/build-deploy-env and
-'bin/build-environment fleet-min' have built.
+First all nodes are deployed without faults, then with the faults of each seed, which a plan deals out. Prints
+which node got what, precision and recall of each class of verdicts, and how much later the healthy nodes were
+ready. Exit status 1 where a node ended otherwise than it had to, or the healthy ones were over 10 % later.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
+import tempfile
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from benchmarks.faults.campaign import Fleet, fleet, say
-from benchmarks.faults.report import Campaign, Result, figures, lines
+from benchmarks import lab
+from benchmarks.arguments import count, number
+from benchmarks.benchmark import CHECKOUT, Benchmark, Result, say
+from benchmarks.faults.fleet import Fleet, fleet
+from benchmarks.faults.report import Campaign, FaultyRun, figures, lines
+from kadeploy.errors import NotFoundError
+from kadeploy.lab.plan import MAX_NODES
 
+PLAN = Path(__file__).with_name("plan.yaml")
 QUICK_NODES, QUICK_SHARE = 20, 45
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there, too")
-    parser.add_argument("--nodes", type=int, default=100, metavar="N", help="size of the fleet (100)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help="(1 2 3)")
-    parser.add_argument("--share", type=int, default=15, metavar="PERCENT", help="of broken nodes (15)")
+def add_options(parser: ArgumentParser) -> None:
+    size = "size of the fleet [default: 100]"
+    parser.add_argument("--nodes", type=count(MAX_NODES), default=100, metavar="N", help=size)
+    seeds = "[default: 1 2 3]"
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help=seeds)
+    share = "of broken nodes [default: 15]"
+    parser.add_argument("--share", type=number(0, 100), default=15, metavar="PERCENT", help=share)
+    plan = f"of the faults [default: {PLAN.relative_to(CHECKOUT)}]"
+    parser.add_argument("--plan", type=Path, default=PLAN, metavar="FILE", help=plan)
+    delay = "seconds of each boot, one more or less [default: 5]"
+    parser.add_argument("--boot-delay", type=number(0, 3600), default=5, help=delay)
     parser.add_argument("--name", default=f"faults-{os.getpid()}", help="of the lab")
-    parser.add_argument(
-        "--logs", type=Path, metavar="DIRECTORY", help="leave logs and results of kadeploy there"
-    )
-    quick = f"{QUICK_NODES} nodes, {QUICK_SHARE} %% broken, one seed: within 5 minutes"
-    parser.add_argument("--quick", action="store_true", help=quick)
-    arguments = parser.parse_args()
-    if not 1 <= arguments.nodes <= 200 or not 0 <= arguments.share <= 100:
-        parser.error("--nodes: 1 to 200; --share: 0 to 100")
-    if arguments.quick:
-        arguments.nodes, arguments.share = QUICK_NODES, QUICK_SHARE
-        arguments.seeds = arguments.seeds[:1]
-    if arguments.logs:
-        arguments.logs.mkdir(parents=True, exist_ok=True)
-    load = [os.getloadavg()[0]]
-    with fleet(arguments.name, arguments.nodes, arguments.logs) as lab:
-        campaign = carry_out(lab, arguments.share / 100, arguments.seeds)
-    load.append(os.getloadavg()[0])
-    result = figures(campaign, load)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    print("\n".join(lines(campaign)))
-    return 1 if result["violations"] else 0
+    logs = "leave logs and results of kadeploy there"
+    parser.add_argument("--logs", type=Path, metavar="DIRECTORY", help=logs)
 
 
-def carry_out(lab: Fleet, share: float, seeds: list[int]) -> Campaign:
+def measure(options: Namespace) -> Result:
+    lab.check_built(lab.FLEET)
+    if not options.plan.is_file():
+        raise NotFoundError(f"--plan: there is no file {options.plan}")
+    if options.logs:
+        options.logs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="faults-") as work:
+        ours = lab.Lab(options.name, Path(work))
+        with fleet(ours, options.nodes, options.boot_delay, options.logs) as nodes:
+            campaign = carry_out(nodes, options.plan, options.share / 100, options.seeds)
+    found = figures(campaign)
+    return Result(found, list(lines(campaign)), good=not found["violations"])
+
+
+def carry_out(nodes: Fleet, plan: Path, share: float, seeds: list[int]) -> Campaign:
     """All deployments."""
-    sound = lab.deploy("no faults")
-    say(f"{lab.count} nodes deployed in {sound.seconds:.1f} s")
+    sound = nodes.deploy("no faults")
+    say(f"{len(nodes.names)} nodes deployed in {sound.seconds:.1f} s")
     results = []
     for seed in seeds:
-        lab.mend()
-        lots = lab.break_nodes(share, seed)
-        run = lab.deploy(f"seed {seed}")
+        nodes.mend()
+        lots = nodes.break_nodes(plan, share, seed)
+        run = nodes.deploy(f"seed {seed}")
         say(f"seed {seed}: over after {run.seconds:.1f} s")
-        results.append(Result(seed, run, lots))
-    return Campaign(lab.names, sound, results)
+        results.append(FaultyRun(seed, run, lots))
+    return Campaign(nodes.names, sound, results)
+
+
+BENCHMARK = Benchmark(
+    description=__doc__,
+    add_options=add_options,
+    measure=measure,
+    quick={"nodes": QUICK_NODES, "share": QUICK_SHARE, "seeds": [1]},
+    quickly=f"{QUICK_NODES} nodes, {QUICK_SHARE} %% broken, one seed: within 5 minutes",
+)

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from benchmarks.benchmark import Figures
 from benchmarks.faults import judgement
 from benchmarks.faults.judgement import Delay, Lot, Run, Score
 
@@ -16,7 +14,7 @@ AIM = 0.10  # healthy nodes are ready no later than this share, by the median
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class FaultyRun:
     """A run with faults, of a seed."""
 
     seed: int
@@ -30,7 +28,7 @@ class Campaign:
 
     names: Sequence[str]
     sound: Run
-    results: Sequence[Result]
+    results: Sequence[FaultyRun]
 
     def violations(self) -> list[str]:
         """All that is not as it has to be."""
@@ -42,7 +40,7 @@ class Campaign:
                 found.append(f"{result.run.title}: healthy nodes are {delay.median:.0%} later")
         return found
 
-    def delay(self, result: Result) -> Delay | None:
+    def delay(self, result: FaultyRun) -> Delay | None:
         return judgement.delay(self.sound, result.run, result.lots)
 
     def scores(self) -> dict[str, Score]:
@@ -55,7 +53,7 @@ class Campaign:
         return judgement.scores(pairs)
 
 
-def figures(campaign: Campaign, load: Sequence[float]) -> dict[str, Any]:
+def figures(campaign: Campaign) -> Figures:
     """What is written as JSON."""
     return {
         "nodes": len(campaign.names),
@@ -66,16 +64,10 @@ def figures(campaign: Campaign, load: Sequence[float]) -> dict[str, Any]:
             for name, score in campaign.scores().items()
         },
         "violations": campaign.violations(),
-        "machine": {
-            "processors": len(os.sched_getaffinity(0)),
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-            "load": [round(value, 1) for value in load],
-        },
     }
 
 
-def _run(campaign: Campaign, result: Result) -> dict[str, Any]:
+def _run(campaign: Campaign, result: FaultyRun) -> Figures:
     delay = campaign.delay(result)
     return {
         "seed": result.seed,

@@ -51,6 +51,7 @@ prepare_disk() {
 	on_node 'umask 077; mkdir -p /root/.ssh; cat >>/root/.ssh/authorized_keys' <"$KEY"
 	on_node "wipefs --all --force --quiet $DISK </dev/null
 		sfdisk --quiet --wipe always --wipe-partitions always $DISK &&
+		$SHOW_PARTITIONS &&
 		$MAKE_FILESYSTEM &&
 		mkdir -p $ROOT && mount $TARGET $ROOT &&
 		$MAKE_SWAP >/dev/null" <"$WORK/layout.sfdisk"
@@ -73,7 +74,7 @@ post_install() {
 }
 
 install_bootloader() {
-	on_node "test -f $ROOT$KERNEL && test -f $ROOT$INITRD"
+	on_node "test -f $ROOT$KERNEL${INITRD:+ && test -f $ROOT$INITRD}"
 	on_node "umask 077; mkdir -p $ROOT/root/.ssh; cat >>$ROOT/root/.ssh/authorized_keys" <"$KEY"
 	on_node "cat >/tmp/install-grub && env $VARIABLES sh /tmp/install-grub 2>/dev/null" <"$WORK/install-grub"
 	on_node "cat $ROOT/etc/ssh/ssh_host_ed25519_key.pub; sync" | cut -d ' ' -f 1,2 >"$WORK/host_key"

@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.overhead.node import MeasuredNode
 from kadeploy.boot.profile import TOKEN_PARAMETER
 from kadeploy.config import site as configuration
 from kadeploy.disks import bootloader, filesystems, partitioning
@@ -27,12 +28,13 @@ from kadeploy.store.store import Store
 TOKEN = "0" * 16  # in the template of the miniOS' profile
 
 
-def write_inputs(environment: str, node: str, key: Path, work: Path) -> Path:
-    """Write everything for by-hand.sh below ``work``; the file that it is to be given."""
-    request = DeploymentRequest("root", (node,), EnvironmentName(environment), key.read_bytes())
-    deployment = asyncio.run(_plan(request))
+def write_inputs(environment: str, node: MeasuredNode) -> Path:
+    """Write everything for by-hand.sh below the user's directory; the file that it is to be given."""
+    work = node.lab.directory
+    request = DeploymentRequest("root", (node.name,), EnvironmentName(environment), node.lab.key.read_bytes())
+    deployment = asyncio.run(_plan(node.plan.config, request))
     inputs = work / "inputs"
-    inputs.write_text("".join(_assignments(deployment, key, work)))
+    inputs.write_text("".join(_assignments(node, deployment)))
     _write_ssh_files(deployment, work)
     (work / "layout.sfdisk").write_text(partitioning.sfdisk_script(deployment.layout))
     (work / "install-grub").write_bytes(bootloader.install_grub_script())
@@ -40,8 +42,8 @@ def write_inputs(environment: str, node: str, key: Path, work: Path) -> Path:
     return inputs
 
 
-async def _plan(request: DeploymentRequest) -> Deployment:
-    site = configuration.load()
+async def _plan(directory: Path, request: DeploymentRequest) -> Deployment:
+    site = configuration.load(directory)
     async with Store.open(site.path(site.server.database.name)) as store:
         plan = await Planner(site, store, lambda *_: None).plan(request, lambda _: None)
     return plan.parts[0].machines
@@ -58,8 +60,9 @@ def renew_profile(inputs: Path) -> None:
     inputs.write_text("\n".join([*lines, f"TOKEN={TOKEN_PARAMETER}={token}", ""]))
 
 
-def _assignments(deployment: Deployment, key: Path, work: Path) -> list[str]:
-    node = next(iter(deployment.nodes.values()))
+def _assignments(node: MeasuredNode, deployment: Deployment) -> list[str]:
+    key, work = node.lab.key, node.lab.directory
+    known = next(iter(deployment.nodes.values()))
     ipmi = deployment.cluster.remoteops.ipmi
     swap = deployment.layout.device(Role.SWAP)
     assert ipmi is not None and swap is not None, "the lab has both"
@@ -71,21 +74,22 @@ def _assignments(deployment: Deployment, key: Path, work: Path) -> list[str]:
             token=TOKEN,
         )
     )
-    variables = deployment.variables(node)
+    variables = deployment.variables(known)
     archives = [*deployment.admin_archives, *deployment.user_archives]
     values = {
         "WORK": str(work),
         "KEY": str(key),
-        "ADDRESS": node.address,
-        "BMC": node.bmc,
+        "ADDRESS": known.address,
+        "BMC": known.bmc,
         "BMC_USER": ipmi.user,
         "BMC_PASSWORD": str(deployment.site.directory / ipmi.password_file),
         "BMC_CIPHER": str(CIPHER_SUITE),
-        "PROFILE": str(deployment.boot.profile_path(node)),
+        "PROFILE": str(deployment.boot.profile_path(known)),
         "DISK": deployment.target.block_device,
         "TARGET": deployment.target.device,
         "ROOT": deployment.extraction_dir,
         "ARCHIVES": deployment.archive_dir,
+        "SHOW_PARTITIONS": _show_partitions(node, deployment),
         "MAKE_FILESYSTEM": _mkfs(deployment.environment.filesystem, deployment.target.device),
         "MAKE_SWAP": _mkfs("swap", swap),
         "IMAGE_URL": _publish(deployment),
@@ -106,6 +110,15 @@ def _arrays(archives: Sequence[Archive]) -> list[str]:
     paths = shlex.join(str(archive.path) for archive in archives)
     scripts = shlex.join(shlex.join([f"./{archive.script[0]}", *archive.script[1:]]) for archive in archives)
     return [f"POST_INSTALLS=({paths})\n", f"POST_INSTALL_SCRIPTS=({scripts})\n"]
+
+
+def _show_partitions(node: MeasuredNode, deployment: Deployment) -> str:
+    """What follows sfdisk: nothing, but where the node's kernel is this machine's, which has to be told."""
+    if node.plan.driver == "qemu":
+        return ":"
+    target = deployment.target.device
+    told = f"partx --update {deployment.target.block_device}"
+    return f"{told} && until test -b {target}; do sleep 0.05; done"
 
 
 def _mkfs(filesystem: str, device: str) -> str:

@@ -3,21 +3,19 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
-from typing import Any
 
+from benchmarks.benchmark import Figures
 from benchmarks.overhead.run import PHASES, Run
 
-Figures = dict[str, Any]
 
+def figures(kadeploy: Sequence[Run], manual: Sequence[Run], driver: str) -> Figures:
+    """What is written as JSON: seconds, except for ratios.
 
-def figures(kadeploy: Sequence[Run], manual: Sequence[Run], load: Sequence[float]) -> Figures:
-    """What is written as JSON: seconds, except for ``ratio`` and ``machine``."""
+    Processor time is that of one process, QEMU. The processes of a container node come and go with what they
+    have used, so that there are no such figures of one.
+    """
     sides = {"kadeploy": kadeploy, "manual": manual}
     return {
         "ratio": round(median(_totals(kadeploy)) / median(_totals(manual)), 3),
@@ -31,10 +29,13 @@ def figures(kadeploy: Sequence[Run], manual: Sequence[Run], load: Sequence[float
         "seen_after_s": _by_name([run.seen for run in kadeploy]),
         "manual_seen_after_s": _by_name([run.seen for run in manual]),
         "steps": _by_name([run.steps for run in kadeploy]),
-        "qemu_cpu_s": {side: _by_name([run.machine for run in runs]) for side, runs in sides.items()},
         "kadeploy_cpu_s": [round(run.tool, 2) for run in kadeploy],
-        "machine": machine(load),
+        **({"qemu_cpu_s": _machines(sides)} if driver == "qemu" else {}),
     }
+
+
+def _machines(sides: Mapping[str, Sequence[Run]]) -> Figures:
+    return {side: _by_name([run.machine for run in runs]) for side, runs in sides.items()}
 
 
 def _totals(runs: Sequence[Run]) -> list[float]:
@@ -45,31 +46,19 @@ def _by_name(runs: Sequence[dict[str, float]]) -> dict[str, list[float]]:
     return {name: [round(run[name], 3) for run in runs] for name in runs[0]}
 
 
-def machine(load: Sequence[float]) -> Figures:
-    """What the figures were measured on; ``load``: the load average before each run."""
-    models = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    ]
-    qemu = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True)
-    return {
-        "processor": models[0].partition(": ")[2] if models else platform.machine(),
-        "processors": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "qemu": qemu.stdout.splitlines()[0],
-        "load": [round(value, 1) for value in load],
-    }
-
-
 def lines(result: Figures) -> Iterator[str]:
-    """A table of medians: seconds by the clock, and of processor time in the emulated machine."""
-    yield f"{'median seconds':<14}{'by the clock':>27}{'of QEMU processor':>28}"
-    yield f"{'':<14}{('kadeploy by hand    more'):>27} {('kadeploy by hand    more'):>27}"
+    """A table of medians: seconds by the clock and, where they are known, of QEMU's processor time."""
+    columns = {"by the clock": result["phases"]}
+    if "qemu_cpu_s" in result:
+        columns["of QEMU processor"] = result["qemu_cpu_s"]
+    yield f"{'median seconds':<14}{''.join(f'{title:>27}' for title in columns)}"
+    yield f"{'':<14}{''.join(f'{title:>27}' for title in ['kadeploy by hand    more'] * len(columns))}"
     for phase in ("start", *PHASES, "end"):
-        yield f"{phase:<14}{_compare(result['phases'], phase)} {_compare(result['qemu_cpu_s'], phase)}"
-    machine = {side: _sums(phases) for side, phases in result["qemu_cpu_s"].items()}
-    clock = _row(result["kadeploy_s"], result["manual_s"])
-    yield f"{'total':<14}{clock} {_row(machine['kadeploy'], machine['manual'])}"
+        yield f"{phase:<14}{''.join(_compare(sides, phase) for sides in columns.values())}"
+    totals = [_row(result["kadeploy_s"], result["manual_s"])]
+    if machine := result.get("qemu_cpu_s"):
+        totals.append(_row(_sums(machine["kadeploy"]), _sums(machine["manual"])))
+    yield f"{'total':<14}{''.join(totals)}"
     for boot, seconds in result["seen_after_s"].items():
         yield f"{boot} known {median(seconds):.2f} s after its sshd answered"
     yield f"pairs {' '.join(f'{ratio:.3f}' for ratio in result['pair_ratios'])}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import time
@@ -14,9 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.overhead import lab
-from kadeploy.config import site
+from benchmarks.benchmark import MeasurementError
+from benchmarks.lab import PROGRAMS
+from benchmarks.overhead.node import MeasuredNode
 
+SCRIPT = Path(__file__).with_name("by-hand.sh")
+ANSWERS = Path(__file__).with_name("answers.py")
 PHASES = ("boot", "disk", "image", "post-install", "bootloader", "reboot")
 
 # Where a phase ends: the last of these steps that a run has gone through.
@@ -32,7 +34,7 @@ KADEPLOY_REBOOTED = re.compile(r"\* (reboot|reboot_from_deploy_env) ended on")
 BY_HAND_REBOOTED = re.compile(r"rebooted$")
 
 
-class RunFailed(Exception):
+class RunFailed(MeasurementError):
     """A run that did not deploy at the first attempt: its time says nothing."""
 
 
@@ -76,35 +78,31 @@ class _Followed:
         return next(later, self.lines[-1].machine)
 
 
-def by_kadeploy(state: Path, key: Path, work: Path) -> Run:
+def by_kadeploy(node: MeasuredNode, environment: str) -> Run:
     """Deploy with the kadeploy command; raises RunFailed."""
+    work = node.lab.directory
     wid = work / "wid"
-    followed = _follow(
-        state,
-        [
-            str(lab.BIN / "kadeploy"),
-            *("-e", "debian12-min", "-m", lab.NODE, "-k", str(key), "-V", "5"),
-            *("--write-workflow-id", str(wid)),
-        ],
-        KADEPLOY_REBOOTED,
-        work / "kadeploy.log",
-    )
-    steps = _steps(state / "kadeploy.sqlite", wid.read_text().strip())
+    argv = [str(PROGRAMS / "kadeploy"), "-e", environment, "-m", node.name, "-k", str(node.lab.key)]
+    argv += ["-V", "5", "--write-workflow-id", str(wid)]
+    followed = _follow(node, argv, KADEPLOY_REBOOTED, work / "kadeploy.log")
+    steps = node.lab.steps(wid.read_text().strip())
+    if not all(step.ok for step in steps):
+        raise RunFailed("kadeploy had to repeat a step: the times cannot be compared")
+    spans = {(step.macro, step.micro): (step.started_at, step.started_at + step.duration) for step in steps}
     ends = {
-        phase: max(end for macro, step, _, end in steps if macro == wanted and step in last)
+        phase: max(end for (macro, micro), (_, end) in spans.items() if macro == wanted and micro in last)
         for phase, (wanted, last) in LAST_STEPS.items()
     }
-    first = min(start for _, _, start, _ in steps)
+    first = min(start for start, _ in spans.values())
     run = _run(followed, {"start": first, **ends, "end": followed.ended})
-    run.steps = {f"{macro}-{step}": end - start for macro, step, start, end in steps}
+    run.steps = {f"{macro}-{micro}": end - start for (macro, micro), (start, end) in spans.items()}
     return run
 
 
-def by_hand(state: Path, inputs: Path, work: Path) -> Run:
+def by_hand(node: MeasuredNode, inputs: Path) -> Run:
     """Deploy with the script; raises RunFailed."""
-    script = str(Path(__file__).with_name("by-hand.sh"))
-    argv = lab.inside(["bash", script, str(inputs)])
-    followed = _follow(state, argv, BY_HAND_REBOOTED, work / "by-hand.log")
+    argv = node.inside(["bash", str(SCRIPT), str(inputs)])
+    followed = _follow(node, argv, BY_HAND_REBOOTED, node.lab.directory / "by-hand.log")
     ends = {line.text: line.moment for line in followed.lines if line.text in PHASES}
     return _run(followed, ends)
 
@@ -128,34 +126,25 @@ def _differences(before: float, values: dict[str, float]) -> dict[str, float]:
     return result
 
 
-def _steps(database: Path, wid: str) -> list[tuple[str, str, float, float]]:
-    """Macro-step, micro-step, beginning and end of all that was done."""
-    query = (
-        "SELECT macro, micro, started_at, duration, ok FROM steps WHERE workflow_id = ? ORDER BY started_at"
-    )
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    try:
-        rows = connection.execute(query, (wid,)).fetchall()
-    finally:
-        connection.close()
-    if not all(ok for *_, ok in rows):
-        raise RunFailed("kadeploy had to repeat a step: the times cannot be compared")
-    return [(macro, micro, start, start + duration) for macro, micro, start, duration, _ in rows]
-
-
-def _follow(state: Path, argv: list[str], rebooted: re.Pattern[str], log: Path) -> _Followed:
+def _follow(node: MeasuredNode, argv: list[str], rebooted: re.Pattern[str], log: Path) -> _Followed:
     """Run a command to its end, with a watch on the machine from each reboot on."""
     lines: list[_Line] = []
+    environment = node.lab.environment
     before = os.times()
     began = time.time()
-    with _watches() as watch:
+    with _watches(node) as watch:
         with subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         ) as process:
             try:
                 assert process.stdout is not None
                 for line in process.stdout:
-                    lines.append(_Line(time.time(), lab.machine_seconds(state), line.rstrip("\n")))
+                    lines.append(_Line(time.time(), node.processor_seconds(), line.rstrip("\n")))
                     if rebooted.search(line):
                         watch()
             except BaseException:
@@ -167,9 +156,9 @@ def _follow(state: Path, argv: list[str], rebooted: re.Pattern[str], log: Path) 
         if status != 0:
             sys.stderr.write(log.read_text())
             raise RunFailed(f"{argv[0]} exited with status {status}")
-        if lab.machine_seconds(state) == 0:
+        if node.processor_seconds() == 0:
             raise RunFailed(
-                f"no processor time of {lab.NODE} can be read, although the run has switched it on"
+                f"no processor time of {node.name} can be read, although the run has switched it on"
             )
         answers = watch.answers()
     tool = after.children_user + after.children_system - before.children_user - before.children_system
@@ -179,12 +168,13 @@ def _follow(state: Path, argv: list[str], rebooted: re.Pattern[str], log: Path) 
 class _Watches:
     """A process of its own per boot, so that nothing of what is measured helps it to see."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: MeasuredNode) -> None:
+        self._node = node
         self.processes: list[subprocess.Popen[str]] = []
 
     def __call__(self) -> None:
-        program = Path(__file__).with_name("answers.py")
-        argv = lab.inside([sys.executable, "-I", "-S", str(program), lab_address()])
+        """Begin to watch for the next boot."""
+        argv = self._node.inside([sys.executable, "-I", "-S", str(ANSWERS), self._node.address])
         self.processes.append(subprocess.Popen(argv, stdout=subprocess.PIPE, text=True))
 
     def answers(self) -> list[float]:
@@ -193,8 +183,8 @@ class _Watches:
 
 
 @contextmanager
-def _watches() -> Iterator[_Watches]:
-    watches = _Watches()
+def _watches(node: MeasuredNode) -> Iterator[_Watches]:
+    watches = _Watches(node)
     try:
         yield watches
     finally:
@@ -202,8 +192,3 @@ def _watches() -> Iterator[_Watches]:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-
-
-def lab_address() -> str:
-    """Address of the lab's node."""
-    return site.load().nodes[lab.NODE].address

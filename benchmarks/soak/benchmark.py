@@ -3,79 +3,83 @@
 
 Deploys fleet-min again and again on the same container nodes, and tells after each deployment what the
 process and the lab hold. Exit status 1 where something grows after the third deployment that should not.
-Needs root, and what bin/build-deploy-env and 'bin/build-environment fleet-min' have built.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from benchmarks import lab, processors
+from benchmarks import lab
+from benchmarks.arguments import count, number
+from benchmarks.benchmark import Benchmark, Figures, MeasurementError, Result, say
 from benchmarks.soak import drift
 from kadeploy.lab.plan import MAX_NODES
 
 NODES, TIMES = 50, 20
 QUICK_NODES, QUICK_TIMES = 5, 4
+REPETITION = "benchmarks.soak.repetition"
 
 
-def measure(count: int, times: int, options: lab.FleetOptions) -> list[dict[str, Any]]:
-    """What was held before the first deployment and after each."""
-    name, rows = f"soak-{os.getpid()}", []
-    with tempfile.TemporaryDirectory(prefix="soak-") as work, lab.fleet(name, count, options):
-        key = lab.make_key(Path(work))
-        # In a process of its own: it enters the network of the lab, which is to be taken down from outside.
-        argv = [sys.executable, "-m", "benchmarks.soak.repetition", name, str(count), str(times), str(key)]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    rows.append(json.loads(line))
-                    say(rows[-1], count)
-            except BaseException:
-                process.terminate()
-                raise
-    if process.returncode != 0 or any(row["ok"] != count for row in rows[1:]):
-        sys.exit("soak: a deployment has failed: what it left behind says nothing")
+def add_options(parser: ArgumentParser) -> None:
+    many = f"how many [default: {NODES}]"
+    parser.add_argument("--nodes", type=count(MAX_NODES), default=NODES, help=many)
+    times = f"deployments [default: {TIMES}]"
+    parser.add_argument("--times", type=count(100_000), default=TIMES, help=times)
+    delay = "seconds of each boot [default: 1]"
+    parser.add_argument("--boot-delay", type=number(0, 3600), default=1, help=delay)
+    parser.add_argument("--disk", default="512MiB", help="size of each disk [default: 512MiB]")
+
+
+def measure(options: Namespace) -> Result:
+    lab.check_built(lab.FLEET)
+    with tempfile.TemporaryDirectory(prefix="soak-") as work:
+        fleet = lab.Lab(f"soak-{os.getpid()}", Path(work))
+        with fleet.running(options.nodes, *lab.containers(options.boot_delay, options.disk)):
+            rows = deploy(fleet, options.nodes, options.times)
+    found = drift.drifts([row["held"] for row in rows])
+    drifts = {name: asdict(one) for name, one in found.items()}
+    figures = {"nodes": options.nodes, "rows": rows, "drifts": drifts}
+    return Result(figures, list(drift.lines(rows, found)), good=not drift.leaks(found))
+
+
+def deploy(fleet: lab.Lab, nodes: int, times: int) -> list[Figures]:
+    """What was held before the first deployment and after each.
+
+    Their process is not this one: it enters the network of the lab, which is to be taken down from outside.
+    """
+    argv = [sys.executable, "-m", REPETITION, fleet.name, str(nodes), str(times), str(fleet.key)]
+    rows: list[Figures] = []
+    with subprocess.Popen(argv, env=fleet.environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                rows.append(json.loads(line))
+                see(rows[-1], nodes)
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode != 0 or any(row["ok"] != nodes for row in rows[1:]):
+        raise MeasurementError("a deployment has failed: what it left behind says nothing")
     return rows
 
 
-def say(row: dict[str, Any], count: int) -> None:
+def see(row: Figures, nodes: int) -> None:
     held = ", ".join(f"{name} {value:.4g}" for name, value in row["held"].items())
-    done = f"deployment {row['deployment']}: {row['seconds']} s, {row['ok']} of {count}"
-    print(f"{done if row['deployment'] else 'before'}: {held}", file=sys.stderr, flush=True)
+    done = f"deployment {row['deployment']}: {row['seconds']} s, {row['ok']} of {nodes}"
+    say(f"{done if row['deployment'] else 'before'}: {held}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there, too")
-    parser.add_argument("--nodes", type=int, help=f"how many [default: {NODES}]")
-    parser.add_argument("--times", type=int, help=f"deployments [default: {TIMES}]")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_NODES} nodes, {QUICK_TIMES} times")
-    parser.add_argument("--boot-delay", type=float, default=1, help="seconds of each boot [default: 1]")
-    parser.add_argument("--disk", default="512MiB", help="size of each disk [default: 512MiB]")
-    arguments = parser.parse_args()
-    count = arguments.nodes or (QUICK_NODES if arguments.quick else NODES)
-    times = arguments.times or (QUICK_TIMES if arguments.quick else TIMES)
-    if not 1 <= count <= MAX_NODES or times < 1:
-        parser.error(f"--nodes: 1 to {MAX_NODES}; --times: at least 1")
-    if os.geteuid() != 0:
-        parser.exit(3, "a lab needs root\n")
-    if lacking := lab.missing():
-        parser.exit(3, f"{', '.join(lacking)} missing\n")
-    machine = processors.machine(os.getloadavg()[0])
-    rows = measure(count, times, lab.FleetOptions(arguments.boot_delay, "", arguments.disk))
-    found = drift.drifts([row["held"] for row in rows])
-    if arguments.json:
-        drifts = {name: asdict(one) for name, one in found.items()}
-        result = {"machine": machine, "nodes": count, "rows": rows, "drifts": drifts}
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    print("\n".join(drift.lines(rows, found)))
-    return 1 if drift.leaks(found) else 0
+BENCHMARK = Benchmark(
+    description=__doc__,
+    add_options=add_options,
+    measure=measure,
+    quick={"nodes": QUICK_NODES, "times": QUICK_TIMES},
+    quickly=f"{QUICK_NODES} nodes, {QUICK_TIMES} times",
+)

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.soak.resources import held
 from kadeploy.config import namespace
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
@@ -24,8 +25,7 @@ from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.plan import Planner
 from kadeploy.operations.request import DeploymentRequest, EnvironmentName
 from kadeploy.store.store import Store
-
-from .resources import held
+from kadeploy.workflow.phase import Phase
 
 
 class Silent:
@@ -44,7 +44,7 @@ async def repeat(site: Site, name: str, request: DeploymentRequest, times: int) 
         tell(deployment=0, seconds=0.0, ok=0, held=held(lab))
         for number in range(1, times + 1):
             result = await deploy(site, store, request)
-            ok = len(result.in_phase("ok"))
+            ok = len(result.in_phase(Phase.OK))
             tell(deployment=number, seconds=round(result.seconds, 1), ok=ok, held=held(lab))
 
 

@@ -42,7 +42,7 @@ def _resident_mb() -> float:
 
 def _of_the_lab(lab: LabPlan) -> dict[str, float]:
     pids = [pid for found in ContainerDriver().processes(lab).values() for pid in found]
-    store = lab.state / "kadeploy.sqlite"
+    store = lab.store
     return {
         "lab processes": len({*pids, *_services(lab)}),
         "lab network namespaces": _distinct(pids, "net"),

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "benchmarks" / "run"
+from benchmarks.broadcast.methods import METHODS
+from tests.benchmarks import RUN, measured, run
 
 pytestmark = pytest.mark.lab
+
+FEW = ("--runs", "1", "--patience", "0")
+LOADS = ("--loads", "file,tree")
 
 
 @pytest.fixture(autouse=True)
@@ -23,29 +25,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the benchmark has its files. Afterwards there are none, nor any process that names them."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     yield tmp_path
-    assert list(tmp_path.glob("kadeploy-broadcast-*")) == []
+    assert list(tmp_path.glob("broadcast-*")) == []
     deadline = time.monotonic() + 5
     while mentioned(str(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not mentioned(str(tmp_path))
 
 
-def run(folder: Path, *arguments: str) -> list[dict[str, Any]]:
-    """The rows, of one run of each."""
-    path = folder / "rows.json"
-    done = subprocess.run(
-        [PROGRAM, "broadcast", "--runs", "1", "--patience", "0", "--json", path, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert path.exists(), done.stderr
-    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
-    return rows
-
-
-def test_two_nodes_get_a_file_and_a_tree(folder: Path) -> None:
-    rows = run(folder, "--nodes", "2", "--seconds", "0.3", "--methods", "kadeploy", "--loads", "file,tree")
+def test_two_nodes_get_a_file_and_a_tree_and_missing_peers_are_named(folder: Path) -> None:
+    missing = {name: command for name, method in METHODS.items() if (command := method.missing())}
+    methods = ["--methods", ",".join(["kadeploy", *missing])]
+    done = measured("broadcast", folder, *FEW, "--nodes", "2", "--seconds", "0.3", *LOADS, *methods)
+    rows = done.figures["rows"]
     assert [(row["method"], row["load"], row["nodes"]) for row in rows] == [
         ("kadeploy", "file", 2),
         ("kadeploy", "tree", 2),
@@ -56,11 +47,24 @@ def test_two_nodes_get_a_file_and_a_tree(folder: Path) -> None:
         # More would be faster than the wire, were they measured alone: the queue lets 32 kB go at once.
         assert last["seconds"] > 0.95 * row["bytes"] * 8 / row["rate_bps"]
         assert last["run_seconds"] > last["seconds"]
+    assert done.figures["skipped"] == missing
+    for name, command in missing.items():
+        assert command.startswith("apt-get install ")
+        line = f"{name} is missing and left out; to have it: {command}"
+        assert line in done.said.splitlines() and line in done.shown.splitlines()
+
+
+def test_nothing_but_missing_peers_is_refused(folder: Path) -> None:
+    missing = [name for name, method in METHODS.items() if method.missing()]
+    if not missing:
+        pytest.skip("no peer is missing here")
+    done = run("broadcast", folder, "--methods", ",".join(missing))
+    assert done.status == 3 and "no method is left to measure" in done.said
 
 
 def test_faults_hit_who_they_should(folder: Path) -> None:
-    faults = ["--faults", "--only", "killed"]
-    rows = run(folder, *faults, "--nodes", "4", "--rate", "20", "--seconds", "3")
+    faults = ["--faults", "--only", "killed", "--nodes", "4", "--rate", "20", "--seconds", "2.5"]
+    rows = measured("broadcast", folder, *FEW, *faults).figures["rows"]
     assert [(row["case"], row["verified"]) for row in rows] == [
         ("no fault", True),
         ("one relay killed", True),
@@ -74,7 +78,7 @@ def test_faults_hit_who_they_should(folder: Path) -> None:
 def test_an_interrupt_ends_everything(folder: Path) -> None:
     with subprocess.Popen(
         [
-            PROGRAM,
+            RUN,
             "broadcast",
             "--nodes",
             "2",

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import subprocess
@@ -11,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "benchmarks" / "run"
+from benchmarks.control_plane import tools
+from tests.benchmarks import RUN, measured
 
 pytestmark = pytest.mark.lab
 
@@ -22,33 +22,32 @@ def sshd() -> None:
         pytest.skip("needs openssh-server")
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [PROGRAM, "control_plane", "--no-install", "--nodes", "5", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_every_node_answers_cold_and_warm(tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
-    with start("--repeat", "1", "--json", str(figures)) as process:
-        shown, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
-    rows = [row for row in json.loads(figures.read_text())["rows"] if row["method"] == "kadeploy"]
+def test_every_node_answers_and_missing_peers_are_named(tmp_path: Path) -> None:
+    done = measured("control_plane", tmp_path, "--nodes", "5", "--repeat", "1")
+    rows = [row for row in done.figures["rows"] if row["method"] == "kadeploy"]
     assert [(row["nodes"], row["warm"]) for row in rows] == [(5, False), (5, True)]
     assert all(row["seconds"] > 0 and row["cpu_ms_per_host"] > 0 for row in rows)
-    assert "kadeploy cold" in shown
+    assert "kadeploy cold" in done.shown
+    assert done.figures["skipped"] == tools.missing()
+    present = {row["method"] for row in done.figures["rows"]}
+    assert present | set(tools.missing()) == {"kadeploy", "parallel-ssh", *tools.COMMANDS}
+    for name, command in tools.missing().items():
+        line = f"{name} is missing and left out; to have it: {command}"
+        assert line in done.said.splitlines() and line in done.shown.splitlines()
 
 
 def test_an_interrupt_ends_everything() -> None:
-    with start("--repeat", "1000") as process:
+    with subprocess.Popen(
+        [RUN, "control_plane", "--nodes", "5", "--repeat", "1000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stderr is not None
         while "kadeploy cold" not in process.stderr.readline():
             assert process.poll() is None
-        inside = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
-        folder = Path(f"/proc/{inside}/cmdline").read_text().split("\0")[-2]
+        series = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+        folder = Path(f"/proc/{series}/cmdline").read_text().split("\0")[-2]
         assert mentioned(f"{folder}/sshd_config")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)

@@ -1,30 +1,127 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmarks that need no lab can be run."""
+"""The program that starts benchmarks, and those that need neither root nor a lab."""
 
 from __future__ import annotations
 
-import json
+import importlib
+import signal
 import subprocess
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parents[3] / "benchmarks" / "run"
+from benchmarks import program
+from benchmarks.benchmark import Benchmark, MeasurementError, Result
+from kadeploy.errors import KadeployError, RefusedError
+from tests.benchmarks import RUN, measured
+
+NAMES = (
+    *("boot_storm", "broadcast", "control_plane", "end_to_end", "engine", "faults", "overhead", "slow_node"),
+    *("soak", "windows"),
+)
 
 
 @pytest.mark.parametrize("journal", [(), ("--journal",)], ids=["memory", "journal"])
 def test_the_engine_deploys_simulated_nodes(tmp_path: Path, journal: tuple[str, ...]) -> None:
-    path = tmp_path / "rows.json"
-    argv: list[str | Path] = [PROGRAM, "engine", "--nodes", "100", "--json", path, *journal]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    [row] = json.loads(path.read_text())["rows"]
+    done = measured("engine", tmp_path, "--nodes", "100", *journal)
+    [row] = done.figures["rows"]
     assert row["nodes"] == 100 and 90 <= row["ok"] <= 100
     assert row["events"] > 100 * 14, "each node goes through all micro-steps"
     assert row["seconds"] > 0 and row["peak_mb"] > row["start_mb"] > 0
-    assert len(done.stdout.splitlines()) == 2, "a table of one row"
+    assert len(done.shown.splitlines()) == 2, "a table of one row"
 
 
-def test_no_nodes_are_refused() -> None:
-    done = subprocess.run([PROGRAM, "engine", "--nodes", "0"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "at least 1" in done.stderr
+def test_windows_are_shared_by_two_processes(tmp_path: Path) -> None:
+    done = measured("windows", tmp_path, "--quick", "--span", "0.5")
+    [reboots], [probes] = done.figures["reboots"], done.figures["probes"]
+    assert [process["nodes"] for process in reboots] == [30, 30]
+    assert all(process["total_s"] > 1 and process["exchanges"] > 0 for process in reboots)
+    assert max(process["total_s"] for process in reboots) > 2, "50 slots are not enough for both at once"
+    assert [process["looks_per_s"] > 0 for process in probes] == [True]
+    assert len([line for line in done.shown.splitlines() if line]) == 3
+
+
+def test_every_benchmark_is_listed_and_declared() -> None:
+    done = subprocess.run([RUN], capture_output=True, text=True, check=True)
+    assert tuple(program.names()) == NAMES
+    for name in NAMES:
+        assert f"  {name} " in done.stdout
+        benchmark = importlib.import_module(f"benchmarks.{name}.benchmark").BENCHMARK
+        parser = ArgumentParser(allow_abbrev=False)
+        benchmark.add_options(parser)
+        known = vars(parser.parse_args([]))
+        assert set(benchmark.quick) <= set(known), f"--quick of {name} sets what is no option"
+
+
+def test_another_name_is_refused() -> None:
+    done = subprocess.run([RUN, "storm"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "there is no benchmark 'storm'; there are boot_storm, broadcast" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["engine", "--nodes", "0"], "0 is not from 1 to"),
+        (["engine", "--nodes", "many"], "many is no number"),
+        (["faults", "--share", "101"], "101 is not from 0 to 100"),
+        (["faults", "--seeds", "x"], "argument --seeds: invalid int value"),
+        (["soak", "--times", "1.5"], "1.5 is no whole number"),
+        (["end_to_end", "--nodes", "1,201"], "201 is not from 1 to 200"),
+        (["broadcast", "--methods", "kadeploy,rsync"], "rsync is none of kadeploy"),
+        (["engine", "--json", "/nowhere/figures.json"], "--json: there is no directory /nowhere"),
+    ],
+)
+def test_options_that_cannot_be_obeyed(words: list[str], said: str) -> None:
+    done = subprocess.run([RUN, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def declared(monkeypatch: pytest.MonkeyPatch, benchmark: Benchmark) -> None:
+    """A benchmark stands in the place of that of the engine."""
+    module = importlib.import_module("benchmarks.engine.benchmark")
+    monkeypatch.setattr(module, "BENCHMARK", benchmark)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setenv("PYTHONPATH", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (MeasurementError("nothing came"), 1, "benchmarks/run engine: nothing came\n"),
+        (RefusedError("no", hint="do it"), 3, "benchmarks/run engine: no (do it)\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: KadeployError | KeyboardInterrupt,
+    status: int,
+    said: str,
+) -> None:
+    def measure(_: object) -> Result:
+        raise error
+
+    declared(monkeypatch, Benchmark("", lambda _: None, measure, {}, "", needs_root=False))
+    assert program.main(["engine"]) == status
+    assert capsys.readouterr().err == said
+
+
+def test_quick_takes_the_place_of_defaults_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def add_options(parser: ArgumentParser) -> None:
+        parser.add_argument("--nodes", type=int, default=100)
+        parser.add_argument("--times", type=int, default=10)
+
+    def measure(options: object) -> Result:
+        return Result({}, [str(sorted(vars(options).items()))], good=False)
+
+    quick = {"nodes": 5, "times": 2}
+    declared(monkeypatch, Benchmark("", add_options, measure, quick, "", needs_root=False))
+    assert program.main(["engine", "--quick", "--times", "7"]) == 1
+    shown = "[('json', None), ('nodes', 5), ('quick', True), ('times', 7)]\n"
+    assert capsys.readouterr().out == shown

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from benchmarks.broadcast import plan, report
-from benchmarks.broadcast.clock import busy_share
 from benchmarks.broadcast.faults import LEAST_NODES, NONE, faults, judge
 from benchmarks.broadcast.loads import digest_of_tree, make_file, make_tree
 from benchmarks.broadcast.measure import Sample
@@ -46,14 +45,6 @@ def test_a_block_is_small_beside_the_line_time(nodes: int, megabits: int, block:
 def test_floor_is_that_of_the_headers() -> None:
     assert pytest.approx(1.0456, abs=1e-4) == plan.FLOOR
     assert plan.ratio(7.0, 4_375_000, 5_000_000) == 1.0
-
-
-def test_busy_share_leaves_out_what_is_counted_twice() -> None:
-    """The last two columns of /proc/stat, of guests, are part of the first two."""
-    before = [100] * 10
-    after = [120, 100, 120, 150, 110, 100, 100, 100, 115, 100]
-    assert busy_share(before, after) == pytest.approx(0.4)
-    assert busy_share(before, before) == 0.0
 
 
 @pytest.mark.parametrize("nodes", [LEAST_NODES, 5, 16, 64])
@@ -98,7 +89,7 @@ def test_seconds_are_of_the_survivors() -> None:
 
 
 def rows(*samples: Sample) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = report.figures(samples, {}, [0.0, 0.0])["rows"]
+    found: list[dict[str, Any]] = report.figures(samples, {})["rows"]
     return found
 
 
@@ -120,6 +111,8 @@ def test_median_leaves_out_what_was_rejected_or_failed() -> None:
 def test_without_a_good_run_there_is_no_time() -> None:
     [row] = rows(replace(SAMPLE, busy=0.9))
     assert row["seconds"] is None and "ratio" not in row
+    *_, said = report.lines(report.figures([replace(SAMPLE, busy=0.9)], {}))
+    assert "1 of 1 lines have no figure, for the processors were too busy" in said
 
 
 def test_cost_is_against_the_run_without_a_fault() -> None:
@@ -138,12 +131,12 @@ def test_tables() -> None:
     samples.append(
         replace(SAMPLE, case="veth, to null", rate=0, more={"gb_per_s": 1.5, "threads": [[1, 0.2]]})
     )
-    lines = list(report.lines(report.figures(samples, {"uftp": "needs apt-get install uftp"}, [0.0, 0.0])))
+    lines = list(report.lines(report.figures(samples, {"uftp": "apt-get install uftp"})))
     assert [line.split()[0] for line in lines if line[0] != " "] == [
         *("method", "kadeploy", "mbuffer"),
         *("method", "kadeploy"),
         *("method", "kadeploy"),
-        "uftp:",
+        "uftp",
     ]
     assert "0.947" in lines[1], "the ratio to mbuffer"
     assert "exact" in lines[4] and "right" in lines[4]

@@ -8,35 +8,74 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from benchmarks.overhead import lab, run
+from benchmarks.lab import Lab
+from benchmarks.overhead import report, run
+from benchmarks.overhead.node import MeasuredNode
+from benchmarks.overhead.run import PHASES, Run
 from kadeploy.lab import processes
 from kadeploy.lab.machine import record_of
+from kadeploy.lab.plan import LabPlan
 
 BUSY = "while True: pass"
 
 
+@dataclass
+class PlannedLab(Lab):
+    """A lab of which only the plan is there."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {}
+
+
 @pytest.fixture
-def busy_machine(tmp_path: Path) -> Iterator[Path]:
-    """The state directory of a lab whose machine is on and computes."""
-    directory = tmp_path / "nodes" / "node-1"
-    directory.mkdir(parents=True)
+def node(tmp_path: Path) -> MeasuredNode:
+    """The machine of a lab, which is off."""
+    state = tmp_path / "state"
+    plan = LabPlan("l", 1, state, tmp_path, tmp_path, tmp_path)
+    plan.nodes[0].directory.mkdir(parents=True)
+    return MeasuredNode(PlannedLab("l", tmp_path), plan)
+
+
+@pytest.fixture
+def switched_on(node: MeasuredNode) -> Iterator[None]:
+    """The machine is on meanwhile, and computes."""
     with subprocess.Popen([sys.executable, "-c", BUSY]) as process:
-        processes.write_record(str(record_of(directory)), process.pid)
-        yield tmp_path
+        processes.write_record(str(record_of(node.plan.nodes[0].directory)), process.pid)
+        yield
         process.kill()
 
 
-def test_a_machine_that_is_on_has_processor_time(busy_machine: Path) -> None:
+@pytest.mark.usefixtures("switched_on")
+def test_a_machine_that_is_on_has_processor_time(node: MeasuredNode) -> None:
     deadline = time.monotonic() + 10
-    while lab.machine_seconds(busy_machine) < 0.05:
+    while node.processor_seconds() < 0.05:
         assert time.monotonic() < deadline, "a process that computes has no processor time"
         time.sleep(0.02)
 
 
-def test_no_processor_time_at_the_end_of_a_run_is_a_failure(tmp_path: Path) -> None:
+def test_no_processor_time_at_the_end_of_a_run_is_a_failure(node: MeasuredNode) -> None:
+    assert node.processor_seconds() == 0
     with pytest.raises(run.RunFailed, match="no processor time of node-1 can be read"):
-        run._follow(tmp_path, ["true"], re.compile("rebooted"), tmp_path / "log")
+        run._follow(node, ["true"], re.compile("rebooted"), node.lab.directory / "log")
+
+
+def measured(machine: float) -> Run:
+    """Phases of a second each, in which the machine has computed so long."""
+    phases = dict.fromkeys(("start", *PHASES, "end"), 1.0)
+    seen = {"minios": 0.1, "deployed": 0.2}
+    return Run(8.0, phases, seen, dict.fromkeys(phases, machine), 0.5)
+
+
+def test_processor_time_is_shown_of_qemu_only() -> None:
+    figures = report.figures([measured(0.5)], [measured(0.25)], "qemu")
+    assert figures["qemu_cpu_s"]["kadeploy"]["boot"] == [0.5] and figures["ratio"] == 1
+    total = next(line for line in report.lines(figures) if line.startswith("total"))
+    assert total.split() == ["total", "8.00", "8.00", "+0.00", "4.00", "2.00", "+2.00"]
+    other = report.figures([measured(0.5)], [measured(0.25)], "container")
+    assert "qemu_cpu_s" not in other and "of QEMU" not in "".join(report.lines(other))

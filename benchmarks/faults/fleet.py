@@ -4,80 +4,74 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
+from benchmarks.benchmark import MeasurementError
 from benchmarks.faults.judgement import Ending, Lot, Run
+from benchmarks.lab import PROGRAMS, Lab, containers
 from kadeploy import nodes
+from kadeploy.lab.plan import LabPlan
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-BIN = CHECKOUT / ".venv" / "bin"
-ENVIRONMENT = CHECKOUT / "build" / "environments" / "fleet-min.yaml"
-PLAN = Path(__file__).with_name("plan.yaml")
 READY = "End of deployment for "
 IS_UP = "fleet-min: "  # on the console of a node whose deployed system is up
-BOOT = ("--boot-delay", "5", "--boot-spread", "1")
+SPREAD = 1.0  # seconds that boots take more or less, where they take as long
 PATIENCE = 1200.0  # seconds until a deployment counts as one that hangs
-
-
-class RunFailed(Exception):
-    """There is nothing to judge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A lab that is up; ``state`` is its directory, ``logs`` where logs and results of kadeploy go."""
+    """A lab that is up; ``logs``: where logs and results of kadeploy go."""
 
-    name: str
-    count: int
-    state: Path
+    lab: Lab
+    plan: LabPlan
     logs: Path
 
     @property
     def names(self) -> list[str]:
-        return [f"node-{number}" for number in range(1, self.count + 1)]
+        return [node.name for node in self.plan.nodes]
 
     def mend(self) -> None:
         """All nodes are sound again, from their next boots on."""
-        command("kalab", "fault", "--name", self.name, "--mend")
+        self.lab.kalab("fault", "--mend")
 
-    def break_nodes(self, share: float, seed: int) -> list[Lot]:
-        """Deal the faults of the plan to this share of the nodes."""
-        content = yaml.safe_load(PLAN.read_text())
+    def break_nodes(self, plan: Path, share: float, seed: int) -> list[Lot]:
+        """Deal the faults of a plan to this share of the nodes."""
+        content = yaml.safe_load(plan.read_text())
         content["random"]["share"] = share
-        plan = self.state / "faults.yaml"
-        plan.write_text(yaml.safe_dump(content))
-        options = ("--name", self.name, "--plan", str(plan), "--seed", str(seed), "--json")
-        return [Lot(**entry) for entry in json.loads(command("kalab", "fault", *options))]
+        dealt = self.lab.directory / "faults.yaml"
+        dealt.write_text(yaml.safe_dump(content))
+        told = self.lab.kalab("fault", "--plan", str(dealt), "--seed", str(seed), "--json")
+        return [Lot(**entry) for entry in json.loads(told)]
 
     def deploy(self, title: str) -> Run:
         """Deploy on all nodes; when each was ready, and what was said of it."""
-        before = {name: self._console(name).stat().st_size for name in self.names}
-        argv = [BIN / "kadeploy", "-e", "fleet-min", "-m", nodes.fold(self.names), "-V", "5", "--json"]
+        before = {node.name: node.console.stat().st_size for node in self.plan.nodes}
+        argv: list[str | Path] = [PROGRAMS / "kadeploy", "-e", "fleet-min", "-m", nodes.fold(self.names)]
+        argv += ["-V", "5", "--json"]
         with (self.logs / f"{title}.json").open("w+b") as output:
             began = time.monotonic()
-            ready, log = _follow(argv, output)
+            ready, log = _follow(argv, self.lab.environment, output)
             seconds = time.monotonic() - began
             output.seek(0)
             text = output.read()
         (self.logs / f"{title}.log").write_text(log)
         if not text:
-            raise RunFailed(f"kadeploy has no result; its log ends:\n{log[-2000:]}")
+            raise MeasurementError(f"kadeploy has no result; its log ends:\n{log[-2000:]}")
         endings = [self._ending(entry, ready, before) for entry in json.loads(text)["nodes"]]
         return Run(title, seconds, {ending.node: ending for ending in endings})
 
     def _ending(self, entry: dict[str, Any], ready: dict[str, float], before: dict[str, int]) -> Ending:
         name = entry["node"]
-        with self._console(name).open("rb") as record:
+        with self.plan.node(name).console.open("rb") as record:
             record.seek(before[name])
             shown = record.read().decode(errors="replace")
         return Ending(
@@ -90,52 +84,35 @@ class Fleet:
             is_up=IS_UP in shown,
         )
 
-    def _console(self, name: str) -> Path:
-        return self.state / "nodes" / name / "console.log"
-
 
 @contextmanager
-def fleet(name: str, count: int, logs: Path | None) -> Iterator[Fleet]:
-    """A lab with an environment recorded in it; gone in any case afterwards."""
-    up = ("-n", str(count), "--name", name, "--driver", "container", "--disk", "1GiB", *BOOT)
-    command("kalab", "up", *up)
-    try:
-        state = Path("/var/lib/kalab") / name
-        os.environ["KADEPLOY_CONFIG_DIR"] = str(state / "config")
-        _configure(state / "config" / "lab.conf", count)
-        command("kaenv", "-a", str(ENVIRONMENT))
-        yield Fleet(name, count, state, logs or state)
-    finally:
-        command("kalab", "down", "--name", name)
+def fleet(lab: Lab, count: int, boot_delay: float, logs: Path | None) -> Iterator[Fleet]:
+    """So many container nodes; gone in any case afterwards."""
+    with lab.running(count, *containers(boot_delay, "1GiB", boot_spread=min(SPREAD, boot_delay))):
+        lab.change_cluster(partial(_be_quick, count))
+        yield Fleet(lab, lab.plan, logs or lab.directory)
 
 
-def _configure(path: Path, count: int) -> None:
+def _be_quick(count: int, cluster: dict[str, Any]) -> None:
     """Fewer attempts, so that the campaign ends soon, and no allowances for emulated machines."""
-    content = yaml.safe_load(path.read_text())
-    content["timeouts"] = {"reboot": 40 + count // 4, "kexec": 40 + count // 4}
-    for name, instances in content["automata"]["macrosteps"].items():
+    cluster["timeouts"] = {"reboot": 40 + count // 4, "kexec": 40 + count // 4}
+    for name, instances in cluster["automata"]["macrosteps"].items():
         for instance in instances:
             instance["retries"] = 0 if name == "BootNewEnv" else 1
     for key in ("gather", "broadcast"):
-        del content[key]  # the defaults
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
+        del cluster[key]  # the defaults
 
 
-def command(name: str, *arguments: str) -> str:
-    """Run one of the project's commands to its good end; its standard output."""
-    done = subprocess.run([BIN / name, *arguments], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise RunFailed(f"{name} {' '.join(arguments)} exited with {done.returncode}")
-    return done.stdout
-
-
-def _follow(argv: Sequence[str | Path], output: IO[bytes]) -> tuple[dict[str, float], str]:
+def _follow(
+    argv: Sequence[str | Path], environment: dict[str, str], output: IO[bytes]
+) -> tuple[dict[str, float], str]:
     """When each node was ready, in seconds since the command was started, and the log with its times."""
     ready: dict[str, float] = {}
     lines = []
     began = time.monotonic()
     process = subprocess.Popen(
         ["timeout", "--signal=INT", "--kill-after=30", str(PATIENCE), *argv],
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.PIPE,
@@ -154,8 +131,3 @@ def _follow(argv: Sequence[str | Path], output: IO[bytes]) -> tuple[dict[str, fl
             process.terminate()
             process.wait()
     return ready, "".join(lines)
-
-
-def say(line: str) -> None:
-    """Progress."""
-    print(line, file=sys.stderr, flush=True)
