@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import subprocess
@@ -20,14 +19,14 @@ from typing import Any
 
 import yaml
 
+from benchmarks.benchmark import CHECKOUT as CHECKOUT
+from benchmarks.lab import DEBIAN, FLEET, CommandFailed, Lab
+from benchmarks.lab import DEPLOY_ENV as DEPLOY_ENV
+from benchmarks.lab import PROGRAMS as PROGRAMS
 from kadeploy.store import node_states
 from kadeploy.store.store import Store
 
-CHECKOUT = Path(__file__).parents[2]
-PROGRAMS = CHECKOUT / ".venv" / "bin"
-DEPLOY_ENV = CHECKOUT / "build" / "deploy-env"
-DESCRIPTION = CHECKOUT / "build" / "environments" / "debian12-min.yaml"
-FLEET_DESCRIPTION = DESCRIPTION.with_name("fleet-min.yaml")
+DESCRIPTION, FLEET_DESCRIPTION = DEBIAN, FLEET
 MARK = "KADEPLOY_TEST_RUN"  # in the environment of a command and of all that it starts
 
 # What a node says of itself, as JSON.
@@ -138,54 +137,29 @@ class Run:
         return found
 
 
-@dataclass(slots=True)
-class Laboratory:
+@dataclass
+class Laboratory(Lab):
     """A lab that is up, and the deployments that were started in it."""
 
-    name: str
-    directory: Path
     emulated: bool = True  # the nodes are QEMU machines, else containers
     runs: list[Run] = field(default_factory=list)
     addresses: dict[str, str] = field(default_factory=dict)  # of each node, when the lab is up
 
     def up(self, count: int, *options: str) -> None:
         """Bring it up, with the environments recorded that were built, and a key for the user."""
-        key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.directory / "key")]
-        subprocess.run(key, check=True)
-        places = ["--deploy-env", str(DEPLOY_ENV)]
-        self.command("kalab", "up", "--name", self.name, "--nodes", str(count), *places, *options)
-        for description in (DESCRIPTION, FLEET_DESCRIPTION):
-            if description.exists():
-                self.command("kaenv", "-a", str(description))
-        self.addresses = {
-            node["name"]: node["address"] for node in json.loads(self.kalab("status", "--json"))
-        }
+        self.environments = [path for path in (DESCRIPTION, FLEET_DESCRIPTION) if path.exists()]
+        super().up(count, *options)
+        self.addresses = {node.name: node.address for node in self.plan.nodes}
 
     def down(self) -> None:
         for run in self.runs:
             run.end()
-        self.command("kalab", "down", "--name", self.name)
+        super().down()
 
     @property
     def boot_seconds(self) -> int:
         """What a boot into the deployed system may take, and not much more."""
         return 120 if self.emulated else 30
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "KADEPLOY_CONFIG_DIR": f"/var/lib/kalab/{self.name}/config"}
-
-    def command(self, program: str, *arguments: str, seconds: float = 60) -> str:
-        """Run a command of the project; its standard output."""
-        argv = [str(PROGRAMS / program), *arguments]
-        done = subprocess.run(
-            argv, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
-        )
-        assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    def kalab(self, verb: str, *arguments: str) -> str:
-        return self.command("kalab", verb, "--name", self.name, *arguments)
 
     def deploy(
         self, nodes: str, *options: str, program: Sequence[str | Path] = (PROGRAMS / "kadeploy",)
@@ -266,7 +240,7 @@ class Laboratory:
                 facts = self.facts(run, node)
                 if facts.boot != other_than:
                     return facts
-            except (AssertionError, subprocess.TimeoutExpired):
+            except (AssertionError, CommandFailed, subprocess.TimeoutExpired):
                 if time.monotonic() > deadline:
                     raise
             assert time.monotonic() < deadline, f"{node} has not been booted again"
@@ -310,7 +284,7 @@ class Laboratory:
     @contextmanager
     def hidden_boot_files(self, pattern: str) -> Iterator[None]:
         """Some files of the boot repository are not served meanwhile."""
-        files = list(Path(f"/var/lib/kalab/{self.name}/boot").glob(pattern))
+        files = list(self.plan.repository.glob(pattern))
         assert files, f"no {pattern} in the boot repository"
         hidden = {file: file.rename(file.with_name(f".{file.name}")) for file in files}
         try:
@@ -323,7 +297,7 @@ class Laboratory:
         """The states of nodes in the store."""
 
         async def read() -> list[str]:
-            async with Store.open(Path(f"/var/lib/kalab/{self.name}/kadeploy.sqlite")) as store:
+            async with Store.open(self.plan.store) as store:
                 known = await node_states.read(store, nodes)
             return [str(known[node].state) for node in nodes]
 
