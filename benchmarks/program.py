@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import signal
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,16 @@ def names() -> list[str]:
 
 def main(words: Sequence[str]) -> int:
     """Run the benchmark that the first word names, with the options behind it; its exit status."""
+    try:
+        status = _obey(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough, as 'head' does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.OK
+    return status
+
+
+def _obey(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print("\n".join([USAGE, *map(_summary, names())]))
         return ExitStatus.OK

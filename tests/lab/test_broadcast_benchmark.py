@@ -16,7 +16,7 @@ from tests.benchmarks import RUN, measured, run
 
 pytestmark = pytest.mark.lab
 
-FEW = ("--runs", "1", "--patience", "0")
+FEW = ("--runs", "1", "--patience", "0", "--again", "0")
 LOADS = ("--loads", "file,tree")
 
 
