@@ -35,11 +35,15 @@ class Result:
     machine: Figures = field(default_factory=dict)
 
 
+def _accept(_: Namespace) -> None:
+    """Options that go together, whatever they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """``quick``: what --quick puts in the place of the options' defaults, ``quickly`` the same in words.
 
-    ``measure`` raises KadeployError: UsageError for options that do not go together.
+    ``check`` raises UsageError for options that do not go together, ``measure`` KadeployError.
     """
 
     description: str
@@ -49,6 +53,7 @@ class Benchmark:
     quickly: str
     details: str = ""
     needs_root: bool = True
+    check: Callable[[Namespace], object] = _accept
 
 
 def say(line: str) -> None:

@@ -66,6 +66,7 @@ def _run(benchmark: Benchmark, parser: argparse.ArgumentParser, words: Sequence[
     if options.quick:
         parser.set_defaults(**benchmark.quick)
         options = parser.parse_args(words)
+    benchmark.check(options)
     if benchmark.needs_root and os.geteuid() != 0:
         raise RefusedError("it needs root", hint="it makes namespaces of the network, or a lab")
     if options.json and not options.json.parent.is_dir():

@@ -3,11 +3,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import signal
 import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from benchmarks import program
 
 RUN = Path(__file__).parents[1] / "benchmarks" / "run"
 
@@ -29,6 +37,21 @@ def run(name: str, folder: Path, *options: str) -> Done:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     figures = json.loads(path.read_text()) if path.exists() else {}
     return Done(done.returncode, done.stdout, done.stderr, figures)
+
+
+def refused(words: Sequence[str]) -> str:
+    """What is said of a command line, the name of a benchmark first, that cannot be obeyed."""
+    said = io.StringIO()
+    with ExitStack() as stack:
+        stack.enter_context(redirect_stderr(said))
+        stack.enter_context(mock.patch.dict(os.environ))  # it is the process of the tests that main changes
+        stack.enter_context(mock.patch.object(signal, "signal"))
+        try:
+            status = program.main(words)
+        except SystemExit as ended:
+            status = int(str(ended.code))
+    assert status == 2
+    return said.getvalue()
 
 
 def measured(name: str, folder: Path, *options: str) -> Done:

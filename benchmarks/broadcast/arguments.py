@@ -14,7 +14,7 @@ from .measure import MOST_BUSY
 from .methods import METHODS
 
 NODES, FAULTS_NODES = [2, 4, 8, 16, 32, 64], [16]
-AGAIN = 1  # repetition of a run in which the processors were too busy
+AGAIN = 1
 
 DETAILS = f"""
 how it is measured
@@ -31,8 +31,8 @@ how it is measured
 
   All methods run with a high priority, so that what else runs here disturbs them little. Before each run the
   benchmark waits for a quiet half second, for --patience at most. A run in which the machine's processors
-  were more than {MOST_BUSY:.0%} busy is listed, not counted, and repeated once, but for --quick: then
-  they are measured, not the wires.
+  were more than {MOST_BUSY:.0%} busy is listed, not counted, and repeated (--again): then they are
+  measured, not the wires.
 
 figures
   ratio      seconds / (bytes * 8 / rate); {plan.FLOOR:.3f} is what headers leave as the least
@@ -106,7 +106,13 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="SECONDS",
         help="to wait before each run for others to be quiet [default: 20]",
     )
-    parser.set_defaults(budget=1e9, again=AGAIN, compared=list(METHODS))
+    parser.add_argument(
+        "--again",
+        type=count(100, 0),
+        default=AGAIN,
+        help=f"times that a rejected run is repeated [default: {AGAIN}; 0 with --quick]",
+    )
+    parser.set_defaults(budget=1e9, compared=list(METHODS))
 
 
 def mode_of(options: Namespace) -> str:

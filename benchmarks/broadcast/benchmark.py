@@ -57,4 +57,5 @@ BENCHMARK = Benchmark(
     quick={"nodes": QUICK_NODES, "compared": QUICK, "budget": QUICK_BUDGET, "again": 0},
     quickly=f"4 and 16 nodes, {', '.join(QUICK)}: end within 5 minutes",
     details=DETAILS,
+    check=mode_of,
 )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -78,10 +77,3 @@ def test_the_plan_of_the_campaign_can_be_dealt() -> None:
     lab = LabPlan("l", 100, HERE, HERE, HERE, HERE, driver="container")
     lots = plan_file.load(BENCHMARKS / "faults" / "plan.yaml", lab).lots(lab, None)
     assert 14 <= len(lots) <= 15 and all(lot.expect for lot in lots)
-
-
-@pytest.mark.parametrize("arguments", [("--nodes", "0"), ("--share", "101"), ("--seeds", "x")])
-def test_refusals(arguments: tuple[str, ...]) -> None:
-    argv: list[str | Path] = [BENCHMARKS / "run", "faults", *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and arguments[0] in done.stderr
