@@ -52,9 +52,7 @@ async def run(
     logger.debug("%s%s", shlex.join(argv), f" <<< {shlex.quote(input.decode())}" if input else "")
     started = time.monotonic()
     with _opened(input) as stdin:
-        transport, output = await asyncio.get_running_loop().subprocess_exec(
-            _Output, *argv, stdin=stdin, cwd=directory, start_new_session=True
-        )
+        transport, output = await _start(argv, stdin, directory)
     try:
         in_time = await _within(timeout, output.exited)
         if in_time:  # what it left in the background may hold the streams open for ever
@@ -66,6 +64,29 @@ async def run(
     status = transport.get_returncode() if in_time else None
     seconds = time.monotonic() - started
     return Completed(tuple(argv), status, output.text(1), output.text(2), seconds)
+
+
+async def _start(
+    argv: Sequence[str], stdin: int, directory: Path | None
+) -> tuple[asyncio.SubprocessTransport, _Output]:
+    """Start a program in a process group of its own, or nothing where the caller is cancelled meanwhile.
+
+    asyncio itself would then kill the program but not its group, and wait until nobody holds its streams.
+    """
+    starting = asyncio.ensure_future(
+        asyncio.get_running_loop().subprocess_exec(
+            _Output, *argv, stdin=stdin, cwd=directory, start_new_session=True
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            transport, output = starting.result()
+            await _kill(transport.get_pid(), output.exited)
+            transport.close()
+        raise
 
 
 @contextmanager

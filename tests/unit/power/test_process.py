@@ -84,6 +84,22 @@ async def test_cancel_closes_what_a_group_that_does_not_die_holds(
     await wait_for_end(pids)  # closing the transport kills the program itself
 
 
+async def test_cancel_kills_the_group_of_a_program_that_is_being_started(tmp_path: Path) -> None:
+    task = asyncio.create_task(run(family(tmp_path), timeout=60))
+    for _ in range(2):  # until the program runs; nothing of it has come to the loop yet
+        await asyncio.sleep(0)
+    deadline = time.monotonic() + 5
+    while len((tmp_path / "pids").read_text().split() if (tmp_path / "pids").exists() else []) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # the loop stands still
+    pids = await wait_for(tmp_path / "pids")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(5):
+            await task
+    await wait_for_end(pids)
+
+
 async def test_background_process_does_not_hold_the_result() -> None:
     started = time.monotonic()
     completed = await run(["sh", "-c", "sleep 30 & echo done"], timeout=60)
