@@ -65,10 +65,16 @@ def test_who_reads_may_see_enough() -> None:
     assert process.returncode == 0
 
 
-def test_no_benchmark_knows_files_of_a_lab_by_heart(tmp_path: Path) -> None:
-    lab = LabPlan("l", 1, tmp_path / "state", tmp_path, tmp_path, tmp_path)
+def test_no_benchmark_knows_files_of_a_lab_by_heart(short_directory: Path) -> None:
+    lab = LabPlan("l", 1, short_directory / "state", *[short_directory] * 3)
     [node] = lab.nodes
-    names = [str(ROOT), lab.store.name, lab.cluster_file.name, node.console.name, record_of(tmp_path).name]
+    names = [
+        str(ROOT),
+        lab.store.name,
+        lab.cluster_file.name,
+        node.console.name,
+        record_of(short_directory).name,
+    ]
     for path in RUN.parent.rglob("*.py"):
         text = path.read_text()
         assert [name for name in names if name in text] == [], f"{path}: kadeploy.lab says where it is"

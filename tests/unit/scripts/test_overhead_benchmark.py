@@ -34,12 +34,12 @@ class PlannedLab(Lab):
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> MeasuredNode:
+def node(short_directory: Path) -> MeasuredNode:
     """The machine of a lab, which is off."""
-    state = tmp_path / "state"
-    plan = LabPlan("l", 1, state, tmp_path, tmp_path, tmp_path)
+    state = short_directory / "state"
+    plan = LabPlan("l", 1, state, short_directory, short_directory, short_directory)
     plan.nodes[0].directory.mkdir(parents=True)
-    return MeasuredNode(PlannedLab("l", tmp_path), plan)
+    return MeasuredNode(PlannedLab("l", short_directory), plan)
 
 
 @pytest.fixture
