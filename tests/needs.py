@@ -54,15 +54,10 @@ def report(items: list[pytest.Item]) -> Iterator[str]:
     if os.geteuid() != 0:
         items = [item for item in items if not needs_root(item)]  # the others are skipped
     markers = {marker for item in items for marker in MACHINES if item.get_closest_marker(marker)}
-    for name in sorted(markers.union(*map(programs, items)) - unwanted()):
+    for name in sorted(markers.union(*map(programs, items))):
         yield f"package {name}"
     for name in sorted(set().union(*map(images, items))):
         yield f"image {name}"
-
-
-def unwanted() -> set[str]:
-    """Programs that only continuous integration installs: their packages start a server for the machine."""
-    return set() if os.environ.get("CI") == "true" else {"sshd"}
 
 
 def obstacle(item: pytest.Item) -> str:

@@ -8,17 +8,19 @@ import socket
 from pathlib import Path
 
 LOWEST = 10_000
+HIGHEST = 65_535
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """Draw a port of 127.0.0.1 that nobody has.
 
-    It is below those that the kernel gives to clients and to servers that ask for any (ip(7)), so that only
-    another test can take it before its server does, if it draws the same of some twenty thousand.
+    It is none of those that the kernel gives to clients and to servers that ask for any (ip(7)), if there are
+    others, so that only another test can take it before its server does, if it draws the same of thousands.
     """
-    first_of_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    others = [*range(LOWEST, first), *range(max(LOWEST, last + 1), HIGHEST + 1)]
     while True:
-        port = random.SystemRandom().randrange(LOWEST, first_of_kernel)
+        port: int = random.SystemRandom().choice(others or range(LOWEST, HIGHEST + 1))
         with socket.socket(socket.AF_INET, kind) as probe:
             try:
                 probe.bind(("127.0.0.1", port))

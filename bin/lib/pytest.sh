@@ -9,6 +9,8 @@ run_pytest() { .venv/bin/python -m pytest "$@"; }
 # shellcheck disable=SC2034 # read by bin/test and bin/check
 fast_processes=4
 
+few_tests=16 # for which several processes are not worth their start
+
 declare -A count_of=()
 
 # look_at_needs ARGUMENT...: collects the tests that these arguments of pytest select (tests/needs.py). Sets
@@ -33,6 +35,14 @@ look_at_needs() {
 		esac
 	done <"$file"
 	rm -f "$file" "$log"
+}
+
+# run_part NAME PROCESSES ARGUMENT...: the selected tests of a part, if there are any.
+run_part() {
+	local part=$1 processes=$2 several=()
+	((count_of[$part] == 0)) && return
+	((processes == 1 || count_of[$part] < few_tests)) || several=(-n "$processes" --dist loadfile --no-loadscope-reorder)
+	run_pytest --part="$part" "${several[@]}" "${@:3}"
 }
 
 # build_images NAME...: what is not up to date of these.

@@ -8,9 +8,11 @@ fleet_packages="dnsmasq-base openipmi ipmitool openssh-client iproute2 procps fd
 declare -A packages_for=(
 	[builders]="mmdebstrap cpio zstd kmod openssh-client"
 	[fleet]=$fleet_packages
+	[venv]=python3-venv
 	[lab]="$fleet_packages qemu-system-x86 ipxe-qemu ovmf pxelinux syslinux-common"
 	[/usr/lib/PXELINUX]="pxelinux syslinux-common"
 	[busybox]=busybox
+	[git]=git
 	[cpio]=cpio
 	[curl]=curl
 	[ipmi_sim]=openipmi
@@ -86,8 +88,8 @@ ensure_venv() {
 	want=$(cat requirements-dev.lock pyproject.toml | sha256sum | cut -d' ' -f1)
 	[[ -f $stamp && $(<"$stamp") = "$want" ]] && return 0
 	say "making .venv from requirements-dev.lock"
-	ensure_packages python3-venv
-	[[ -x .venv/bin/pip ]] || /usr/bin/python3 -m venv --clear .venv || die "/usr/bin/python3 cannot make .venv"
+	[[ -x .venv/bin/pip ]] || run_quietly /usr/bin/python3 -m venv --clear .venv ||
+		die "/usr/bin/python3 cannot make .venv; its Debian package: ${packages_for[venv]}"
 	install_requirements || die "the Python packages of requirements-dev.lock could not be installed; see above"
 	printf '%s\n' "$want" >"$stamp"
 	say "made .venv in $(seconds_since "$start") s"

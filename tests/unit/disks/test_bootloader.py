@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kadeploy.disks.bootloader import install_grub_script, kernel_files_script
+from tests.nightly import examples
 
 UUID = "3f706aed-38a7-4106-bd69-acfe8f70a982"
 FAKE_BLKID = f"#!/bin/sh\ncase $* in *PART_ENTRY_UUID*) echo part-uuid ;; *) echo {UUID} ;; esac\n"
@@ -192,7 +193,7 @@ def kernel_words(parameters: str) -> list[str]:
     parameters=st.text(st.sampled_from("ab=,;{}#$`'\"\\&|<>!*~ é\n\t"), max_size=40),
     name=st.text(st.sampled_from("a'\"\\ ;}{$\n"), max_size=12),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_leaves_its_quotes(machine: Machine, parameters: str, name: str) -> None:
     configuration = machine.configuration(KADEPLOY_ENV_KERNEL_PARAMS=parameters, KADEPLOY_ENV=name)
     plain = parameters.replace("\n", " ").replace("\t", " ")

@@ -66,7 +66,7 @@ def test_who_reads_may_see_enough() -> None:
 
 
 def test_no_benchmark_knows_files_of_a_lab_by_heart(short_directory: Path) -> None:
-    lab = LabPlan("l", 1, short_directory / "state", *[short_directory] * 3)
+    lab = LabPlan("l", 1, short_directory / "state", short_directory, short_directory, short_directory)
     [node] = lab.nodes
     names = [
         str(ROOT),

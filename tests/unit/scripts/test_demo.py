@@ -14,7 +14,7 @@ def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([CHECKOUT / "bin" / "demo", *arguments], capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("name", ["demo", "test"])
+@pytest.mark.parametrize("name", ["check", "demo", "format", "test"])
 def test_help_goes_to_stdout(name: str) -> None:
     result = subprocess.run([CHECKOUT / "bin" / name, "--help"], capture_output=True, text=True, timeout=60)
     assert (result.returncode, result.stderr) == (0, "")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import nightly
 
@@ -49,6 +50,17 @@ def test_only_images_that_are_deployed_are_built(tmp_path: Path) -> None:
     ]  # fmt: skip
     every = needs_of(tmp_path, "tests/lab")
     assert {"image debian12-min", "image fleet-min", "package lab"} <= set(every)
+
+
+def test_by_night_there_are_more_examples_and_other_ones() -> None:
+    usual = settings.get_current_profile_name()
+    try:
+        nightly.use_profile()
+        assert (settings().max_examples, settings().derandomize) == (10_000, False)
+        assert nightly.examples(40) == 10_000
+    finally:
+        settings.load_profile(usual)
+    assert nightly.examples(40) == 40
 
 
 def test_a_nightly_run_that_was_broken_off_leaves_out_what_has_passed(
