@@ -102,8 +102,8 @@ class Session:
         try:
             async with (
                 time_limit(self._options.deadline),
-                self._relays.attended(self._reports),
                 self._reports.examined(),
+                self._relays.attended(self._reports),  # the first to close: nobody joins what is ending
             ):
                 await self._gather()
                 await self._conduct()

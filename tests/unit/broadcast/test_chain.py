@@ -7,19 +7,21 @@ import asyncio
 import os
 import re
 import socket
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kadeploy.broadcast.chain import ChainBroadcast
+from kadeploy.broadcast.chain import ChainBroadcast, Session, broadcast
+from kadeploy.broadcast.head import Head
 from kadeploy.broadcast.interface import Delivery, ImageSource, Trouble
 from kadeploy.broadcast.node.wire import FEED, FETCH, MAGIC, Greeting, PeerLost, connect, prove
 from kadeploy.errors import ServiceError
 
 from .conftest import GATED, STORE, Bench
-from .local import LocalProcess, LocalTransport, alive, patched, targets, until
+from .local import HEAD, LocalProcess, LocalTransport, alive, patched, targets, until
 
 
 def talk(peer: tuple[str, int], *words: bytes) -> bytes:
@@ -258,3 +260,32 @@ async def test_head_address_that_is_not_ours(bench: Bench) -> None:
     with pytest.raises(ServiceError, match=r"the broadcast cannot listen on 192\.0\.2\.1"):
         await ChainBroadcast().run(delivery, bench.transport, bench.progress.append)
     assert bench.transport.processes == {}
+
+
+async def test_nobody_joins_while_the_last_inquiry_is_being_cancelled(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that came in then would get no verdict: nobody attends to it any more."""
+    answered = threading.Event()
+    monkeypatch.setattr(Head, "is_unchanged", lambda self, offset: answered.wait(30))
+    *first, late = targets(3)
+    delivery = Delivery(bench.source, first, GATED, HEAD, bench.options)
+    sessions: list[Session] = []
+    bench.shut_gates("n1", "n2")
+    running = asyncio.create_task(
+        broadcast(delivery, bench.transport, bench.progress.append, sessions.append)
+    )
+    try:
+        await until(lambda: bench.transport.received("n2"))
+        bench.transport.say("n1", {"event": "damaged", "lane": 0, "rank": 0, "offset": 0})
+        [session] = sessions
+        inquiries = session._reports._inquiries
+        await until(lambda: inquiries)
+        bench.open_gates()
+        async with asyncio.timeout(30):
+            while not any(inquiry.cancelling() for inquiry in inquiries.values()):
+                await asyncio.sleep(0)
+        assert not session.join([late])
+    finally:
+        answered.set()
+    bench.assert_exact(await running, failed=set())
