@@ -42,6 +42,7 @@ class Node:
     root: Path
     separator: str
     variables: dict[str, str] = field(default_factory=dict)
+    launcher: tuple[str, ...] = ()  # the command that starts the script, where it needs one
 
     def partition(self, number: int) -> Path:
         return self.disk.with_name(f"{self.disk.name}{self.separator}{number}")
@@ -51,7 +52,7 @@ class Node:
         variables: Mapping[str, str] = self.variables | changes
         environment = {"PATH": os.environ["PATH"]} | {key: value for key, value in variables.items() if value}
         script = CHECKOUT / "postinstall" / name / "postinstall"
-        return subprocess.run([script], env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run([*self.launcher, script], env=environment, capture_output=True, text=True, timeout=60)
 
     def read(self, path: str) -> str:
         return (self.root / path).read_text()
