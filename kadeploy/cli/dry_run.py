@@ -122,7 +122,7 @@ def _timeout(step: MicroStep, count: int) -> str:
 def to_json(plan: DeploymentPlan) -> dict[str, Any]:
     """The plan as one document; timeouts in seconds."""
     return {
-        "schema": 1,
+        "schema": 2,  # 1 had a text as `erased`
         "environment": plan.environment.label,
         "image": {
             "size": plan.parts[0].machines.image.size,

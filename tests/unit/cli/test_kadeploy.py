@@ -111,6 +111,7 @@ def test_the_plan_as_json(ready: Command) -> None:
     plan = _plan(ready, "--breakpoint", "BroadcastEnv:sync")
     [cluster] = plan["clusters"]
     assert plan["windows"] == {"reboot": {"size": 50, "pause": 0.0}, "probe": {"size": 300}}
+    assert plan["schema"] == 2
     assert cluster["nodes"] == ["node-2"] and cluster["erased"] == ["/dev/vda"]
     [broadcast] = cluster["macrosteps"]["BroadcastEnv"]
     assert [step["name"] for step in broadcast["microsteps"] if step["hold"]] == ["sync"]
