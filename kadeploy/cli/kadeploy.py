@@ -76,11 +76,12 @@ KEPT = (
     "spares",
 )
 
-# Options that would touch nodes or files.
+# Options that would touch nodes or files, or that do something else than deploy.
 NOT_SIMULATED = (
     "resume",
     "retry",
     "abandon",
+    "listing",
     "dry_run",
     "script",
     "output_ok_nodes",
@@ -136,6 +137,8 @@ def _check(options: DeployOptions) -> None:
         )
     if options.start and not options.resumed:
         raise UsageError("--from belongs to --resume and --retry")
+    if options.dry_run and (wrong := given(("abandon", "listing"))):
+        raise UsageError(f"--dry-run cannot be had with {', '.join(wrong.values())}")
     if options.stop_at_min_ok and not options.min_ok:
         raise UsageError("--stop-at-min-ok needs --min-ok")
     if options.vlan:
