@@ -20,11 +20,11 @@ TAIL_BYTES = 4096
 
 
 def last_line(record: Path) -> str:
-    """The last line of the record that is not empty, without control characters."""
+    """The last line of the record that is not empty, without control characters; a tab is a blank."""
     with record.open("rb") as file:
         file.seek(max(0, record.stat().st_size - TAIL_BYTES))
         text = file.read().decode(errors="replace").replace("\r", "\n")
-    lines = (line.strip() for line in printable(text).split("\n"))
+    lines = (line.strip() for line in printable(text).replace("\t", " ").split("\n"))
     return next((line for line in reversed(list(lines)) if line), "")
 
 

@@ -47,6 +47,7 @@ def test_the_lock_refuses_a_second_holder(tmp_path: Path, monkeypatch: pytest.Mo
         (b"one\r\nlogin: ", "login:"),
         (b"Loading 5%\rLoading 10%", "Loading 10%"),
         (b"\x1b[0mred\n", "[0mred"),
+        (b"name:\tnode-1\n", "name: node-1"),
         (b"x" * 9000 + b"\nlast \xff", "last \ufffd"),
     ],
 )
