@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may reach a terminal of what others wrote: nodes, programs, other users."""
+"""What may reach a terminal of what others wrote: nodes, programs, other users.
+
+Text goes through ``printable`` or ``printable_line``. Documents must keep every character: JSON is written in
+ASCII, as ``json.dumps`` does unless it is told otherwise, and YAML with escapes.
+"""
 
 from __future__ import annotations
 

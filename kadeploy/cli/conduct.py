@@ -28,6 +28,7 @@ from kadeploy.errors import ExitStatus, ServiceError, UsageError
 from kadeploy.operations.base_plan import Plan
 from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.operation import Operation
+from kadeploy.terminal import printable_line
 
 
 def conduct(options: OperationOptions, work: Coroutine[Any, Any, OperationResult | None]) -> ExitStatus:
@@ -69,8 +70,10 @@ def audience(options: OperationOptions) -> Iterator[tuple[Audience, ExitStack]]:
 
 def print_steps(plan: Plan[Any], *, as_json: bool) -> None:
     """What --dry-run shows of an operation that erases nothing."""
-    lines = dry_run.describe_steps(plan)
-    click.echo(json.dumps(dry_run.steps_to_json(plan)) if as_json else "\n".join(lines))
+    if as_json:
+        click.echo(json.dumps(dry_run.steps_to_json(plan)))
+    else:
+        click.echo("\n".join(map(printable_line, dry_run.describe_steps(plan))))
 
 
 async def carry_out(

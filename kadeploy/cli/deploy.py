@@ -23,6 +23,7 @@ from kadeploy.operations.plan import DeploymentPlan, Planner
 from kadeploy.operations.request import from_mapping as request_from_mapping
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind, Workflow
+from kadeploy.terminal import printable_line
 from kadeploy.workflow.phase import Phase
 
 # What --resume and --retry let go on: held nodes and those of a killed command, or those that failed.
@@ -77,4 +78,7 @@ async def _workflow(options: DeployOptions, site: Site, store: Store) -> Workflo
 
 
 def _print_plan(plan: DeploymentPlan, *, as_json: bool) -> None:
-    click.echo(json.dumps(dry_run.to_json(plan)) if as_json else "\n".join(dry_run.describe(plan)))
+    if as_json:
+        click.echo(json.dumps(dry_run.to_json(plan)))
+    else:
+        click.echo("\n".join(map(printable_line, dry_run.describe(plan))))

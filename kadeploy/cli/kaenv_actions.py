@@ -150,13 +150,8 @@ async def _find_own(desk: Desk, request: Request) -> list[Environment]:
 
 
 def _print_json(found: list[Environment]) -> None:
-    json.dump(
-        [{**to_mapping(environment), "user": environment.owner} for environment in found],
-        sys.stdout,
-        indent=2,
-        ensure_ascii=False,
-    )
-    click.echo()
+    rows = [{**to_mapping(environment), "user": environment.owner} for environment in found]
+    click.echo(json.dumps(rows, indent=2))
 
 
 def _print_yaml(found: list[Environment]) -> None:

@@ -24,6 +24,7 @@ from kadeploy.store import receptions, statistics
 from kadeploy.store.statistics import Filter, Record, StepSummary
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind
+from kadeploy.terminal import printable
 
 NO_INFORMATION = "No information is available"
 
@@ -43,8 +44,7 @@ def report(options: ReportOptions) -> ExitStatus:
         fields = _split(options.fields)
         rows, show = asyncio.run(_records(chosen, fields, everything=options.as_json)), _print_csv
     if options.as_json:
-        json.dump(rows, sys.stdout, indent=2, ensure_ascii=False)
-        click.echo()
+        click.echo(json.dumps(rows, indent=2))
     elif options.as_csv or options.header:
         _print_csv(rows, options.header)
     else:
@@ -140,8 +140,14 @@ def _print_csv(rows: Sequence[dict[str, Any]], header: bool = False) -> None:
     if header:
         writer.writerow(rows[0])
     for row in rows:
-        values = row.values()
-        writer.writerow(str(value).lower() if isinstance(value, bool) else value for value in values)
+        writer.writerow(map(_cell, row.values()))
+
+
+def _cell(value: Any) -> Any:
+    """A value as CSV has it: true and false, and text that a terminal can show."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return printable(value) if isinstance(value, str) else value
 
 
 def _print_rates(rows: Sequence[dict[str, Any]]) -> None:

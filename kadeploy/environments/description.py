@@ -18,6 +18,7 @@ from kadeploy.environments import checks
 from kadeploy.environments.environment import Archive, Boot, Environment, Image, Partition
 from kadeploy.environments.model import ArchiveModel, BootModel, DescriptionModel
 from kadeploy.errors import FileError, FileProblem
+from kadeploy.terminal import printable
 
 MAX_BYTES = 1024 * 1024
 
@@ -137,6 +138,11 @@ def to_yaml(environment: Environment) -> str:
     mapping = to_mapping(environment)
     if "partition_type" in mapping:
         mapping["partition_type"] = _Hexadecimal(mapping["partition_type"])
+    text = _dump(mapping, allow_unicode=True)
+    return text if printable(text) == text else _dump(mapping, allow_unicode=False)
+
+
+def _dump(mapping: Mapping[str, Any], *, allow_unicode: bool) -> str:
     return yaml.dump(
-        mapping, Dumper=_Dumper, sort_keys=False, allow_unicode=True, explicit_start=True, width=100
+        mapping, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, explicit_start=True, width=100
     )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kadeploy.terminal import printable
 from tests.keys import write_key
 from tests.unit.cli.conftest import Command
 from tests.unit.cli.program import Completed
@@ -105,6 +106,18 @@ def test_a_dry_run_shows_the_plan(ready: Command, process: Command, configuratio
     assert "50 reboots at once; 300 looks at once" in result.stdout
     assert "send_key" not in result.stdout, "without -k there is no key to send"
     assert _workflows(configuration) == 0
+
+
+def test_the_plan_of_anothers_environment_gives_no_orders_to_the_terminal(
+    ready: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "\x9b2J.tar.gz").write_bytes((tmp_path / "image.tar.gz").read_bytes())
+    (tmp_path / "loud.yaml").write_text(DESCRIPTION.replace("image.tar.gz", '"\\x9b2J.tar.gz"'))
+
+    shown = ready("kadeploy", "-a", "loud.yaml", "-m", "node-1", "--dry-run")
+
+    assert shown.returncode == 0, shown.stderr
+    assert "/2J.tar.gz\n" in shown.stdout and printable(shown.stdout) == shown.stdout
 
 
 def test_the_plan_as_json(ready: Command) -> None:

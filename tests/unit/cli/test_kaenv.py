@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kadeploy.terminal import printable
 from tests.unit.cli.conftest import Command
 
 DATA = Path(__file__).parents[2] / "data" / "environments"
@@ -83,6 +84,23 @@ def test_descriptions_of_others_give_no_orders_to_the_terminal(command: Command,
     listed = command("kaenv", "-l")
 
     assert listed.stdout == HEADER + "debian12              2       root        [2J a\n"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("arguments", [["-p", "debian12"], ["-p", "debian12", "--json"], ["-l", "--json"]])
+def test_documents_keep_what_gives_orders_as_escapes(
+    command: Command, description: Path, arguments: list[str]
+) -> None:
+    text = DESCRIPTION.replace(
+        "A description that is certainly longer than forty characters", r'"\x9B2J \u202Ea\x7f \u2028"'
+    )
+    assert command("kaenv", "-a", "-", text=text).returncode == 0
+
+    printed = command("kaenv", *arguments).stdout
+
+    assert printable(printed) == printed
+    [recorded] = [*yaml.safe_load_all(printed)] if "--json" not in arguments else json.loads(printed)
+    assert recorded["description"] == "\x9b2J \u202ea\x7f \u2028"
 
 
 @pytest.mark.root

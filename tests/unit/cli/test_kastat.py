@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import fcntl
 import json
@@ -23,10 +24,13 @@ from kadeploy.store.receptions import Reception
 from kadeploy.store.statistics import Record, StepRun
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind
+from kadeploy.terminal import printable
 from tests.unit.cli.conftest import Command
 from tests.unit.cli.program import CHECKOUT
 
 START = 1302763272.4  # 2011-04-14 06:41:12 UTC, from the tutorial
+
+ERROR = 'BroadcastEnv-send_environment: "tar", and\nmore'
 
 RECORD = Record(
     wid="",
@@ -65,7 +69,7 @@ async def wids(configuration: Path) -> tuple[str, str]:
             success=False,
             retry_step1=1,
             cause="broadcast",
-            error='BroadcastEnv-send_environment: "tar", and\nmore',
+            error=ERROR,
         )
         records = [replace(RECORD, wid=deployment.id), failed]
         records.append(replace(RECORD, wid=reboot.id, hostname="gdx-122", user="alice", start=START + 3600))
@@ -102,10 +106,26 @@ def test_csv_can_be_read_back_whatever_is_in_it(command: Command, wids: tuple[st
     rows = list(csv.DictReader(command("kastat", "--header").stdout.splitlines(keepends=True)))
 
     assert [row["hostname"] for row in rows] == ["gdx-121.orsay.grid5000.fr", "gdx-122", "gdx-122"]
-    assert rows[1]["error"] == 'BroadcastEnv-send_environment: "tar", and\nmore'
+    assert rows[1]["error"] == ERROR
     assert [*rows[0], "cause"] == FIELDS.split(","), "Kadeploy3's columns"
     assert command("kastat", "-F", "hostname,cause").stdout.splitlines()[1] == "gdx-122,broadcast"
     assert json.loads(command("kastat", "--json").stdout)[1]["cause"] == "broadcast"
+
+
+def test_what_others_wrote_gives_no_orders_to_the_terminal(
+    command: Command, wids: tuple[str, str], configuration: Path
+) -> None:
+    async def add(record: Record) -> None:
+        async with Store.open(configuration / "store" / "kadeploy.sqlite") as store:
+            await statistics.add_records(store, [record])
+
+    asyncio.run(add(replace(RECORD, wid=wids[0], hostname="gdx-123", env="\x9b2J")))
+
+    document = command("kastat", "--json", "-m", "gdx-123").stdout
+    lines = command("kastat", "-m", "gdx-123", "-F", "hostname,env").stdout
+
+    assert json.loads(document)[0]["env"] == "\x9b2J" and printable(document) == document
+    assert lines == "gdx-123,2J\n"
 
 
 @pytest.mark.parametrize(
