@@ -32,9 +32,9 @@ def command(**values: Any) -> ExitStatus:
     """
     options = EnvironmentOptions(**values)
     _check(options)
-    from kadeploy.cli import kaenv_actions
+    from kadeploy.cli import environment
 
-    return kaenv_actions.carry_out(options)
+    return environment.carry_out(options)
 
 
 def _check(options: EnvironmentOptions) -> None:

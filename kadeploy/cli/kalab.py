@@ -62,9 +62,9 @@ def up(**values: Any) -> None:
     BMC for each node, and a complete kadeploy configuration. When it fails or is interrupted it takes
     everything away again. After a crash, 'kalab down' does.
     """
-    from kadeploy.cli import kalab_actions
+    from kadeploy.cli import lab
 
-    kalab_actions.up(UpOptions(**values))
+    lab.up(UpOptions(**values))
 
 
 @kalab.command(short_help="Take a lab away.")
@@ -75,9 +75,9 @@ def down(name: str, everything: bool) -> None:
 
     Also takes away what a crash has left. A lab that is down already is no error.
     """
-    from kadeploy.cli import kalab_actions
+    from kadeploy.cli import lab
 
-    kalab_actions.down(name, everything=everything)
+    lab.down(name, everything=everything)
 
 
 @kalab.command(short_help="Show what the nodes are doing.")
@@ -88,9 +88,9 @@ def status(name: str, as_json: bool) -> None:
 
     Memory is what all processes of the node take, pages shared with others in parts.
     """
-    from kadeploy.cli import kalab_actions
+    from kadeploy.cli import lab
 
-    kalab_actions.status(name, as_json=as_json)
+    lab.status(name, as_json=as_json)
 
 
 @kalab.command(short_help="Attach to a node's serial console.")
@@ -102,12 +102,12 @@ def console(name: str, log: bool, node: str) -> None:
 
     One terminal at a time can be attached. Everything is recorded meanwhile.
     """
-    from kadeploy.cli import kalab_actions
+    from kadeploy.cli import lab
 
     if log:
-        kalab_actions.print_console(name, node)
+        lab.print_console(name, node)
     else:
-        kalab_actions.attach_console(name, node)
+        lab.attach_console(name, node)
 
 
 @kalab.command(short_help="Switch nodes through their BMCs.")
@@ -119,9 +119,9 @@ def power(name: str, nodes: str, action: str) -> None:
 
     Talks IPMI as kadeploy does. Exit status 1 where a BMC refuses.
     """
-    from kadeploy.cli import kalab_actions
+    from kadeploy.cli import lab
 
-    if not kalab_actions.switch(name, nodes, action):
+    if not lab.switch(name, nodes, action):
         raise SystemExit(ExitStatus.NODES_FAILED)
 
 
@@ -134,9 +134,9 @@ def power(name: str, nodes: str, action: str) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def execute(name: str, command: tuple[str, ...]) -> None:
     """Run COMMAND in the lab's network, where the nodes can be reached: kalab exec -- ssh root@172.31.0.11"""
-    from kadeploy.cli import kalab_actions
+    from kadeploy.cli import lab
 
-    kalab_actions.execute(name, command)
+    lab.execute(name, command)
 
 
 kalab.add_command(fault)

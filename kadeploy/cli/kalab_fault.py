@@ -60,12 +60,12 @@ def fault(
         raise UsageError("--seed and --json go with --plan")
     if words and (len(words) != 3 or words[2] not in ("on", "off")):
         raise UsageError("give NODES KIND on|off", hint="as in: kalab fault node-[2-3] no-boot on")
-    from kadeploy.cli import fault_actions
+    from kadeploy.cli import fault as work
 
     if plan is not None:
-        fault_actions.apply(name, plan, seed, as_json=as_json)
+        work.apply(name, plan, seed, as_json=as_json)
     elif mend:
-        fault_actions.mend(name)
+        work.mend(name)
     else:
         nodes, kind, state = words
-        fault_actions.switch(name, nodes, kind, on=state == "on")
+        work.switch(name, nodes, kind, on=state == "on")
