@@ -52,7 +52,9 @@ class Node:
         variables: Mapping[str, str] = self.variables | changes
         environment = {"PATH": os.environ["PATH"]} | {key: value for key, value in variables.items() if value}
         script = CHECKOUT / "postinstall" / name / "postinstall"
-        return subprocess.run([*self.launcher, script], env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            [*self.launcher, script], env=environment, capture_output=True, text=True, timeout=60
+        )
 
     def read(self, path: str) -> str:
         return (self.root / path).read_text()
