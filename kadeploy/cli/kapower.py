@@ -3,24 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kadeploy.cli import frame
-from kadeploy.cli.options import (
-    LEVEL_HELP,
-    LEVELS,
-    OperationOptions,
-    node_options,
-    operation_options,
-    result_options,
-)
+from kadeploy.cli.power_options import PowerOptions, power_options
 from kadeploy.errors import ExitStatus, UsageError
-
-if TYPE_CHECKING:
-    from kadeploy.config.cluster import Level
 
 EXAMPLES = """\
 kapower --status -f nodes
@@ -40,36 +29,13 @@ After --on and --off the power status is asked for until it is as ordered, where
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PowerOptions(OperationOptions):
-    """What the command line of kapower says."""
-
-    on: bool
-    off: bool
-    status: bool
-    level: Level | None
-
-
 @click.command(
     cls=frame.Command,
     examples=EXAMPLES,
     sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.option("--on", is_flag=True, help="Switch the nodes on.")
-@click.option("--off", is_flag=True, help="Switch the nodes off.")
-@click.option("--status", is_flag=True, help="Tell which nodes are on.")
-@click.option(
-    "-l",
-    "--op-level",
-    "level",
-    type=LEVELS,
-    metavar="LEVEL",
-    help=LEVEL_HELP,
-)
-@node_options
-@result_options
-@operation_options
+@power_options
 def command(**values: Any) -> ExitStatus:
     """Switch nodes on or off, or ask which they are."""
     options = PowerOptions(**values)

@@ -15,8 +15,8 @@ from kadeploy.cli import kacast, kadeploy, kaenv, kalab, kapower, kareboot, kast
 from kadeploy.cli.cast_options import CastOptions
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.cli.environment_options import EnvironmentOptions
-from kadeploy.cli.kapower import PowerOptions
 from kadeploy.cli.lab_options import UpOptions
+from kadeploy.cli.power_options import PowerOptions
 from kadeploy.cli.reboot_options import RebootOptions
 from kadeploy.cli.report_options import ReportOptions
 from kadeploy.config.cluster import Level
