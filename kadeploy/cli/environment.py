@@ -30,9 +30,10 @@ NO_ENVIRONMENT = "No environment has been found"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be done with environments, or the file, of this name; ``text`` came by standard input."""
+class Action:
+    """Action on the environments, or with the file, of this name; ``text`` came by standard input."""
 
+    kind: str  # of ``_ACTIONS``
     name: str
     text: bytes
     options: EnvironmentOptions
@@ -40,60 +41,60 @@ class Request:
 
 def carry_out(options: EnvironmentOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
-    [(action, name)] = options.actions.items()
+    [(kind, name)] = options.actions.items()
     # Read before the event loop runs: a thread that waits for a terminal could not be interrupted.
-    text = sys.stdin.buffer.read(MAX_INPUT) if action == "add" and name == "-" else b""
-    asyncio.run(_act(action, Request(name, text, options)))
+    text = sys.stdin.buffer.read(MAX_INPUT) if kind == "add" and name == "-" else b""
+    asyncio.run(_act(Action(kind, name, text, options)))
     return ExitStatus.OK
 
 
-async def _act(action: str, request: Request) -> None:
+async def _act(action: Action) -> None:
     site = configuration.load()
     caller = Caller(frame.user_name(), site.server.rights.almighty)
     async with Store.open(site.path(site.server.database.name)) as store:
-        await _ACTIONS[action](Desk(store, caller, site), request)
+        await _ACTIONS[action.kind](Desk(store, caller, site), action)
 
 
-async def _add(desk: Desk, request: Request) -> None:
-    if request.name == "-":
-        description = source.parse(request.text, "-")
+async def _add(desk: Desk, action: Action) -> None:
+    if action.name == "-":
+        description = source.parse(action.text, "-")
     else:
-        description = await source.load(request.name)
+        description = await source.load(action.name)
     for warning in description.warnings:
         click.echo(printable_line(f"{warning} (warning)"), err=True)
-    recorded = await desk.record(description, request.options.env_user)
+    recorded = await desk.record(description, action.options.env_user)
     if advice := compression_advice(recorded):
         click.echo(f"hint: {advice}", err=True)
 
 
-async def _list(desk: Desk, request: Request) -> None:
+async def _list(desk: Desk, action: Action) -> None:
     found = await desk.list_visible(
-        request.name, request.options.env_user, request.options.env_version, request.options.all_versions
+        action.name, action.options.env_user, action.options.env_version, action.options.all_versions
     )
-    _print_json(found) if request.options.as_json else _print_table(found)
+    _print_json(found) if action.options.as_json else _print_table(found)
 
 
-async def _print(desk: Desk, request: Request) -> None:
+async def _print(desk: Desk, action: Action) -> None:
     found = await desk.find(
-        request.name, request.options.env_user, request.options.env_version, request.options.all_versions
+        action.name, action.options.env_user, action.options.env_version, action.options.all_versions
     )
-    _print_json(found) if request.options.as_json else _print_yaml(found)
+    _print_json(found) if action.options.as_json else _print_yaml(found)
 
 
-async def _delete(desk: Desk, request: Request) -> None:
-    await desk.delete(await _find_own(desk, request))
+async def _delete(desk: Desk, action: Action) -> None:
+    await desk.delete(await _find_own(desk, action))
 
 
-async def _set_visibility(desk: Desk, request: Request) -> None:
-    await desk.change_visibility(await _find_own(desk, request), request.options.visibility_tag or "")
+async def _set_visibility(desk: Desk, action: Action) -> None:
+    await desk.change_visibility(await _find_own(desk, action), action.options.visibility_tag or "")
 
 
-async def _toggle_destructive(desk: Desk, request: Request) -> None:
-    await desk.toggle_destructive(await _find_own(desk, request))
+async def _toggle_destructive(desk: Desk, action: Action) -> None:
+    await desk.toggle_destructive(await _find_own(desk, action))
 
 
-async def _recompress(desk: Desk, request: Request) -> None:
-    [environment] = await _find_own(desk, request)
+async def _recompress(desk: Desk, action: Action) -> None:
+    [environment] = await _find_own(desk, action)
     made = await desk.recompress(environment, _progress() if sys.stderr.isatty() else _silence)
     sizes = f"{made.size / 1e6:.1f} MB instead of {made.former_size / 1e6:.1f}"
     click.echo(f"{environment.label} has now {made.path}, {sizes}; the old image is still there", err=True)
@@ -117,19 +118,19 @@ def _progress() -> Callable[[int, int | None], None]:
     return draw
 
 
-async def _update_image(desk: Desk, request: Request) -> None:
-    await desk.update_digests(await _find_own(desk, request), "image")
+async def _update_image(desk: Desk, action: Action) -> None:
+    await desk.update_digests(await _find_own(desk, action), "image")
 
 
-async def _update_preinstall(desk: Desk, request: Request) -> None:
-    await desk.update_digests(await _find_own(desk, request), "preinstall")
+async def _update_preinstall(desk: Desk, action: Action) -> None:
+    await desk.update_digests(await _find_own(desk, action), "preinstall")
 
 
-async def _update_postinstalls(desk: Desk, request: Request) -> None:
-    await desk.update_digests(await _find_own(desk, request), "postinstalls")
+async def _update_postinstalls(desk: Desk, action: Action) -> None:
+    await desk.update_digests(await _find_own(desk, action), "postinstalls")
 
 
-_ACTIONS: dict[str, Callable[[Desk, Request], Coroutine[Any, Any, None]]] = {
+_ACTIONS: dict[str, Callable[[Desk, Action], Coroutine[Any, Any, None]]] = {
     "add": _add,
     "list": _list,
     "print": _print,
@@ -143,10 +144,10 @@ _ACTIONS: dict[str, Callable[[Desk, Request], Coroutine[Any, Any, None]]] = {
 }
 
 
-async def _find_own(desk: Desk, request: Request) -> list[Environment]:
+async def _find_own(desk: Desk, action: Action) -> list[Environment]:
     """What a change is about: without -u nobody means another's environment."""
-    owner = request.options.env_user or desk.caller.name
-    return await desk.find(request.name, owner, request.options.env_version, request.options.all_versions)
+    owner = action.options.env_user or desk.caller.name
+    return await desk.find(action.name, owner, action.options.env_version, action.options.all_versions)
 
 
 def _print_json(found: list[Environment]) -> None:
