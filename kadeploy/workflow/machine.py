@@ -65,14 +65,15 @@ class Machine:
 
     automaton: Automaton
     nodes: dict[str, NodeState] = field(default_factory=dict)
-    _effects: list[Effect] = field(default_factory=list)  # of the event that is being applied
-    _notices: list[Notice] = field(default_factory=list)
-    _tasks: dict[int, _Task] = field(default_factory=dict)
-    _last_task: int = 0
-    _cohorts: dict[Position, _Cohort] = field(default_factory=dict)
-    _last_grace: int = 0
-    _census: Census = field(default_factory=Census)
-    _passages: dict[Position, float] = field(default_factory=dict)
+    # Of the event that is being applied, hence not what the machine is.
+    _effects: list[Effect] = field(init=False, compare=False, default_factory=list)
+    _notices: list[Notice] = field(init=False, compare=False, default_factory=list)
+    _tasks: dict[int, _Task] = field(init=False, default_factory=dict)
+    _last_task: int = field(init=False, default=0)
+    _cohorts: dict[Position, _Cohort] = field(init=False, default_factory=dict)
+    _last_grace: int = field(init=False, default=0)
+    _census: Census = field(init=False, default_factory=Census)
+    _passages: dict[Position, float] = field(init=False, default_factory=dict)
 
     def is_running(self, task: int) -> bool:
         """Whether a task that Run has asked for still has nodes."""

@@ -211,3 +211,15 @@ def test_the_late_get_as_long_as_the_others_took(spread: float, seconds: float) 
     world.at += spread - 1
     world.finish(2, "n2", ok=True)
     assert [grace.seconds for grace in world.graces] == [seconds]
+
+
+def test_machines_are_equal_that_are_in_the_same_state() -> None:
+    """What the last event has caused is no part of the state."""
+    plan = automaton([instance("I", micro("x"))])
+    one, other = Machine(plan), Machine(plan)
+    for machine in (one, other):
+        machine.apply(Started(0, ("n1",)))
+    other.apply(Done(1, 99, "n1"))  # of a task that there is not
+    assert one == other
+    with pytest.raises(TypeError, match="_effects"):
+        Machine(plan, _effects=[])  # type: ignore[call-arg]
