@@ -17,7 +17,8 @@ class Admission:
     """Counts the places that clients have; ``most`` at once, ``each`` of them for one address."""
 
     def __init__(self, most: int, each: int) -> None:
-        self._most, self._each = most, each
+        self._most = most
+        self._each = each
         self._places: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:

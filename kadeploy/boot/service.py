@@ -75,7 +75,9 @@ class TftpProcess:
     """The child that serves TFTP; it ends when the pipe to it is closed, also by a kill of this process."""
 
     def __init__(self, root: Path, address: str, port: int, record: Record) -> None:
-        self._root, self._address, self._port = root, address, port
+        self._root = root
+        self._address = address
+        self._port = port
         self._record = record
         self._process: asyncio.subprocess.Process | None = None
 

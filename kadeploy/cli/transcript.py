@@ -55,7 +55,8 @@ class Transcript:
     _transfers: dict[str, Transfers] = field(default_factory=dict)  # by cluster
 
     def started(self, wid: str, groups: Sequence[Group]) -> None:
-        self._groups, self._label = tuple(groups), label(wid)
+        self._groups = tuple(groups)
+        self._label = label(wid)
         self._line(0, f"{self._label.title} #{wid} started")
         if len(groups) > 1:
             self._line(0, "---")

@@ -139,7 +139,8 @@ class _Source:
     """The old file as it is read, with its digest."""
 
     def __init__(self, file: BinaryIO, progress: Progress) -> None:
-        self._file, self._progress = file, progress
+        self._file = file
+        self._progress = progress
         self._digest = hashlib.sha256()
         self._done = 0
         self.size = os.fstat(file.fileno()).st_size
@@ -168,7 +169,8 @@ class _Written:
     """The new file, nameless to others until it is kept; gone if it is not."""
 
     def __init__(self, target: Path, most: int) -> None:
-        self._target, self._most = target, most
+        self._target = target
+        self._most = most
         self._digest = hashlib.sha256()
         self._size = 0
 

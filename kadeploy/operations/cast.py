@@ -61,8 +61,11 @@ class Cast:
         progress: Callable[[BroadcastProgress], None],
         failed: Callable[[str], None],
     ) -> None:
-        self._request, self._connections, self._broadcast = request, connections, broadcast
-        self._progress, self._failed = progress, failed
+        self._request = request
+        self._connections = connections
+        self._broadcast = broadcast
+        self._progress = progress
+        self._failed = failed
         self._results: dict[str, RelayResult] = {}
 
     async def run(self) -> Mapping[str, RelayResult]:

@@ -38,7 +38,9 @@ class Keepers:
     """Of one destination (an absolute path) on many hosts; its owner calls aclose() in the end."""
 
     def __init__(self, connections: Commands, destination: str, mode: int) -> None:
-        self._connections, self._destination, self._mode = connections, destination, mode
+        self._connections = connections
+        self._destination = destination
+        self._mode = mode
         folder, name = posixpath.split(destination)
         self.temporary = posixpath.join(folder, f".{name[:200]}.{secrets.token_hex(6)}")
         self._processes: dict[str, RemoteProcess] = {}

@@ -64,7 +64,9 @@ class StoreTable:
                 return settlement
         self._workflows |= workflows  # a write is completed even where its caller is cancelled
         settlement = await self._store.write(lambda connection: self._replace(connection, owner, own))
-        self._written, self._renewed, self._workflows = settlement.own, self._now(), workflows
+        self._written = settlement.own
+        self._renewed = self._now()
+        self._workflows = workflows
         return settlement
 
     async def leave(self, owner: str, cooling: Mapping[str, int], seconds: float) -> None:

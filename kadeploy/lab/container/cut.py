@@ -51,7 +51,8 @@ class LinkCut:
         if text is None:
             self._finish()
         elif counting and not self.is_on:
-            self._cut, self._first = values.cut(text), self._received()
+            self._cut = values.cut(text)
+            self._first = self._received()
 
     def pause(self, seconds: float | None) -> float | None:
         """How long at most until the next look, of a wait of so many seconds."""
