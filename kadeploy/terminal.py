@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """The text without what would draw on, or give orders to, the terminal of who reads it.
+    """Remove from a text what would draw on, or give orders to, the terminal of who reads it.
 
     Lines and tabs stay. Control and format characters go (ESC, among others, and those that reverse the order
     of what stands behind them), as do surrogates, private and unassigned characters and line separators
@@ -19,5 +19,5 @@ def printable(text: str) -> str:
 
 
 def printable_line(text: str) -> str:
-    """The same as one line."""
+    """Remove the same and every newline."""
     return printable(text).replace("\n", "")

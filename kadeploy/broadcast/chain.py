@@ -58,7 +58,7 @@ async def broadcast(
     progress: Progress,
     opened: Callable[[Session], None],
 ) -> Mapping[str, RelayResult]:
-    """As ``Broadcast.run``; `opened` is called with the session, which others may join."""
+    """Run as ``Broadcast.run``; `opened` is called with the session, which others may join."""
     if problem := await asyncio.to_thread(size_problem, delivery.image):
         return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
     session = Session(delivery, transport, progress)

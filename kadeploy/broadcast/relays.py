@@ -19,13 +19,13 @@ class Observer(Protocol):
     """Learns what becomes of each relay, and what it reports."""
 
     def listening(self, relay: Relay) -> None:
-        """It has started."""
+        """Note that it has started."""
 
     def reported(self, relay: Relay, event: Event) -> None:
-        """It has sent a line."""
+        """Note a line that it has sent."""
 
     def lost(self, relay: Relay, lost: RelayLost) -> None:
-        """It could not be started, has ended, or has been silent for too long."""
+        """Note that it could not be started, has ended, or has been silent for too long."""
 
 
 class Relays(Mapping[str, Relay]):

@@ -66,7 +66,7 @@ cast_options = declare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CastOptions(ResultOptions):
-    """What the command line of kacast says; ``window`` in MiB, ``deadline`` and ``silence`` in seconds."""
+    """Options of kacast; ``window`` in MiB, ``deadline`` and ``silence`` in seconds."""
 
     file: str
     command: tuple[str, ...]

@@ -22,17 +22,18 @@ DRAWN_PER_SECOND = 4
 
 
 class Tally:
-    """What is known of the hosts while the data flow. Where the middle one of them is, stands for all."""
+    """Progress of all hosts while the data flow. Where the middle one of them is, stands for all."""
 
     def __init__(self, hosts: int, size: int) -> None:
-        self._hosts, self._size = hosts, size
+        self._hosts = hosts
+        self._size = size
         self._received: dict[str, int] = {}
         self._done: set[str] = set()
         self._failed: set[str] = set()
         self._throughput = Throughput()
 
     def add(self, progress: BroadcastProgress) -> None:
-        """The news of one host."""
+        """Note the news of one host."""
         if not self._received:
             self._throughput.add(0, time.monotonic())
         self._received[progress.node] = progress.received
@@ -40,7 +41,7 @@ class Tally:
             self._done.add(progress.node)
 
     def fail(self, host: str) -> None:
-        """One host has failed."""
+        """Note that one host has failed."""
         self._failed.add(host)
 
     def describe(self) -> str:

@@ -106,7 +106,7 @@ deploy_options = declare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployOptions(OperationOptions):
-    """What the command line of kadeploy says; '' or None is what was not given, as each request has it."""
+    """Options of kadeploy; '' or None is what was not given, as each request has it."""
 
     env_name: str | None
     env_file: str | None

@@ -54,7 +54,7 @@ environment_options = declare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentOptions:
-    """What the command line of kaenv says."""
+    """Options of kaenv."""
 
     add: str | None
     pattern: str | None
@@ -74,7 +74,7 @@ class EnvironmentOptions:
 
     @property
     def actions(self) -> dict[str, str]:
-        """What is to be done, each with the environments or the file that it is done with."""
+        """Actions that are asked for, each with the environments or the file that it is done with."""
         asked = {
             "add": self.add,
             "list": self.pattern,

@@ -108,7 +108,7 @@ up_options = declare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:
-    """What the command line of ``kalab up`` says; memory in MiB, times in seconds."""
+    """Options of ``kalab up``; memory in MiB, times in seconds."""
 
     count: int
     name: str

@@ -102,7 +102,7 @@ operation_options = declare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationOptions(ResultOptions):
-    """How an operation runs, and to whom it tells what; only some commands have ``--output-known-hosts``."""
+    """Options of every operation on nodes; only some commands have ``--output-known-hosts``."""
 
     force: bool
     dry_run: bool
@@ -128,7 +128,7 @@ class OperationOptions(ResultOptions):
 
 
 def given(names: Collection[str]) -> dict[str, str]:
-    """Those of some parameters that stand in the command line, whatever their values, as it names them."""
+    """Find which of some parameters stand in the command line, whatever their values, as it names them."""
     context = click.get_current_context()
     return {
         parameter.name: max(parameter.opts, key=len)

@@ -111,7 +111,7 @@ reboot_options = declare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebootOptions(OperationOptions):
-    """What the command line of kareboot says."""
+    """Options of kareboot."""
 
     reboot_kind: str
     level: Level

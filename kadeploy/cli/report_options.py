@@ -113,7 +113,7 @@ report_options = declare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportOptions(NodeOptions):
-    """What the command line of kastat says; dates in seconds since 1970, ``limit`` is offset and number."""
+    """Options of kastat; dates in seconds since 1970, ``limit`` is offset and number."""
 
     list_all: bool
     failure_rate: float | None

@@ -10,12 +10,12 @@ RATE_WINDOW = 5.0  # seconds over which a rate is measured
 
 @dataclass(slots=True)
 class Throughput:
-    """How fast a count grows; times in seconds, whatever they count from."""
+    """Rate at which a count grows; times in seconds, whatever they count from."""
 
     samples: tuple[tuple[float, int], ...] = ()
 
     def add(self, count: int, now: float) -> None:
-        """The count is known again; the sample before is kept however old it is."""
+        """Note the count; the sample before is kept however old it is."""
         recent = tuple(sample for sample in self.samples if now - sample[0] <= RATE_WINDOW)
         self.samples = (*(recent or self.samples[-1:]), (now, count))  # at once: another thread may ask
 

@@ -61,11 +61,11 @@ class NodePlan:
 
     @property
     def console(self) -> Path:
-        """All that its console has shown."""
+        """Record of all that its console has shown."""
         return self.file(CONSOLE)
 
     def file(self, name: str) -> Path:
-        """A file of this machine."""
+        """Path of a file of this machine."""
         return self.directory / name
 
 
@@ -147,12 +147,12 @@ class LabPlan:
 
     @property
     def repository(self) -> Path:
-        """Where kadeploy puts what the nodes fetch when they boot."""
+        """Directory where kadeploy puts what the nodes fetch when they boot."""
         return self.state / "boot"
 
     @property
     def boot_file(self) -> str:
-        """What the DHCP server tells a machine to boot."""
+        """File that the DHCP server tells a machine to boot."""
         if self.boot_program == "pxelinux":
             return "pxelinux.0"
         return f"http://{SERVER_ADDRESS}:{HTTP_PORT}/boot.ipxe"

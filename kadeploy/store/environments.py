@@ -31,7 +31,7 @@ class EnvironmentRecord:
 class Selection:
     """Environments of ``owner``, None for everybody, as far as ``viewer`` sees them.
 
-    These are his own, and those of some ``visibilities``; None for all of them.
+    A viewer sees the viewer's own, and those of some ``visibilities``; None for all of them.
     """
 
     owner: str | None = None
@@ -40,7 +40,7 @@ class Selection:
 
     @property
     def condition(self) -> ColumnElement[bool]:
-        """The rows that are meant."""
+        """Condition for the rows of these environments."""
         wanted = true() if self.owner is None else table.c.user == self.owner
         if self.visibilities is None:
             return wanted

@@ -48,7 +48,7 @@ class PeerSlow(Exception):
 
 
 class Source(Protocol):
-    """Where a forwarder takes the stream from: the ring of a relay, or the file of the head."""
+    """Source of the stream for a forwarder: the ring of a relay, or the file of the head."""
 
     waited: float  # seconds in which there was nothing to send, all in all
 

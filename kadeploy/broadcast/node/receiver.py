@@ -61,7 +61,7 @@ class Receiver:
 
     @property
     def sha256(self) -> str:
-        """Of what has been verified, in hexadecimal."""
+        """Digest of what has been verified, in hexadecimal."""
         return self._verifier.sha256
 
     def verify(self) -> None:
@@ -126,7 +126,7 @@ class Receiver:
             count -= received
 
     def _find_damage(self) -> None:
-        """Called by the verifier: a chunk is not what it should be. Whoever has sent all of it is to blame,
+        """Note that the verifier found a wrong chunk. Whoever has sent all of it is to blame,
         as it had checked it; of what came from two feeders nobody knows which part is wrong."""
         with self._feeders.changed:
             self._damaged = True
@@ -138,7 +138,7 @@ class Receiver:
             self._feeders.drop()
 
     def _forget_damage(self) -> None:
-        """What a lost feeder has sent is kept, unless a chunk of it was wrong."""
+        """Keep what a lost feeder has sent, unless a chunk of it was wrong."""
         with self._feeders.changed:
             damaged = self._damaged
             self._damaged = False
