@@ -19,8 +19,8 @@ class ConsumerSpeed:
     best: float = 0.0
     rate: float = 0.0
     held_since: float | None = None
-    _since: float = 0.0
-    _taken: int = 0
+    _since: float = field(init=False, default=0.0)
+    _taken: int = field(init=False, default=0)
 
     def begin(self, now: float) -> None:
         """Begin to measure, unless that was begun in a lane before: the first moments count, later the

@@ -46,13 +46,13 @@ class Transcript:
     level: int
     write: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
-    _groups: tuple[Group, ...] = ()
-    _label: Label = DEPLOYMENT
-    _moment: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    _flush: asyncio.TimerHandle | None = None
-    _grabbed: set[str] = field(default_factory=set)
-    _queued: int = 0
-    _transfers: dict[str, Transfers] = field(default_factory=dict)  # by cluster
+    _groups: tuple[Group, ...] = field(init=False, default=())
+    _label: Label = field(init=False, default=DEPLOYMENT)
+    _moment: dict[tuple[str, str], list[str]] = field(init=False, default_factory=dict)
+    _flush: asyncio.TimerHandle | None = field(init=False, default=None)
+    _grabbed: set[str] = field(init=False, default_factory=set)
+    _queued: int = field(init=False, default=0)
+    _transfers: dict[str, Transfers] = field(init=False, default_factory=dict)  # by cluster
 
     def started(self, wid: str, groups: Sequence[Group]) -> None:
         self._groups = tuple(groups)

@@ -38,8 +38,8 @@ class NodeTransfer:
 class Transfers:
     """The nodes of one cluster that are in a broadcast."""
 
-    _nodes: dict[str, NodeTransfer] = field(default_factory=dict)
-    _due: float = 0.0
+    _nodes: dict[str, NodeTransfer] = field(init=False, default_factory=dict)
+    _due: float = field(init=False, default=0.0)
 
     def begin(self, nodes: Iterable[str], now: float) -> None:
         """Nodes come in, at once or later than others."""

@@ -22,8 +22,8 @@ class Goal:
     enough: int | None = None
     spares: list[str] = field(default_factory=list)
     live: set[str] = field(default_factory=set)
-    _phases: dict[str, Phase] = field(default_factory=dict)
-    _deployed: int = 0
+    _phases: dict[str, Phase] = field(init=False, default_factory=dict)
+    _deployed: int = field(init=False, default=0)
 
     def begin(self, nodes: Iterable[str]) -> None:
         """These nodes are on their way, whatever had become of them before."""

@@ -39,7 +39,7 @@ class Recorder:
 
     automaton: Automaton
     runs: list[StepRun] = field(default_factory=list)
-    _nodes: dict[str, _NodeFigures] = field(default_factory=dict)
+    _nodes: dict[str, _NodeFigures] = field(init=False, default_factory=dict)
 
     def observe(self, notice: Notice) -> None:
         """Take one notice of the machine into account."""

@@ -54,9 +54,9 @@ class Timeline:
     ends: dict[str, NodeEnded] = field(default_factory=dict)
     cohorts: dict[tuple[Position, float], Cohort] = field(default_factory=dict)
     events: int = 0
-    _asked: dict[str, float] = field(default_factory=dict)
-    _latest: Trigger | None = None
-    _graces: dict[Position, Trigger | None] = field(default_factory=dict)
+    _asked: dict[str, float] = field(init=False, default_factory=dict)
+    _latest: Trigger | None = field(init=False, default=None)
+    _graces: dict[Position, Trigger | None] = field(init=False, default_factory=dict)
 
     def observe(self, notice: Notice) -> None:
         """Take one notice of the machine into account."""

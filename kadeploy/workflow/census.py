@@ -19,8 +19,8 @@ class Census:
 
     live: int = 0
     emptied: bool = False
-    _places: dict[Position, int] = field(default_factory=dict)
-    _retrying: Counter[Position] = field(default_factory=Counter)
+    _places: dict[Position, int] = field(init=False, default_factory=dict)
+    _retrying: Counter[Position] = field(init=False, default_factory=Counter)
 
     def enter(self, position: Position, *, retrying: bool) -> None:
         """Count a live node at a position."""

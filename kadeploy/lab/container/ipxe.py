@@ -59,11 +59,11 @@ class Ipxe:
     has_system: Callable[[], bool]
     say: Callable[[str], None]
     sleep: Callable[[float], None]
-    _kernel: tuple[str, str] = ("", "")
-    _initrd: str = ""
-    _scripts: int = 0
-    _commands: int = 0
-    _verbs: dict[str, Callable[[list[str]], bool]] = field(default_factory=dict)
+    _kernel: tuple[str, str] = field(init=False, default=("", ""))
+    _initrd: str = field(init=False, default="")
+    _scripts: int = field(init=False, default=0)
+    _commands: int = field(init=False, default=0)
+    _verbs: dict[str, Callable[[list[str]], bool]] = field(init=False, default_factory=dict)
 
     def boot(self, url: str) -> Outcome:
         """What the script behind a URL ends with."""
