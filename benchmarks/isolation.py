@@ -56,9 +56,8 @@ def take(
             process_group=0,
         ) as process:
             try:
-                assert process.stdin is not None and process.stdout is not None
-                process.stdin.write(json.dumps(orders))
-                process.stdin.close()
+                assert process.stdout is not None
+                give(process, orders, "the series of samples")
                 for line in process.stdout:
                     samples.append(kind(**json.loads(line)))
                     see(samples[-1])
@@ -68,6 +67,19 @@ def take(
     if process.returncode != 0:
         raise MeasurementError(f"the series of samples ended with status {process.returncode}")
     return samples
+
+
+def give(process: subprocess.Popen[str], orders: Mapping[str, Any], name: str) -> None:
+    """Write orders to a process as JSON, and end its input; ``name``: what the process is.
+
+    Raises MeasurementError where it ends before it has read them.
+    """
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps(orders))
+        process.stdin.close()
+    except BrokenPipeError as error:
+        raise MeasurementError(f"{name} took no orders") from error
 
 
 def tell(samples: Callable[[Path, dict[str, Any]], Iterator[Any]]) -> None:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks import machine
@@ -32,18 +32,8 @@ def names() -> list[str]:
 
 def main(words: Sequence[str]) -> int:
     """Run the benchmark that the first word names, with the options behind it; its exit status."""
-    try:
-        status = _obey(words)
-        sys.stdout.flush()
-    except BrokenPipeError:  # who reads has seen enough, as 'head' does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitStatus.OK
-    return status
-
-
-def _obey(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
-        print("\n".join([USAGE, *map(_summary, names())]))
+        _show([USAGE, *map(_summary, names())])
         return ExitStatus.OK
     name, *options = words
     if name not in names():
@@ -76,8 +66,15 @@ def _run(benchmark: Benchmark, parser: argparse.ArgumentParser, words: Sequence[
     if options.json:
         here = machine.describe([load, os.getloadavg()[0]]) | result.machine
         options.json.write_text(json.dumps({**result.figures, "machine": here}, indent=1) + "\n")
-    print("\n".join(result.lines))
+    _show(result.lines)
     return ExitStatus.OK if result.good else ExitStatus.NODES_FAILED
+
+
+def _show(lines: Iterable[str]) -> None:
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:  # who reads has seen enough, as 'head' does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(name: str, benchmark: Benchmark) -> argparse.ArgumentParser:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.arguments import number
 from benchmarks.benchmark import Benchmark, Figures, MeasurementError, Result, say
+from benchmarks.isolation import give
 from benchmarks.windows.contender import SIZE, TURN
 from kadeploy.store.store import Store
 
@@ -69,9 +70,7 @@ def compete(processes: Sequence[Figures]) -> list[Figures]:
             ended.enter_context(contender)
             ended.callback(contender.kill)  # before it is waited for, should somebody press Ctrl-C
             contenders.append(contender)
-            assert contender.stdin is not None
-            contender.stdin.write(json.dumps(orders))
-            contender.stdin.close()
+            give(contender, orders, "a process with windows")
         told = []
         for contender in contenders:
             assert contender.stdout is not None

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import subprocess
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 
-from benchmarks import program
+from benchmarks import isolation, program
 from benchmarks.benchmark import Benchmark, MeasurementError, Result
+from benchmarks.windows import benchmark as windows
 from kadeploy.errors import KadeployError, RefusedError
 from kadeploy.lab.machine import record_of
 from kadeploy.lab.plan import ROOT, LabPlan
@@ -149,3 +152,37 @@ def test_quick_takes_the_place_of_defaults_only(
     assert program.main(["engine", "--quick", "--times", "7"]) == 1
     shown = "[('json', None), ('nodes', 5), ('quick', True), ('times', 7)]\n"
     assert capsys.readouterr().out == shown
+
+
+def test_a_result_that_nobody_reads_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = Result({}, ["a line"], good=False)
+    declared(monkeypatch, Benchmark("", lambda _: None, lambda _: result, {}, "", needs_root=False))
+    with os.fdopen(writer, "w") as unread:
+        monkeypatch.setattr(sys, "stdout", unread)
+        assert program.main(["engine"]) == 1
+
+
+def test_a_broken_pipe_of_a_measurement_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(_: object) -> Result:
+        raise BrokenPipeError
+
+    declared(monkeypatch, Benchmark("", lambda _: None, measure, {}, "", needs_root=False))
+    with pytest.raises(BrokenPipeError):
+        program.main(["engine"])
+
+
+MANY = "x" * 1_000_000  # more than a pipe holds: they are still being written when their reader ends
+
+
+def test_a_series_that_ends_at_once_is_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "_ENTER", [])
+    with pytest.raises(MeasurementError, match="the series of samples took no orders"):
+        isolation.take(dict, "benchmarks.nothing.series", {"orders": MANY}, lambda _: None)
+
+
+def test_a_process_with_windows_that_ends_at_once_is_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "CONTENDER", "benchmarks.nothing")
+    with pytest.raises(MeasurementError, match="a process with windows took no orders"):
+        windows.compete([{"kind": MANY}])
