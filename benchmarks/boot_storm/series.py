@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import isolation
 from benchmarks.boot_storm.measure import Case, Sample, storm
 from benchmarks.boot_storm.network import cable
-from benchmarks.boot_storm.servers import SERVERS, Server
+from benchmarks.boot_storm.servers import taking_part
 
 BOOT_PROGRAM_SIZE = 300_000  # bytes; Debian's snponly.efi has about as many
 KERNEL_FILES = ("kernel", "initrd")
@@ -37,7 +37,7 @@ def samples(folder: Path, orders: dict[str, Any]) -> Iterator[Sample]:
                 continue
             few = case.protocol == "tftp" and case.files == KERNEL_FILES
             for machines in orders["few" if few else "machines"]:
-                for server in _taking_part(case.protocol, orders["servers"]):
+                for server in taking_part(case.protocol, orders["servers"]):
                     with server.running(files, folder / server.name) as process:
                         yield storm(server, process, case, machines, files, before)
 
@@ -51,12 +51,6 @@ def _make_files(folder: Path, orders: dict[str, Any]) -> Path:
     for name, size in sizes.items():
         (files / name).write_bytes(os.urandom(size))
     return files
-
-
-def _taking_part(protocol: str, names: list[str]) -> list[Server]:
-    return [
-        server for server in SERVERS if protocol in server.protocols and server.path and server.name in names
-    ]
 
 
 if __name__ == "__main__":

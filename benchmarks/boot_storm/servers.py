@@ -152,6 +152,13 @@ SERVERS = (
 )
 
 
+def taking_part(protocol: str, names: Sequence[str]) -> list[Server]:
+    """The servers among these that serve by a protocol and are there."""
+    return [
+        server for server in SERVERS if protocol in server.protocols and server.path and server.name in names
+    ]
+
+
 def missing() -> dict[str, str]:
     """Servers that cannot take part, and the command lines that get them.
 
