@@ -2,8 +2,8 @@
 """Many machines fetch boot files from kadeploy-boot at the same moment, and from nginx, atftpd and tftpd-hpa.
 
 The network is one of its own: a head and up to 1000 nodes behind one cable. Other servers that are missing
-are named and left out. The exit status is 1 where a machine failed that fetched from kadeploy-boot; those that
-failed with other servers are figures only.
+are named and left out. The exit status is 1 where a machine failed that fetched from kadeploy-boot; failures
+with other servers are figures only.
 """
 
 from __future__ import annotations

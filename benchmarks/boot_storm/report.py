@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -16,14 +17,18 @@ _HEAD = (
 
 
 def figures(samples: Sequence[Sample], orders: Figures) -> Figures:
-    """What is written as JSON: ``rows`` are the storms, in their order."""
-    return {"rows": [_rounded(sample) for sample in samples], "orders": orders}
+    """The value for JSON: ``rows`` are the storms, in their order; times that no machine has are None."""
+    return {"rows": [_row(sample) for sample in samples], "orders": orders}
 
 
-def _rounded(sample: Sample) -> Figures:
+def _row(sample: Sample) -> Figures:
     return {
-        key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(sample).items()
+        key: _rounded(value) if isinstance(value, float) else value for key, value in asdict(sample).items()
     }
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 3)
 
 
 def lines(samples: Sequence[Sample]) -> Iterator[str]:

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
 from argparse import ArgumentParser, Namespace
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from benchmarks import isolation
 from benchmarks.benchmark import Result
-from benchmarks.boot_storm import benchmark, servers
+from benchmarks.boot_storm import benchmark, report, servers
 from benchmarks.boot_storm.measure import Sample
 from kadeploy.errors import NotFoundError
 from tests.benchmarks import refused
@@ -42,6 +44,12 @@ def test_a_machine_that_kadeploy_boot_did_not_serve_is_a_failure(monkeypatch: py
 
 def test_machines_that_another_server_did_not_serve_are_its_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     assert measured(monkeypatch, sample(servers.OURS, 0), sample("nginx", 10)).good
+
+
+def test_times_that_no_machine_has_are_null_in_json() -> None:
+    nobody = replace(sample(servers.OURS, 10), median=math.nan, p99=math.nan, last=math.nan)
+    text = json.dumps(report.figures([nobody], {}), allow_nan=False)
+    assert json.loads(text)["rows"][0]["p99"] is None
 
 
 def test_the_only_server_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
