@@ -6,14 +6,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from kadeploy.lab import processors
-
-TICKS = os.sysconf("SC_CLK_TCK")
+_TICKS = os.sysconf("SC_CLK_TCK")  # of the clock of /proc, in a second
 INTERVAL = 0.25  # seconds between two readings
 SATURATED = 0.95  # busy share of all processors from which on more work only makes others wait
 
@@ -37,7 +35,7 @@ def parse(line: str, moment: float) -> Reading:
     """``cpu`` and clock ticks: user nice system idle iowait irq softirq steal, and guests, which user has."""
     ticks = [int(word) for word in line.split()[1:9]]
     idle = ticks[3] + ticks[4]
-    return Reading(moment, (sum(ticks) - idle) / TICKS, sum(ticks) / TICKS)
+    return Reading(moment, (sum(ticks) - idle) / _TICKS, sum(ticks) / _TICKS)
 
 
 class Watch:
@@ -77,6 +75,45 @@ def free_seconds(readings: Sequence[Reading], started: float, ended: float) -> f
 
 
 @dataclass(frozen=True, slots=True)
+class Stat:
+    """The parent of a process or a thread, and its processor seconds; ``ended``: of children waited for."""
+
+    parent: int
+    user: float
+    system: float
+    ended: float
+
+    @property
+    def own(self) -> float:
+        """Seconds without those of children."""
+        return self.user + self.system
+
+
+def read_stat(directory: Path) -> Stat:
+    """The stat of a process or a thread, by its directory in /proc. Raises OSError where it has ended."""
+    # Fields 4 and 14 to 17, behind the name of the program, which may have spaces and parentheses.
+    fields = (directory / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    user, system, ended_user, ended_system = (int(field) / _TICKS for field in fields[11:15])
+    return Stat(int(fields[1]), user, system, ended_user + ended_system)
+
+
+def used(pids: Iterable[int]) -> float:
+    """Processor seconds of all these processes since their starts, with those of children waited for.
+
+    Processes that have ended count nothing.
+    """
+    return sum(_seconds(pid) for pid in pids)
+
+
+def _seconds(pid: int) -> float:
+    try:
+        stat = read_stat(Path(f"/proc/{pid}"))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return stat.own + stat.ended
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """Processor seconds of some processes so far, and MB of memory that each has had at most, added up."""
 
@@ -85,9 +122,9 @@ class Use:
 
 
 def use_of(pid: int) -> Use:
-    """Of a process and its children that run; of those that have ended the processor time only."""
+    """The use of a process and its children that run; of those that have ended the processor time only."""
     pids = [pid, *_children(pid)]
-    return Use(processors.used(pids), sum(map(_peak_mb, pids)))
+    return Use(used(pids), sum(map(_peak_mb, pids)))
 
 
 def _children(pid: int) -> list[int]:

@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.processors import read_stat
+
 PERIOD = 0.1  # seconds
-_TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(slots=True)
 class Usage:
-    """Of a process and all below it.
+    """Usage of a process and all below it.
 
     ``processor``: seconds; ``memory``: most bytes at once, what processes share counted in each;
     ``descriptors``, ``processes``: most at once; ``tcp_memory``: most bytes that the kernel held in buffers
@@ -88,19 +89,19 @@ def watching(root: int) -> Iterator[Usage]:
 
 def _tree(root: int) -> dict[int, tuple[float, float]]:
     """Process id -> seconds of processor: own, of children that ended; a process and all below it."""
-    parents, seconds = {}, {}
+    parents: dict[int, int] = {}
+    seconds: dict[int, tuple[float, float]] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            words = (entry / "stat").read_text().rpartition(")")[2].split()
+            stat = read_stat(entry)
             nanoseconds = int((entry / "schedstat").read_text().split()[0])  # exact, but of one thread
         except OSError:
             continue  # it has ended
-        parents[int(entry.name)] = int(words[1])
-        user, system, ended_user, ended_system = map(int, words[11:15])
-        own = max((user + system) / _TICKS, nanoseconds / 1e9)
-        seconds[int(entry.name)] = (own, (ended_user + ended_system) / _TICKS)
+        process = int(entry.name)
+        parents[process] = stat.parent
+        seconds[process] = (max(stat.own, nanoseconds / 1e9), stat.ended)
     found = {root}
     for process in sorted(parents):
         if parents[process] in found:

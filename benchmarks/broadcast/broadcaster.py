@@ -23,7 +23,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-import os
 import resource
 import signal
 import sys
@@ -35,12 +34,12 @@ from typing import Any
 
 from benchmarks.broadcast.clock import Clock
 from benchmarks.broadcast.crew import children_cpu
+from benchmarks.processors import read_stat
 from kadeploy.broadcast.interface import BroadcastOptions, Delivery, ImageSource, RelayResult, Target
 from kadeploy.errors import UnreachableError
 
 LOOK = 0.02  # seconds between looks at the threads of a relay
 STOP_TIME = 5.0  # seconds in which a relay ends after its input did
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 class NodeProcess:
@@ -197,12 +196,12 @@ hashlib.sha256 = NoHash
 
 
 def threads_cpu(pid: int) -> dict[str, list[float]]:
-    """Of each thread: seconds as user and in the kernel (utime and stime of proc(5))."""
+    """Processor seconds of each thread, by its number: as user, and in the kernel."""
     found = {}
     with suppress(OSError):  # it ends while we look
         for task in Path(f"/proc/{pid}/task").iterdir():
-            words = (task / "stat").read_text().rpartition(")")[2].split()
-            found[task.name] = [int(words[11]) / TICK, int(words[12]) / TICK]
+            stat = read_stat(task)
+            found[task.name] = [stat.user, stat.system]
     return found
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks import processors
 from benchmarks.lab import Lab
 from kadeploy.config import namespace
-from kadeploy.lab import driver, processors
+from kadeploy.lab import driver
 from kadeploy.lab.plan import LabPlan
 
 
