@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,15 @@ def test_no_benchmark_knows_files_of_a_lab_by_heart(short_directory: Path) -> No
     for path in RUN.parent.rglob("*.py"):
         text = path.read_text()
         assert [name for name in names if name in text] == [], f"{path}: kadeploy.lab says where it is"
+
+
+def test_a_checkout_without_its_python_says_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    copy = shutil.copy(RUN, tmp_path / "benchmarks")
+    done = subprocess.run([copy], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path}/.venv/bin/python is missing: run bin/check, which makes it\n"
+    assert "\nensure_venv\n" in (RUN.parents[1] / "bin" / "check").read_text()
 
 
 def test_another_name_is_refused() -> None:
