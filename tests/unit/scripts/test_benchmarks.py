@@ -18,6 +18,7 @@ from benchmarks import isolation, program
 from benchmarks.benchmark import Benchmark, MeasurementError, Result
 from benchmarks.windows import benchmark as windows
 from kadeploy.errors import KadeployError, RefusedError
+from kadeploy.lab import services
 from kadeploy.lab.machine import record_of
 from kadeploy.lab.plan import ROOT, LabPlan
 from tests.benchmarks import RUN, measured, refused
@@ -72,16 +73,19 @@ def test_who_reads_may_see_enough() -> None:
 def test_no_benchmark_knows_files_of_a_lab_by_heart(short_directory: Path) -> None:
     lab = LabPlan("l", 1, short_directory / "state", short_directory, short_directory, short_directory)
     [node] = lab.nodes
-    names = [
-        str(ROOT),
-        lab.store.name,
-        lab.cluster_file.name,
-        node.console.name,
-        record_of(short_directory).name,
+    paths = [
+        lab.store,
+        lab.cluster_file,
+        node.console,
+        record_of(node.directory),
+        services._record(lab.state, services.BOOT_SERVICE),
     ]
-    for path in RUN.parent.rglob("*.py"):
-        text = path.read_text()
-        assert [name for name in names if name in text] == [], f"{path}: kadeploy.lab says where it is"
+    names = [str(ROOT), *(path.name for path in paths)]
+    sources = [path for path in RUN.parent.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert {".py", ".sh", ""} <= {path.suffix for path in sources}
+    for source in sources:
+        text = source.read_text()
+        assert [name for name in names if name in text] == [], f"{source}: kadeploy.lab says where it is"
 
 
 def test_a_checkout_without_its_python_says_how_to_get_it(tmp_path: Path) -> None:
