@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.store.store import Store
+from tests.stores import write_store
 from tests.unit.cli import program
 
 SERVER = """\
@@ -46,15 +45,7 @@ Command = Callable[..., program.Completed]
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without content, for making one takes longer than most tests."""
-    path = tmp_path_factory.mktemp("store") / "kadeploy.sqlite"
-
-    async def create() -> None:
-        async with Store.open(path):
-            pass
-
-    asyncio.run(create())
-    return path
+    return write_store(tmp_path_factory.mktemp("store") / "kadeploy.sqlite")
 
 
 @pytest.fixture

@@ -25,19 +25,12 @@ from kadeploy.environments.recording import Desk
 from kadeploy.environments.registry import Caller
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.store.store import Store
+from tests.stores import write_store
 
 
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without content, for making one takes longer than most tests."""
-    path = tmp_path_factory.mktemp("store") / "store.sqlite"
-
-    async def create() -> None:
-        async with Store.open(path):
-            pass
-
-    asyncio.run(create())
-    return path
+    return write_store(tmp_path_factory.mktemp("store") / "store.sqlite")
 
 
 @pytest.fixture
