@@ -19,6 +19,7 @@ from kadeploy.config.site import Site
 from kadeploy.environments import description
 from kadeploy.environments.environment import Environment
 from kadeploy.operations import operation as operations
+from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.plan import DeploymentPlan, Planner
 from kadeploy.operations.recipe import Recipes
@@ -163,6 +164,17 @@ def script(monkeypatch: pytest.MonkeyPatch) -> type[Script]:
     fresh = type("Fresh", (Script,), {"reached": asyncio.Event()})
     monkeypatch.setattr(operations, "StepExecutor", fresh)
     return fresh
+
+
+async def interrupt(operation: DeploymentOperation, script: type[Script]) -> None:
+    """Run it until it hangs in the script's step, and cancel it there: its nodes are aborted."""
+    running = asyncio.create_task(operation.run())
+    async with asyncio.timeout(5):
+        await script.reached.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert set(phases(operation.result()).values()) == {"aborted"}
 
 
 def phases(result: OperationResult) -> dict[str, str]:

@@ -25,7 +25,7 @@ from kadeploy.store.process import Process
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
-from tests.unit.operations.conftest import RESUMED, RETRIED, MakePlan, Script, Silent
+from tests.unit.operations.conftest import RESUMED, RETRIED, MakePlan, Script, Silent, interrupt
 
 Carry = Callable[[DeploymentPlan], Awaitable[OperationResult]]
 
@@ -116,12 +116,7 @@ async def test_cancelling_records_aborted_nodes(
 ) -> None:
     script.hanging = step
     operation = DeploymentOperation(await make_plan(store, "red-1", "red-2"), store, Silent())
-    running = asyncio.create_task(operation.run())
-    await script.reached.wait()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert {node.phase for node in operation.result().nodes} == {"aborted"}
+    await interrupt(operation, script)
     assert (await node_states.read(store, ["red-2"]))["red-2"].state == "aborted"
     assert (await workflows.read(store, operation.wid)).state == "aborted"
     assert await leases.held(store, ["red-1", "red-2"]) == {}

@@ -17,7 +17,7 @@ from kadeploy.store import leases, statistics, workflows
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import State
-from tests.unit.operations.conftest import MakePlan, Script, Silent
+from tests.unit.operations.conftest import MakePlan, Script, Silent, interrupt
 
 Change = Callable[[Store, str, State], Awaitable[None]]
 
@@ -58,12 +58,7 @@ async def interrupted(store: Store, make_plan: MakePlan, script: type[Script]) -
     """The identifier of a deployment that was interrupted, and has ended."""
     script.hanging = "reboot"
     operation = DeploymentOperation(await make_plan(store, "red-1"), store, Silent())
-    running = asyncio.create_task(operation.run())
-    await script.reached.wait()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert {node.phase for node in operation.result().nodes} == {"aborted"}
+    await interrupt(operation, script)
     return operation.wid
 
 
