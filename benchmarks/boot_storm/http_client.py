@@ -29,7 +29,9 @@ class Machine:
 
     def __init__(self, address: str, server: tuple[str, int], files: Files, poller: select.epoll) -> None:
         self.outcome = Outcome(address)
-        self._server, self._files, self._poller = server, files, poller
+        self._server = server
+        self._files = files
+        self._poller = poller
         self._file = 0
         self.sock: socket.socket | None = None
         self.again = 0.0  # when to connect, where it is not connected
@@ -63,7 +65,8 @@ class Machine:
     def _request(self) -> None:
         assert self.sock is not None
         name, self._content = self._files[self._file]
-        self._head, self._offset = b"", -1
+        self._head = b""
+        self._offset = -1
         self.sock.sendall(f"GET /{name} HTTP/1.1\r\nHost: {self._server[0]}\r\n\r\n".encode())
         self.due = time.monotonic() + SILENCE
         self._poller.modify(self.sock, select.EPOLLIN)

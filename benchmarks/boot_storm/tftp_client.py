@@ -29,21 +29,28 @@ class Machine:
         self, address: str, server: tuple[str, int], files: Iterable[tuple[str, bytes]], firmware: Firmware
     ) -> None:
         self.outcome = Outcome(address)
-        self._server, self._firmware, self._files = server, firmware, iter(files)
+        self._server = server
+        self._firmware = firmware
+        self._files = iter(files)
         self._address = address
         self.sock: socket.socket | None = None
         self.due = 0.0
 
     def start(self, poller: select.epoll, machines: dict[int, Machine]) -> None:
         """Ask for the next file, or end."""
-        self._poller, self._machines = poller, machines
+        self._poller = poller
+        self._machines = machines
         self._close()
         self._name, self._content = next(self._files, ("", b""))
         if not self._name:
             self.outcome.end()
             return
-        self._offset, self._block, self._unacknowledged = 0, 1, 0
-        self._block_size, self._window, self._peer = _PLAIN_BLOCK, 1, 0
+        self._offset = 0
+        self._block = 1
+        self._unacknowledged = 0
+        self._block_size = _PLAIN_BLOCK
+        self._window = 1
+        self._peer = 0
         self._patience = self._firmware.patience()
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.setblocking(False)

@@ -79,7 +79,8 @@ class NodeTransport:
     """``RelayTransport`` into the namespaces of a fleet; `before` is Python that relays run first."""
 
     def __init__(self, nodes: Mapping[str, Sequence[Any]], before: str) -> None:
-        self._nodes, self._before = nodes, before
+        self._nodes = nodes
+        self._before = before
         self.processes: dict[str, NodeProcess] = {}
         self._changed = asyncio.Condition()
 

@@ -48,7 +48,8 @@ class Fleet:
     """
 
     def __init__(self, folder: Path, nodes: int, rate: int | None) -> None:
-        self.folder, self.rate = folder, rate
+        self.folder = folder
+        self.rate = rate
         self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
         self.wires = {name: Wire(name, number) for number, name in enumerate([HEAD, *self.nodes])}
         self.here = folder / "node"

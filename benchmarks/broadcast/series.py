@@ -56,7 +56,8 @@ class Bench:
     """The samples of one set of orders; `folder` is in memory and private."""
 
     def __init__(self, folder: Path, orders: Mapping[str, Any]) -> None:
-        self._folder, self._orders = folder, orders
+        self._folder = folder
+        self._orders = orders
         self._loads = Loads(folder / "loads")
 
     def samples(self) -> Iterator[Sample]:
