@@ -47,7 +47,7 @@ class Lab:
 
     @property
     def plan(self) -> LabPlan:
-        """What the lab consists of; raises NotFoundError while it is not up."""
+        """The plan of the lab; raises NotFoundError while it is not up."""
         return cluster.find(self.name)
 
     @property

@@ -12,7 +12,7 @@ from benchmarks.benchmark import Figures
 
 
 def describe(load: Sequence[float]) -> Figures:
-    """What goes with all figures; ``load``: load averages, before and after them."""
+    """Figures of this machine, which go with all others; ``load``: load averages, before and after them."""
     return {
         "processor": _processor(),
         "processors": len(os.sched_getaffinity(0)),

@@ -21,5 +21,5 @@ def announce(missing: Mapping[str, str]) -> None:
 
 
 def by_apt(*packages: str) -> str:
-    """How to get packages of Debian."""
+    """The command line that gets packages of Debian."""
     return f"apt-get install --no-install-recommends {' '.join(packages)}"

@@ -62,13 +62,13 @@ class Watch:
 
 
 def busy_share(readings: Sequence[Reading]) -> float:
-    """Of all processors, over the whole time: 0 to 1."""
+    """Share of all processors that was busy, over the whole time: 0 to 1."""
     there = readings[-1].there - readings[0].there
     return (readings[-1].busy - readings[0].busy) / there if there else 0.0
 
 
 def free_seconds(readings: Sequence[Reading], started: float, ended: float) -> float:
-    """For how long between two moments the processors together had time to spare."""
+    """Seconds between two moments in which the processors together had time to spare."""
     pairs = [pair for pair in pairwise(readings) if busy_share(pair) < SATURATED]
     overlaps = (min(after.time, ended) - max(before.time, started) for before, after in pairs)
     return sum(seconds for seconds in overlaps if seconds > 0)

@@ -21,7 +21,7 @@ PATIENCE = 900.0  # seconds for one storm
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the machines fetch; ``firmware`` says how where it is by TFTP, and is empty for HTTP."""
+    """Files that the machines fetch; ``firmware`` says how where it is by TFTP, and is empty for HTTP."""
 
     name: str
     firmware: str

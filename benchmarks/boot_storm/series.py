@@ -43,7 +43,7 @@ def samples(folder: Path, orders: dict[str, Any]) -> Iterator[Sample]:
 
 
 def _make_files(folder: Path, orders: dict[str, Any]) -> Path:
-    """What is fetched, in a folder in memory."""
+    """Make the files to fetch, in a folder in memory."""
     files = folder / "files"
     files.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", str(files)], check=True)

@@ -116,7 +116,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def mode_of(options: Namespace) -> str:
-    """What is measured; raises UsageError where the options do not go together."""
+    """The mode of the measurement; raises UsageError where the options do not go together."""
     mode = "faults" if options.faults else "capacity" if options.capacity else "compare"
     if options.quick and mode != "compare":
         raise UsageError(f"--{mode} cannot be had with --quick")

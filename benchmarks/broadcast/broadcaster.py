@@ -94,7 +94,7 @@ class NodeTransport:
         return self.processes[node]
 
     async def all_listen(self) -> None:
-        """Until every relay has said something."""
+        """Wait until every relay has said something."""
         async with self._changed:
             await self._changed.wait_for(lambda: len(self.processes) == len(self._nodes))
         for process in self.processes.values():

@@ -32,7 +32,7 @@ class OneStack(Fleet):
 
 
 def fleets(folder: Path) -> dict[str, Fleet]:
-    """By the kind of wire."""
+    """Fleets by the kind of wire."""
     return {"veth": Fleet(folder, NODES, None), "loopback": OneStack(folder, NODES, None)}
 
 

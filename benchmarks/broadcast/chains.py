@@ -16,7 +16,7 @@ MEMORY = "16M"
 
 
 def mbuffer(crew: Crew, load: Load) -> Mapping[str, Any]:
-    """From the last node to the first, each of which connects to the one that already listens."""
+    """Start nodes from the last to the first, each of which connects to the one that already listens."""
     fleet, members, forward = crew.fleet, [], ""
     assert fleet.rate
     program = f"mbuffer -q -Q -4 -m {MEMORY} -s {plan.block_for(len(fleet.nodes), fleet.rate)}"

@@ -69,7 +69,7 @@ class Member:
 
 
 class Crew:
-    """What runs on the nodes of a fleet for one run; `deadline` is in seconds, for what is timed.
+    """Processes that run on the nodes of a fleet for one run; `deadline` is in seconds, for what is timed.
 
     At the end everything is ended, by force; then ``clock`` and the seconds of processors are final.
     """
@@ -141,7 +141,7 @@ class Crew:
         self._await_start(member, lambda: _listens(table, port), f"nobody listens on port {port}")
 
     def await_datagrams(self, member: Member, port: int) -> None:
-        """The same for a UDP port."""
+        """Wait until somebody has this UDP port of the member's node; nothing is sent to it."""
         table = Path(f"/proc/{member.process.pid}/net/udp")
         self._await_start(member, lambda: _is_bound(table, port), f"nobody has port {port}")
 

@@ -62,7 +62,7 @@ class Fleet:
         return self.folder / "stores" / node
 
     def enter(self, node: str) -> list[str]:
-        """What to put before a command that is to run on `node`; the head sees the directories of all."""
+        """The words before a command that is to run on `node`; the head sees the directories of all."""
         mounts = [] if node == HEAD else [f"--mount=/proc/{self._holders[node].pid}/ns/mnt"]
         return ["nsenter", f"--net=/proc/{self._holders[self.network(node)].pid}/ns/net", *mounts, "--"]
 
@@ -94,7 +94,7 @@ class Fleet:
                     entry.unlink()
 
     def at_bridge(self, command: Sequence[str]) -> list[str]:
-        """The same command, to be run by a process on the head."""
+        """The command line with which a process on the head runs this command at the bridge."""
         return ["nsenter", f"--net=/proc/{os.getpid()}/ns/net", "--", *command]
 
     def set_links(self, nodes: Sequence[str], *, up: bool) -> list[str]:

@@ -47,7 +47,7 @@ def race(name: str) -> Callable[[Crew, Load], Mapping[str, Any]]:
 
 
 def orders(crew: Crew, load: Load, name: str) -> dict[str, Any]:
-    """What ``broadcaster.py`` is told, for a run without faults."""
+    """Orders for ``broadcaster.py``, of a run without faults."""
     fleet = crew.fleet
     return {
         **BROADCASTS[name],

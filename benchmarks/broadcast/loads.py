@@ -31,7 +31,7 @@ class Load:
         return [["zstd", "-dcq"], ["tar", "-xC", str(fleet.here)]]
 
     def shell(self, fleet: Fleet) -> str:
-        """The same, for tools that give it to a shell."""
+        """The commands of ``pipeline``, for tools that give them to a shell."""
         return " | ".join(" ".join(command) for command in self.pipeline(fleet))
 
     def arrived(self, store: Path) -> bool:
@@ -72,7 +72,7 @@ def digest_of(path: Path) -> str:
 
 
 def digest_of_tree(root: Path) -> str:
-    """Of every path below ``root/TREE`` with its content."""
+    """Digest of every path below ``root/TREE`` with its content."""
     digest = hashlib.sha256()
     for path in sorted((root / TREE).rglob("*")):
         content = digest_of(path) if path.is_file() else "/"

@@ -43,5 +43,5 @@ def block_for(nodes: int, rate: int) -> int:
 
 
 def ratio(seconds: float, size: int, rate: int) -> float:
-    """Of the time to what so many bytes need at `rate` bits per second; ``FLOOR`` is the least there is."""
+    """Ratio of the time to that of all the bytes at `rate` bits per second; at least ``FLOOR``."""
     return seconds / (size * 8 / rate)

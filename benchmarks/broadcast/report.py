@@ -22,7 +22,7 @@ MEDIANS = ("run_seconds", "gb_per_s", "relay_cpu_s_per_gb", "head_cpu_s_per_gb")
 
 
 def figures(samples: Sequence[Sample], skipped: Mapping[str, str]) -> Figures:
-    """What is written as JSON: ``rows`` are medians of repetitions, `skipped` says how to get the rest."""
+    """The value for JSON: ``rows`` are medians of repetitions, `skipped` says how to get the rest."""
     groups: dict[Key, list[Sample]] = {}
     for sample in samples:
         key = (sample.case, sample.kind, sample.method, sample.nodes, sample.rate)
@@ -99,7 +99,7 @@ def _add_costs(rows: Sequence[Figures]) -> None:
 
 
 def machine() -> Figures:
-    """What of this machine matters here beside the rest."""
+    """Figures of this machine that matter here beside the rest."""
     return {"congestion_control": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()}
 
 

@@ -61,7 +61,7 @@ class Bench:
         self._loads = Loads(folder / "loads")
 
     def samples(self) -> Iterator[Sample]:
-        """Everything once, again and again: what disturbs one method hits the others."""
+        """Take every sample once, again and again: what disturbs one method hits the others."""
         began, longest = time.monotonic(), 0.0
         for repetition in range(self._orders["runs"]):
             start = time.monotonic()

@@ -66,6 +66,6 @@ def _start_tracker(crew: Crew, load: Load, torrent: Path) -> None:
 
 
 def _info_hash(torrent: Path) -> str:
-    """By which the tracker knows what it may serve."""
+    """The digest by which the tracker knows what it may serve."""
     shown = subprocess.run(["aria2c", "-S", torrent], check=True, capture_output=True, text=True).stdout
     return next(line.split()[-1] for line in shown.splitlines() if line.startswith("Info Hash:"))

@@ -55,7 +55,7 @@ _SHARED = "ControlMaster no\nControlPath {folder}/masters/%h\n"
 
 
 def addresses(count: int) -> list[str]:
-    """Where the sshds of so many nodes listen."""
+    """Addresses on which the sshds of so many nodes listen."""
     return [f"127.1.{number // 250}.{number % 250 + 1}" for number in range(count)]
 
 
@@ -84,7 +84,7 @@ class Fleet:
         subprocess.run(["mount", "--bind", str(accounts), "/etc/passwd"], check=True)
 
     def configure_clients(self, *, shared: bool) -> None:
-        """What `ssh` does by default from now on: a connection of its own, or the master's."""
+        """Write what `ssh` does by default from now on: a connection of its own, or the master's."""
         text = _CLIENT + _SHARED if shared else _CLIENT
         (self.folder / "home" / ".ssh" / "config").write_text(text.format(folder=self.folder))
 

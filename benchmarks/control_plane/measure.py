@@ -85,7 +85,7 @@ def run_all(
 
 
 def _processor_seconds(masters: Iterable[int]) -> float:
-    """Of all children that have ended, and of these processes; the sshds are still running."""
+    """Seconds of all children that have ended, and of these processes; the sshds are still running."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     nanoseconds = sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in masters)
     return ended.ru_utime + ended.ru_stime + nanoseconds / 1e9

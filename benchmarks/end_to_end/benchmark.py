@@ -81,7 +81,7 @@ def _row(size: int, options: Namespace) -> Figures:
 
 
 def _circumstances(boot_delay: float, rate: str) -> Circumstances:
-    """What the lab simulates."""
+    """Circumstances that the lab simulates."""
     return Circumstances(
         boot_delay=boot_delay,
         rate=float(rate[:-4]) * UNITS[rate[-4:]] if rate else float("inf"),

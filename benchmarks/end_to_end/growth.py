@@ -13,7 +13,7 @@ from .path import ADDED, MACROS, Circumstances, path
 
 
 def row(nodes: int, measured: Measured, circumstances: Circumstances) -> Figures:
-    """What is written of one size; seconds, MB, and a share of all processors from 0 to 1.
+    """Figures of one size; seconds, MB, and a share of all processors from 0 to 1.
 
     ``added_free_s``: what of ``added_s`` was while the processors had time to spare.
     """

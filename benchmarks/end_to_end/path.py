@@ -38,7 +38,7 @@ class StepRun:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What the lab was told to simulate: seconds of each boot, bits per second of each link (inf: no limit).
+    """Circumstances the lab simulates: seconds of each boot, bits per second of a link (inf: no limit).
 
     ``boot_bytes``: kernel and initrd of the miniOS, ``image_bytes``: the image as it is sent.
     """
@@ -89,7 +89,7 @@ class Path:
         return self.runs[-1].node
 
     def macro_seconds(self) -> dict[str, float]:
-        """From the first step of each macro-step to that of the next; the last one ends with its steps."""
+        """Seconds from the first step of each macro-step to that of the next; the last ends with its own."""
         starts = [next(run.started for run in self.runs if run.macro == macro) for macro in MACROS]
         ends = [*starts[1:], self.runs[-1].ended]
         return {macro: end - start for macro, start, end in zip(MACROS, starts, ends, strict=True)}

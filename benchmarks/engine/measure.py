@@ -58,7 +58,7 @@ def measure(directory: Path, nodes: int, *, journal: bool) -> Row:
 
 
 def _with_store(directory: Path, plan: DeploymentPlan, file: SimulationFile) -> Outcome:
-    """As ``simulate``, with every event in an SQLite file before it is applied: as real deployments do."""
+    """Simulate with every event in an SQLite file before it is applied, as real deployments do."""
     outcomes: list[Outcome] = []
 
     async def work() -> None:

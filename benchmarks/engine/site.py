@@ -80,5 +80,5 @@ async def plan(directory: Path, nodes: int) -> DeploymentPlan:
 
 
 def behaviour(directory: Path) -> SimulationFile:
-    """How the nodes behave."""
+    """The behaviour of the nodes."""
     return file.load(directory / "behaviour.yaml")

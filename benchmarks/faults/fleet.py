@@ -87,7 +87,7 @@ class Fleet:
 
 @contextmanager
 def fleet(lab: Lab, count: int, boot_delay: float, logs: Path | None) -> Iterator[Fleet]:
-    """So many container nodes; gone in any case afterwards."""
+    """A fleet of so many container nodes; gone in any case afterwards."""
     with lab.running(count, *containers(boot_delay, "1GiB", boot_spread=min(SPREAD, boot_delay))):
         lab.change_cluster(partial(_be_quick, count))
         yield Fleet(lab, lab.plan, logs or lab.directory)

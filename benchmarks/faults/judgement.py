@@ -21,7 +21,7 @@ class Lot:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What kadeploy said of a node.
+    """Ending of a node, as kadeploy told it.
 
     ``ready``: seconds since the command was started, None for a node that failed. ``is_up``: whether its
     console shows the deployed system, which kadeploy has not looked at.
@@ -61,18 +61,18 @@ class Delay:
 
     @property
     def median(self) -> float:
-        """How much later, as a share."""
+        """Delay of the median, as a share of the time before."""
         return self.median_after / self.median_before - 1
 
     @property
     def last(self) -> float:
-        """How much later, as a share."""
+        """Delay of the last node, as a share of the time before."""
         return self.last_after / self.last_before - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of a class: nodes that had to get it, that got it rightly, and that got it at all."""
+    """Score of a class: nodes that had to get it, that got it rightly, and that got it at all."""
 
     expected: int
     right: int
@@ -88,7 +88,7 @@ class Score:
 
 
 def expectations(run: Run, lots: Sequence[Lot]) -> dict[str, str]:
-    """How each node has to end: those without a fault well."""
+    """Outcome with which each node has to end: those without a fault well."""
     return dict.fromkeys(run.endings, OK) | {lot.node: lot.expect for lot in lots}
 
 
@@ -121,7 +121,7 @@ def scores(pairs: Sequence[tuple[str, str]]) -> dict[str, Score]:
 
 
 def delay(before: Run, after: Run, lots: Sequence[Lot]) -> Delay | None:
-    """Of the nodes without a fault that were good in both runs; None where there is none."""
+    """Delay of the nodes without a fault that were good in both runs; None where there is none."""
     broken = {lot.node for lot in lots}
     pairs = [
         (first, second)

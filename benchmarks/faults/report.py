@@ -44,7 +44,7 @@ class Campaign:
         return judgement.delay(self.sound, result.run, result.lots)
 
     def scores(self) -> dict[str, Score]:
-        """Of all nodes of all runs with faults."""
+        """Scores over all nodes of all runs with faults."""
         pairs = [
             (expected, result.run.endings[name].outcome)
             for result in self.results
@@ -54,7 +54,7 @@ class Campaign:
 
 
 def figures(campaign: Campaign) -> Figures:
-    """What is written as JSON."""
+    """The value for JSON."""
     return {
         "nodes": len(campaign.names),
         "seconds_without_faults": round(campaign.sound.seconds, 1),

@@ -113,7 +113,7 @@ def _arrays(archives: Sequence[Archive]) -> list[str]:
 
 
 def _show_partitions(node: MeasuredNode, deployment: Deployment) -> str:
-    """What follows sfdisk: nothing, but where the node's kernel is this machine's, which has to be told."""
+    """The command behind sfdisk: none, except where the node's kernel is this machine's and must be told."""
     if node.plan.driver == "qemu":
         return ":"
     target = deployment.target.device

@@ -29,7 +29,7 @@ class MeasuredNode:
         return self.plan.nodes[0].address
 
     def power_off(self) -> None:
-        """Every run begins with a machine that is off: new processes for each."""
+        """Switch the machine off: every run begins so, with new processes."""
         self.lab.kalab("power", self.name, "off")
 
     def inside(self, arguments: Sequence[str]) -> list[str]:

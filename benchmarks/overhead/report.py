@@ -11,7 +11,7 @@ from benchmarks.overhead.run import PHASES, Run
 
 
 def figures(kadeploy: Sequence[Run], manual: Sequence[Run], driver: str) -> Figures:
-    """What is written as JSON: seconds, except for ratios.
+    """The value for JSON: seconds, except for ratios.
 
     Processor time is that of one process, QEMU. The processes of a container node come and go with what they
     have used, so that there are no such figures of one.

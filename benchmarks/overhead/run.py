@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What was printed, when, and how much processor time the emulated machine had had by then."""
+    """A line that was printed, when, and how much processor time the emulated machine had had by then."""
 
     moment: float
     machine: float

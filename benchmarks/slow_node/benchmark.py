@@ -80,7 +80,7 @@ def deploy(ours: lab.Lab, names: list[str]) -> Figures:
 
 
 def lines(runs: list[Figures]) -> Iterator[str]:
-    """What was told of each deployment, and when."""
+    """Lines told of each deployment, and when."""
     for run in runs:
         yield run["title"]
         yield from (f"  {seconds:6.1f} s  {line}" for seconds, line in run["said"])

@@ -50,7 +50,7 @@ def measure(options: Namespace) -> Result:
 
 
 def deploy(fleet: lab.Lab, nodes: int, times: int) -> list[Figures]:
-    """What was held before the first deployment and after each.
+    """Resources held before the first deployment and after each.
 
     Their process is not this one: it enters the network of the lab, which is to be taken down from outside.
     """

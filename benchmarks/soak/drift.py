@@ -20,7 +20,7 @@ EXPECTED = ("database MB",)  # it keeps what was done, and is to grow
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Of one resource: its value before the first deployment, after the third and after the last.
+    """Drift of one resource: its value before the first deployment, after the third and after the last.
 
     ``each`` is by how much it has grown in each deployment of the later half, None where there are too few.
     """
@@ -45,7 +45,7 @@ def drift(values: Sequence[float], tolerance: float = 0.0) -> Drift:
 
 
 def drifts(held: Sequence[Mapping[str, float]]) -> dict[str, Drift]:
-    """By the names of the resources."""
+    """Drifts by the names of the resources."""
     return {
         name: drift([values[name] for values in held], MEMORY_TOLERANCE if name == "RSS MB" else 0.0)
         for name in held[0]
@@ -53,12 +53,12 @@ def drifts(held: Sequence[Mapping[str, float]]) -> dict[str, Drift]:
 
 
 def leaks(found: Mapping[str, Drift]) -> list[str]:
-    """What has grown and should not have."""
+    """Names of the resources that have grown and should not have."""
     return [name for name, one in found.items() if one.grew and name not in EXPECTED]
 
 
 def lines(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Drift]) -> Iterator[str]:
-    """A line for each deployment is said meanwhile; here one for each resource."""
+    """A line for each resource; those of the deployments are said meanwhile."""
     seconds = sorted(row["seconds"] for row in rows[1:])
     yield f"{len(seconds)} deployments of {seconds[0]:.1f} to {seconds[-1]:.1f} s"
     yield f"{'':<24}{'before':>10}{'third':>10}{'last':>10}{'each':>10}  grew"

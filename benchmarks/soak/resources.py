@@ -54,7 +54,7 @@ def _of_the_lab(lab: LabPlan) -> dict[str, float]:
 
 
 def _services(lab: LabPlan) -> list[int]:
-    """What was started for the lab, and not by a node's system, which has an environment of its own."""
+    """Processes started for the lab, and not by a node's system, which has an environment of its own."""
     mark = f"{processes.MARKER}={lab.state}".encode()
     pids = [int(path.name) for path in PROC.iterdir() if path.name.isdigit()]
     return [pid for pid in pids if mark in _environment(pid)]
