@@ -38,6 +38,7 @@ class Feeders:
         self._ring = ring
         self._patience = patience
         self._offered: tuple[socket.socket, Greeting] | None = None
+        self._taken = False  # the one that was offered last is the present one, or becomes it
         self._connection: socket.socket | None = None  # to the present feeder
         self._range: socket.socket | None = None  # the connection to the head for what the feeder lacks
         self._lane = 0  # feeders of earlier ones are refused
@@ -46,7 +47,7 @@ class Feeders:
     @property
     def is_fed(self) -> bool:
         """Whether this node has a feeder, or is about to have one."""
-        return bool(self._connection or self._offered)
+        return bool(self._taken or self._offered)
 
     def expect(self, lane: int, nodes: int) -> None:
         """Expect a feeder of that lane of `nodes`, or of a later one, within the patience from now on."""
@@ -104,6 +105,7 @@ class Feeders:
                     raise Abandoned(reason)
             offered = self._offered
             self._offered = None
+            self._taken = True
             self.dropped = False
             return offered
 
@@ -119,6 +121,7 @@ class Feeders:
     def end(self) -> None:
         """Forget the connection to the present feeder."""
         with self.changed:
+            self._taken = False
             self._connection = None
 
     def begin_range(self, sock: socket.socket) -> None:

@@ -190,6 +190,20 @@ def test_feeder_of_a_later_lane_may_come_before_the_node_is_told_of_it() -> None
                 assert node.feeders.is_fed
 
 
+def test_a_node_is_fed_from_the_offer_on() -> None:
+    """Also before the feeder was told where to begin: else the head would look for another one."""
+    feeders = Feeders(Ring(8, len(IMAGE), CHUNK), PATIENCE)
+    ours, theirs = connected()
+    with ours, theirs:
+        assert not feeders.is_fed
+        feeders.offer(theirs, Greeting(FEED, 0, 1))
+        assert feeders.is_fed
+        assert feeders.next()
+        assert feeders.is_fed
+        feeders.end()
+        assert not feeders.is_fed
+
+
 def test_refused_feeder_that_is_gone_harms_nobody() -> None:
     node = Node()
     with node.fed(1) as (sock, _):
