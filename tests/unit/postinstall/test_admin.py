@@ -67,7 +67,7 @@ BASIC_DATA = "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7"
 
 
 @pytest.mark.root
-@pytest.mark.needs("unshare", "mkfs.vfat", "blkid")
+@pytest.mark.needs("mkfs.vfat")
 @pytest.mark.parametrize(("kind", "mounted"), [(ESP, True), (BASIC_DATA, False)])
 def test_efi_system_partition_is_known_by_its_type(
     node: Node, tmp_path: Path, kind: str, mounted: bool
