@@ -44,7 +44,8 @@ ensure() {
 require() {
 	local need status=0
 	for need; do
-		[[ $need == /* && -e $need ]] || command -v "$need" >/dev/null || {
+		# bash also finds a file that cannot be executed.
+		[[ $need == /* && -e $need || -x $(command -v "$need") ]] || {
 			say "error: $need is missing; its Debian package: ${packages_for[$need]-unknown}"
 			status=1
 		}

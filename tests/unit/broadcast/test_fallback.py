@@ -6,12 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from kadeploy.broadcast.fallback import NOTE, ChainOrPull
 from kadeploy.broadcast.interface import Delivery, Trouble
 
 from .conftest import STORE, Bench
 from .local import HEAD, LocalProcess, LocalTransport, targets
 from .pulling import SmallTransport
+
+pytestmark = pytest.mark.needs("curl")
 
 
 class MixedTransport(LocalTransport):

@@ -15,7 +15,7 @@ from tests.unit.remote.conftest import Sshd
 
 from .conftest import COUNT, NOBODY, User, answers, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.needs("curl")]
 
 HOSTS = f"node-[1-{COUNT}]"
 NAMES = [f"node-{number}" for number in range(1, COUNT + 1)]

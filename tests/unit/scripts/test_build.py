@@ -105,13 +105,13 @@ def test_a_need_that_nothing_is_known_of_is_refused() -> None:
 
 
 def test_missing_programs_and_files_are_named_with_their_packages() -> None:
-    result = run_library(
-        "packages_for[no-such-program]=its-package; require bash /etc no-such-program /no/file"
-    )
+    code = "packages_for[no-such-program]=its-package; require bash /etc no-such-program /no/file README.md"
+    result = run_library(f"PATH=$PATH:.; {code}")
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
         "test: error: no-such-program is missing; its Debian package: its-package",
         "test: error: /no/file is missing; its Debian package: unknown",
+        "test: error: README.md is missing; its Debian package: unknown",
     ]
 
 
