@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Broadcasts to nodes that die, hang, fail or lie, drawn by lot: every node has its right verdict.
 
-A scenario is reproduced by its number: `bin/test tests/lab/test_broadcast_faults.py -k 'seed-17]'`. By night:
+A scenario is reproduced by its number: `bin/test tests/lab/test_broadcast_faults.py -k 'seed-7]'`. By night:
 `bin/test --nightly tests/lab/test_broadcast_faults.py`.
 """
 
