@@ -16,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 from benchmarks import program
+from kadeploy.errors import ExitStatus
 
 RUN = Path(__file__).parents[1] / "benchmarks" / "run"
 
@@ -39,7 +40,7 @@ def run(name: str, folder: Path, *options: str) -> Done:
     return Done(done.returncode, done.stdout, done.stderr, figures)
 
 
-def refused(words: Sequence[str]) -> str:
+def refused(words: Sequence[str], expected: int = ExitStatus.USAGE) -> str:
     """What is said of a command line, the name of a benchmark first, that cannot be obeyed."""
     said = io.StringIO()
     with ExitStack() as stack:
@@ -50,7 +51,7 @@ def refused(words: Sequence[str]) -> str:
             status = program.main(words)
         except SystemExit as ended:
             status = int(str(ended.code))
-    assert status == 2
+    assert status == expected
     return said.getvalue()
 
 

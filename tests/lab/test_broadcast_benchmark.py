@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.broadcast import methods
 from benchmarks.broadcast.methods import METHODS
-from tests.benchmarks import RUN, measured, run
+from kadeploy.errors import ExitStatus
+from tests.benchmarks import RUN, measured, refused
 
 pytestmark = pytest.mark.lab
 
@@ -54,12 +56,13 @@ def test_two_nodes_get_a_file_and_a_tree_and_missing_peers_are_named(folder: Pat
         assert line in done.said.splitlines() and line in done.shown.splitlines()
 
 
-def test_nothing_but_missing_peers_is_refused(folder: Path) -> None:
-    missing = [name for name, method in METHODS.items() if method.missing()]
-    if not missing:
-        pytest.skip("no peer is missing here")
-    done = run("broadcast", folder, "--methods", ",".join(missing))
-    assert done.status == 3 and "no method is left to measure" in done.said
+def test_nothing_but_missing_peers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "find_program", lambda name: None)
+    said = refused(["broadcast", "--methods", "mbuffer,uftp"], ExitStatus.REFUSED)
+    for name in ("mbuffer", "uftp"):
+        command = f"apt-get install --no-install-recommends {name}"
+        assert f"{name} is missing and left out; to have it: {command}" in said.splitlines()
+    assert "no method is left to measure" in said
 
 
 def test_faults_hit_who_they_should(folder: Path) -> None:

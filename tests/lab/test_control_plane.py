@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -13,13 +12,7 @@ import pytest
 from benchmarks.control_plane import tools
 from tests.benchmarks import RUN, measured
 
-pytestmark = pytest.mark.lab
-
-
-@pytest.fixture(autouse=True)
-def sshd() -> None:
-    if shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") is None:
-        pytest.skip("needs openssh-server")
+pytestmark = [pytest.mark.lab, pytest.mark.needs("sshd")]
 
 
 def test_every_node_answers_and_missing_peers_are_named(tmp_path: Path) -> None:
