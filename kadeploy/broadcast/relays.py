@@ -15,7 +15,7 @@ from kadeploy.errors import NodeError
 from kadeploy.time_limit import time_limit
 
 
-class Observer(Protocol):
+class RelayObserver(Protocol):
     """Learns what becomes of each relay, and what it reports."""
 
     def listening(self, relay: Relay) -> None:
@@ -51,7 +51,7 @@ class Relays(Mapping[str, Relay]):
         self._stops = asyncio.Semaphore(self._options.start_fanout)
         self._attendants: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
-        self._observer: Observer | None = None
+        self._observer: RelayObserver | None = None
 
     def __getitem__(self, name: str) -> Relay:
         return self._relays[name]
@@ -68,7 +68,7 @@ class Relays(Mapping[str, Relay]):
         return self._group is not None
 
     @asynccontextmanager
-    async def attended(self, observer: Observer) -> AsyncIterator[None]:
+    async def attended(self, observer: RelayObserver) -> AsyncIterator[None]:
         """Start all relays and report to `observer` while the context lasts; they run on after it."""
         self._observer = observer
         async with asyncio.TaskGroup() as group:

@@ -22,7 +22,7 @@ from kadeploy.broadcast.verdicts import Verdicts
 
 
 class Reports:
-    """``Observer`` of the relays of one broadcast. `news` is set by all that may change what is due."""
+    """``RelayObserver`` of the relays of one broadcast. `news` is set by all that may change what is due."""
 
     def __init__(
         self,

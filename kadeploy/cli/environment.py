@@ -30,7 +30,7 @@ NO_ENVIRONMENT = "No environment has been found"
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class EnvironmentAction:
     """Action on the environments, or with the file, of this name; ``text`` came by standard input."""
 
     kind: str  # of ``_ACTIONS``
@@ -44,18 +44,18 @@ def carry_out(options: EnvironmentOptions) -> ExitStatus:
     [(kind, name)] = options.actions.items()
     # Read before the event loop runs: a thread that waits for a terminal could not be interrupted.
     text = sys.stdin.buffer.read(MAX_INPUT) if kind == "add" and name == "-" else b""
-    asyncio.run(_act(Action(kind, name, text, options)))
+    asyncio.run(_act(EnvironmentAction(kind, name, text, options)))
     return ExitStatus.OK
 
 
-async def _act(action: Action) -> None:
+async def _act(action: EnvironmentAction) -> None:
     site = configuration.load()
     caller = Caller(frame.user_name(), site.server.rights.almighty)
     async with Store.open(site.path(site.server.database.name)) as store:
         await _ACTIONS[action.kind](Desk(store, caller, site), action)
 
 
-async def _add(desk: Desk, action: Action) -> None:
+async def _add(desk: Desk, action: EnvironmentAction) -> None:
     if action.name == "-":
         description = source.parse(action.text, "-")
     else:
@@ -67,33 +67,33 @@ async def _add(desk: Desk, action: Action) -> None:
         click.echo(f"hint: {advice}", err=True)
 
 
-async def _list(desk: Desk, action: Action) -> None:
+async def _list(desk: Desk, action: EnvironmentAction) -> None:
     found = await desk.list_visible(
         action.name, action.options.env_user, action.options.env_version, action.options.all_versions
     )
     _print_json(found) if action.options.as_json else _print_table(found)
 
 
-async def _print(desk: Desk, action: Action) -> None:
+async def _print(desk: Desk, action: EnvironmentAction) -> None:
     found = await desk.find(
         action.name, action.options.env_user, action.options.env_version, action.options.all_versions
     )
     _print_json(found) if action.options.as_json else _print_yaml(found)
 
 
-async def _delete(desk: Desk, action: Action) -> None:
+async def _delete(desk: Desk, action: EnvironmentAction) -> None:
     await desk.delete(await _find_own(desk, action))
 
 
-async def _set_visibility(desk: Desk, action: Action) -> None:
+async def _set_visibility(desk: Desk, action: EnvironmentAction) -> None:
     await desk.change_visibility(await _find_own(desk, action), action.options.visibility_tag or "")
 
 
-async def _toggle_destructive(desk: Desk, action: Action) -> None:
+async def _toggle_destructive(desk: Desk, action: EnvironmentAction) -> None:
     await desk.toggle_destructive(await _find_own(desk, action))
 
 
-async def _recompress(desk: Desk, action: Action) -> None:
+async def _recompress(desk: Desk, action: EnvironmentAction) -> None:
     [environment] = await _find_own(desk, action)
     made = await desk.recompress(environment, _progress() if sys.stderr.isatty() else _silence)
     sizes = f"{made.size / 1e6:.1f} MB instead of {made.former_size / 1e6:.1f}"
@@ -118,19 +118,19 @@ def _progress() -> Callable[[int, int | None], None]:
     return draw
 
 
-async def _update_image(desk: Desk, action: Action) -> None:
+async def _update_image(desk: Desk, action: EnvironmentAction) -> None:
     await desk.update_digests(await _find_own(desk, action), "image")
 
 
-async def _update_preinstall(desk: Desk, action: Action) -> None:
+async def _update_preinstall(desk: Desk, action: EnvironmentAction) -> None:
     await desk.update_digests(await _find_own(desk, action), "preinstall")
 
 
-async def _update_postinstalls(desk: Desk, action: Action) -> None:
+async def _update_postinstalls(desk: Desk, action: EnvironmentAction) -> None:
     await desk.update_digests(await _find_own(desk, action), "postinstalls")
 
 
-_ACTIONS: dict[str, Callable[[Desk, Action], Coroutine[Any, Any, None]]] = {
+_ACTIONS: dict[str, Callable[[Desk, EnvironmentAction], Coroutine[Any, Any, None]]] = {
     "add": _add,
     "list": _list,
     "print": _print,
@@ -144,7 +144,7 @@ _ACTIONS: dict[str, Callable[[Desk, Action], Coroutine[Any, Any, None]]] = {
 }
 
 
-async def _find_own(desk: Desk, action: Action) -> list[Environment]:
+async def _find_own(desk: Desk, action: EnvironmentAction) -> list[Environment]:
     """What a change is about: without -u nobody means another's environment."""
     owner = action.options.env_user or desk.caller.name
     return await desk.find(action.name, owner, action.options.env_version, action.options.all_versions)
