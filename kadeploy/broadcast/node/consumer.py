@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 
 from kadeploy.broadcast.node.ring import Cursor
 from kadeploy.broadcast.node.wire import spawn
@@ -19,6 +20,7 @@ from kadeploy.broadcast.node.wire import spawn
 PIPE_BYTES = 1 << 20  # fs.pipe-max-size; the default of 64 KiB costs a context switch each
 EVIDENCE_BYTES = 4096
 EVIDENCE_LINES = 20
+KILL_SECONDS = 1.0  # for the kernel to end a killed stage, unless that hangs in a driver
 
 
 class Consumer:
@@ -59,25 +61,30 @@ class Consumer:
             self._settle()
 
     def kill(self) -> None:
-        """End the pipeline and everything it started."""
+        """End the pipeline and everything it started, and wait until the kernel has done so, or hangs."""
         with self._lock:
-            if self._stages:
-                os.killpg(self._stages[0].pid, signal.SIGKILL)
+            if not self._stages:
+                return
+            os.killpg(self._stages[0].pid, signal.SIGKILL)
+            give_up = time.monotonic() + KILL_SECONDS
+            while not all(map(_has_ended, self._stages)) and time.monotonic() < give_up:
+                time.sleep(0.005)
 
     def _start(self, pipeline: list[list[str]]) -> int:
         errors, stderr = os.pipe()
         stdin: int = subprocess.PIPE
         try:
             for number, command in enumerate(pipeline, 1):
-                stage = subprocess.Popen(
-                    command,
-                    stdin=stdin,
-                    # What the last one prints must not get between the lines for the head.
-                    stdout=stderr if number == len(pipeline) else subprocess.PIPE,
-                    stderr=stderr,
-                    process_group=self._stages[0].pid if self._stages else 0,
-                )
-                self._stages.append(stage)
+                with self._lock:  # what is started is killed, whenever that is asked for
+                    stage = subprocess.Popen(
+                        command,
+                        stdin=stdin,
+                        # What the last one prints must not get between the lines for the head.
+                        stdout=stderr if number == len(pipeline) else subprocess.PIPE,
+                        stderr=stderr,
+                        process_group=self._stages[0].pid if self._stages else 0,
+                    )
+                    self._stages.append(stage)
                 if number > 1:
                     os.close(stdin)
                 if number < len(pipeline):
@@ -138,3 +145,8 @@ def sync(descriptor: int) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
+
+
+def _has_ended(stage: subprocess.Popen[bytes]) -> bool:
+    """Whether a stage runs no more; it is not reaped."""
+    return os.waitid(os.P_PID, stage.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
