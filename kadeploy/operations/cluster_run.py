@@ -48,28 +48,28 @@ class ClusterRun:
     async def replay(self) -> int:
         """Bring the engine to where the journal says that its predecessor was; the length of the journal."""
 
-        machine = self.driver.machine
+        state_machine = self.driver.state_machine
 
         def begin(automaton: Automaton) -> None:
-            machine.automaton = automaton
+            state_machine.automaton = automaton
 
         def apply(event: Event) -> None:
-            for notice in machine.apply(event)[1]:
+            for notice in state_machine.apply(event)[1]:
                 self.take(notice)
 
         length = await self.journal.replay(begin, apply, self.part.machines.memory)
-        machine.automaton = self.part.group.automaton  # for what begins now
+        state_machine.automaton = self.part.group.automaton  # for what begins now
         return length
 
     @property
     def unknown(self) -> list[str]:
         """The nodes that its predecessor was killed for before it could write that they begin."""
-        return [name for name in self.part.group.nodes if name not in self.driver.machine.nodes]
+        return [name for name in self.part.group.nodes if name not in self.driver.state_machine.nodes]
 
     async def resume(self, names: Collection[str], start: Position | None) -> None:
         """Let some nodes go on to their ends; the others that have not ended are held."""
         members = [name for name in self.part.machines.nodes if name in names]
-        if members or any(not node.phase.ended for node in self.driver.machine.nodes.values()):
+        if members or any(not node.phase.ended for node in self.driver.state_machine.nodes.values()):
             await self.driver.resume(members, start)
 
     def restore_profiles(self, names: Collection[str]) -> None:

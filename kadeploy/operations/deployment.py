@@ -125,7 +125,7 @@ class DeploymentOperation(Operation):
     def _count_again(self) -> None:
         """Bring the goal to where the dead engine's was."""
         for run in self._runs:
-            for name, node in run.driver.machine.nodes.items():
+            for name, node in run.driver.state_machine.nodes.items():
                 self._goal.begin([name])
                 if node.phase.ended:
                     self._goal.end(name, node.phase)
@@ -137,7 +137,7 @@ class DeploymentOperation(Operation):
 
     async def _lease_again(self, chosen: Sequence[str]) -> None:
         """Take the nodes that go on, and the spares that are left, unless others use those."""
-        known = {name for run in self._runs for name in run.driver.machine.nodes}
+        known = {name for run in self._runs for name in run.driver.state_machine.nodes}
         spares = [name for name in self._plan.request.spares if name not in known]
         try:
             await self._lease([*chosen, *spares])

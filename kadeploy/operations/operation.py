@@ -32,9 +32,9 @@ from kadeploy.time_limit import time_limit
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import NodeEnded, Notice
-from kadeploy.workflow.machine import Machine
-from kadeploy.workflow.node_state import FIRST
+from kadeploy.workflow.node_progress import FIRST
 from kadeploy.workflow.phase import Phase
+from kadeploy.workflow.state_machine import StateMachine
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +216,7 @@ class Operation(ABC):
 
     def _leave_alone(self, lost: set[str]) -> None:
         for run in self._runs:
-            if members := [node for node in run.driver.machine.nodes if node in lost]:
+            if members := [node for node in run.driver.state_machine.nodes if node in lost]:
                 run.driver.abort(members, "another operation has taken the node by force")
 
     # Working on them ------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ class Operation(ABC):
         return self.result()
 
     def _engine(self, part: Part[Any]) -> ClusterRun:
-        machine, recorder = Machine(part.group.automaton), Recorder(part.group.automaton)
+        states, recorder = StateMachine(part.group.automaton), Recorder(part.group.automaton)
         entries = WorkflowJournal(self._store, self.wid, part.group.cluster)
         executor = StepExecutor(part.machines, part.recipes, partial(self._throttles.reboot.slot, self.wid))
         part.machines.memory.keep = entries.keep
@@ -253,7 +253,7 @@ class Operation(ABC):
             if isinstance(notice, NodeEnded):
                 self._node_ended(run, notice)
 
-        run = ClusterRun(part, Driver(machine, executor, entries, observe), recorder, entries)
+        run = ClusterRun(part, Driver(states, executor, entries, observe), recorder, entries)
         return run
 
     def _tell(self, tell: Callable[..., None], *what: object) -> None:
@@ -274,7 +274,7 @@ class Operation(ABC):
             await self._plan.remote.aclose()
 
     def _in_phase(self, phase: Phase) -> list[str]:
-        return [name for run in self._runs for name in run.driver.machine.in_phase(phase)]
+        return [name for run in self._runs for name in run.driver.state_machine.in_phase(phase)]
 
     def _ends(self) -> dict[NodeState, list[str]]:
         """The nodes that have ended, by their states."""

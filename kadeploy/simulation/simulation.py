@@ -22,7 +22,7 @@ from kadeploy.store.samples import StepSamples
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Driver, Journal
 from kadeploy.workflow.events import Event, NodeEnded, Notice
-from kadeploy.workflow.machine import Machine
+from kadeploy.workflow.state_machine import StateMachine
 from kadeploy.workflow.window import MemoryTable, Window
 
 OWNER = "simulation"  # workflow and process of all claims in its window
@@ -107,7 +107,7 @@ class Simulation:
                 self._pursuit.node_ended(outcome, notice)
 
         now = asyncio.get_running_loop().time
-        driver = Driver(Machine(steps), executor, self._journals(part), observe, now)
+        driver = Driver(StateMachine(steps), executor, self._journals(part), observe, now)
         outcome = Outcome(part, driver, behaviours, timeline, executor.tallies)
         return outcome
 

@@ -25,7 +25,7 @@ from kadeploy.workflow.events import (
     Started,
     StartGrace,
 )
-from kadeploy.workflow.machine import Machine
+from kadeploy.workflow.state_machine import StateMachine
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +56,13 @@ class Driver:
 
     def __init__(
         self,
-        machine: Machine,
+        state_machine: StateMachine,
         execute: Executor,
         journal: Journal,
         observe: Callable[[Notice], None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.machine = machine
+        self.state_machine = state_machine
         self._execute = execute
         self._journal = journal
         self._observe = observe
@@ -107,7 +107,7 @@ class Driver:
                 while self._active:
                     for effect in await self._apply(await self._next_events()):
                         self._act(tasks, effect)
-                    self._active = not self.machine.finished or not self._events.empty()
+                    self._active = not self.state_machine.finished or not self._events.empty()
                 for timer in self._timers:
                     timer.cancel()
         except BaseException as error:
@@ -116,7 +116,7 @@ class Driver:
             # first, for it tells the user what became of the nodes even where the journal has failed.
             interrupted = isinstance(error, asyncio.CancelledError)
             event = Aborted(self._now(), "aborted by the user" if interrupted else "the engine failed")
-            self._tell(self.machine.apply(event)[1])
+            self._tell(self.state_machine.apply(event)[1])
             try:
                 await self._journal.append([event])
             except Exception:  # the first error is the one that the user must see
@@ -145,12 +145,12 @@ class Driver:
         """Change the machine; returns what it wants done and has not called off again by the last event."""
         wanted: list[Effect] = []
         for event in events:
-            effects, notices = self.machine.apply(event)
+            effects, notices = self.state_machine.apply(event)
             wanted.extend(effects)
             self._tell(notices)
         if any(isinstance(event, Aborted) for event in events):
             self._cancel_deserted()
-        return [e for e in wanted if not isinstance(e, Run) or self.machine.is_running(e.task)]
+        return [e for e in wanted if not isinstance(e, Run) or self.state_machine.is_running(e.task)]
 
     def _tell(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
@@ -159,7 +159,7 @@ class Driver:
     def _cancel_deserted(self) -> None:
         """End the tasks whose nodes have all been aborted or told of; a broadcast goes on for the others."""
         for number, task in self._running.items():
-            if not self.machine.is_running(number):
+            if not self.state_machine.is_running(number):
                 task.cancel()
 
     def _act(self, tasks: asyncio.TaskGroup, effect: Effect) -> None:

@@ -37,8 +37,8 @@ from kadeploy.workflow.events import (
     StepEnded,
     StepStarted,
 )
-from kadeploy.workflow.machine import Machine
 from kadeploy.workflow.phase import Phase
+from kadeploy.workflow.state_machine import StateMachine
 
 STEPS = tuple(MicroStep(name, Scope.NODE, Expression("9"), name) for name in ("reboot", "sync"))
 AUTOMATON = Automaton(
@@ -70,7 +70,7 @@ RESULT = OperationResult(
 async def lines(level: int, *events: Event) -> list[str]:
     """The log of a machine's whole life."""
     written: list[str] = []
-    transcript, machine = Transcript(level, written.append), Machine(AUTOMATON)
+    transcript, machine = Transcript(level, written.append), StateMachine(AUTOMATON)
     transcript.started("D-1", [GROUP])
     for event in (Started(0, GROUP.nodes), *events):
         for notice in machine.apply(event)[1]:

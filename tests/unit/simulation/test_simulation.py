@@ -24,7 +24,7 @@ from kadeploy.simulation.spending import mean_spending
 from kadeploy.store.store import Store
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Scope
 from kadeploy.workflow.events import Event, decode, encode
-from kadeploy.workflow.machine import Machine
+from kadeploy.workflow.state_machine import StateMachine
 from tests.unit.operations.conftest import MakePlan
 from tests.unit.simulation.conftest import Simulate, Simulated, constant
 
@@ -65,7 +65,7 @@ def test_it_is_the_machine_of_real_deployments(plan: DeploymentPlan) -> None:
     file = SimulationFile.model_validate(TROUBLE)
     simulation = Simulation(imagined, file, {}, 3, lambda _: journal)
     clock.run(simulation.run())
-    machine = Machine(imagined.parts[0].group.automaton)
+    machine = StateMachine(imagined.parts[0].group.automaton)
     for event in journal.events:
         machine.apply(decode(*encode(event)))
     assert machine.finished

@@ -10,7 +10,7 @@ from kadeploy.store.store import Store
 from kadeploy.store.workflows import Kind
 from kadeploy.workflow.automaton import Scope
 from kadeploy.workflow.events import Done, Started
-from kadeploy.workflow.machine import Machine
+from kadeploy.workflow.state_machine import StateMachine
 from tests.unit.workflow.world import automaton, instance, micro
 
 
@@ -50,7 +50,7 @@ async def test_nothing_is_known(store: Store) -> None:
 
 def test_the_engine_says_timeout_as_it_is_looked_for() -> None:
     for limit in ("3", "0"):  # of the instance; without one the micro-step's own
-        machine = Machine(automaton([instance("I", micro("x", Scope.NODE), timeout=limit)]))
+        machine = StateMachine(automaton([instance("I", micro("x", Scope.NODE), timeout=limit)]))
         machine.apply(Started(0, ("n1",)))
         machine.apply(Done(3, 1, "n1", None, timed_out=True))
         failure = machine.nodes["n1"].failure

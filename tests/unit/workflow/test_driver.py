@@ -13,8 +13,8 @@ from kadeploy.config.expression import Expression
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Scope
 from kadeploy.workflow.driver import Driver, Report
 from kadeploy.workflow.events import Done, Event, Failure, NodeEnded, Notice, Run
-from kadeploy.workflow.machine import Machine
 from kadeploy.workflow.phase import Phase
+from kadeploy.workflow.state_machine import StateMachine
 
 
 def plan(*steps: MicroStep, grace: float = 0.01) -> Automaton:
@@ -47,18 +47,18 @@ class Bench:
     """A driver with a scripted executor."""
 
     def __init__(self, automaton: Automaton) -> None:
-        self.machine, self.journal = Machine(automaton), Memory()
+        self.state_machine, self.journal = StateMachine(automaton), Memory()
         self.notices: list[Notice] = []
         self.ended: list[str] = []
         self.window = asyncio.Semaphore(100)
         self.seen_in_journal: list[bool] = []
-        self.driver = Driver(self.machine, self, self.journal, self.notices.append)
+        self.driver = Driver(self.state_machine, self, self.journal, self.notices.append)
 
     def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
         return self.window
 
     async def __call__(self, run: Run, report: Report) -> None:
-        name = self.machine.automaton.microstep(run.position).name
+        name = self.state_machine.automaton.microstep(run.position).name
         self.seen_in_journal.append(len(self.journal.events) >= run.task)
         try:
             await getattr(self, name.rstrip("23"))(run, report)
@@ -109,15 +109,15 @@ class Bench:
 async def test_a_step_that_does_not_end_well_has_a_reason(name: str, reason: str) -> None:
     bench = Bench(plan(step(name, timeout="0.05")))
     await bench.driver.start(["n1"])
-    failure = bench.machine.nodes["n1"].failure
-    assert bench.machine.in_phase(Phase.KO) == ["n1"]
+    failure = bench.state_machine.nodes["n1"].failure
+    assert bench.state_machine.in_phase(Phase.KO) == ["n1"]
     assert failure is not None and failure.reason == reason
 
 
 async def test_late_nodes_form_a_cohort_of_their_own() -> None:
     bench = Bench(plan(step("late"), step("good", Scope.SET)))
     await bench.driver.start(["n1", "n2"])
-    assert bench.machine.in_phase(Phase.OK) == ["n1", "n2"]
+    assert bench.state_machine.in_phase(Phase.OK) == ["n1", "n2"]
     assert bench.ended == ["late", "good", "late", "good"]
 
 
@@ -128,7 +128,7 @@ async def test_cancelling_aborts_and_journals() -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert bench.machine.in_phase(Phase.ABORTED) == ["n1"]
+    assert bench.state_machine.in_phase(Phase.ABORTED) == ["n1"]
     assert bench.ended == ["good", "hangs"]
     assert type(bench.journal.events[-1]).__name__ == "Aborted"
     assert isinstance(bench.notices[-1], NodeEnded)
@@ -146,7 +146,7 @@ async def test_a_journal_that_fails_ends_the_workflow_and_loses_no_node(room: in
     bench.journal.room = room
     with pytest.raises((ExceptionGroup, OSError)):
         await bench.driver.start(["n1", "n2"])
-    ended = bench.machine.in_phase(Phase.ABORTED)
+    ended = bench.state_machine.in_phase(Phase.ABORTED)
     assert ended == (["n1", "n2"] if room else []), "nothing was begun that is not in the journal"
 
 
@@ -156,7 +156,10 @@ async def test_some_nodes_are_aborted_and_the_others_go_on() -> None:
     await asyncio.sleep(0.05)
     bench.driver.abort(["n2"], "taken by somebody else")
     await running
-    assert (bench.machine.in_phase(Phase.OK), bench.machine.in_phase(Phase.ABORTED)) == (["n1"], ["n2"])
+    assert (bench.state_machine.in_phase(Phase.OK), bench.state_machine.in_phase(Phase.ABORTED)) == (
+        ["n1"],
+        ["n2"],
+    )
 
 
 async def test_waiting_for_a_window_is_not_the_time_of_the_step() -> None:
@@ -164,7 +167,7 @@ async def test_waiting_for_a_window_is_not_the_time_of_the_step() -> None:
     bench.window = asyncio.Semaphore(1)
     nodes = [f"n{number}" for number in range(12)]
     await bench.driver.start(nodes)
-    assert bench.machine.in_phase(Phase.OK) == nodes
+    assert bench.state_machine.in_phase(Phase.OK) == nodes
     done = [event for event in bench.journal.events if isinstance(event, Done)]
     assert sum(event.waited > 0.02 for event in done) == 11, "each but the first had to wait"
     assert done[-1].waited > done[1].waited
@@ -175,7 +178,7 @@ async def test_nodes_that_begin_at_the_same_time_are_driven_together() -> None:
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         for node in ("n1", "n2"):  # two spares of a cluster of which no node was chosen
             group.create_task(bench.driver.start([node]))
-    assert bench.machine.in_phase(Phase.OK) == ["n1", "n2"]
+    assert bench.state_machine.in_phase(Phase.OK) == ["n1", "n2"]
     assert not bench.driver.running
 
 
@@ -196,9 +199,9 @@ async def test_a_step_that_was_called_off_while_it_was_journaled_is_not_begun() 
 async def test_a_broadcast_ends_with_the_last_of_its_nodes() -> None:
     bench = Bench(plan(step("hangs", Scope.SET, timeout="60")))
     running = asyncio.create_task(bench.driver.start(["n1", "n2"]))
-    await until(lambda: bench.machine.in_phase(Phase.RUNNING) == ["n1", "n2"])
+    await until(lambda: bench.state_machine.in_phase(Phase.RUNNING) == ["n1", "n2"])
     bench.driver.abort(["n1"], "taken by force")
-    await until(lambda: bench.machine.in_phase(Phase.ABORTED) == ["n1"])
+    await until(lambda: bench.state_machine.in_phase(Phase.ABORTED) == ["n1"])
     bench.driver.abort(["n2"], "taken by force")
     async with asyncio.timeout(1):
         await running
@@ -214,10 +217,10 @@ async def test_what_is_being_journaled_when_it_is_cancelled_has_happened() -> No
     bench.journal.free.set()
     with pytest.raises(asyncio.CancelledError):
         await running
-    replayed = Machine(bench.machine.automaton)
+    replayed = StateMachine(bench.state_machine.automaton)
     for event in bench.journal.events:
         replayed.apply(event)
-    assert replayed.in_phase(Phase.ABORTED) == bench.machine.in_phase(Phase.ABORTED) == ["n1"]
+    assert replayed.in_phase(Phase.ABORTED) == bench.state_machine.in_phase(Phase.ABORTED) == ["n1"]
 
 
 async def until(done: Callable[[], bool]) -> None:

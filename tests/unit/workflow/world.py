@@ -28,7 +28,7 @@ from kadeploy.workflow.events import (
     decode,
     encode,
 )
-from kadeploy.workflow.machine import Machine
+from kadeploy.workflow.state_machine import StateMachine
 
 
 def micro(name: str, scope: Scope = Scope.NODE, **settings: Any) -> MicroStep:
@@ -48,7 +48,7 @@ class World:
     """Feeds a machine and checks after every event what must always hold."""
 
     def __init__(self, plan: Automaton) -> None:
-        self.machine = Machine(plan)
+        self.state_machine = StateMachine(plan)
         self.running: dict[int, Run] = {}
         self.open: dict[int, set[str]] = {}
         self.graces: list[StartGrace] = []
@@ -60,7 +60,7 @@ class World:
 
     def send(self, event: Event) -> None:
         self.journal.append(event)
-        effects, notices = self.machine.apply(event)
+        effects, notices = self.state_machine.apply(event)
         self.waiting.extend(notice for notice in notices if isinstance(notice, Waiting))
         if isinstance(event, Done) and event.task in self.open:
             self.open[event.task].discard(event.node)
@@ -76,7 +76,7 @@ class World:
         assert not busy & set(run.nodes), "a node is in two places"
         self.running[run.task], self.open[run.task] = run, set(run.nodes)
         if run.position.micro == 0:
-            name = self.machine.automaton.instance(run.position).name
+            name = self.state_machine.automaton.instance(run.position).name
             self.attempts.update((node, name) for node in run.nodes)
 
     def finish(self, task: int, node: str, ok: bool, timed_out: bool = False, waited: float = 0.0) -> None:
@@ -89,10 +89,10 @@ class World:
         """The engine dies: what is left of it is the journal."""
         self.open.clear()
         self.graces.clear()
-        dead, self.machine = self.machine, Machine(self.machine.automaton)
+        dead, self.state_machine = self.state_machine, StateMachine(self.state_machine.automaton)
         for event in self.journal:
-            self.machine.apply(decode(*encode(event)))
-        assert self.machine.nodes == dead.nodes
+            self.state_machine.apply(decode(*encode(event)))
+        assert self.state_machine.nodes == dead.nodes
 
     def abort(self, nodes: tuple[str, ...] | None) -> None:
         for open_nodes in self.open.values():
@@ -105,9 +105,9 @@ class World:
         self.send(Resumed(self.at, nodes, start))
 
     def check(self) -> None:
-        live = [n for n, s in self.machine.nodes.items() if not s.phase.ended]
+        live = [n for n, s in self.state_machine.nodes.items() if not s.phase.ended]
         busy = set().union(*self.open.values()) if self.open else set()
-        assert self.machine.finished == (not live)
+        assert self.state_machine.finished == (not live)
         for name in live:
-            waiting = any(name in cohort.nodes for cohort in self.machine._cohorts.values())
+            waiting = any(name in cohort.nodes for cohort in self.state_machine._cohorts.values())
             assert (name in busy) + waiting == 1, f"{name} is in {(name in busy) + waiting} places"

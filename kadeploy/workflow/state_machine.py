@@ -36,7 +36,7 @@ from kadeploy.workflow.events import (
     StepStarted,
     Waiting,
 )
-from kadeploy.workflow.node_state import FIRST, NodeState
+from kadeploy.workflow.node_progress import FIRST, NodeProgress
 from kadeploy.workflow.phase import Phase
 
 
@@ -60,11 +60,11 @@ class _Cohort:
 
 
 @dataclass(slots=True)
-class Machine:
+class StateMachine:
     """A workflow over the nodes of one cluster. ``apply`` is the only way to change it."""
 
     automaton: Automaton
-    nodes: dict[str, NodeState] = field(default_factory=dict)
+    nodes: dict[str, NodeProgress] = field(default_factory=dict)
     # Of the event that is being applied, hence not what the machine is.
     _effects: list[Effect] = field(init=False, compare=False, default_factory=list)
     _notices: list[Notice] = field(init=False, compare=False, default_factory=list)
@@ -123,7 +123,7 @@ class Machine:
             self._enter_instance(event.at, name, FIRST)
 
     def _admit(self, name: str) -> None:
-        self.nodes[name] = NodeState(FIRST)
+        self.nodes[name] = NodeProgress(FIRST)
         self._census.enter(FIRST, retrying=False)
 
     def _end_step(self, event: Done) -> None:
@@ -364,7 +364,7 @@ class Machine:
             StepCleared(at, position, at - self._passages.pop(position)) for position in cleared
         ]
 
-    def _timeout_failure(self, task: _Task, node: NodeState, seen: Failure | None) -> Failure:
+    def _timeout_failure(self, task: _Task, node: NodeProgress, seen: Failure | None) -> Failure:
         if task.limited_by_instance:
             instance = self.automaton.instance(node.position)
             allowed = instance.timeout.seconds(self._census.live)

@@ -21,8 +21,8 @@ from kadeploy.workflow.events import (
     StepEnded,
     decode,
 )
-from kadeploy.workflow.machine import Machine
 from kadeploy.workflow.phase import Phase
+from kadeploy.workflow.state_machine import StateMachine
 
 from .world import World, automaton, instance, micro
 
@@ -38,10 +38,16 @@ def test_a_held_node_goes_on_behind_its_breakpoint() -> None:
     assert plan.microstep(world.running[3].position).name == "y" and world.running[3].nodes == ("n1",)
     world.finish(3, "n1", ok=True)
     world.finish(4, "n1", ok=True)
-    assert (world.machine.in_phase(Phase.OK), world.machine.in_phase(Phase.HELD)) == (["n1"], ["n2"])
+    assert (world.state_machine.in_phase(Phase.OK), world.state_machine.in_phase(Phase.HELD)) == (
+        ["n1"],
+        ["n2"],
+    )
     world.send(Abandoned(9, ("n2", "n1")))
     world.open.clear()
-    assert (world.machine.in_phase(Phase.OK), world.machine.in_phase(Phase.ABORTED)) == (["n1"], ["n2"])
+    assert (world.state_machine.in_phase(Phase.OK), world.state_machine.in_phase(Phase.ABORTED)) == (
+        ["n1"],
+        ["n2"],
+    )
 
 
 def test_a_killed_step_is_redone_from_where_it_says() -> None:
@@ -65,7 +71,7 @@ def test_a_node_that_nobody_resumes_is_held_for_a_reason_and_keeps_its_time() ->
         world.finish(task, f"n{task}", ok=True)
     world.kill()
     world.resume(("n1",))
-    left = world.machine.nodes["n2"]
+    left = world.state_machine.nodes["n2"]
     assert (left.phase, left.failure) == (Phase.HELD, LEFT_BEHIND)
     world.resume(("n2",))
     assert (left.phase, left.failure) == (Phase.RUNNING, None)
@@ -79,8 +85,8 @@ def test_nodes_of_a_dead_engine_are_abandoned() -> None:
     world.send(Started(0, ("n1", "n2")))
     world.finish(1, "n1", ok=True)
     world.kill()
-    world.machine.apply(Abandoned(9, ("n1", "n2")))
-    assert world.machine.in_phase(Phase.ABORTED) == ["n1", "n2"] and world.machine.finished
+    world.state_machine.apply(Abandoned(9, ("n1", "n2")))
+    assert world.state_machine.in_phase(Phase.ABORTED) == ["n1", "n2"] and world.state_machine.finished
 
 
 def test_failed_nodes_are_retried_from_their_macro_step() -> None:
@@ -90,7 +96,7 @@ def test_failed_nodes_are_retried_from_their_macro_step() -> None:
     world.finish(1, "n1", ok=True)
     world.finish(2, "n1", ok=True)
     world.finish(3, "n1", ok=False)
-    assert world.machine.in_phase(Phase.KO) == ["n1"]
+    assert world.state_machine.in_phase(Phase.KO) == ["n1"]
     world.resume(("n1",))
     assert plan.microstep(world.running[4].position).name == "y"
     world.kill()
@@ -133,11 +139,11 @@ def test_failures_go_from_step_to_instance_to_fallback_to_ko() -> None:
     world = World(plan)
     world.send(Started(0, ("n1",)))
     for task in range(1, 6):
-        assert not world.machine.finished
+        assert not world.state_machine.finished
         world.finish(task, "n1", ok=False)
     names = [plan.instance(run.position).name for run in world.running.values()]
     assert names == ["I", "I", "I", "I", "J"]
-    assert world.machine.in_phase(Phase.KO) == ["n1"]
+    assert world.state_machine.in_phase(Phase.KO) == ["n1"]
 
 
 def test_the_instance_limit_skips_the_retries_of_the_step() -> None:
@@ -147,8 +153,8 @@ def test_the_instance_limit_skips_the_retries_of_the_step() -> None:
     assert world.running[1].timeout == 3
     world.at = 3
     world.finish(1, "n1", ok=False, timed_out=True)
-    failure = world.machine.nodes["n1"].failure
-    assert world.machine.in_phase(Phase.KO) == ["n1"]
+    failure = world.state_machine.nodes["n1"].failure
+    assert world.state_machine.in_phase(Phase.KO) == ["n1"]
     assert failure and failure.reason == "Timeout in the I step: its 3 s are over, failed"
 
 
@@ -163,7 +169,7 @@ def test_waiting_for_a_window_takes_nothing_from_the_instance() -> None:
 
 
 def test_a_step_begins_for_the_statistics_when_it_was_admitted() -> None:
-    machine = Machine(automaton([instance("I", micro("x"))]))
+    machine = StateMachine(automaton([instance("I", micro("x"))]))
     machine.apply(Started(100, ("n1",)))
     notices = machine.apply(Done(160, 1, "n1", waited=50))[1]
     ended = next(notice for notice in notices if isinstance(notice, StepEnded))
@@ -180,7 +186,7 @@ def test_a_breakpoint_holds_before_the_step() -> None:
     world = World(plan)
     world.send(Started(0, ("n1",)))
     world.finish(1, "n1", ok=True)
-    assert world.machine.in_phase(Phase.HELD) == ["n1"] and len(world.running) == 1
+    assert world.state_machine.in_phase(Phase.HELD) == ["n1"] and len(world.running) == 1
 
 
 def test_a_node_is_held_where_it_fails() -> None:
@@ -192,14 +198,14 @@ def test_a_node_is_held_where_it_fails() -> None:
     world.finish(1, "n1", ok=True)
     world.at = 9
     world.finish(2, "n1", ok=False)
-    state = world.machine.nodes["n1"]
+    state = world.state_machine.nodes["n1"]
     assert (state.phase, state.failure) == (Phase.HELD, Failure("failed"))
     world.at = 1000
     world.kill()
     world.resume(("n1",))
     assert plan.microstep(world.running[3].position).name == "y" and world.running[3].timeout == 10
     world.finish(3, "n1", ok=True)
-    assert world.machine.in_phase(Phase.OK) == ["n1"]
+    assert world.state_machine.in_phase(Phase.OK) == ["n1"]
 
 
 @pytest.mark.parametrize(("spread", "seconds"), [(0, 2), (3, 3), (40, 5)])
@@ -216,10 +222,10 @@ def test_the_late_get_as_long_as_the_others_took(spread: float, seconds: float) 
 def test_machines_are_equal_that_are_in_the_same_state() -> None:
     """What the last event has caused is no part of the state."""
     plan = automaton([instance("I", micro("x"))])
-    one, other = Machine(plan), Machine(plan)
+    one, other = StateMachine(plan), StateMachine(plan)
     for machine in (one, other):
         machine.apply(Started(0, ("n1",)))
     other.apply(Done(1, 99, "n1"))  # of a task that there is not
     assert one == other
     with pytest.raises(TypeError, match="_effects"):
-        Machine(plan, _effects=[])  # type: ignore[call-arg]
+        StateMachine(plan, _effects=[])  # type: ignore[call-arg]

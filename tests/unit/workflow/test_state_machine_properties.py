@@ -23,8 +23,8 @@ from kadeploy.workflow.events import (
     decode,
     encode,
 )
-from kadeploy.workflow.machine import Machine
 from kadeploy.workflow.phase import Phase
+from kadeploy.workflow.state_machine import StateMachine
 from tests.nightly import examples
 
 from .world import World, automaton, instance, micro
@@ -77,12 +77,12 @@ def test_any_interleaving_ends_every_node_once(plan: Automaton, count: int, data
     abort_after = data.draw(st.one_of(st.none(), st.integers(0, 30)))
     resumes = data.draw(st.lists(st.integers(0, 20), max_size=3))
     steps = 0
-    while not world.machine.finished or resumes or late:
-        if late and (world.machine.finished or data.draw(st.booleans())):
+    while not world.state_machine.finished or resumes or late:
+        if late and (world.state_machine.finished or data.draw(st.booleans())):
             late -= 1
             world.send(Started(world.at, nodes[late : late + 1]))
             continue
-        if world.machine.finished or steps in resumes:
+        if world.state_machine.finished or steps in resumes:
             world.kill()
             world.resume(tuple(data.draw(st.lists(st.sampled_from(nodes), unique=True))))
             resumes = resumes[1:]
@@ -102,7 +102,7 @@ def test_any_interleaving_ends_every_node_once(plan: Automaton, count: int, data
         task, node = data.draw(st.sampled_from(choices))
         timed_out = data.draw(st.sampled_from([False, False, True]))
         world.finish(task, node, data.draw(st.booleans()), timed_out, data.draw(st.sampled_from([0.0, 0.5])))
-    phases = Counter(state.phase for state in world.machine.nodes.values())
+    phases = Counter(state.phase for state in world.state_machine.nodes.values())
     assert sum(phases[p] for p in (Phase.OK, Phase.KO, Phase.HELD, Phase.ABORTED)) == count
     for (_, name), attempts in world.attempts.items():
         micro_retries = 1 + max(
@@ -110,12 +110,12 @@ def test_any_interleaving_ends_every_node_once(plan: Automaton, count: int, data
         )
         retries = next(i.retries for m in plan.macrosteps for i in m.instances if i.name == name)
         assert attempts <= (1 + retries) * micro_retries
-    for name in world.machine.in_phase(Phase.OK):
+    for name in world.state_machine.in_phase(Phase.OK):
         assert_ran_everything(plan, world.succeeded[name])
-    replayed = Machine(plan)
+    replayed = StateMachine(plan)
     for event in world.journal:
         replayed.apply(decode(*encode(event)))
-    assert replayed.nodes == world.machine.nodes
+    assert replayed.nodes == world.state_machine.nodes
 
 
 @given(automata())

@@ -13,7 +13,7 @@ FIRST = Position(0, 0, 0)
 
 
 @dataclass(slots=True)
-class NodeState:
+class NodeProgress:
     """One node: its position, its attempts, and the seconds that its instance may still run."""
 
     position: Position
