@@ -13,7 +13,7 @@ from kadeploy.operations.failures import failure_of, interruption_of
 from kadeploy.operations.recipe import Recipes
 from kadeploy.steps.catalogue import Step
 from kadeploy.steps.machines import Machines
-from kadeploy.steps.visit import Visit
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Run
 
@@ -35,36 +35,36 @@ class StepExecutor:
     async def __call__(self, run: Run, report: Report) -> None:
         """Run one micro-step on its nodes and report each."""
         step = self._recipes.step(run.position)
-        visits = [Visit(self._machines.nodes[name], run.attempt) for name in run.nodes]
+        runs = [NodeRun(self._machines.nodes[name], run.attempt) for name in run.nodes]
         if step.together is not None:
-            await self._run_together(step, visits, report)
+            await self._run_together(step, runs, report)
         else:
-            await self._run_alone(step, visits[0], report)
+            await self._run_alone(step, runs[0], report)
 
-    async def _run_alone(self, step: Step[Any], visit: Visit, report: Report) -> None:
+    async def _run_alone(self, step: Step[Any], run: NodeRun, report: Report) -> None:
         assert step.node is not None
         try:
-            await step.node(self._machines, visit)
+            await step.node(self._machines, run)
         except KadeployError as error:
-            report(visit.node.name, failure_of(error, step))
+            report(run.node.name, failure_of(error, step))
         except asyncio.CancelledError as cancelled:
-            report(visit.node.name, interruption_of(step, visit, cancelled))
+            report(run.node.name, interruption_of(step, run, cancelled))
             raise
         else:
-            report(visit.node.name, None)
+            report(run.node.name, None)
 
-    async def _run_together(self, step: Step[Any], visits: Sequence[Visit], report: Report) -> None:
+    async def _run_together(self, step: Step[Any], runs: Sequence[NodeRun], report: Report) -> None:
         assert step.together is not None
 
         def ended(node: str, error: NodeError | None) -> None:
             report(node, failure_of(error, step) if error else None)
 
         try:
-            await step.together(self._machines, visits, ended)
+            await step.together(self._machines, runs, ended)
         except KadeployError as error:
-            for visit in visits:
-                report(visit.node.name, failure_of(error, step))
+            for run in runs:
+                report(run.node.name, failure_of(error, step))
         except asyncio.CancelledError as cancelled:
-            for visit in visits:  # those that were reported before have had their verdict
-                report(visit.node.name, interruption_of(step, visit, cancelled))
+            for run in runs:  # those that were reported before have had their verdict
+                report(run.node.name, interruption_of(step, run, cancelled))
             raise

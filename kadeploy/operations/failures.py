@@ -9,7 +9,7 @@ from typing import Any
 from kadeploy.errors import KadeployError, NodeError
 from kadeploy.steps.catalogue import Step
 from kadeploy.steps.cause import Cause, cause_of
-from kadeploy.steps.visit import Visit
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.terminal import printable
 from kadeploy.workflow.events import Failure
 
@@ -22,15 +22,15 @@ def failure_of(error: KadeployError, step: Step[Any]) -> Failure:
     return _failure(error.message, cause_of(error, step.cause), evidence, error.hint)
 
 
-def interruption_of(step: Step[Any], visit: Visit, cancelled: asyncio.CancelledError) -> Failure:
+def interruption_of(step: Step[Any], run: NodeRun, cancelled: asyncio.CancelledError) -> Failure:
     """What was last seen of a node when a step was broken off, most often by its deadline.
 
     A command that was broken off has left a note: its name, and in further lines what it wrote.
     """
     note, _, output = "\n".join(getattr(cancelled, "__notes__", ())).partition("\n")
-    seen = printable(visit.observed).strip() or printable(note).strip()
+    seen = printable(run.observed).strip() or printable(note).strip()
     sentence = seen or f"nothing was seen of {step.name} yet"
-    return _failure(sentence, visit.cause or step.cause, visit.evidence or output, "")
+    return _failure(sentence, run.cause or step.cause, run.evidence or output, "")
 
 
 def _failure(sentence: str, cause: Cause, evidence: str, hint: str) -> Failure:

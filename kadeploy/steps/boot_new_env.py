@@ -6,31 +6,31 @@ from __future__ import annotations
 from kadeploy.steps.boot import end_system, has_left_minios
 from kadeploy.steps.broadcast_env import kernel_files
 from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.set_deployment_env import mount_deploy_part, umount_deploy_part
-from kadeploy.steps.visit import Visit
 
 KEXEC_LOAD_TIMEOUT = 60.0  # seconds to read kernel and initrd from a slow disk
 
 
-async def reboot_from_deploy_env(deployment: Deployment, visit: Visit) -> None:
+async def reboot_from_deploy_env(deployment: Deployment, run: NodeRun) -> None:
     """Order the reboot in the miniOS: it has nothing to shut down, so at once."""
-    if await has_left_minios(deployment, visit):
+    if await has_left_minios(deployment, run):
         return
-    await end_system(deployment, visit, "reboot -f")
+    await end_system(deployment, run, "reboot -f")
 
 
-async def kexec(deployment: Deployment, visit: Visit) -> None:
+async def kexec(deployment: Deployment, run: NodeRun) -> None:
     """Start the installed kernel from the miniOS, without the firmware's minutes."""
-    if await has_left_minios(deployment, visit):
+    if await has_left_minios(deployment, run):
         return
-    await mount_deploy_part(deployment, visit)  # where an engine was killed behind the umount below
-    kernel, initrd = await kernel_files(deployment, visit)
+    await mount_deploy_part(deployment, run)  # where an engine was killed behind the umount below
+    kernel, initrd = await kernel_files(deployment, run)
     argv = ["kexec", "-l", kernel, f"--command-line={kexec_params(deployment)}"]
     if initrd:
         argv.append(f"--initrd={initrd}")
-    await deployment.remote.run(visit.node.name, argv, timeout=KEXEC_LOAD_TIMEOUT)
-    await umount_deploy_part(deployment, visit)
-    await end_system(deployment, visit, "kexec -e")
+    await deployment.remote.run(run.node.name, argv, timeout=KEXEC_LOAD_TIMEOUT)
+    await umount_deploy_part(deployment, run)
+    await end_system(deployment, run, "kexec -e")
 
 
 def kexec_params(deployment: Deployment) -> str:

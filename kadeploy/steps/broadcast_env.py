@@ -24,9 +24,9 @@ from kadeploy.steps import broadcasts, site_file
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.cause import Cause, CausedError, cause_by_text
 from kadeploy.steps.deployment import Archive, Deployment
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.reception import Follower
 from kadeploy.steps.set_deployment_env import renew_deploy_part, umount_deploy_part
-from kadeploy.steps.visit import Visit
 
 SCRIPT_TIMEOUT = 600.0  # seconds of one post-install script
 BOOTLOADER_TIMEOUT = 300.0  # seconds: grub-install takes long on emulated or slow disks
@@ -48,25 +48,25 @@ Ended = Callable[[str, NodeError | None], None]
 
 
 async def send_environment(
-    deployment: Deployment, visits: Sequence[Visit], ended: Ended, way: broadcasts.Way = broadcasts.chain
+    deployment: Deployment, runs: Sequence[NodeRun], ended: Ended, way: broadcasts.Way = broadcasts.chain
 ) -> None:
     """Broadcast the image to the nodes; each unpacks it while it receives it.
 
     Nodes that come late join the chain of those that came first, as long as that one runs.
     """
-    visits = await _renew_written(deployment, visits, ended)
-    if not visits:
+    runs = await _renew_written(deployment, runs, ended)
+    if not runs:
         return
     broadcast, options = way(deployment)
     delivery = Delivery(
         image=ImageSource(deployment.image.path, deployment.image.size, deployment.image_sha256),
-        targets=[Target(node.name, node.address) for node in chain_order(visit.node for visit in visits)],
+        targets=[Target(node.name, node.address) for node in chain_order(run.node for run in runs)],
         consumer=_consumer(deployment),
         head_address=deployment.site.server.network.server_address,
         options=options,
     )
 
-    follower = Follower(deployment, visits)
+    follower = Follower(deployment, runs)
 
     async def keep(results: Mapping[str, RelayResult]) -> None:
         news = follower.news(results)
@@ -89,27 +89,27 @@ def chain_order(machines: Iterable[Node]) -> list[Node]:
     return sorted((by_name[name] for name in nodes.in_order(by_name)), key=lambda node: node.switch)
 
 
-async def _renew_written(deployment: Deployment, visits: Sequence[Visit], ended: Ended) -> Sequence[Visit]:
+async def _renew_written(deployment: Deployment, runs: Sequence[NodeRun], ended: Ended) -> Sequence[NodeRun]:
     """Give nodes on which an image was begun a fresh file system; returns those that can go on."""
     failed: set[str] = set()
 
-    async def renew(visit: Visit) -> None:
+    async def renew(run: NodeRun) -> None:
         try:
-            await again(deployment, visit)
+            await again(deployment, run)
         except NodeError as error:
-            failed.add(visit.node.name)
-            ended(visit.node.name, error)
+            failed.add(run.node.name)
+            ended(run.node.name, error)
 
     # An image of bytes must not be written below the file system that the last attempt has mounted.
     again = renew_deploy_part if deployment.environment.image.kind == "tar" else umount_deploy_part
 
     async with asyncio.TaskGroup() as group:
-        for visit in visits:
-            if deployment.facts_of(visit.node).written:
-                group.create_task(renew(visit))
-    ready = [visit for visit in visits if visit.node.name not in failed]
-    for visit in ready:
-        await deployment.remember(visit.node, written=True)
+        for run in runs:
+            if deployment.facts_of(run.node).written:
+                group.create_task(renew(run))
+    ready = [run for run in runs if run.node.name not in failed]
+    for run in ready:
+        await deployment.remember(run.node, written=True)
     return ready
 
 
@@ -145,23 +145,23 @@ def _consumer(deployment: Deployment) -> list[list[str]]:
     return [decompress, tar]
 
 
-async def manage_admin_post_install(deployment: Deployment, visit: Visit) -> None:
+async def manage_admin_post_install(deployment: Deployment, run: NodeRun) -> None:
     """Run the post-installs of the cluster's administrator."""
     for archive in deployment.admin_archives:
-        await _post_install(deployment, visit, archive)
+        await _post_install(deployment, run, archive)
 
 
-async def manage_user_post_install(deployment: Deployment, visit: Visit) -> None:
+async def manage_user_post_install(deployment: Deployment, run: NodeRun) -> None:
     """Run the post-installs of the environment."""
     for archive in deployment.user_archives:
-        await _post_install(deployment, visit, archive)
+        await _post_install(deployment, run, archive)
 
 
-async def _post_install(deployment: Deployment, visit: Visit, archive: Archive) -> None:
+async def _post_install(deployment: Deployment, run: NodeRun, archive: Archive) -> None:
     """Unpack an archive in the miniOS and run its script with the KADEPLOY_* variables."""
-    node, directory = visit.node.name, deployment.archive_dir
+    node, directory = run.node.name, deployment.archive_dir
     decompress = DECOMPRESS[archive.compression][0]
-    visit.observed = f"{archive.path.name} was being unpacked"
+    run.observed = f"{archive.path.name} was being unpacked"
     content = await site_file.read(archive.path, "post-install")
     argv = ["sh", "-c", UNPACK_ARCHIVE, "sh", directory, decompress]
     await deployment.remote.run(node, argv, input=content, timeout=SCRIPT_TIMEOUT)
@@ -169,11 +169,11 @@ async def _post_install(deployment: Deployment, visit: Visit, archive: Archive) 
         return
     program, *arguments = archive.script
     name = f"{shlex.join(archive.script)} of {archive.path.name}"
-    visit.observed = f"{name} was running"
+    run.observed = f"{name} was running"
     result = await deployment.remote.run(
         node,
         ["sh", "-c", RUN_SCRIPT, "sh", directory, f"./{program}", *arguments],
-        env=deployment.variables(visit.node),
+        env=deployment.variables(run.node),
         timeout=SCRIPT_TIMEOUT,
         check=False,
     )
@@ -183,17 +183,17 @@ async def _post_install(deployment: Deployment, visit: Visit, archive: Archive) 
         raise NodeError(f"{name} exited with status {result.status}{last}", evidence=result.evidence)
 
 
-async def check_kernel_files(deployment: Deployment, visit: Visit) -> None:
+async def check_kernel_files(deployment: Deployment, run: NodeRun) -> None:
     """Kernel and initrd must be in the image, following links inside of it."""
-    await kernel_files(deployment, visit)
+    await kernel_files(deployment, run)
 
 
-async def kernel_files(deployment: Deployment, visit: Visit) -> tuple[str, str]:
+async def kernel_files(deployment: Deployment, run: NodeRun) -> tuple[str, str]:
     """Paths in the miniOS of the unpacked kernel and initrd ('' for none), links followed."""
     result = await deployment.remote.run_script(
-        visit.node.name,
+        run.node.name,
         bootloader.kernel_files_script(),
-        env=deployment.variables(visit.node),
+        env=deployment.variables(run.node),
         timeout=COMMAND_TIMEOUT,
         check=False,
     )
@@ -205,28 +205,28 @@ async def kernel_files(deployment: Deployment, visit: Visit) -> tuple[str, str]:
     return kernel, initrd
 
 
-async def send_key(deployment: Deployment, visit: Visit) -> None:
+async def send_key(deployment: Deployment, run: NodeRun) -> None:
     """Let the user into the deployed system."""
-    await append_keys(deployment, visit, deployment.options.keys, f"{deployment.extraction_dir}/root/.ssh")
+    await append_keys(deployment, run, deployment.options.keys, f"{deployment.extraction_dir}/root/.ssh")
 
 
-async def install_bootloader(deployment: Deployment, visit: Visit) -> None:
+async def install_bootloader(deployment: Deployment, run: NodeRun) -> None:
     """Install grub, or run the cluster's own script."""
     own = deployment.cluster.boot.install_bootloader
     if own is None:
         text = await asyncio.to_thread(bootloader.install_grub_script)
     else:
         text = await site_file.read(deployment.site.path(own), "bootloader script")
-    variables = deployment.variables(visit.node)
-    await deployment.remote.run_script(visit.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
+    variables = deployment.variables(run.node)
+    await deployment.remote.run_script(run.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
 
 
-async def read_host_keys(deployment: Deployment, visit: Visit) -> None:
+async def read_host_keys(deployment: Deployment, run: NodeRun) -> None:
     """Read the ssh host keys on the node's new disk, or make them: after the reboot they prove it."""
     script = await asyncio.to_thread(READ_HOST_KEYS.read_bytes)
     mounted = deployment.extraction_dir if deployment.mountable else ""
     result = await deployment.remote.run(
-        visit.node.name,
+        run.node.name,
         ["sh", "-s", deployment.target.device, mounted],
         input=script,
         timeout=COMMAND_TIMEOUT,
@@ -236,10 +236,10 @@ async def read_host_keys(deployment: Deployment, visit: Visit) -> None:
     keys = tuple(key for key in found if key != deployment.minios.host_key)
     if not keys:
         raise NodeError("the image has no ssh server whose key could prove what the node runs")
-    await deployment.remember(visit.node, host_keys=keys)
+    await deployment.remember(run.node, host_keys=keys)
 
 
-async def sync(deployment: Deployment, visit: Visit) -> None:
+async def sync(deployment: Deployment, run: NodeRun) -> None:
     """Write everything to the disk; of a file system that is mounted, errors of writing are told."""
     argv = ["sync", "-f", deployment.extraction_dir] if deployment.mountable else ["sync"]
-    await deployment.remote.run(visit.node.name, argv, timeout=SYNC_TIMEOUT)
+    await deployment.remote.run(run.node.name, argv, timeout=SYNC_TIMEOUT)

@@ -26,15 +26,15 @@ from kadeploy.steps.broadcast_env import Ended
 from kadeploy.steps.cause import Cause
 from kadeploy.steps.deployment import Deployment
 from kadeploy.steps.machines import Machines
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.power import PowerSwitch
 from kadeploy.steps.reboot import Reboot
-from kadeploy.steps.visit import Visit
 
 Context = TypeVar("Context", bound=Machines, contravariant=True)
 
 # One node's way through a micro-step; raises KadeployError where the node has failed.
-NodeStep = Callable[[Context, Visit], Awaitable[None]]
-SetStep = Callable[[Context, Sequence[Visit], Ended], Awaitable[None]]
+NodeStep = Callable[[Context, NodeRun], Awaitable[None]]
+SetStep = Callable[[Context, Sequence[NodeRun], Ended], Awaitable[None]]
 Condition = Callable[[Context], bool]
 
 

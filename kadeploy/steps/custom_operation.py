@@ -17,7 +17,7 @@ from kadeploy.errors import NodeError
 from kadeploy.remote.command import Result
 from kadeploy.steps.boot import COMMAND_TIMEOUT
 from kadeploy.steps.deployment import Deployment
-from kadeploy.steps.visit import Visit
+from kadeploy.steps.node_run import NodeRun
 
 OPERATION_TIMEOUT = 600.0  # seconds of an attempt, where the file gives no timeout
 MAX_SHOWN = 120  # characters of a command in messages
@@ -51,15 +51,15 @@ class CustomOperation(ABC):
 
     __slots__ = ()
 
-    async def __call__(self, deployment: Deployment, visit: Visit) -> None:
+    async def __call__(self, deployment: Deployment, run: NodeRun) -> None:
         """Run it on a node; raises NodeError with its exit status and its last lines."""
         # Nobody knows what it does to the disk, so from here on the node is not what it was.
-        await deployment.remember(visit.node, erased=True)
-        visit.observed = f"{self.summary} had not ended"
-        await self.carry_out(deployment, visit)
+        await deployment.remember(run.node, erased=True)
+        run.observed = f"{self.summary} had not ended"
+        await self.carry_out(deployment, run)
 
     @abstractmethod
-    async def carry_out(self, deployment: Deployment, visit: Visit) -> None: ...
+    async def carry_out(self, deployment: Deployment, run: NodeRun) -> None: ...
 
     @property
     @abstractmethod
@@ -83,11 +83,11 @@ class Execute(CustomOperation):
 
     command: str
 
-    async def carry_out(self, deployment: Deployment, visit: Visit) -> None:
+    async def carry_out(self, deployment: Deployment, run: NodeRun) -> None:
         result = await deployment.remote.run(
-            visit.node.name,
+            run.node.name,
             ["sh", "-c", self.command],  # a user's own shell text; nothing else becomes part of it
-            env=deployment.variables(visit.node),
+            env=deployment.variables(run.node),
             timeout=MAX_SECONDS,
             check=False,
         )
@@ -109,9 +109,9 @@ class Send(CustomOperation):
     file: File
     destination: str
 
-    async def carry_out(self, deployment: Deployment, visit: Visit) -> None:
-        node, root = visit.node.name, posixpath.normpath(deployment.extraction_dir)
-        destination = substitute(self.destination, deployment.variables(visit.node))
+    async def carry_out(self, deployment: Deployment, run: NodeRun) -> None:
+        node, root = run.node.name, posixpath.normpath(deployment.extraction_dir)
+        destination = substitute(self.destination, deployment.variables(run.node))
         directory = posixpath.normpath(f"/{destination.lstrip('/')}")
         inside = root if f"{directory}/".startswith(f"{root}/") else ""
         result = await deployment.remote.run(
@@ -137,10 +137,10 @@ class Run(CustomOperation):
     file: File
     params: str
 
-    async def carry_out(self, deployment: Deployment, visit: Visit) -> None:
-        variables = deployment.variables(visit.node)
+    async def carry_out(self, deployment: Deployment, run: NodeRun) -> None:
+        variables = deployment.variables(run.node)
         result = await deployment.remote.run_script(
-            visit.node.name,
+            run.node.name,
             self.file.content,
             [substitute(word, variables) for word in shlex.split(self.params)],
             env=variables,

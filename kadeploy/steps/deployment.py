@@ -13,7 +13,7 @@ from kadeploy.disks.layout import DiskLayout, Role, partition_device
 from kadeploy.environments.environment import Environment, System
 from kadeploy.environments.image import LocalFile
 from kadeploy.steps.machines import BootingMachines
-from kadeploy.steps.visit import Visit
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.receptions import Reception
 
 
@@ -93,7 +93,7 @@ class Deployment(BootingMachines):
     options: Options
     transferred: Callable[[Transfer], None]
     broadcasts: Broadcasts = field(default_factory=Broadcasts)
-    renewal: tuple[Callable[[Deployment, Visit], Awaitable[None]], ...] = ()
+    renewal: tuple[Callable[[Deployment, NodeRun], Awaitable[None]], ...] = ()
 
     @property
     def extraction_dir(self) -> str:

@@ -25,7 +25,7 @@ from kadeploy.steps.boot_verdict import Awaited
 from kadeploy.steps.cause import Cause
 from kadeploy.steps.evidence import requests_since_reboot
 from kadeploy.steps.machines import BootingMachines
-from kadeploy.steps.visit import Visit
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.node_states import Installed
 
 SILENT_PROBES = 3  # without any answer, in a row: one may be lost on its way
@@ -46,77 +46,77 @@ class Reboot(BootingMachines):
     keys: bytes
 
 
-async def switch_pxe_given(reboot: Reboot, visit: Visit) -> None:
+async def switch_pxe_given(reboot: Reboot, run: NodeRun) -> None:
     """Write the boot profile that the user gave."""
-    await switch_profile(reboot, visit, reboot.profiles[visit.node.name])
+    await switch_profile(reboot, run, reboot.profiles[run.node.name])
 
 
-async def order_reboot(reboot: Reboot, visit: Visit) -> None:
+async def order_reboot(reboot: Reboot, run: NodeRun) -> None:
     """Reboot the node, harder and harder until a way works."""
-    visit.observed = "the node was being rebooted"
-    await remember_reboot(reboot, visit.node)
-    await reboot.power.reboot(visit.node, reboot.level, booted_as=token_of(reboot, visit.node))
-    reboot.remote.forget(visit.node.name)
+    run.observed = "the node was being rebooted"
+    await remember_reboot(reboot, run.node)
+    await reboot.power.reboot(run.node, reboot.level, booted_as=token_of(reboot, run.node))
+    reboot.remote.forget(run.node.name)
 
 
-async def wait_reboot_disk(reboot: Reboot, visit: Visit) -> None:
+async def wait_reboot_disk(reboot: Reboot, run: NodeRun) -> None:
     """Wait until the node has gone down, and until the system that is known to be on its disk answers.
 
     Where none is known, any ssh server will do that is not the miniOS'.
     """
-    await _wait_until_gone(reboot, visit)
-    system = reboot.installed.get(visit.node.name)
-    async with watched(reboot, visit, Awaited.DISK) as watch:
+    await _wait_until_gone(reboot, run)
+    system = reboot.installed.get(run.node.name)
+    async with watched(reboot, run, Awaited.DISK) as watch:
         if system is not None:
-            await wait_for_host_key(reboot, visit, system.host_keys, watch)
-            await reboot.remember(visit.node, host_keys=system.host_keys)
+            await wait_for_host_key(reboot, run, system.host_keys, watch)
+            await reboot.remember(run.node, host_keys=system.host_keys)
         else:
-            await _wait_for_any_system(reboot, visit, watch)
+            await _wait_for_any_system(reboot, run, watch)
 
 
-async def wait_reboot_any(reboot: Reboot, visit: Visit) -> None:
+async def wait_reboot_any(reboot: Reboot, run: NodeRun) -> None:
     """Wait until the node has gone down, and until some ssh server answers that is not the miniOS'."""
-    await _wait_until_gone(reboot, visit)
-    async with watched(reboot, visit, Awaited.DISK) as watch:
-        await _wait_for_any_system(reboot, visit, watch)
+    await _wait_until_gone(reboot, run)
+    async with watched(reboot, run, Awaited.DISK) as watch:
+        await _wait_for_any_system(reboot, run, watch)
 
 
-async def send_key_in_deploy_env(reboot: Reboot, visit: Visit) -> None:
+async def send_key_in_deploy_env(reboot: Reboot, run: NodeRun) -> None:
     """Let the user into the miniOS."""
-    await append_keys(reboot, visit, reboot.keys, "/root/.ssh")
+    await append_keys(reboot, run, reboot.keys, "/root/.ssh")
 
 
-async def _wait_until_gone(reboot: Reboot, visit: Visit) -> None:
+async def _wait_until_gone(reboot: Reboot, run: NodeRun) -> None:
     """Wait until the node's port has closed, or it has asked for boot files since it was told to reboot.
 
     A node that answers may be one that obeys slowly, or not at all: only then what answers is another boot.
     """
     port = reboot.site.server.network.ports.ssh
-    visit.observed = f"it was not rebooted: port {port} has answered ever since"
-    visit.cause = Cause.REBOOT
+    run.observed = f"it was not rebooted: port {port} has answered ever since"
+    run.cause = Cause.REBOOT
     silent = 0
     while silent < SILENT_PROBES:
-        async with reboot.probes.slot(visit.node.name):
-            answer = await hostkey.probe(visit.node.address, port)
+        async with reboot.probes.slot(run.node.name):
+            answer = await hostkey.probe(run.node.address, port)
         if answer is Answer.REFUSED:
             break
         silent = silent + 1 if answer is Answer.NONE else 0
-        if not silent and await _has_asked_for_files(reboot, visit):
+        if not silent and await _has_asked_for_files(reboot, run):
             break
         await asyncio.sleep(POLL_INTERVAL)
-    visit.observed, visit.cause = "", None
+    run.observed, run.cause = "", None
 
 
-async def _has_asked_for_files(reboot: Reboot, visit: Visit) -> bool:
-    requests = await asyncio.to_thread(requests_since_reboot, reboot, visit.node)
+async def _has_asked_for_files(reboot: Reboot, run: NodeRun) -> bool:
+    requests = await asyncio.to_thread(requests_since_reboot, reboot, run.node)
     return bool(requests)
 
 
-async def _wait_for_any_system(reboot: Reboot, visit: Visit, watch: Watch) -> None:
+async def _wait_for_any_system(reboot: Reboot, run: NodeRun, watch: Watch) -> None:
     port, minios = reboot.site.server.network.ports.ssh, reboot.minios.host_key
     while True:
-        async with reboot.probes.slot(visit.node.name):
-            key = await hostkey.answering_key(visit.node.address, port, PROBE_TIMEOUT, preferred=minios)
+        async with reboot.probes.slot(run.node.name):
+            key = await hostkey.answering_key(run.node.address, port, PROBE_TIMEOUT, preferred=minios)
         if key not in (None, minios):
             return
         if key is None:

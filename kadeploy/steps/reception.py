@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 
 from kadeploy.broadcast.interface import BroadcastProgress, RelayResult
 from kadeploy.steps.deployment import Deployment, Transfer
-from kadeploy.steps.visit import Visit
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.receptions import Reception
 
 
 class Follower:
     """Passes on how far the nodes of a cohort are, and keeps what they have received."""
 
-    def __init__(self, deployment: Deployment, visits: Sequence[Visit]) -> None:
+    def __init__(self, deployment: Deployment, runs: Sequence[NodeRun]) -> None:
         self._deployment = deployment
-        self._visits = {visit.node.name: visit for visit in visits}
+        self._visits = {run.node.name: run for run in runs}
         self._started = time.time()
         self._last: dict[str, BroadcastProgress] = {}
         self._open = set(self._visits)

@@ -18,7 +18,7 @@ from kadeploy.steps import boot, boot_new_env
 from kadeploy.steps.catalogue import NodeStep
 from kadeploy.steps.cause import Cause
 from kadeploy.steps.deployment import Deployment
-from kadeploy.steps.visit import Visit
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import MakePlan
 
@@ -43,22 +43,22 @@ def fetched(deployment: Deployment, path: str, count: int, status: int = 200) ->
     RequestLog(log_path(deployment.boot.root)).append(request)
 
 
-async def wait_in_vain(deployment: Deployment, wait: NodeStep[Deployment]) -> Visit:
-    visit = Visit(deployment.nodes["red-1"], 0)
+async def wait_in_vain(deployment: Deployment, wait: NodeStep[Deployment]) -> NodeRun:
+    run = NodeRun(deployment.nodes["red-1"], 0)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.6):
-            await wait(deployment, visit)
-    return visit
+            await wait(deployment, run)
+    return run
 
 
 async def test_a_node_that_goes_on_without_a_reboot(deployment: Deployment) -> None:
     await boot.remember_reboot(deployment, deployment.nodes["red-1"])
-    visit = await wait_in_vain(deployment, boot.wait_reboot_minios)
-    assert visit.cause is Cause.REBOOT
-    assert visit.observed == (
+    run = await wait_in_vain(deployment, boot.wait_reboot_minios)
+    assert run.cause is Cause.REBOOT
+    assert run.observed == (
         "it was not rebooted: it has asked for no boot file since; port 1 does not answer (refused)"
     )
-    assert visit.evidence.splitlines() == [
+    assert run.evidence.splitlines() == [
         "boot files: it asked for none since it was rebooted",
         "console: nothing since it was rebooted",
     ]
@@ -74,12 +74,12 @@ async def test_a_node_that_goes_on_without_a_reboot(deployment: Deployment) -> N
 async def test_a_node_that_is_gone_before_its_sshd_has_said_so(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, error: UnreachableError, goes_on: bool
 ) -> None:
-    async def run(*_: object, **__: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(deployment.remote, "run", run)
-    visit = Visit(deployment.nodes["red-1"], 0)
-    ending = boot_new_env.reboot_from_deploy_env(deployment, visit)
+    monkeypatch.setattr(deployment.remote, "run", fail)
+    run = NodeRun(deployment.nodes["red-1"], 0)
+    ending = boot_new_env.reboot_from_deploy_env(deployment, run)
     if goes_on:
         await ending
     else:
@@ -92,9 +92,9 @@ async def test_a_node_that_gets_half_of_its_kernel(deployment: Deployment) -> No
     await boot.remember_reboot(deployment, node)
     fetched(deployment, str(deployment.boot.profile_path(node).relative_to(deployment.boot.root)), 300)
     fetched(deployment, deployment.minios.kernel, 2, status=499)
-    visit = await wait_in_vain(deployment, boot.wait_reboot_minios)
-    assert visit.cause is Cause.NETWORK_BOOT
-    assert visit.observed.startswith("it got only 2 of 6 bytes of its kernel; ")
+    run = await wait_in_vain(deployment, boot.wait_reboot_minios)
+    assert run.cause is Cause.NETWORK_BOOT
+    assert run.observed.startswith("it got only 2 of 6 bytes of its kernel; ")
 
 
 @pytest.mark.parametrize(
@@ -117,5 +117,5 @@ async def test_what_the_console_says_since_the_reboot(
     await boot.remember_reboot(deployment, node)
     with (tmp_path / "red-1.log").open("a") as console:
         console.write(said)
-    visit = await wait_in_vain(deployment, boot.wait_reboot_deployed)
-    assert (visit.cause, visit.observed[: len(sentence)]) == (cause, sentence)
+    run = await wait_in_vain(deployment, boot.wait_reboot_deployed)
+    assert (run.cause, run.observed[: len(sentence)]) == (cause, sentence)

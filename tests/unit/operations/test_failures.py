@@ -25,7 +25,7 @@ from kadeploy.errors import (
 from kadeploy.operations.failures import failure_of, interruption_of
 from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
 from kadeploy.steps.cause import Cause, CausedError, cause_of
-from kadeploy.steps.visit import Visit
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.workflow import events
 
 CATALOGUE: dict[str, tuple[Step[Any], ...]] = {**STEPS, **REBOOTS, **POWER}
@@ -84,11 +84,11 @@ def test_any_error_of_any_step_becomes_a_verdict(error: KadeployError, step: Ste
 def test_any_step_that_is_broken_off_leaves_a_verdict(
     observed: str, evidence: str, cause: Cause | None, notes: list[str], step: Step[Any]
 ) -> None:
-    visit = Visit(Node("node-1", "10.0.0.1", "", "red"), 0, observed, evidence, cause)
+    run = NodeRun(Node("node-1", "10.0.0.1", "", "red"), 0, observed, evidence, cause)
     cancelled = asyncio.CancelledError()
     for note in notes:
         cancelled.add_note(note)
-    failure = interruption_of(step, visit, cancelled)
+    failure = interruption_of(step, run, cancelled)
     assert failure.cause == (cause or step.cause)
     assert failure.reason and failure.evidence
 

@@ -25,7 +25,7 @@ from kadeploy.operations.feed import Group
 from kadeploy.operations.recipe import Recipes
 from kadeploy.steps import broadcast_env
 from kadeploy.steps.deployment import Deployment, Transfer
-from kadeploy.steps.visit import Visit
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.store import receptions, workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
@@ -76,12 +76,12 @@ class OnlyBroadcasts:
             for node in run.nodes:
                 report(node, None)
             return
-        visits = [Visit(self._machines.nodes[node], 0) for node in run.nodes]
+        runs = [NodeRun(self._machines.nodes[node], 0) for node in run.nodes]
 
         def ended(node: str, error: object) -> None:
             report(node, Failure(str(error)) if error else None)
 
-        await broadcast_env.send_environment(self._machines, visits, ended)
+        await broadcast_env.send_environment(self._machines, runs, ended)
 
 
 class Watching(Silent):

@@ -20,7 +20,7 @@ from kadeploy.errors import KadeployError, NodeError
 from kadeploy.remote.hostkey import other_key
 from kadeploy.steps.cause import Cause, cause_of
 from kadeploy.steps.machines import Machines
-from kadeploy.steps.visit import Visit
+from kadeploy.steps.node_run import NodeRun
 from tests.unit.steps.case import Case, entries, facts_of, filled, merged, micro_steps
 from tests.unit.steps.port import ADDRESS, NodePort, public
 from tests.unit.steps.recorded import SCRIPTS, Recording
@@ -65,17 +65,17 @@ async def run(case: Case, machines: Machines, seen: Callable[[], bool]) -> dict[
     One that would not end is broken off, as at its deadline, when everything that is expected was ``seen``.
     """
     step = step_of(case.step) if case.step else None
-    visit, rule = Visit(machines.nodes[NODE], case.attempt), step.cause if step else Cause.CUSTOM
+    run, rule = NodeRun(machines.nodes[NODE], case.attempt), step.cause if step else Cause.CUSTOM
     function: Any = function_of(step) if step else custom_operation(case.custom or {})
     async with asyncio.timeout(LIMIT):
-        running = asyncio.create_task(function(machines, visit))
+        running = asyncio.create_task(function(machines, run))
         while case.broken_off and not running.done() and not seen():
             await asyncio.sleep(0.01)
         if case.broken_off:
             running.cancel()
         await asyncio.wait([running])
     if running.cancelled():
-        return failure(visit.observed, visit.cause or rule, visit.evidence)
+        return failure(run.observed, run.cause or rule, run.evidence)
     try:
         running.result()
     except KadeployError as error:

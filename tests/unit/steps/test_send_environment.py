@@ -29,7 +29,7 @@ from kadeploy.steps import broadcasts
 from kadeploy.steps.broadcast_env import send_environment
 from kadeploy.steps.cause import Cause, cause_of
 from kadeploy.steps.deployment import Deployment, Transfer
-from kadeploy.steps.visit import Visit
+from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.receptions import Reception
 from tests.unit.steps.case import entries, facts_of, filled
 from tests.unit.steps.recorded import Recording
@@ -119,18 +119,18 @@ async def test_send_environment(case: dict[str, Any], tmp_path: Path) -> None:
     facts |= {"nodes": case["nodes"], "known": case.get("node", {}), "transferred": told.transferred}
     deployment = cast("Deployment", machines_of(facts, "BroadcastEnvChain", tmp_path, recording))
     deployment.broadcasts.keep = told.keep
-    visits = [Visit(node, 0) for node in deployment.nodes.values()]
+    runs = [NodeRun(node, 0) for node in deployment.nodes.values()]
 
     def way(asked: Deployment) -> tuple[Broadcast, BroadcastOptions]:
         return recorded, broadcasts.chain(asked)[1]
 
-    sending = asyncio.create_task(send_environment(deployment, visits, told.ended, way))
+    sending = asyncio.create_task(send_environment(deployment, runs, told.ended, way))
     if "results" not in case and not case.get("unneeded"):
         await recorded.begun.wait()
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        assert {visit.node.name: visit.observed for visit in visits} == case["observed"]
+        assert {run.node.name: run.observed for run in runs} == case["observed"]
     await asyncio.wait([sending])
     assert sending.cancelled() or sending.exception() is None
     assert recording.left == []
@@ -154,10 +154,10 @@ async def test_statistics_that_cannot_be_kept_do_not_hide_how_a_node_ended(tmp_p
     )
     deployment.broadcasts.keep = full
     recorded = RecordedBroadcast({"results": {"node-1": {"received": 1000}}})
-    visits = [Visit(node, 0) for node in deployment.nodes.values()]
+    runs = [NodeRun(node, 0) for node in deployment.nodes.values()]
     send = partial(send_environment, way=lambda asked: (recorded, broadcasts.chain(asked)[1]))
     with pytest.raises(OSError, match="disk full"):
-        await send(deployment, visits, told.ended)
+        await send(deployment, runs, told.ended)
     assert told.ends == [["node-1", None]]
 
 

@@ -10,7 +10,7 @@ from kadeploy.steps.cause import Cause
 
 
 @dataclass(slots=True)
-class Visit:
+class NodeRun:
     """``attempt`` counts the attempts of the instance from 0.
 
     A step that waits keeps ``observed`` (one sentence) and ``evidence`` up to date: they are what the
