@@ -63,7 +63,7 @@ def _with_store(directory: Path, plan: DeploymentPlan, file: SimulationFile) -> 
 
     async def work() -> None:
         async with Store.open(directory / "store.sqlite") as store:
-            workflow = await workflows.create(store, workflows.Kind.DEPLOY, "root", {})
+            workflow = await workflows.create(store, workflows.WorkflowKind.DEPLOY, "root", {})
             journal = WorkflowJournal(store, workflow.id, plan.parts[0].group.cluster)
             simulation = Simulation(plan, file, {}, SEED, lambda _: journal)
             await simulation.run()

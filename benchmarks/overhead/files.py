@@ -22,7 +22,7 @@ from kadeploy.lab.bmc import CIPHER_SUITE
 from kadeploy.operations.plan import Planner
 from kadeploy.operations.request import DeploymentRequest, EnvironmentName
 from kadeploy.steps.broadcast_env import DECOMPRESS
-from kadeploy.steps.deployment import Archive, Deployment
+from kadeploy.steps.deployment import DeploymentWorkbench, PostInstall
 from kadeploy.store.store import Store
 
 TOKEN = "0" * 16  # in the template of the miniOS' profile
@@ -42,7 +42,7 @@ def write_inputs(environment: str, node: MeasuredNode) -> Path:
     return inputs
 
 
-async def _plan(directory: Path, request: DeploymentRequest) -> Deployment:
+async def _plan(directory: Path, request: DeploymentRequest) -> DeploymentWorkbench:
     site = configuration.load(directory)
     async with Store.open(site.path(site.server.database.name)) as store:
         plan = await Planner(site, store, lambda *_: None).plan(request, lambda _: None)
@@ -60,7 +60,7 @@ def renew_profile(inputs: Path) -> None:
     inputs.write_text("\n".join([*lines, f"TOKEN={TOKEN_PARAMETER}={token}", ""]))
 
 
-def _assignments(node: MeasuredNode, deployment: Deployment) -> list[str]:
+def _assignments(node: MeasuredNode, deployment: DeploymentWorkbench) -> list[str]:
     key, work = node.lab.key, node.lab.directory
     known = next(iter(deployment.nodes.values()))
     ipmi = deployment.cluster.remoteops.ipmi
@@ -106,13 +106,13 @@ def _scalars(values: Mapping[str, str]) -> list[str]:
     return [f"{name}={shlex.quote(value)}\n" for name, value in values.items()]
 
 
-def _arrays(archives: Sequence[Archive]) -> list[str]:
+def _arrays(archives: Sequence[PostInstall]) -> list[str]:
     paths = shlex.join(str(archive.path) for archive in archives)
     scripts = shlex.join(shlex.join([f"./{archive.script[0]}", *archive.script[1:]]) for archive in archives)
     return [f"POST_INSTALLS=({paths})\n", f"POST_INSTALL_SCRIPTS=({scripts})\n"]
 
 
-def _show_partitions(node: MeasuredNode, deployment: Deployment) -> str:
+def _show_partitions(node: MeasuredNode, deployment: DeploymentWorkbench) -> str:
     """The command behind sfdisk: none, except where the node's kernel is this machine's and must be told."""
     if node.plan.driver == "qemu":
         return ":"
@@ -125,7 +125,7 @@ def _mkfs(filesystem: str, device: str) -> str:
     return shlex.join(filesystems.mkfs_command(filesystem, device))
 
 
-def _publish(deployment: Deployment) -> str:
+def _publish(deployment: DeploymentWorkbench) -> str:
     """Put the image where the boot server serves it; its URL."""
     published = deployment.boot.root / "images" / "by-hand"
     published.unlink(missing_ok=True)
@@ -136,7 +136,7 @@ def _publish(deployment: Deployment) -> str:
     return f"{deployment.boot.base_url}/images/by-hand"
 
 
-def _write_ssh_files(deployment: Deployment, work: Path) -> None:
+def _write_ssh_files(deployment: DeploymentWorkbench, work: Path) -> None:
     node = next(iter(deployment.nodes.values()))
     (work / "known_hosts").write_text(f"{node.address} {deployment.minios.host_key}\n")
     options = {

@@ -23,10 +23,10 @@ from aiohttp.abc import AbstractStreamWriter
 from kadeploy.boot import admission
 from kadeploy.boot.admission import Admission
 from kadeploy.boot.repository import find_file
-from kadeploy.boot.requests import Request
+from kadeploy.boot.requests import BootFileRequest
 from kadeploy.time_limit import time_limit
 
-Record = Callable[[Request], Awaitable[None]]
+Record = Callable[[BootFileRequest], Awaitable[None]]
 
 HEALTH_PATH = "/healthz"
 CLIENT_GONE = 499  # nginx' number for a client that went away before the end
@@ -168,8 +168,8 @@ class _File(web.FileResponse):
             self._sent = max(0, os.lseek(fobj.fileno(), 0, os.SEEK_CUR) - offset)
 
 
-def _finished(request: web.BaseRequest, status: int, sent: int, started: float) -> Request:
-    return Request(
+def _finished(request: web.BaseRequest, status: int, sent: int, started: float) -> BootFileRequest:
+    return BootFileRequest(
         time=datetime.now(UTC),
         protocol="http",
         client=request.remote or "",

@@ -21,7 +21,7 @@ Method = Literal["GET", "HEAD"]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BootFileRequest:
     """One finished request.
 
     ``time``: when it ended, UTC; ``status``: HTTP's, also for TFTP (200, 404, 403), 499 where the client
@@ -76,7 +76,7 @@ class RequestLog:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
 
-    def append(self, request: Request) -> None:
+    def append(self, request: BootFileRequest) -> None:
         """Write one request; raises OSError."""
         line = f"{request.to_json()}\n".encode()
         with self._lock:
@@ -90,16 +90,16 @@ class RequestLog:
                 self._path.replace(_older(self._path))
 
 
-def requests_of(repository: Path, address: str, since: datetime) -> list[Request]:
+def requests_of(repository: Path, address: str, since: datetime) -> list[BootFileRequest]:
     """What a machine fetched since then, oldest first; reads the log from its end only as far as needed."""
-    found: list[Request] = []
+    found: list[BootFileRequest] = []
     path, mark = log_path(repository), f'"client": {json.dumps(address)}'
     lines = (line for file in (path, _older(path)) for line in _lines_from_end(file))
     for number, line in enumerate(lines):
         if mark not in line and number % _SAMPLE:
             continue
         try:
-            request = Request.from_json(line)
+            request = BootFileRequest.from_json(line)
         except ValueError:
             continue  # the part of a line that was written when the disk was full or the power went
         if request.time < since:

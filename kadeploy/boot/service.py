@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kadeploy.boot.http import Record, serving
 from kadeploy.boot.repository import BootRepository
-from kadeploy.boot.requests import Request, RequestLog, log_path
+from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
 from kadeploy.boot.tftp import READY
 from kadeploy.config.server import Network
 from kadeploy.errors import ServiceError
@@ -35,7 +35,7 @@ async def serve(
     await asyncio.to_thread(repository.prepare)
     log = RequestLog(log_path(repository.root))
 
-    async def record(request: Request) -> None:
+    async def record(request: BootFileRequest) -> None:
         try:
             await asyncio.to_thread(log.append, request)
         except OSError as error:
@@ -132,7 +132,7 @@ class TftpProcess:
         count = 0
         async for line in process.stdout:
             with suppress(ValueError):  # the child died in the middle of a line
-                await self._record(Request.from_json(line.decode()))
+                await self._record(BootFileRequest.from_json(line.decode()))
                 count += 1
         return count
 

@@ -30,7 +30,7 @@ from tftpy.TftpContexts import TftpContextServer
 
 from kadeploy.boot.admission import TFTP_EACH, Admission, open_files
 from kadeploy.boot.repository import find_file
-from kadeploy.boot.requests import Request
+from kadeploy.boot.requests import BootFileRequest
 
 READY = "ready"
 RETRANSMISSION = 1  # seconds
@@ -44,7 +44,7 @@ _SO_RCVBUFFORCE = 33  # of Linux's asm-generic/socket.h; Python does not name it
 _READ, _WRITE = b"\0\1", b"\0\2"  # opcodes
 
 
-class Session(TftpContextServer):  # type: ignore[misc]
+class TftpTransfer(TftpContextServer):  # type: ignore[misc]
     """One transfer; whatever a client sends ends its own session at most, and each end is reported.
 
     tftpy lets any exception but its own end the server, for example the UnicodeDecodeError of a file name.
@@ -108,7 +108,7 @@ class Session(TftpContextServer):  # type: ignore[misc]
             self.admission.leave(self.address)
         if not self.requested:
             return  # refused, or not even a request
-        request = Request(
+        request = BootFileRequest(
             time=datetime.now(UTC),
             protocol="tftp",
             client=self.address,
@@ -161,9 +161,9 @@ def main(arguments: list[str]) -> int:
     """Serve until the parent is gone; status 1 and a line on stderr where the port cannot be had."""
     repository, address, port = Path(arguments[0]), arguments[1], int(arguments[2])
     logging.getLogger("tftpy").setLevel(logging.CRITICAL)  # finished requests tell what happened
-    Session.admission = Admission(min(MAX_SESSIONS, open_files() // 2), TFTP_EACH)
+    TftpTransfer.admission = Admission(min(MAX_SESSIONS, open_files() // 2), TFTP_EACH)
     # tftpy has no other way to say what a session is; and 'import tftpy.TftpServer' yields the class in it.
-    vars(importlib.import_module("tftpy.TftpServer"))["TftpContextServer"] = Session
+    vars(importlib.import_module("tftpy.TftpServer"))["TftpContextServer"] = TftpTransfer
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # tftpy opens what is below its root by itself, links included. Its root is removed as soon as it has
     # checked that it exists, so that every name comes to _open.

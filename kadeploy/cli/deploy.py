@@ -22,7 +22,7 @@ from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.plan import DeploymentPlan, Planner
 from kadeploy.operations.request import from_mapping as request_from_mapping
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import Kind, Workflow
+from kadeploy.store.workflows import Workflow, WorkflowKind
 from kadeploy.terminal import printable_line
 from kadeploy.workflow.phase import Phase
 
@@ -72,7 +72,7 @@ async def _workflow(options: DeployOptions, site: Site, store: Store) -> Workflo
     if not options.resumed:
         return None
     found = await workflows.find(store, options.resumed, frame.user_name(), site.server.rights.almighty)
-    if found.kind is not Kind.DEPLOY:
+    if found.kind is not WorkflowKind.DEPLOY:
         raise RefusedError(f"{found.id} is no deployment", hint="give its command again")
     return found
 

@@ -12,7 +12,7 @@ from kadeploy.operations.base_plan import Part, Plan
 from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
 from kadeploy.operations.recipe import Recipe
 from kadeploy.steps.custom_operation import CustomOperation
-from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.workflow.automaton import Instance, MicroStep
 
 
@@ -86,7 +86,7 @@ def _describe_macrosteps(part: Part[Any]) -> Iterator[str]:
             yield from _describe_instance(instance, next(recipes), len(part.group.nodes))
 
 
-def _describe_disk(deployment: Deployment) -> Iterator[str]:
+def _describe_disk(deployment: DeploymentWorkbench) -> Iterator[str]:
     erased, target = ", ".join(deployment.erased), deployment.target.device
     if deployment.target.partition is None:
         yield f"  ERASED: all of {erased}, by the image itself"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kadeploy.store.workflows import Kind
+from kadeploy.store.workflows import WorkflowKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,15 @@ class Label:
 
 
 _LABELS = {
-    Kind.DEPLOY: Label("deployment", "Deploy"),
-    Kind.REBOOT: Label("reboot operation", "Reboot"),
-    Kind.POWER: Label("power operation", "Power"),
+    WorkflowKind.DEPLOY: Label("deployment", "Deploy"),
+    WorkflowKind.REBOOT: Label("reboot operation", "Reboot"),
+    WorkflowKind.POWER: Label("power operation", "Power"),
 }
 
 
-DEPLOYMENT = _LABELS[Kind.DEPLOY]
+DEPLOYMENT = _LABELS[WorkflowKind.DEPLOY]
 
 
 def label(wid: str) -> Label:
     """The label of the operation with this identifier."""
-    return _LABELS[Kind.of(wid)]
+    return _LABELS[WorkflowKind.of(wid)]

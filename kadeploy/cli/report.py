@@ -23,7 +23,7 @@ from kadeploy.nodes import fold
 from kadeploy.store import receptions, statistics
 from kadeploy.store.statistics import Filter, Record, StepSummary
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import Kind
+from kadeploy.store.workflows import WorkflowKind
 from kadeploy.terminal import printable
 
 NO_INFORMATION = "No information is available"
@@ -63,7 +63,7 @@ def _filter(options: ReportOptions) -> Filter:
         # A whole second is meant: records keep fractions of it.
         until=None if options.date_max is None else options.date_max + 0.999999,
         hosts=tuple(frame.read_nodes(options.machines, options.files)),
-        kind=Kind(options.operation) if options.operation else None,
+        kind=WorkflowKind(options.operation) if options.operation else None,
         workflow_id=options.workflow_id,
         min_retries=options.min_retries,
         retry_steps=options.retry_steps or (),

@@ -54,7 +54,7 @@ class Kernels(FileModel):
     deploy: DeployKernel
 
 
-class Boot(FileModel):
+class ClusterBoot(FileModel):
     """``install_bootloader``: script run in the miniOS instead of the built-in grub installation."""
 
     install_bootloader: Path | None = None
@@ -145,7 +145,7 @@ class Gather(FileModel):
     grace: float = Field(default=60, ge=0)
 
 
-class Broadcast(FileModel):
+class BroadcastSettings(FileModel):
     """``silence``: seconds without a sign of life after which a node of the chain is asked whether it lives.
     ``window``: MiB of the stream that each node keeps in memory. ``arity``: how many others each node of
     BroadcastEnvTree feeds.
@@ -184,13 +184,13 @@ class ClusterConfig(FileModel):
     """The whole of a cluster file; relative paths are below the configuration directory."""
 
     partitioning: Partitioning
-    boot: Boot
+    boot: ClusterBoot
     remoteops: RemoteOperations
     postinstall: AdminArchives = AdminArchives()
     automata: Automata = Automata()
     timeouts: Timeouts = Timeouts()
     gather: Gather = Gather()
-    broadcast: Broadcast = Broadcast()
+    broadcast: BroadcastSettings = BroadcastSettings()
     localops: LocalOperations = LocalOperations()
     console_log: str = ""
     arch: str = "x86_64"

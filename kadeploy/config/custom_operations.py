@@ -64,7 +64,7 @@ def _words(value: str) -> str:
 Line = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_line)]
 
 
-class Operation(CheckedModel):
+class CustomOperationSetting(CheckedModel):
     """One operation on a node in the miniOS; which keys it has depends on its ``action``.
 
     ``timeout`` in seconds of one attempt, 0 for the default; ``retries`` are attempts after the first;
@@ -100,7 +100,7 @@ class Operation(CheckedModel):
                 yield (), f"'{key}' is missing in an operation that is '{action}'"
 
 
-Operations = Annotated[tuple[Operation, ...], Field(max_length=MAX_OPERATIONS)]
+Operations = Annotated[tuple[CustomOperationSetting, ...], Field(max_length=MAX_OPERATIONS)]
 
 
 class OperationLists(CheckedModel):
@@ -126,7 +126,7 @@ class OperationLists(CheckedModel):
             if counts[str(name)] > 1:
                 yield location, f"'{name}' is given to several operations of this micro-step"
 
-    def operations(self, name: List) -> tuple[Operation, ...]:
+    def operations(self, name: List) -> tuple[CustomOperationSetting, ...]:
         """One of the lists by its name in files."""
         return {"substitute": self.substitute, "pre-ops": self.pre_ops, "post-ops": self.post_ops}[name]
 

@@ -123,7 +123,7 @@ class Pxe(FileModel):
     dhcp: NetworkBoot
 
 
-class Cache(FileModel):
+class CacheSettings(FileModel):
     """Directory of the copies of images and archives; ``size`` in MB."""
 
     directory: Path = Path("/var/cache/kadeploy")
@@ -157,7 +157,7 @@ class ServerConfig(FileModel):
     ssh_private_key: Path = Path("keys/id_deploy")
     network: Network
     pxe: Pxe
-    cache: Cache = Cache()
+    cache: CacheSettings = CacheSettings()
     windows: Windows = Windows()
     deadline: TimeoutExpression = Expression("0")
     environments: Environments = Environments()

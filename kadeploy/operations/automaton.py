@@ -11,12 +11,12 @@ from kadeploy.config.automata import InstanceSetting, instances_of, is_meant, kn
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.recipe import Recipe, Recipes
 from kadeploy.steps.catalogue import STEPS, Step
-from kadeploy.steps.machines import Machines
+from kadeploy.steps.workbench import Workbench
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position, Scope
 
 
 def build(
-    machines: Machines, recipes: Recipes, breakpoints: Sequence[str], *, hold_failures: bool
+    machines: Workbench, recipes: Recipes, breakpoints: Sequence[str], *, hold_failures: bool
 ) -> Automaton:
     """The automaton; raises UsageError for a breakpoint out of reach."""
     macrosteps = tuple(
@@ -32,7 +32,7 @@ def build(
     return automaton
 
 
-def _instance(machines: Machines, recipe: Recipe) -> Instance:
+def _instance(machines: Workbench, recipe: Recipe) -> Instance:
     setting = recipe.setting
     steps = [_microstep(machines, step, setting) for step in recipe.steps]
     if setting.breakpoint:
@@ -53,7 +53,7 @@ def _check_timeouts(automaton: Automaton, count: int) -> None:
                 raise RefusedError(f"the timeout '{timeout}' of {name} is 0 for some number of nodes")
 
 
-def _microstep(machines: Machines, step: Step[Any], setting: InstanceSetting) -> MicroStep:
+def _microstep(machines: Workbench, step: Step[Any], setting: InstanceSetting) -> MicroStep:
     scope = Scope.SET if step.together else Scope.NODE
     micro = MicroStep(step.name, scope, step.deadline(machines), step.restart or step.name, step.retries)
     own = next((own for own in setting.microsteps if own.name == step.name), None)

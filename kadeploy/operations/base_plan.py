@@ -13,9 +13,9 @@ from kadeploy.operations.request import Request
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.catalogue import Step
 from kadeploy.steps.custom_operation import CustomOperation
-from kadeploy.steps.machines import Machines
+from kadeploy.steps.workbench import Workbench
 
-Context = TypeVar("Context", bound=Machines)
+Context = TypeVar("Context", bound=Workbench)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kadeploy.config.automata import MACRO_STEPS, InstanceSetting, MacroSteps, is_meant
-from kadeploy.config.custom_operations import LISTS, List, Operation
+from kadeploy.config.custom_operations import LISTS, CustomOperationSetting, List
 from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.microsteps import can_be_put
 from kadeploy.errors import RefusedError
@@ -21,22 +21,22 @@ from kadeploy.steps.custom_operation import (
     CustomOperation,
     Execute,
     File,
-    Run,
+    RunScript,
     Send,
     destination_problem,
     substitute,
 )
-from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.deployment import DeploymentWorkbench
 
-DeploymentStep = Step[Deployment]
-Lists = Mapping[List, tuple[Operation, ...]]
+DeploymentStep = Step[DeploymentWorkbench]
+Lists = Mapping[List, tuple[CustomOperationSetting, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Customization:
     """What is custom in a deployment: the user's steps, and the ``files`` of all operations by location."""
 
-    deployment: Deployment
+    deployment: DeploymentWorkbench
     steps: CustomSteps
     files: Mapping[str, File]
 
@@ -63,7 +63,7 @@ class Customization:
         entries = [
             lists for name, step, lists in self.steps.entries() if step == micro and is_meant(name, instance)
         ]
-        found: dict[List, tuple[Operation, ...]] = {}
+        found: dict[List, tuple[CustomOperationSetting, ...]] = {}
         for name in LISTS:
             overridden = any(lists.override and lists.gives(name) for lists in entries)
             counting = entries if overridden else [*own, *entries]
@@ -78,7 +78,7 @@ class Customization:
         )
         return [*before, *(instead or [step]), *after]
 
-    def _step(self, micro: str, operation: Operation) -> DeploymentStep:
+    def _step(self, micro: str, operation: CustomOperationSetting) -> DeploymentStep:
         name = f"{micro}-{operation.name}"  # as Kadeploy3 shows it
         own = operation.timeout.seconds(1)
         return Step(
@@ -90,7 +90,7 @@ class Customization:
             around=micro,
         )
 
-    def _action(self, name: str, operation: Operation) -> CustomOperation:
+    def _action(self, name: str, operation: CustomOperationSetting) -> CustomOperation:
         match operation.action:
             case "exec":
                 return Execute(operation.command)
@@ -102,9 +102,9 @@ class Customization:
             case "run":
                 for word in shlex.split(operation.params):
                     self._substitute(name, word)
-                return Run(self._file(operation), operation.params)
+                return RunScript(self._file(operation), operation.params)
 
-    def _file(self, operation: Operation) -> File:
+    def _file(self, operation: CustomOperationSetting) -> File:
         return self.files[locate(operation, self.deployment.site)]
 
     def _substitute(self, name: str, text: str) -> str:
@@ -119,7 +119,7 @@ class Customization:
             ) from None
 
 
-def operations(steps: CustomSteps, settings: Iterable[MacroSteps]) -> Iterator[Operation]:
+def operations(steps: CustomSteps, settings: Iterable[MacroSteps]) -> Iterator[CustomOperationSetting]:
     """All operations of the user and of the clusters, whether they will be run or not."""
     own = (setting for macros in settings for macro in MACRO_STEPS for setting in macros.of(macro))
     of_clusters = (lists for setting in own for lists in setting.microsteps)

@@ -23,7 +23,7 @@ from kadeploy.store.node_states import Installed, NodeState
 from kadeploy.store.receptions import Reception
 from kadeploy.store.statistics import Record
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import Kind
+from kadeploy.store.workflows import WorkflowKind
 from kadeploy.workflow.events import NodeEnded
 from kadeploy.workflow.phase import Phase
 
@@ -41,7 +41,7 @@ _STATES = {
 class DeploymentOperation(Operation):
     """One deployment from its plan to its result."""
 
-    kind = Kind.DEPLOY
+    kind = WorkflowKind.DEPLOY
     busy = NodeState.DEPLOYING
     _plan: DeploymentPlan
     _pursuit: Pursuit[ClusterRun]

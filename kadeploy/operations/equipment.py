@@ -11,7 +11,7 @@ from kadeploy.config.site import Site
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.remote import hostkey
 from kadeploy.remote.connection import NodeConnections
-from kadeploy.steps.machines import MiniOs
+from kadeploy.steps.workbench import MiniOs
 
 
 def connect(site: Site, nodes: Sequence[Node]) -> NodeConnections:

@@ -12,8 +12,8 @@ from kadeploy.errors import KadeployError, NodeError
 from kadeploy.operations.failures import failure_of, interruption_of
 from kadeploy.operations.recipe import Recipes
 from kadeploy.steps.catalogue import Step
-from kadeploy.steps.machines import Machines
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.workbench import Workbench
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Run
 
@@ -23,7 +23,7 @@ Admission = Callable[[str], AbstractAsyncContextManager[object]]
 class StepExecutor:
     """Executor of one cluster's part of an operation. ``reboot`` gives a node its slot to reboot."""
 
-    def __init__(self, machines: Machines, recipes: Recipes, reboot: Admission) -> None:
+    def __init__(self, machines: Workbench, recipes: Recipes, reboot: Admission) -> None:
         self._machines = machines
         self._recipes = recipes
         self._reboot = reboot

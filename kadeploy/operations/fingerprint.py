@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kadeploy.errors import NotFoundError
-from kadeploy.steps.deployment import Archive, Deployment
+from kadeploy.steps.deployment import DeploymentWorkbench, PostInstall
 
 Fingerprint = Mapping[str, Any]
 
@@ -28,7 +28,7 @@ NAMES = {
 }
 
 
-def digest_topics(deployments: Iterable[Deployment]) -> dict[str, dict[str, str]]:
+def digest_topics(deployments: Iterable[DeploymentWorkbench]) -> dict[str, dict[str, str]]:
     """Maps topics to digests of what they are for each cluster.
 
     Blocks on the disk. Raises NotFoundError for a file that cannot be read.
@@ -59,21 +59,21 @@ def _where(before: object, now: object) -> str:
     return f" of cluster {', '.join(clusters)}"
 
 
-def _disk(deployment: Deployment) -> Sequence[object]:
+def _disk(deployment: DeploymentWorkbench) -> Sequence[object]:
     layout = deployment.layout
     partitions = [[partition.number, partition.role.value, partition.size] for partition in layout.partitions]
     return layout.block_device, partitions, deployment.target.device
 
 
-def _archives(deployment: Deployment) -> Sequence[object]:
-    def describe(archive: Archive) -> Sequence[object]:
+def _archives(deployment: DeploymentWorkbench) -> Sequence[object]:
+    def describe(archive: PostInstall) -> Sequence[object]:
         return _content(archive.path, "post-install"), archive.compression, archive.script
 
     archives = (*deployment.admin_archives, *deployment.user_archives)
     return [describe(archive) for archive in archives]
 
 
-def _script(deployment: Deployment, path: Path | None, name: str) -> str:
+def _script(deployment: DeploymentWorkbench, path: Path | None, name: str) -> str:
     return "" if path is None else _content(deployment.site.path(path), name)
 
 
@@ -89,7 +89,7 @@ def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-_CONTENTS: dict[str, Callable[[Deployment], object]] = {
+_CONTENTS: dict[str, Callable[[DeploymentWorkbench], object]] = {
     "disk": _disk,
     "partitioning": lambda known: _script(known, known.cluster.partitioning.script, "partitioning script"),
     "kernel": lambda known: known.kernel_params,

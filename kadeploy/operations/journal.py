@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from kadeploy.steps.machines import Memory, NodeFacts
+from kadeploy.steps.workbench import Memory, NodeFacts
 from kadeploy.store import journal
 from kadeploy.store.store import Store
 from kadeploy.workflow.automaton import Automaton, from_mapping, to_mapping
@@ -29,7 +29,7 @@ class WorkflowJournal:
     async def append(self, events: Sequence[Event]) -> None:
         """Write events; they are in the store when this returns."""
         entries = [
-            journal.Entry(event.at, kind, {"cluster": self.cluster, **content})
+            journal.JournalEntry(event.at, kind, {"cluster": self.cluster, **content})
             for event in events
             for kind, content in [encode(event)]
         ]
@@ -38,12 +38,12 @@ class WorkflowJournal:
     async def begin(self, automaton: Automaton) -> None:
         """Write what an engine goes by; its events are replayed by the same, whatever is configured then."""
         content = {"cluster": self.cluster, "automaton": to_mapping(automaton)}
-        await journal.append(self._store, self._wid, [journal.Entry(time.time(), AUTOMATON, content)])
+        await journal.append(self._store, self._wid, [journal.JournalEntry(time.time(), AUTOMATON, content)])
 
     async def keep(self, node: str, facts: NodeFacts) -> None:
         """Write what is known of a node; it is in the store when this returns."""
         content = {"cluster": self.cluster, "node": node, "facts": asdict(facts)}
-        await journal.append(self._store, self._wid, [journal.Entry(time.time(), FACTS, content)])
+        await journal.append(self._store, self._wid, [journal.JournalEntry(time.time(), FACTS, content)])
 
     async def replay(
         self, begin: Callable[[Automaton], None], apply: Callable[[Event], None], memory: Memory

@@ -27,7 +27,7 @@ from kadeploy.store import journal, node_states, statistics, workflows
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.statistics import Record
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import Kind, State, Workflow
+from kadeploy.store.workflows import State, Workflow, WorkflowKind
 from kadeploy.time_limit import time_limit
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Driver
@@ -51,7 +51,7 @@ class Operation(ABC):
     ``busy`` is the state of its nodes while it works on them.
     """
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[WorkflowKind]
     busy: ClassVar[NodeState]
 
     def __init__(self, plan: Plan[Any], store: Store, observer: Observer) -> None:

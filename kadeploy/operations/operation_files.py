@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from kadeploy.config.custom_operations import Operation, file_name
+from kadeploy.config.custom_operations import CustomOperationSetting, file_name
 from kadeploy.config.custom_steps import CustomOperations, CustomSteps
 from kadeploy.config.site import Site
 from kadeploy.environments.download import fetch_bytes
@@ -23,7 +23,7 @@ DOWNLOADED_MODE = 0o644
 def with_absolute_files(steps: CustomSteps, origin: str) -> CustomSteps:
     """The custom steps of a file with the files that it names relative to itself made absolute."""
 
-    def absolute(operation: Operation) -> Operation:
+    def absolute(operation: CustomOperationSetting) -> CustomOperationSetting:
         return operation.model_copy(update={"file": resolve(operation.file, origin)})
 
     changed: dict[str, dict[str, CustomOperations]] = {}
@@ -36,7 +36,7 @@ def with_absolute_files(steps: CustomSteps, origin: str) -> CustomSteps:
     return CustomSteps(changed)
 
 
-def locate(operation: Operation, site: Site) -> str:
+def locate(operation: CustomOperationSetting, site: Site) -> str:
     """Where an operation's file is; what a cluster's file names is below the configuration directory."""
     return resolve(operation.file, str(site.directory / "server.conf"))
 

@@ -12,10 +12,9 @@ from typing import Any
 from kadeploy.boot.repository import BootRepository
 from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
-from kadeploy.environments import environment as described
 from kadeploy.environments import registry
 from kadeploy.environments.cache import Cache
-from kadeploy.environments.environment import Environment
+from kadeploy.environments.environment import Archive, Environment
 from kadeploy.environments.image import LocalFile, fetch
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.operations import automaton, customization, disk, operation_files, recipe
@@ -28,7 +27,7 @@ from kadeploy.operations.request import DeploymentRequest
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.custom_operation import File
-from kadeploy.steps.deployment import Archive, Deployment, Options, Transfer
+from kadeploy.steps.deployment import DeploymentWorkbench, Options, PostInstall, Transfer
 from kadeploy.store.store import Store
 
 MEGABYTE = 1_000_000
@@ -38,11 +37,11 @@ Grabbed = Callable[[str, str, int, int], None]
 Transferred = Callable[[Transfer], None]
 
 
-DeploymentPart = Part[Deployment]
+DeploymentPart = Part[DeploymentWorkbench]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentPlan(Plan[Deployment]):
+class DeploymentPlan(Plan[DeploymentWorkbench]):
     """A deployment that can be carried out; ``digests`` are those of fingerprint.digest_topics."""
 
     request: DeploymentRequest
@@ -65,7 +64,7 @@ class _Inputs:
     request: DeploymentRequest
     environment: Environment
     image: LocalFile
-    archives: tuple[Archive, ...]
+    archives: tuple[PostInstall, ...]
     operation_files: Mapping[str, File]
     remote: NodeConnections
     transferred: Transferred
@@ -128,7 +127,7 @@ class Planner:
         progress(0, 0)
         return await fetch(uri, self._cache, expected_sha256=sha256, progress=progress)
 
-    async def _grab_archive(self, archive: described.Archive) -> Archive:
+    async def _grab_archive(self, archive: Archive) -> PostInstall:
         file = await self._grab("postinstall", archive.archive)
         limit = self._site.server.environments.max_postinstall_size
         if file.size > limit * MEGABYTE:
@@ -139,7 +138,7 @@ class Planner:
                 hint="kaenv --update-postinstalls-checksum records it again",
             )
         script = () if archive.script in ("", "none") else tuple(shlex.split(archive.script))
-        return Archive(file.path, archive.compression, script)
+        return PostInstall(file.path, archive.compression, script)
 
     async def _grab_operation_files(
         self, request: DeploymentRequest, clusters: Iterable[str]
@@ -157,7 +156,7 @@ class Planner:
         cluster, request = self._site.clusters[name], inputs.request
         layout = disk.layout(request, cluster)
         boot = BootRepository.of(self._site)
-        deployment = Deployment(
+        deployment = DeploymentWorkbench(
             site=self._site,
             cluster_name=name,
             cluster=cluster,
@@ -193,7 +192,7 @@ class Planner:
         )
         return Part(group, deployment, recipes)
 
-    def _admin_archives(self, cluster: str) -> tuple[Archive, ...]:
+    def _admin_archives(self, cluster: str) -> tuple[PostInstall, ...]:
         archives = []
         for entry in self._site.clusters[cluster].postinstall.files:
             path = self._site.path(entry.file)
@@ -202,5 +201,5 @@ class Planner:
                     f"the post-install {path} is missing", hint="bin/build-postinstall makes ours"
                 )
             compression = ARCHIVE_COMPRESSIONS[entry.format]
-            archives.append(Archive(path, compression, tuple(shlex.split(entry.script))))
+            archives.append(PostInstall(path, compression, tuple(shlex.split(entry.script))))
         return tuple(archives)

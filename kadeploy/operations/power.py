@@ -25,10 +25,10 @@ from kadeploy.operations.request import Request
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.catalogue import POWER
-from kadeploy.steps.power import PowerSwitch
+from kadeploy.steps.power import PowerWorkbench
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.statistics import Record
-from kadeploy.store.workflows import Kind
+from kadeploy.store.workflows import WorkflowKind
 from kadeploy.workflow.phase import Phase
 
 
@@ -49,7 +49,7 @@ class PowerRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PowerPlan(Plan[PowerSwitch]):
+class PowerPlan(Plan[PowerWorkbench]):
     """A power operation that can be carried out."""
 
     request: PowerRequest
@@ -71,7 +71,7 @@ def plan_power(site: Site, request: PowerRequest) -> PowerPlan:
 
 def _part(
     site: Site, request: PowerRequest, nodes: Sequence[Node], remote: NodeConnections
-) -> Part[PowerSwitch]:
+) -> Part[PowerWorkbench]:
     name = nodes[0].cluster
     cluster, setting = site.clusters[name], InstanceSetting(type=request.kind.capitalize())
     if not getattr(cluster.remoteops, f"power_{request.kind}"):
@@ -82,7 +82,7 @@ def _part(
     if cluster.remoteops.use("ssh"):
         for node in nodes:
             remote.pin(node.name, [read_host_key(site, name)])
-    machines = PowerSwitch(
+    machines = PowerWorkbench(
         site=site,
         cluster_name=name,
         cluster=cluster,
@@ -101,7 +101,7 @@ def _part(
 class PowerOperation(Operation):
     """One power operation from its plan to its result. A status takes no node, and leaves no trace of it."""
 
-    kind = Kind.POWER
+    kind = WorkflowKind.POWER
     busy = NodeState.POWERING
     _plan: PowerPlan
 

@@ -15,9 +15,9 @@ from kadeploy.errors import UsageError
 from kadeploy.operations.base_plan import Plan
 from kadeploy.operations.operation import Operation
 from kadeploy.operations.request import EnvironmentName, Request
-from kadeploy.steps.reboot import Reboot
+from kadeploy.steps.reboot import RebootWorkbench
 from kadeploy.store.node_states import NodeState
-from kadeploy.store.workflows import Kind
+from kadeploy.store.workflows import WorkflowKind
 from kadeploy.workflow.phase import Phase
 
 
@@ -61,7 +61,7 @@ class RebootRequest(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RebootPlan(Plan[Reboot]):
+class RebootPlan(Plan[RebootWorkbench]):
     """A reboot that can be carried out."""
 
     request: RebootRequest
@@ -78,7 +78,7 @@ _SUCCESS = {
 class RebootOperation(Operation):
     """One reboot from its plan to its result."""
 
-    kind = Kind.REBOOT
+    kind = WorkflowKind.REBOOT
     busy = NodeState.REBOOTING
     _plan: RebootPlan
 

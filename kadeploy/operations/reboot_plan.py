@@ -26,7 +26,7 @@ from kadeploy.operations.request import EnvironmentName
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.catalogue import REBOOTS
-from kadeploy.steps.reboot import Reboot
+from kadeploy.steps.reboot import RebootWorkbench
 from kadeploy.store import node_states
 from kadeploy.store.node_states import Installed, NodeRecord
 from kadeploy.store.store import Store
@@ -68,13 +68,13 @@ async def _machines(
     nodes: Sequence[Node],
     records: Mapping[str, NodeRecord],
     remote: NodeConnections,
-) -> Reboot:
+) -> RebootWorkbench:
     name, boot = nodes[0].cluster, BootRepository.of(site)
     cluster = _with_timeout(site.clusters[name], request)
     minios = await asyncio.to_thread(prepare_minios, site, name, boot)
     for node in nodes:
         remote.pin(node.name, [minios.host_key])
-    return Reboot(
+    return RebootWorkbench(
         site=site,
         cluster_name=name,
         cluster=cluster,
@@ -102,7 +102,7 @@ def _with_timeout(cluster: ClusterConfig, request: RebootRequest) -> ClusterConf
     return cluster.model_copy(update={"timeouts": timeouts})
 
 
-def _part(site: Site, request: RebootRequest, machines: Reboot) -> Part[Reboot]:
+def _part(site: Site, request: RebootRequest, machines: RebootWorkbench) -> Part[RebootWorkbench]:
     setting = InstanceSetting(type=INSTANCES[request.kind])
     name = f"Reboot{setting.type}"
     steps = tuple(step for step in REBOOTS[name] if step.applies(machines))

@@ -16,7 +16,7 @@ from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.request import DeploymentRequest
 from kadeploy.steps.catalogue import STEPS, NodeStep, Step
-from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.workflow.automaton import Position
 
 KEXEC_REPLACEMENT_MARGIN = 200  # seconds above the reboot's own timeout (Kadeploy3)
@@ -50,7 +50,7 @@ class Recipes:
         for recipes in self.macrosteps.values():
             yield from recipes
 
-    def renewal(self) -> tuple[NodeStep[Deployment], ...]:
+    def renewal(self) -> tuple[NodeStep[DeploymentWorkbench], ...]:
         """What makes the target's file system, with the operations around it: a broadcast may repeat it."""
         first = self.macrosteps["SetDeploymentEnv"][0]
         return tuple(step.node for step in first.steps if step.node and step.micro in RENEWAL)
@@ -61,7 +61,9 @@ def settings_of(request: DeploymentRequest, cluster: ClusterConfig) -> MacroStep
     return request.automaton or cluster.automata.macrosteps
 
 
-def resolve(deployment: Deployment, request: DeploymentRequest, customization: Customization) -> Recipes:
+def resolve(
+    deployment: DeploymentWorkbench, request: DeploymentRequest, customization: Customization
+) -> Recipes:
     """The recipes of a deployment; raises RefusedError where a custom operation cannot be carried out."""
 
     def recipe(macro: str, setting: InstanceSetting) -> Recipe:
@@ -94,7 +96,9 @@ def check_all_used(steps: CustomSteps, recipes: Sequence[Recipes]) -> None:
             )
 
 
-def _possible(deployment: Deployment, macro: str, setting: InstanceSetting, kexec: bool) -> InstanceSetting:
+def _possible(
+    deployment: DeploymentWorkbench, macro: str, setting: InstanceSetting, kexec: bool
+) -> InstanceSetting:
     """The setting itself, or that of the reboot which takes the place of a kexec.
 
     Of the settings of its micro-steps, those that mean the time of a kexec do not suit a reboot. Raises
@@ -114,6 +118,6 @@ def _possible(deployment: Deployment, macro: str, setting: InstanceSetting, kexe
     return setting.model_copy(update=changes)
 
 
-def can_kexec(deployment: Deployment) -> bool:
+def can_kexec(deployment: DeploymentWorkbench) -> bool:
     """Whether the miniOS can start the deployed kernel: a Linux on a file system that it can read."""
     return deployment.environment.os == "linux" and deployment.mountable

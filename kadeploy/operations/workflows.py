@@ -13,7 +13,7 @@ from kadeploy.operations.journal import WorkflowJournal
 from kadeploy.store import leases, node_states, workflows
 from kadeploy.store.node_states import NodeRecord, NodeState
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import Kind, State, Workflow
+from kadeploy.store.workflows import State, Workflow, WorkflowKind
 from kadeploy.workflow.events import Abandoned
 
 UNFINISHED = (NodeState.HELD, NodeState.DEPLOYING, NodeState.REBOOTING, NodeState.POWERING)
@@ -71,7 +71,7 @@ async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:
     for cluster, members in _by_cluster(workflow, names).items():
         await WorkflowJournal(store, workflow.id, cluster).append([Abandoned(time.time(), tuple(members))])
     # What a deployment has left on a disk nobody knows; reboots leave disks alone.
-    record = node_states.record if workflow.kind is Kind.DEPLOY else node_states.change
+    record = node_states.record if workflow.kind is WorkflowKind.DEPLOY else node_states.change
     await record(store, names, NodeState.ABORTED, user=workflow.user, workflow_id=workflow.id)
     await leases.abandon(store, workflow.id)
     await workflows.change_state(store, workflow.id, State.ABORTED)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Micro-steps that switch machines and wait for them, used by more than one macro-step."""
+"""Micro-steps that switch nodes and wait for them, used by more than one macro-step."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from kadeploy.remote import hostkey
 from kadeploy.remote.hostkey import Answer, Sighting
 from kadeploy.steps.boot_verdict import Awaited, judge
 from kadeploy.steps.evidence import console_size, gather, shown
-from kadeploy.steps.machines import BootingMachines, Machines
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.workbench import BootingWorkbench, Workbench
 
 COMMAND_TIMEOUT = 30.0  # seconds for a command that ends at once on a healthy miniOS
 PROBE_TIMEOUT = 5.0  # seconds in which a miniOS that still runs answers
@@ -29,81 +29,81 @@ APPEND_KEYS = 'umask 077 && mkdir -p "$1" && cat >> "$1/authorized_keys"'
 POLL_INTERVAL = 0.25  # seconds: a node is to be seen within half a second of answering
 
 
-async def reboot_soft(machines: Machines, run: NodeRun) -> None:
+async def reboot_soft(workbench: Workbench, run: NodeRun) -> None:
     """Reboot; from the second attempt on by force, or the node would only repeat what it did (Kadeploy3).
 
     By ssh only where our miniOS answers: of any other system neither key nor account is known.
     """
     run.observed = "the node was being rebooted"
-    await remember_reboot(machines, run.node)
+    await remember_reboot(workbench, run.node)
     level: Level = "hard" if run.attempt else "soft"
-    await machines.power.reboot(run.node, level, booted_as=token_of(machines, run.node))
-    machines.remote.forget(run.node.name)
+    await workbench.power.reboot(run.node, level, booted_as=token_of(workbench, run.node))
+    workbench.remote.forget(run.node.name)
 
 
-def token_of(machines: Machines, node: Node) -> str:
+def token_of(workbench: Workbench, node: Node) -> str:
     """The word on the kernel's command line that proves the boot by the profile of this attempt, or ''."""
-    token = machines.facts_of(node).boot_token
+    token = workbench.facts_of(node).boot_token
     return f"{TOKEN_PARAMETER}={token}" if token else ""
 
 
-async def reboot_hard(machines: Machines, run: NodeRun) -> None:
+async def reboot_hard(workbench: Workbench, run: NodeRun) -> None:
     """Reboot through the BMC, whatever the node does."""
     run.observed = "the node was being rebooted"
-    await remember_reboot(machines, run.node)
-    await machines.power.reboot(run.node, "very_hard" if run.attempt else "hard")
-    machines.remote.forget(run.node.name)
+    await remember_reboot(workbench, run.node)
+    await workbench.power.reboot(run.node, "very_hard" if run.attempt else "hard")
+    workbench.remote.forget(run.node.name)
 
 
-async def remember_reboot(machines: Machines, node: Node, **changes: Any) -> None:
+async def remember_reboot(workbench: Workbench, node: Node, **changes: Any) -> None:
     """Keep when a node was told to reboot, and where its console was: only what comes then is evidence."""
-    size = await asyncio.to_thread(console_size, machines, node)
-    await machines.remember(node, rebooted_at=time.time(), console_size=size, **changes)
+    size = await asyncio.to_thread(console_size, workbench, node)
+    await workbench.remember(node, rebooted_at=time.time(), console_size=size, **changes)
 
 
-async def wait_reboot_minios(machines: BootingMachines, run: NodeRun) -> None:
+async def wait_reboot_minios(workbench: BootingWorkbench, run: NodeRun) -> None:
     """Wait for the miniOS that was booted by the profile of this attempt.
 
     The miniOS' host key alone does not prove a reboot, for an earlier miniOS has it too: the token of the
     profile must stand on the kernel's command line.
     """
-    token = token_of(machines, run.node)
-    async with watched(machines, run, Awaited.MINIOS) as watch:
+    token = token_of(workbench, run.node)
+    async with watched(workbench, run, Awaited.MINIOS) as watch:
         while True:
-            if await _is_booted_by(token, machines, run, watch):
+            if await _is_booted_by(token, workbench, run, watch):
                 return
             await asyncio.sleep(POLL_INTERVAL)
 
 
-async def _is_booted_by(token: str, machines: BootingMachines, run: NodeRun, watch: Watch) -> bool:
-    node, slot = run.node.name, partial(machines.probes.slot, run.node.name)
-    await machines.remote.wait_for(node, POLL_INTERVAL, watch.note, slot)
+async def _is_booted_by(token: str, workbench: BootingWorkbench, run: NodeRun, watch: Watch) -> bool:
+    node, slot = run.node.name, partial(workbench.probes.slot, run.node.name)
+    await workbench.remote.wait_for(node, POLL_INTERVAL, watch.note, slot)
     try:
-        result = await machines.remote.run(node, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT)
+        result = await workbench.remote.run(node, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT)
     except RemoteError as error:
         # It was on its way down, or has just come up: the caller asks again until its deadline.
         watch.sighting = Sighting(Answer.NO_SSHD, error.message)
         return False
     watch.sighting = Sighting(
-        Answer.OTHER_KEY, "the miniOS of an earlier boot answered", machines.minios.host_key
+        Answer.OTHER_KEY, "the miniOS of an earlier boot answered", workbench.minios.host_key
     )
     return token in result.stdout.split()
 
 
-async def wait_reboot_deployed(machines: BootingMachines, run: NodeRun) -> None:
+async def wait_reboot_deployed(workbench: BootingWorkbench, run: NodeRun) -> None:
     """Wait until the system whose keys were read from the node's new disk answers, through its firmware."""
-    await _wait_for_deployed(machines, run, Awaited.DISK)
+    await _wait_for_deployed(workbench, run, Awaited.DISK)
 
 
-async def wait_kexec_deployed(machines: BootingMachines, run: NodeRun) -> None:
+async def wait_kexec_deployed(workbench: BootingWorkbench, run: NodeRun) -> None:
     """Wait until the system whose keys were read from the node's new disk answers, started by kexec."""
-    await _wait_for_deployed(machines, run, Awaited.KEXEC)
+    await _wait_for_deployed(workbench, run, Awaited.KEXEC)
 
 
-async def _wait_for_deployed(machines: BootingMachines, run: NodeRun, awaited: Awaited) -> None:
-    machines.remote.forget(run.node.name)
-    async with watched(machines, run, awaited) as watch:
-        await wait_for_host_key(machines, run, machines.facts_of(run.node).host_keys, watch)
+async def _wait_for_deployed(workbench: BootingWorkbench, run: NodeRun, awaited: Awaited) -> None:
+    workbench.remote.forget(run.node.name)
+    async with watched(workbench, run, awaited) as watch:
+        await wait_for_host_key(workbench, run, workbench.facts_of(run.node).host_keys, watch)
 
 
 @dataclass(slots=True)
@@ -117,83 +117,83 @@ class Watch:
 
 
 @asynccontextmanager
-async def watched(machines: BootingMachines, run: NodeRun, awaited: Awaited) -> AsyncIterator[Watch]:
+async def watched(workbench: BootingWorkbench, run: NodeRun, awaited: Awaited) -> AsyncIterator[Watch]:
     """A wait that is judged when it is broken off."""
     watch = Watch(Sighting(Answer.NONE, "it was not looked for yet"))
     try:
         yield watch
     except asyncio.CancelledError:
-        facts = await asyncio.to_thread(gather, machines, run.node, awaited, watch.sighting)
+        facts = await asyncio.to_thread(gather, workbench, run.node, awaited, watch.sighting)
         verdict = judge(facts)
         run.cause, run.observed, run.evidence = verdict.cause, verdict.sentence, shown(facts)
         raise
 
 
 async def wait_for_host_key(
-    machines: Machines, run: NodeRun, expected: Collection[str], watch: Watch
+    workbench: Workbench, run: NodeRun, expected: Collection[str], watch: Watch
 ) -> None:
-    port = machines.site.server.network.ports.ssh
+    port = workbench.site.server.network.ports.ssh
     await hostkey.wait_for_host_key(
         run.node.address,
         port,
         expected,
         interval=POLL_INTERVAL,
         on_attempt=watch.note,
-        slot=partial(machines.probes.slot, run.node.name),
+        slot=partial(workbench.probes.slot, run.node.name),
     )
 
 
-async def switch_pxe_minios(machines: BootingMachines, run: NodeRun) -> None:
+async def switch_pxe_minios(workbench: BootingWorkbench, run: NodeRun) -> None:
     """Write the boot profile of the miniOS, with a token that proves the boot that is ordered next."""
     token = secrets.token_hex(8)
-    text = machines.boot.minios_profile(
-        kernel=machines.minios.kernel,
-        initrd=machines.minios.initrd,
-        params=machines.cluster.boot.kernels.deploy.params,
+    text = workbench.boot.minios_profile(
+        kernel=workbench.minios.kernel,
+        initrd=workbench.minios.initrd,
+        params=workbench.cluster.boot.kernels.deploy.params,
         token=token,
     )
-    await machines.remember(run.node, boot_token=token, left_minios=False)
-    await switch_profile(machines, run, text)
+    await workbench.remember(run.node, boot_token=token, left_minios=False)
+    await switch_profile(workbench, run, text)
 
 
-async def switch_pxe_local_disk(machines: Machines, run: NodeRun) -> None:
+async def switch_pxe_local_disk(workbench: Workbench, run: NodeRun) -> None:
     """Let the node's boot program start what is on its disk."""
-    await switch_profile(machines, run, machines.boot.local_disk_profile())
+    await switch_profile(workbench, run, workbench.boot.local_disk_profile())
 
 
-async def switch_profile(machines: Machines, run: NodeRun, text: str) -> None:
+async def switch_profile(workbench: Workbench, run: NodeRun, text: str) -> None:
     """Write a node's boot profile, and remember the first time what it was."""
-    if not machines.facts_of(run.node).profile_switched:
-        previous = await asyncio.to_thread(machines.boot.read_profile, run.node)
-        await machines.remember(run.node, profile_switched=True, previous_profile=previous)
-    await asyncio.to_thread(machines.boot.write_profile, run.node, text)
+    if not workbench.facts_of(run.node).profile_switched:
+        previous = await asyncio.to_thread(workbench.boot.read_profile, run.node)
+        await workbench.remember(run.node, profile_switched=True, previous_profile=previous)
+    await asyncio.to_thread(workbench.boot.write_profile, run.node, text)
 
 
-async def append_keys(machines: Machines, run: NodeRun, keys: bytes, directory: str) -> None:
+async def append_keys(workbench: Workbench, run: NodeRun, keys: bytes, directory: str) -> None:
     """Append public keys to the authorized_keys of a directory of the node."""
     content = keys.rstrip(b"\n") + b"\n"
     argv = ["sh", "-c", APPEND_KEYS, "sh", directory]
-    await machines.remote.run(run.node.name, argv, input=content, timeout=COMMAND_TIMEOUT)
+    await workbench.remote.run(run.node.name, argv, input=content, timeout=COMMAND_TIMEOUT)
 
 
-async def end_system(machines: BootingMachines, run: NodeRun, command: str) -> None:
+async def end_system(workbench: BootingWorkbench, run: NodeRun, command: str) -> None:
     """Run a command that ends the miniOS, detached, so that this ssh session ends well.
 
     On a busy machine the miniOS may be gone before its sshd has said so.
     """
     detached = f"sync; (sleep 0.2; exec {command}) </dev/null >/dev/null 2>&1 &"
-    await remember_reboot(machines, run.node, left_minios=True)
+    await remember_reboot(workbench, run.node, left_minios=True)
     try:
-        await machines.remote.run(run.node.name, ["sh", "-c", detached], timeout=COMMAND_TIMEOUT)
+        await workbench.remote.run(run.node.name, ["sh", "-c", detached], timeout=COMMAND_TIMEOUT)
     except BrokenConnectionError:
-        if not await has_left_minios(machines, run):
+        if not await has_left_minios(workbench, run):
             raise
-    machines.remote.forget(run.node.name)
+    workbench.remote.forget(run.node.name)
 
 
-async def has_left_minios(machines: BootingMachines, run: NodeRun) -> bool:
+async def has_left_minios(workbench: BootingWorkbench, run: NodeRun) -> bool:
     """Whether the node has left the miniOS already, on the order of an engine that was killed then."""
-    if not machines.facts_of(run.node).left_minios:
+    if not workbench.facts_of(run.node).left_minios:
         return False
-    port = machines.site.server.network.ports.ssh
-    return await hostkey.host_key(run.node.address, port, PROBE_TIMEOUT) != machines.minios.host_key
+    port = workbench.site.server.network.ports.ssh
+    return await hostkey.host_key(run.node.address, port, PROBE_TIMEOUT) != workbench.minios.host_key

@@ -5,37 +5,37 @@ from __future__ import annotations
 
 from kadeploy.steps.boot import end_system, has_left_minios
 from kadeploy.steps.broadcast_env import kernel_files
-from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.set_deployment_env import mount_deploy_part, umount_deploy_part
 
 KEXEC_LOAD_TIMEOUT = 60.0  # seconds to read kernel and initrd from a slow disk
 
 
-async def reboot_from_deploy_env(deployment: Deployment, run: NodeRun) -> None:
+async def reboot_from_deploy_env(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Order the reboot in the miniOS: it has nothing to shut down, so at once."""
-    if await has_left_minios(deployment, run):
+    if await has_left_minios(workbench, run):
         return
-    await end_system(deployment, run, "reboot -f")
+    await end_system(workbench, run, "reboot -f")
 
 
-async def kexec(deployment: Deployment, run: NodeRun) -> None:
+async def kexec(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Start the installed kernel from the miniOS, without the firmware's minutes."""
-    if await has_left_minios(deployment, run):
+    if await has_left_minios(workbench, run):
         return
-    await mount_deploy_part(deployment, run)  # where an engine was killed behind the umount below
-    kernel, initrd = await kernel_files(deployment, run)
-    argv = ["kexec", "-l", kernel, f"--command-line={kexec_params(deployment)}"]
+    await mount_deploy_part(workbench, run)  # where an engine was killed behind the umount below
+    kernel, initrd = await kernel_files(workbench, run)
+    argv = ["kexec", "-l", kernel, f"--command-line={kexec_params(workbench)}"]
     if initrd:
         argv.append(f"--initrd={initrd}")
-    await deployment.remote.run(run.node.name, argv, timeout=KEXEC_LOAD_TIMEOUT)
-    await umount_deploy_part(deployment, run)
-    await end_system(deployment, run, "kexec -e")
+    await workbench.remote.run(run.node.name, argv, timeout=KEXEC_LOAD_TIMEOUT)
+    await umount_deploy_part(workbench, run)
+    await end_system(workbench, run, "kexec -e")
 
 
-def kexec_params(deployment: Deployment) -> str:
+def kexec_params(workbench: DeploymentWorkbench) -> str:
     """The kernel's parameters, with the root device put first where they name none (Kadeploy3)."""
-    params = deployment.kernel_params
+    params = workbench.kernel_params
     if any(param.startswith("root=") for param in params.split()):
         return params
-    return f"root={deployment.target.device} {params}".strip()
+    return f"root={workbench.target.device} {params}".strip()

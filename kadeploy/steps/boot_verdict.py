@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from kadeploy.boot.requests import Request
+from kadeploy.boot.requests import BootFileRequest
 from kadeploy.remote.hostkey import Answer, Sighting
 from kadeploy.steps.cause import Cause
 from kadeploy.steps.console import Mishap, Reading, Stage
@@ -42,7 +42,7 @@ class BootFacts:
 
     awaited: Awaited
     sighting: Sighting
-    requests: tuple[Request, ...] | None
+    requests: tuple[BootFileRequest, ...] | None
     files: tuple[BootFile, ...]
     console: Reading | None
     minios_key: str
@@ -212,7 +212,7 @@ def _judge_disk_boot(facts: BootFacts) -> Verdict:
 # Files ------------------------------------------------------------------------------------------------
 
 
-def _lack(file: BootFile, own: Sequence[Request]) -> str:
+def _lack(file: BootFile, own: Sequence[BootFileRequest]) -> str:
     """What a node lacks of a file, by its requests for it, as a sentence."""
     if not own:
         return f"it has asked for boot files, but not for its {file.name}"
@@ -225,12 +225,12 @@ def _lack(file: BootFile, own: Sequence[Request]) -> str:
     return f"it got nothing of its {file.name}: {last.protocol} status {own[-1].status}"
 
 
-def _is_delivery(request: Request, file: BootFile) -> bool:
+def _is_delivery(request: BootFileRequest, file: BootFile) -> bool:
     """Whether all of a file was fetched; a HEAD has none of its content."""
     own = request.path == file.path and request.fetches
     return own and request.status == DELIVERED and request.bytes >= file.size
 
 
-def _was_found(own: Sequence[Request]) -> bool:
+def _was_found(own: Sequence[BootFileRequest]) -> bool:
     """Whether a node has only asked about a file, and it was there."""
     return bool(own) and own[-1].status == DELIVERED and not any(request.fetches for request in own)

@@ -23,7 +23,7 @@ from kadeploy.remote import hostkey
 from kadeploy.steps import broadcasts, site_file
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.cause import Cause, CausedError, cause_by_text
-from kadeploy.steps.deployment import Archive, Deployment
+from kadeploy.steps.deployment import DeploymentWorkbench, PostInstall
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.reception import Follower
 from kadeploy.steps.set_deployment_env import renew_deploy_part, umount_deploy_part
@@ -48,25 +48,28 @@ Ended = Callable[[str, NodeError | None], None]
 
 
 async def send_environment(
-    deployment: Deployment, runs: Sequence[NodeRun], ended: Ended, way: broadcasts.Way = broadcasts.chain
+    workbench: DeploymentWorkbench,
+    runs: Sequence[NodeRun],
+    ended: Ended,
+    way: broadcasts.Way = broadcasts.chain,
 ) -> None:
     """Broadcast the image to the nodes; each unpacks it while it receives it.
 
     Nodes that come late join the chain of those that came first, as long as that one runs.
     """
-    runs = await _renew_written(deployment, runs, ended)
+    runs = await _renew_written(workbench, runs, ended)
     if not runs:
         return
-    broadcast, options = way(deployment)
+    broadcast, options = way(workbench)
     delivery = Delivery(
-        image=ImageSource(deployment.image.path, deployment.image.size, deployment.image_sha256),
+        image=ImageSource(workbench.image.path, workbench.image.size, workbench.image_sha256),
         targets=[Target(node.name, node.address) for node in chain_order(run.node for run in runs)],
-        consumer=_consumer(deployment),
-        head_address=deployment.site.server.network.server_address,
+        consumer=_consumer(workbench),
+        head_address=workbench.site.server.network.server_address,
         options=options,
     )
 
-    follower = Follower(deployment, runs)
+    follower = Follower(workbench, runs)
 
     async def keep(results: Mapping[str, RelayResult]) -> None:
         news = follower.news(results)
@@ -74,42 +77,44 @@ async def send_environment(
             await follower.keep(news)
         finally:  # whatever becomes of the statistics
             for node, result in news.items():
-                ended(node, relay_failure(result, deployment.image.size))
+                ended(node, relay_failure(result, workbench.image.size))
 
     try:
-        await keep(await broadcast.run(delivery, deployment.remote, follower.follow, keep))
+        await keep(await broadcast.run(delivery, workbench.remote, follower.follow, keep))
     finally:
         await follower.close()
 
 
-def chain_order(machines: Iterable[Node]) -> list[Node]:
+def chain_order(workbench: Iterable[Node]) -> list[Node]:
     """Nodes at one switch one after the other, so that each link between switches carries the image once; at
     each switch, and where none is named, as people count."""
-    by_name = {node.name: node for node in machines}
+    by_name = {node.name: node for node in workbench}
     return sorted((by_name[name] for name in nodes.in_order(by_name)), key=lambda node: node.switch)
 
 
-async def _renew_written(deployment: Deployment, runs: Sequence[NodeRun], ended: Ended) -> Sequence[NodeRun]:
+async def _renew_written(
+    workbench: DeploymentWorkbench, runs: Sequence[NodeRun], ended: Ended
+) -> Sequence[NodeRun]:
     """Give nodes on which an image was begun a fresh file system; returns those that can go on."""
     failed: set[str] = set()
 
     async def renew(run: NodeRun) -> None:
         try:
-            await again(deployment, run)
+            await again(workbench, run)
         except NodeError as error:
             failed.add(run.node.name)
             ended(run.node.name, error)
 
     # An image of bytes must not be written below the file system that the last attempt has mounted.
-    again = renew_deploy_part if deployment.environment.image.kind == "tar" else umount_deploy_part
+    again = renew_deploy_part if workbench.environment.image.kind == "tar" else umount_deploy_part
 
     async with asyncio.TaskGroup() as group:
         for run in runs:
-            if deployment.facts_of(run.node).written:
+            if workbench.facts_of(run.node).written:
                 group.create_task(renew(run))
     ready = [run for run in runs if run.node.name not in failed]
     for run in ready:
-        await deployment.remember(run.node, written=True)
+        await workbench.remember(run.node, written=True)
     return ready
 
 
@@ -133,47 +138,47 @@ def relay_failure(result: RelayResult, size: int) -> NodeError | None:
     return CausedError(result.reason, cause, evidence=evidence)
 
 
-def _consumer(deployment: Deployment) -> list[list[str]]:
+def _consumer(workbench: DeploymentWorkbench) -> list[list[str]]:
     """The pipeline that takes the image's stream on a node."""
-    decompress = DECOMPRESS[deployment.environment.image.compression]
-    if deployment.environment.image.kind == "dd":
+    decompress = DECOMPRESS[workbench.environment.image.compression]
+    if workbench.environment.image.kind == "dd":
         return [
             decompress,
-            ["dd", f"of={deployment.target.device}", "bs=1M", "iflag=fullblock", "conv=fsync"],
+            ["dd", f"of={workbench.target.device}", "bs=1M", "iflag=fullblock", "conv=fsync"],
         ]
-    tar = ["tar", "-xpf", "-", "-C", deployment.extraction_dir, "--numeric-owner", "--acls", *ALL_XATTRS]
+    tar = ["tar", "-xpf", "-", "-C", workbench.extraction_dir, "--numeric-owner", "--acls", *ALL_XATTRS]
     return [decompress, tar]
 
 
-async def manage_admin_post_install(deployment: Deployment, run: NodeRun) -> None:
+async def manage_admin_post_install(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Run the post-installs of the cluster's administrator."""
-    for archive in deployment.admin_archives:
-        await _post_install(deployment, run, archive)
+    for archive in workbench.admin_archives:
+        await _post_install(workbench, run, archive)
 
 
-async def manage_user_post_install(deployment: Deployment, run: NodeRun) -> None:
+async def manage_user_post_install(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Run the post-installs of the environment."""
-    for archive in deployment.user_archives:
-        await _post_install(deployment, run, archive)
+    for archive in workbench.user_archives:
+        await _post_install(workbench, run, archive)
 
 
-async def _post_install(deployment: Deployment, run: NodeRun, archive: Archive) -> None:
+async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: PostInstall) -> None:
     """Unpack an archive in the miniOS and run its script with the KADEPLOY_* variables."""
-    node, directory = run.node.name, deployment.archive_dir
+    node, directory = run.node.name, workbench.archive_dir
     decompress = DECOMPRESS[archive.compression][0]
     run.observed = f"{archive.path.name} was being unpacked"
     content = await site_file.read(archive.path, "post-install")
     argv = ["sh", "-c", UNPACK_ARCHIVE, "sh", directory, decompress]
-    await deployment.remote.run(node, argv, input=content, timeout=SCRIPT_TIMEOUT)
+    await workbench.remote.run(node, argv, input=content, timeout=SCRIPT_TIMEOUT)
     if not archive.script:
         return
     program, *arguments = archive.script
     name = f"{shlex.join(archive.script)} of {archive.path.name}"
     run.observed = f"{name} was running"
-    result = await deployment.remote.run(
+    result = await workbench.remote.run(
         node,
         ["sh", "-c", RUN_SCRIPT, "sh", directory, f"./{program}", *arguments],
-        env=deployment.variables(run.node),
+        env=workbench.variables(run.node),
         timeout=SCRIPT_TIMEOUT,
         check=False,
     )
@@ -183,17 +188,17 @@ async def _post_install(deployment: Deployment, run: NodeRun, archive: Archive) 
         raise NodeError(f"{name} exited with status {result.status}{last}", evidence=result.evidence)
 
 
-async def check_kernel_files(deployment: Deployment, run: NodeRun) -> None:
+async def check_kernel_files(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Kernel and initrd must be in the image, following links inside of it."""
-    await kernel_files(deployment, run)
+    await kernel_files(workbench, run)
 
 
-async def kernel_files(deployment: Deployment, run: NodeRun) -> tuple[str, str]:
+async def kernel_files(workbench: DeploymentWorkbench, run: NodeRun) -> tuple[str, str]:
     """Paths in the miniOS of the unpacked kernel and initrd ('' for none), links followed."""
-    result = await deployment.remote.run_script(
+    result = await workbench.remote.run_script(
         run.node.name,
         bootloader.kernel_files_script(),
-        env=deployment.variables(run.node),
+        env=workbench.variables(run.node),
         timeout=COMMAND_TIMEOUT,
         check=False,
     )
@@ -205,41 +210,41 @@ async def kernel_files(deployment: Deployment, run: NodeRun) -> tuple[str, str]:
     return kernel, initrd
 
 
-async def send_key(deployment: Deployment, run: NodeRun) -> None:
+async def send_key(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Let the user into the deployed system."""
-    await append_keys(deployment, run, deployment.options.keys, f"{deployment.extraction_dir}/root/.ssh")
+    await append_keys(workbench, run, workbench.options.keys, f"{workbench.extraction_dir}/root/.ssh")
 
 
-async def install_bootloader(deployment: Deployment, run: NodeRun) -> None:
+async def install_bootloader(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Install grub, or run the cluster's own script."""
-    own = deployment.cluster.boot.install_bootloader
+    own = workbench.cluster.boot.install_bootloader
     if own is None:
         text = await asyncio.to_thread(bootloader.install_grub_script)
     else:
-        text = await site_file.read(deployment.site.path(own), "bootloader script")
-    variables = deployment.variables(run.node)
-    await deployment.remote.run_script(run.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
+        text = await site_file.read(workbench.site.path(own), "bootloader script")
+    variables = workbench.variables(run.node)
+    await workbench.remote.run_script(run.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
 
 
-async def read_host_keys(deployment: Deployment, run: NodeRun) -> None:
+async def read_host_keys(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Read the ssh host keys on the node's new disk, or make them: after the reboot they prove it."""
     script = await asyncio.to_thread(READ_HOST_KEYS.read_bytes)
-    mounted = deployment.extraction_dir if deployment.mountable else ""
-    result = await deployment.remote.run(
+    mounted = workbench.extraction_dir if workbench.mountable else ""
+    result = await workbench.remote.run(
         run.node.name,
-        ["sh", "-s", deployment.target.device, mounted],
+        ["sh", "-s", workbench.target.device, mounted],
         input=script,
         timeout=COMMAND_TIMEOUT,
     )
     # An image may lead out of itself by a link: the miniOS' own key proves nothing.
     found = hostkey.usable(result.stdout.splitlines())
-    keys = tuple(key for key in found if key != deployment.minios.host_key)
+    keys = tuple(key for key in found if key != workbench.minios.host_key)
     if not keys:
         raise NodeError("the image has no ssh server whose key could prove what the node runs")
-    await deployment.remember(run.node, host_keys=keys)
+    await workbench.remember(run.node, host_keys=keys)
 
 
-async def sync(deployment: Deployment, run: NodeRun) -> None:
+async def sync(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Write everything to the disk; of a file system that is mounted, errors of writing are told."""
-    argv = ["sync", "-f", deployment.extraction_dir] if deployment.mountable else ["sync"]
-    await deployment.remote.run(run.node.name, argv, timeout=SYNC_TIMEOUT)
+    argv = ["sync", "-f", workbench.extraction_dir] if workbench.mountable else ["sync"]
+    await workbench.remote.run(run.node.name, argv, timeout=SYNC_TIMEOUT)

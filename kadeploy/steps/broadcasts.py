@@ -12,42 +12,42 @@ from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.http_pull import HttpPullBroadcast
 from kadeploy.broadcast.interface import Broadcast, BroadcastOptions
 from kadeploy.power import process
-from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.deployment import DeploymentWorkbench
 
 COMMAND_TIMEOUT = 24 * 3600.0  # seconds of a broadcast by command; the deadline of its step comes before
 
-Way = Callable[[Deployment], tuple[Broadcast, BroadcastOptions]]
+Way = Callable[[DeploymentWorkbench], tuple[Broadcast, BroadcastOptions]]
 
 
-def chain(deployment: Deployment) -> tuple[Broadcast, BroadcastOptions]:
+def chain(workbench: DeploymentWorkbench) -> tuple[Broadcast, BroadcastOptions]:
     """Each node feeds the next one; who has no Python fetches the image over HTTP after them."""
-    return ChainOrPull(deployment.broadcasts.shared), _options(deployment)
+    return ChainOrPull(workbench.broadcasts.shared), _options(workbench)
 
 
-def tree(deployment: Deployment) -> tuple[Broadcast, BroadcastOptions]:
+def tree(workbench: DeploymentWorkbench) -> tuple[Broadcast, BroadcastOptions]:
     """The same, but each node feeds several."""
-    return ChainOrPull(deployment.broadcasts.shared), replace(
-        _options(deployment), arity=deployment.cluster.broadcast.arity
+    return ChainOrPull(workbench.broadcasts.shared), replace(
+        _options(workbench), arity=workbench.cluster.broadcast.arity
     )
 
 
-def http_pull(deployment: Deployment) -> tuple[Broadcast, BroadcastOptions]:
+def http_pull(workbench: DeploymentWorkbench) -> tuple[Broadcast, BroadcastOptions]:
     """Each node fetches the image from this machine."""
-    return HttpPullBroadcast(), _options(deployment)
+    return HttpPullBroadcast(), _options(workbench)
 
 
-def custom(deployment: Deployment) -> tuple[Broadcast, BroadcastOptions]:
+def custom(workbench: DeploymentWorkbench) -> tuple[Broadcast, BroadcastOptions]:
     """A command of the site does it, in the configuration directory as all its commands."""
-    site = deployment.site
+    site = workbench.site
 
     async def run(argv: Sequence[str]) -> process.Completed:
         return await process.run(argv, timeout=COMMAND_TIMEOUT, directory=site.directory)
 
-    command = shlex.split(deployment.cluster.localops.broadcastenv.cmd)
+    command = shlex.split(workbench.cluster.localops.broadcastenv.cmd)
     words = {"SSH_KEY": str(site.path(site.server.ssh_private_key))}
-    return CustomBroadcast(command, run, words, deployment.minios.host_key), _options(deployment)
+    return CustomBroadcast(command, run, words, workbench.minios.host_key), _options(workbench)
 
 
-def _options(deployment: Deployment) -> BroadcastOptions:
-    broadcast = deployment.cluster.broadcast
+def _options(workbench: DeploymentWorkbench) -> BroadcastOptions:
+    broadcast = workbench.cluster.broadcast
     return BroadcastOptions(silence=broadcast.silence, window=broadcast.window << 20)

@@ -24,13 +24,13 @@ from kadeploy.steps import (
 )
 from kadeploy.steps.broadcast_env import Ended
 from kadeploy.steps.cause import Cause
-from kadeploy.steps.deployment import Deployment
-from kadeploy.steps.machines import Machines
+from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
-from kadeploy.steps.power import PowerSwitch
-from kadeploy.steps.reboot import Reboot
+from kadeploy.steps.power import PowerWorkbench
+from kadeploy.steps.reboot import RebootWorkbench
+from kadeploy.steps.workbench import Workbench
 
-Context = TypeVar("Context", bound=Machines, contravariant=True)
+Context = TypeVar("Context", bound=Workbench, contravariant=True)
 
 # One node's way through a micro-step; raises KadeployError where the node has failed.
 NodeStep = Callable[[Context, NodeRun], Awaitable[None]]
@@ -59,7 +59,7 @@ class Step(Generic[Context]):
     restart: str = ""
     throttled: bool = False
     retries: int = 0
-    applies: Condition[Context] = lambda machines: True
+    applies: Condition[Context] = lambda workbench: True
     around: str = ""
 
     @property
@@ -67,45 +67,45 @@ class Step(Generic[Context]):
         """The micro-step of the catalogue: itself, or the one around which a custom operation is."""
         return self.around or self.name
 
-    def deadline(self, machines: Machines) -> Expression:
+    def deadline(self, workbench: Workbench) -> Expression:
         """The step's timeout on a cluster."""
-        timeouts = {"reboot": machines.cluster.timeouts.reboot, "kexec": machines.cluster.timeouts.kexec}
+        timeouts = {"reboot": workbench.cluster.timeouts.reboot, "kexec": workbench.cluster.timeouts.kexec}
         return timeouts.get(self.timeout) or Expression(self.timeout)
 
 
-def _has_keys(deployment: Deployment) -> bool:
-    return bool(deployment.options.keys)
+def _has_keys(workbench: DeploymentWorkbench) -> bool:
+    return bool(workbench.options.keys)
 
 
-def _partitions(deployment: Deployment) -> bool:
-    return deployment.partitioned
+def _partitions(workbench: DeploymentWorkbench) -> bool:
+    return workbench.partitioned
 
 
-def _formats(deployment: Deployment) -> bool:
-    return deployment.environment.image.kind == "tar"
+def _formats(workbench: DeploymentWorkbench) -> bool:
+    return workbench.environment.image.kind == "tar"
 
 
-def _mounts_before_broadcast(deployment: Deployment) -> bool:
-    return deployment.mountable and _formats(deployment)
+def _mounts_before_broadcast(workbench: DeploymentWorkbench) -> bool:
+    return workbench.mountable and _formats(workbench)
 
 
-def _mounts_after_broadcast(deployment: Deployment) -> bool:
-    return deployment.mountable and not _formats(deployment)
+def _mounts_after_broadcast(workbench: DeploymentWorkbench) -> bool:
+    return workbench.mountable and not _formats(workbench)
 
 
-def _formats_tmp(deployment: Deployment) -> bool:
-    return Role.TMP in deployment.reformatted
+def _formats_tmp(workbench: DeploymentWorkbench) -> bool:
+    return Role.TMP in workbench.reformatted
 
 
-def _formats_swap(deployment: Deployment) -> bool:
-    return Role.SWAP in deployment.reformatted
+def _formats_swap(workbench: DeploymentWorkbench) -> bool:
+    return Role.SWAP in workbench.reformatted
 
 
-def _installs_bootloader(deployment: Deployment) -> bool:
-    return deployment.mountable and deployment.options.install_bootloader
+def _installs_bootloader(workbench: DeploymentWorkbench) -> bool:
+    return workbench.mountable and workbench.options.install_bootloader
 
 
-_UNTRUSTED: tuple[Step[Deployment], ...] = (
+_UNTRUSTED: tuple[Step[DeploymentWorkbench], ...] = (
     Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_minios),
     Step("reboot", Cause.POWER, boot.reboot_soft, timeout="120", restart="switch_pxe", throttled=True),
     Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_minios, timeout="reboot"),
@@ -145,7 +145,7 @@ _UNTRUSTED: tuple[Step[Deployment], ...] = (
 )
 
 # A post-install that was broken off may not be run again on what it left: the image is unpacked anew.
-_AFTER_BROADCAST: tuple[Step[Deployment], ...] = (
+_AFTER_BROADCAST: tuple[Step[DeploymentWorkbench], ...] = (
     Step(
         "mount_deploy_part", Cause.DISK, set_deployment_env.mount_deploy_part, applies=_mounts_after_broadcast
     ),
@@ -155,7 +155,7 @@ _AFTER_BROADCAST: tuple[Step[Deployment], ...] = (
         broadcast_env.manage_admin_post_install,
         timeout="600",
         restart="send_environment",
-        applies=lambda deployment: deployment.mountable and bool(deployment.admin_archives),
+        applies=lambda workbench: workbench.mountable and bool(workbench.admin_archives),
     ),
     Step(
         "manage_user_post_install",
@@ -163,19 +163,19 @@ _AFTER_BROADCAST: tuple[Step[Deployment], ...] = (
         broadcast_env.manage_user_post_install,
         timeout="600",
         restart="send_environment",
-        applies=lambda deployment: deployment.mountable and bool(deployment.user_archives),
+        applies=lambda workbench: workbench.mountable and bool(workbench.user_archives),
     ),
     Step(
         "check_kernel_files",
         Cause.ENVIRONMENT,
         broadcast_env.check_kernel_files,
-        applies=lambda d: d.mountable,
+        applies=lambda workbench: workbench.mountable,
     ),
     Step(
         "send_key",
         Cause.DISK,
         broadcast_env.send_key,
-        applies=lambda d: d.mountable and _has_keys(d),
+        applies=lambda workbench: workbench.mountable and _has_keys(workbench),
     ),
     Step(
         "install_bootloader",
@@ -189,7 +189,7 @@ _AFTER_BROADCAST: tuple[Step[Deployment], ...] = (
 )
 
 
-def _broadcast_env(way: broadcasts.Way) -> tuple[Step[Deployment], ...]:
+def _broadcast_env(way: broadcasts.Way) -> tuple[Step[DeploymentWorkbench], ...]:
     """The same steps, however the image comes to the nodes."""
     send = partial(broadcast_env.send_environment, way=way)
     return (
@@ -200,16 +200,19 @@ def _broadcast_env(way: broadcasts.Way) -> tuple[Step[Deployment], ...]:
 
 _CHAIN = _broadcast_env(broadcasts.chain)
 
-_CLASSICAL: tuple[Step[Deployment], ...] = (
+_CLASSICAL: tuple[Step[DeploymentWorkbench], ...] = (
     Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk),
     Step(
-        "umount_deploy_part", Cause.DISK, set_deployment_env.umount_deploy_part, applies=lambda d: d.mountable
+        "umount_deploy_part",
+        Cause.DISK,
+        set_deployment_env.umount_deploy_part,
+        applies=lambda workbench: workbench.mountable,
     ),
     Step("reboot_from_deploy_env", Cause.REBOOT, boot_new_env.reboot_from_deploy_env, throttled=True),
     Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_deployed, timeout="reboot"),
 )
 
-_KEXEC: tuple[Step[Deployment], ...] = (
+_KEXEC: tuple[Step[DeploymentWorkbench], ...] = (
     Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk),
     Step("umount_deploy_part", Cause.DISK, set_deployment_env.umount_deploy_part),
     Step("mount_deploy_part", Cause.DISK, set_deployment_env.mount_deploy_part),
@@ -217,13 +220,13 @@ _KEXEC: tuple[Step[Deployment], ...] = (
     Step("wait_reboot", Cause.REBOOT, boot.wait_kexec_deployed, timeout="kexec"),
 )
 
-_HARD_REBOOT: tuple[Step[Deployment], ...] = (
+_HARD_REBOOT: tuple[Step[DeploymentWorkbench], ...] = (
     Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk),
     Step("reboot", Cause.POWER, boot.reboot_hard, timeout="120", restart="switch_pxe", throttled=True),
     Step("wait_reboot", Cause.REBOOT, boot.wait_reboot_deployed, timeout="reboot"),
 )
 
-STEPS: dict[str, tuple[Step[Deployment], ...]] = {
+STEPS: dict[str, tuple[Step[DeploymentWorkbench], ...]] = {
     "SetDeploymentEnvUntrusted": _UNTRUSTED,
     "BroadcastEnvChain": _CHAIN,
     "BroadcastEnvKastafior": _CHAIN,
@@ -240,10 +243,12 @@ STEPS: dict[str, tuple[Step[Deployment], ...]] = {
 # Reboots and power -------------------------------------------------------------------------------------
 
 # Nobody can tell later whether a node that answers has gone down meanwhile: a reboot is ordered again.
-_ORDER: Step[Reboot] = Step("reboot", Cause.POWER, reboot.order_reboot, timeout="120", throttled=True)
+_ORDER: Step[RebootWorkbench] = Step(
+    "reboot", Cause.POWER, reboot.order_reboot, timeout="120", throttled=True
+)
 _WAIT = Step("wait_reboot", Cause.REBOOT, reboot.wait_reboot_disk, timeout="reboot", restart="reboot")
 
-REBOOTS: dict[str, tuple[Step[Reboot], ...]] = {
+REBOOTS: dict[str, tuple[Step[RebootWorkbench], ...]] = {
     "RebootSimple": (_ORDER, _WAIT),
     "RebootSetPXE": (
         Step("switch_pxe", Cause.SERVICE, reboot.switch_pxe_given),
@@ -258,13 +263,13 @@ REBOOTS: dict[str, tuple[Step[Reboot], ...]] = {
             "send_key_in_deploy_env",
             Cause.MINIOS,
             reboot.send_key_in_deploy_env,
-            applies=lambda machines: bool(machines.keys),
+            applies=lambda workbench: bool(workbench.keys),
         ),
     ),
     "RebootRecordedEnv": (Step("switch_pxe", Cause.SERVICE, boot.switch_pxe_local_disk), _ORDER, _WAIT),
 }
 
-POWER: dict[str, tuple[Step[PowerSwitch], ...]] = {
+POWER: dict[str, tuple[Step[PowerWorkbench], ...]] = {
     "PowerOn": (Step("power_on", Cause.POWER, power.power_on, timeout="120", throttled=True),),
     "PowerOff": (Step("power_off", Cause.POWER, power.power_off, timeout="120", throttled=True),),
     "PowerStatus": (Step("power_status", Cause.POWER, power.power_status),),

@@ -16,7 +16,7 @@ from kadeploy.config.expression import MAX_SECONDS
 from kadeploy.errors import NodeError
 from kadeploy.remote.command import Result
 from kadeploy.steps.boot import COMMAND_TIMEOUT
-from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 
 OPERATION_TIMEOUT = 600.0  # seconds of an attempt, where the file gives no timeout
@@ -51,15 +51,15 @@ class CustomOperation(ABC):
 
     __slots__ = ()
 
-    async def __call__(self, deployment: Deployment, run: NodeRun) -> None:
-        """Run it on a node; raises NodeError with its exit status and its last lines."""
+    async def __call__(self, workbench: DeploymentWorkbench, run: NodeRun) -> None:
+        """RunScript it on a node; raises NodeError with its exit status and its last lines."""
         # Nobody knows what it does to the disk, so from here on the node is not what it was.
-        await deployment.remember(run.node, erased=True)
+        await workbench.remember(run.node, erased=True)
         run.observed = f"{self.summary} had not ended"
-        await self.carry_out(deployment, run)
+        await self.carry_out(workbench, run)
 
     @abstractmethod
-    async def carry_out(self, deployment: Deployment, run: NodeRun) -> None: ...
+    async def carry_out(self, workbench: DeploymentWorkbench, run: NodeRun) -> None: ...
 
     @property
     @abstractmethod
@@ -83,11 +83,11 @@ class Execute(CustomOperation):
 
     command: str
 
-    async def carry_out(self, deployment: Deployment, run: NodeRun) -> None:
-        result = await deployment.remote.run(
+    async def carry_out(self, workbench: DeploymentWorkbench, run: NodeRun) -> None:
+        result = await workbench.remote.run(
             run.node.name,
             ["sh", "-c", self.command],  # a user's own shell text; nothing else becomes part of it
-            env=deployment.variables(run.node),
+            env=workbench.variables(run.node),
             timeout=MAX_SECONDS,
             check=False,
         )
@@ -109,17 +109,17 @@ class Send(CustomOperation):
     file: File
     destination: str
 
-    async def carry_out(self, deployment: Deployment, run: NodeRun) -> None:
-        node, root = run.node.name, posixpath.normpath(deployment.extraction_dir)
-        destination = substitute(self.destination, deployment.variables(run.node))
+    async def carry_out(self, workbench: DeploymentWorkbench, run: NodeRun) -> None:
+        node, root = run.node.name, posixpath.normpath(workbench.extraction_dir)
+        destination = substitute(self.destination, workbench.variables(run.node))
         directory = posixpath.normpath(f"/{destination.lstrip('/')}")
         inside = root if f"{directory}/".startswith(f"{root}/") else ""
-        result = await deployment.remote.run(
+        result = await workbench.remote.run(
             node, ["sh", "-c", RESOLVE, "sh", directory, inside], timeout=COMMAND_TIMEOUT, check=False
         )
         _check(self.summary, result)
         path = f"{result.stdout.rstrip('/')}/{self.file.name}"
-        await deployment.remote.put(node, self.file.content, path, mode=self.file.mode, timeout=MAX_SECONDS)
+        await workbench.remote.put(node, self.file.content, path, mode=self.file.mode, timeout=MAX_SECONDS)
 
     @property
     def summary(self) -> str:
@@ -131,15 +131,15 @@ class Send(CustomOperation):
 
 
 @dataclass(frozen=True, slots=True)
-class Run(CustomOperation):
+class RunScript(CustomOperation):
     """``run``: copy a script to the node, execute it there, remove it."""
 
     file: File
     params: str
 
-    async def carry_out(self, deployment: Deployment, run: NodeRun) -> None:
-        variables = deployment.variables(run.node)
-        result = await deployment.remote.run_script(
+    async def carry_out(self, workbench: DeploymentWorkbench, run: NodeRun) -> None:
+        variables = workbench.variables(run.node)
+        result = await workbench.remote.run_script(
             run.node.name,
             self.file.content,
             [substitute(word, variables) for word in shlex.split(self.params)],

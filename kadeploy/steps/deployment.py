@@ -12,8 +12,8 @@ from kadeploy.config.clusters import Node
 from kadeploy.disks.layout import DiskLayout, Role, partition_device
 from kadeploy.environments.environment import Environment, System
 from kadeploy.environments.image import LocalFile
-from kadeploy.steps.machines import BootingMachines
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.workbench import BootingWorkbench
 from kadeploy.store.receptions import Reception
 
 
@@ -33,7 +33,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class PostInstall:
     """A post-install archive on this machine, and the script in it, with its arguments, or none."""
 
     path: Path
@@ -81,19 +81,19 @@ class Broadcasts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment(BootingMachines):
+class DeploymentWorkbench(BootingWorkbench):
     """Inputs and tools of the steps. ``renewal`` makes a fresh file system of the target and mounts it."""
 
     environment: Environment
     target: Target
     layout: DiskLayout
     image: LocalFile
-    admin_archives: tuple[Archive, ...]
-    user_archives: tuple[Archive, ...]
+    admin_archives: tuple[PostInstall, ...]
+    user_archives: tuple[PostInstall, ...]
     options: Options
     transferred: Callable[[Transfer], None]
     broadcasts: Broadcasts = field(default_factory=Broadcasts)
-    renewal: tuple[Callable[[Deployment, NodeRun], Awaitable[None]], ...] = ()
+    renewal: tuple[Callable[[DeploymentWorkbench, NodeRun], Awaitable[None]], ...] = ()
 
     @property
     def extraction_dir(self) -> str:

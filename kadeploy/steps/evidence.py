@@ -8,49 +8,49 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kadeploy.boot.repository import BootRepository
-from kadeploy.boot.requests import Request, log_path, requests_of
+from kadeploy.boot.requests import BootFileRequest, log_path, requests_of
 from kadeploy.config.clusters import Node
 from kadeploy.remote.hostkey import Sighting
 from kadeploy.steps import console
 from kadeploy.steps.boot_verdict import Awaited, BootFacts, BootFile
 from kadeploy.steps.console import EVIDENCE_LINES, Reading
-from kadeploy.steps.machines import BootingMachines, Machines
+from kadeploy.steps.workbench import BootingWorkbench, Workbench
 
 REQUESTS = 8
 
 
-def console_path(machines: Machines, node: Node) -> Path | None:
+def console_path(workbench: Workbench, node: Node) -> Path | None:
     """Where the node's console is recorded, if it is."""
-    pattern = machines.cluster.console_log
+    pattern = workbench.cluster.console_log
     if not pattern:
         return None
     names = pattern.replace("HOSTNAME_FQDN", node.name).replace("HOSTNAME_SHORT", node.short_name)
-    return machines.site.path(Path(names))
+    return workbench.site.path(Path(names))
 
 
-def console_size(machines: Machines, node: Node) -> int:
+def console_size(workbench: Workbench, node: Node) -> int:
     """How many bytes of the node's console were recorded until now."""
-    path = console_path(machines, node)
+    path = console_path(workbench, node)
     return console.size(path) if path else 0
 
 
-def gather(machines: BootingMachines, node: Node, awaited: Awaited, sighting: Sighting) -> BootFacts:
+def gather(workbench: BootingWorkbench, node: Node, awaited: Awaited, sighting: Sighting) -> BootFacts:
     """Everything that is known of the node's boot since it was ordered."""
     return BootFacts(
         awaited=awaited,
         sighting=sighting,
-        requests=requests_since_reboot(machines, node),
-        files=tuple(_files(machines, node, awaited)),
-        console=_console(machines, node),
-        minios_key=machines.minios.host_key,
+        requests=requests_since_reboot(workbench, node),
+        files=tuple(_files(workbench, node, awaited)),
+        console=_console(workbench, node),
+        minios_key=workbench.minios.host_key,
     )
 
 
-def requests_since_reboot(machines: Machines, node: Node) -> tuple[Request, ...] | None:
+def requests_since_reboot(workbench: Workbench, node: Node) -> tuple[BootFileRequest, ...] | None:
     """What the node has asked for since it was told to reboot, None where nobody logs that."""
     # The log has milliseconds, cut off.
-    since = datetime.fromtimestamp(int(machines.facts_of(node).rebooted_at * 1000) / 1000, UTC)
-    root = machines.boot.root
+    since = datetime.fromtimestamp(int(workbench.facts_of(node).rebooted_at * 1000) / 1000, UTC)
+    root = workbench.boot.root
     if not log_path(root).exists():
         return None
     try:
@@ -59,24 +59,24 @@ def requests_since_reboot(machines: Machines, node: Node) -> tuple[Request, ...]
         return None
 
 
-def _files(machines: BootingMachines, node: Node, awaited: Awaited) -> Iterator[BootFile]:
-    repository = machines.boot
+def _files(workbench: BootingWorkbench, node: Node, awaited: Awaited) -> Iterator[BootFile]:
+    repository = workbench.boot
     yield _file(repository, "boot profile", str(repository.profile_path(node).relative_to(repository.root)))
     if awaited is Awaited.MINIOS:
-        yield _file(repository, "kernel", machines.minios.kernel)
-        yield _file(repository, "initrd", machines.minios.initrd)
+        yield _file(repository, "kernel", workbench.minios.kernel)
+        yield _file(repository, "initrd", workbench.minios.initrd)
 
 
 def _file(repository: BootRepository, name: str, path: str) -> BootFile:
     return BootFile(name, f"/{path}", console.size(repository.root / path))
 
 
-def _console(machines: Machines, node: Node) -> Reading | None:
-    path = console_path(machines, node)
+def _console(workbench: Workbench, node: Node) -> Reading | None:
+    path = console_path(workbench, node)
     if path is None:
         return None
     try:
-        return console.read(console.text_since(path, machines.facts_of(node).console_size))
+        return console.read(console.text_since(path, workbench.facts_of(node).console_size))
     except OSError:
         return None
 

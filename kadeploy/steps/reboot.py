@@ -24,15 +24,15 @@ from kadeploy.steps.boot import (
 from kadeploy.steps.boot_verdict import Awaited
 from kadeploy.steps.cause import Cause
 from kadeploy.steps.evidence import requests_since_reboot
-from kadeploy.steps.machines import BootingMachines
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.workbench import BootingWorkbench
 from kadeploy.store.node_states import Installed
 
 SILENT_PROBES = 3  # without any answer, in a row: one may be lost on its way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reboot(BootingMachines):
+class RebootWorkbench(BootingWorkbench):
     """What the steps of a reboot share.
 
     ``level`` is the first way of rebooting that is tried. ``profiles`` maps nodes to the boot profiles that
@@ -46,76 +46,76 @@ class Reboot(BootingMachines):
     keys: bytes
 
 
-async def switch_pxe_given(reboot: Reboot, run: NodeRun) -> None:
+async def switch_pxe_given(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Write the boot profile that the user gave."""
-    await switch_profile(reboot, run, reboot.profiles[run.node.name])
+    await switch_profile(workbench, run, workbench.profiles[run.node.name])
 
 
-async def order_reboot(reboot: Reboot, run: NodeRun) -> None:
+async def order_reboot(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Reboot the node, harder and harder until a way works."""
     run.observed = "the node was being rebooted"
-    await remember_reboot(reboot, run.node)
-    await reboot.power.reboot(run.node, reboot.level, booted_as=token_of(reboot, run.node))
-    reboot.remote.forget(run.node.name)
+    await remember_reboot(workbench, run.node)
+    await workbench.power.reboot(run.node, workbench.level, booted_as=token_of(workbench, run.node))
+    workbench.remote.forget(run.node.name)
 
 
-async def wait_reboot_disk(reboot: Reboot, run: NodeRun) -> None:
+async def wait_reboot_disk(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Wait until the node has gone down, and until the system that is known to be on its disk answers.
 
     Where none is known, any ssh server will do that is not the miniOS'.
     """
-    await _wait_until_gone(reboot, run)
-    system = reboot.installed.get(run.node.name)
-    async with watched(reboot, run, Awaited.DISK) as watch:
+    await _wait_until_gone(workbench, run)
+    system = workbench.installed.get(run.node.name)
+    async with watched(workbench, run, Awaited.DISK) as watch:
         if system is not None:
-            await wait_for_host_key(reboot, run, system.host_keys, watch)
-            await reboot.remember(run.node, host_keys=system.host_keys)
+            await wait_for_host_key(workbench, run, system.host_keys, watch)
+            await workbench.remember(run.node, host_keys=system.host_keys)
         else:
-            await _wait_for_any_system(reboot, run, watch)
+            await _wait_for_any_system(workbench, run, watch)
 
 
-async def wait_reboot_any(reboot: Reboot, run: NodeRun) -> None:
+async def wait_reboot_any(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Wait until the node has gone down, and until some ssh server answers that is not the miniOS'."""
-    await _wait_until_gone(reboot, run)
-    async with watched(reboot, run, Awaited.DISK) as watch:
-        await _wait_for_any_system(reboot, run, watch)
+    await _wait_until_gone(workbench, run)
+    async with watched(workbench, run, Awaited.DISK) as watch:
+        await _wait_for_any_system(workbench, run, watch)
 
 
-async def send_key_in_deploy_env(reboot: Reboot, run: NodeRun) -> None:
+async def send_key_in_deploy_env(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Let the user into the miniOS."""
-    await append_keys(reboot, run, reboot.keys, "/root/.ssh")
+    await append_keys(workbench, run, workbench.keys, "/root/.ssh")
 
 
-async def _wait_until_gone(reboot: Reboot, run: NodeRun) -> None:
+async def _wait_until_gone(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Wait until the node's port has closed, or it has asked for boot files since it was told to reboot.
 
     A node that answers may be one that obeys slowly, or not at all: only then what answers is another boot.
     """
-    port = reboot.site.server.network.ports.ssh
+    port = workbench.site.server.network.ports.ssh
     run.observed = f"it was not rebooted: port {port} has answered ever since"
     run.cause = Cause.REBOOT
     silent = 0
     while silent < SILENT_PROBES:
-        async with reboot.probes.slot(run.node.name):
+        async with workbench.probes.slot(run.node.name):
             answer = await hostkey.probe(run.node.address, port)
         if answer is Answer.REFUSED:
             break
         silent = silent + 1 if answer is Answer.NONE else 0
-        if not silent and await _has_asked_for_files(reboot, run):
+        if not silent and await _has_asked_for_files(workbench, run):
             break
         await asyncio.sleep(POLL_INTERVAL)
     run.observed, run.cause = "", None
 
 
-async def _has_asked_for_files(reboot: Reboot, run: NodeRun) -> bool:
-    requests = await asyncio.to_thread(requests_since_reboot, reboot, run.node)
+async def _has_asked_for_files(workbench: RebootWorkbench, run: NodeRun) -> bool:
+    requests = await asyncio.to_thread(requests_since_reboot, workbench, run.node)
     return bool(requests)
 
 
-async def _wait_for_any_system(reboot: Reboot, run: NodeRun, watch: Watch) -> None:
-    port, minios = reboot.site.server.network.ports.ssh, reboot.minios.host_key
+async def _wait_for_any_system(workbench: RebootWorkbench, run: NodeRun, watch: Watch) -> None:
+    port, minios = workbench.site.server.network.ports.ssh, workbench.minios.host_key
     while True:
-        async with reboot.probes.slot(run.node.name):
+        async with workbench.probes.slot(run.node.name):
             key = await hostkey.answering_key(run.node.address, port, PROBE_TIMEOUT, preferred=minios)
         if key not in (None, minios):
             return

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from kadeploy.broadcast.interface import BroadcastProgress, RelayResult
-from kadeploy.steps.deployment import Deployment, Transfer
+from kadeploy.steps.deployment import DeploymentWorkbench, Transfer
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.receptions import Reception
 
@@ -15,8 +15,8 @@ from kadeploy.store.receptions import Reception
 class Follower:
     """Passes on how far the nodes of a cohort are, and keeps what they have received."""
 
-    def __init__(self, deployment: Deployment, runs: Sequence[NodeRun]) -> None:
-        self._deployment = deployment
+    def __init__(self, workbench: DeploymentWorkbench, runs: Sequence[NodeRun]) -> None:
+        self._workbench = workbench
         self._visits = {run.node.name: run for run in runs}
         self._started = time.time()
         self._last: dict[str, BroadcastProgress] = {}
@@ -26,7 +26,7 @@ class Follower:
         """Take in one node's news."""
         self._last[progress.node] = progress
         self._visits[progress.node].observed = _described(progress)
-        self._deployment.transferred(
+        self._workbench.transferred(
             Transfer(
                 progress.node,
                 progress.received,
@@ -48,12 +48,12 @@ class Follower:
         """Write down what came of the broadcast on some nodes."""
         if results:
             rows = [self._reception(node, result) for node, result in results.items()]
-            await self._deployment.broadcasts.keep(rows)
+            await self._workbench.broadcasts.keep(rows)
 
     async def close(self) -> None:
         """On nodes of which there was no news it was broken off."""
         if self._open:
-            await self._deployment.broadcasts.keep(
+            await self._workbench.broadcasts.keep(
                 [self._reception(node, None) for node in self._visits if node in self._open]
             )
 

@@ -18,7 +18,7 @@ _APPEND = insert(events).values(sequence=_LAST.scalar_subquery() + 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One event; ``time`` in seconds since the epoch, ``payload`` of JSON values."""
 
     time: float
@@ -26,7 +26,7 @@ class Entry:
     payload: Mapping[str, Any]
 
 
-async def append(store: Store, workflow_id: str, entries: Sequence[Entry]) -> None:
+async def append(store: Store, workflow_id: str, entries: Sequence[JournalEntry]) -> None:
     """Add events behind those that are there; all of them or, on an error, none."""
     if not entries:
         return
@@ -50,11 +50,11 @@ async def count(store: Store, workflow_id: str) -> int:
     return await store.read(lambda connection: connection.scalar(query) or 0)
 
 
-async def read(store: Store, workflow_id: str) -> list[Entry]:
+async def read(store: Store, workflow_id: str) -> list[JournalEntry]:
     """All events of a workflow in the order in which they were appended."""
     query = (
         select(events.c.time, events.c.kind, events.c.payload)
         .where(events.c.workflow_id == workflow_id)
         .order_by(events.c.sequence)
     )
-    return await store.read(lambda connection: [Entry(*row) for row in connection.execute(query)])
+    return await store.read(lambda connection: [JournalEntry(*row) for row in connection.execute(query)])

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, Select, and_, case, func, insert, or_, s
 from kadeploy.errors import UsageError
 from kadeploy.store.store import Store
 from kadeploy.store.tables import records, steps
-from kadeploy.store.workflows import Kind
+from kadeploy.store.workflows import WorkflowKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Filter:
     since: float | None = None
     until: float | None = None
     hosts: tuple[str, ...] = ()
-    kind: Kind | None = None
+    kind: WorkflowKind | None = None
     workflow_id: str | None = None
     min_retries: int | None = None
     retry_steps: tuple[int, ...] = ()

@@ -18,7 +18,7 @@ from kadeploy.store.store import Store
 from kadeploy.store.tables import workflows
 
 
-class Kind(StrEnum):
+class WorkflowKind(StrEnum):
     """Operations; their identifiers begin with the first letter, as in Kadeploy3."""
 
     DEPLOY = "deploy"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
         return f"{self[0].upper()}-"
 
     @classmethod
-    def of(cls, workflow_id: str) -> Kind:
+    def of(cls, workflow_id: str) -> WorkflowKind:
         """The kind of a workflow by its identifier."""
         return next(kind for kind in cls if workflow_id.startswith(kind.prefix))
 
@@ -50,7 +50,7 @@ class Workflow:
     """One operation; times in seconds since the epoch, ``request`` of JSON values."""
 
     id: str
-    kind: Kind
+    kind: WorkflowKind
     user: str
     request: Mapping[str, Any]
     state: State
@@ -58,7 +58,7 @@ class Workflow:
     finished: float | None
 
 
-async def create(store: Store, kind: Kind, user: str, request: Mapping[str, Any]) -> Workflow:
+async def create(store: Store, kind: WorkflowKind, user: str, request: Mapping[str, Any]) -> Workflow:
     """Record a new running workflow; its identifier is ``D-<uuid4>`` for a deployment.
 
     None is left where this is cancelled: nobody would know its identifier, and end it.
@@ -110,7 +110,7 @@ async def list_states(store: Store, *states: State) -> list[Workflow]:
 
 def _workflow(row: Row[Any]) -> Workflow:
     return Workflow(
-        row.id, Kind(row.kind), row.user, row.request, State(row.state), row.started, row.finished
+        row.id, WorkflowKind(row.kind), row.user, row.request, State(row.state), row.started, row.finished
     )
 
 

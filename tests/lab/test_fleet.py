@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.boot.requests import Request
+from kadeploy.boot.requests import BootFileRequest
 from kadeploy.lab import processes
 from kadeploy.lab.plan import SERVER_ADDRESS
 
@@ -108,10 +108,10 @@ def test_rate_and_slow_boot(slow_fleet: Laboratory) -> None:
     assert megabits / RATE - 1 < fetched.seconds
 
 
-def requests(lab: Laboratory, name: str) -> list[Request]:
+def requests(lab: Laboratory, name: str) -> list[BootFileRequest]:
     """What the nodes have fetched of files whose names end so."""
     lines = Path(f"/var/lib/kalab/{lab.name}/requests.jsonl").read_text().splitlines()
-    asked = [Request.from_json(line) for line in lines]
+    asked = [BootFileRequest.from_json(line) for line in lines]
     return [request for request in asked if request.path.endswith(name) and request.client != SERVER_ADDRESS]
 
 

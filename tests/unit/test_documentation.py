@@ -22,7 +22,7 @@ from kadeploy.config import site
 from kadeploy.config.automata import InstanceSetting, MacroSteps
 from kadeploy.config.cluster import ClusterConfig, PowerOperation
 from kadeploy.config.clusters import ClustersConfig
-from kadeploy.config.custom_operations import Operation
+from kadeploy.config.custom_operations import CustomOperationSetting
 from kadeploy.config.server import ServerConfig
 from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
@@ -92,7 +92,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
         if inner is None:
             yield path, default_of(field)
         elif is_list(field):
-            if inner in (PowerOperation, InstanceSetting, Operation):
+            if inner in (PowerOperation, InstanceSetting, CustomOperationSetting):
                 yield path, default_of(field)
             yield from keys(inner, f"{path}[].")
         else:

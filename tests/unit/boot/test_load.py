@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from kadeploy.boot import admission, http
-from kadeploy.boot.requests import Request
+from kadeploy.boot.requests import BootFileRequest
 from kadeploy.config.server import Network
 from tests.unit.boot.service import configure, running, tftp_children
 
@@ -179,7 +179,7 @@ async def test_a_machine_that_finds_no_place_is_told_to_come_again(
         assert errors(await asyncio.to_thread(machines, *arguments)) == []
 
 
-async def forget(_: Request) -> None:
+async def forget(_: BootFileRequest) -> None:
     pass
 
 
@@ -197,11 +197,11 @@ async def test_a_client_that_does_not_ask_is_given_up(
         assert await afterwards(network, repository, sent) == []
 
 
-async def afterwards(network: Network, repository: Path, sent: bytes) -> list[Request]:
+async def afterwards(network: Network, repository: Path, sent: bytes) -> list[BootFileRequest]:
     """Send this, read nothing until the server has no connection any more; what it recorded."""
-    logged: list[Request] = []
+    logged: list[BootFileRequest] = []
 
-    async def record(request: Request) -> None:
+    async def record(request: BootFileRequest) -> None:
         logged.append(request)
 
     port = network.ports.http

@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from kadeploy.boot.requests import Request, RequestLog, log_path, requests_of
+from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path, requests_of
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
 
-def request(number: int, client: str = "10.0.0.1") -> Request:
-    return Request(START + timedelta(seconds=number), "http", client, f"/{number}", 200, number, 0.5)
+def request(number: int, client: str = "10.0.0.1") -> BootFileRequest:
+    return BootFileRequest(START + timedelta(seconds=number), "http", client, f"/{number}", 200, number, 0.5)
 
 
 def paths(repository: Path, client: str, since: int) -> list[str]:
@@ -24,15 +24,15 @@ def paths(repository: Path, client: str, since: int) -> list[str]:
 def test_line() -> None:
     line = request(0).to_json()
     assert '"time": "2026-01-02T03:04:05.678Z"' in line
-    assert Request.from_json(line) == request(0)
+    assert BootFileRequest.from_json(line) == request(0)
     head = replace(request(0), method="HEAD")
-    assert Request.from_json(head.to_json()) == head and "http HEAD /0: 200" in str(head)
+    assert BootFileRequest.from_json(head.to_json()) == head and "http HEAD /0: 200" in str(head)
 
 
 def test_a_line_from_before_methods_were_told_apart() -> None:
     fields = json.loads(request(0).to_json())
     del fields["method"]
-    assert Request.from_json(json.dumps(fields)) == request(0)
+    assert BootFileRequest.from_json(json.dumps(fields)) == request(0)
 
 
 def test_requests_of_one_client_since(tmp_path: Path) -> None:

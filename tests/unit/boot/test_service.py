@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import tftpy
 
-from kadeploy.boot.requests import Request, requests_of
+from kadeploy.boot.requests import BootFileRequest, requests_of
 from kadeploy.boot.service import TftpProcess
 from kadeploy.config.server import Network, Ports
 from tests.unit.boot.service import CODE, configure, running, tftp_children, wait_until_gone
@@ -59,7 +59,7 @@ class Site:
         client = tftpy.TftpClient("127.0.0.1", self.ports.tftp, options={"blksize": blksize, "tsize": 0})
         client.download(path, str(destination), timeout=3)
 
-    def requests(self, count: int) -> list[Request]:
+    def requests(self, count: int) -> list[BootFileRequest]:
         """What was logged, once that many are."""
         deadline = time.monotonic() + 5
         while len(found := requests_of(self.repository, "127.0.0.1", self.started)) < count:
@@ -206,7 +206,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def ignore(_: Request) -> None:
+async def ignore(_: BootFileRequest) -> None:
     """Record nothing."""
 
 

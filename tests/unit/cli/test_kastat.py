@@ -23,7 +23,7 @@ from kadeploy.store import receptions, statistics, workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.statistics import Record, StepRun
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import Kind
+from kadeploy.store.workflows import WorkflowKind
 from kadeploy.terminal import printable
 from tests.unit.cli.conftest import Command
 from tests.unit.cli.program import CHECKOUT
@@ -60,8 +60,8 @@ RECORD = Record(
 async def wids(configuration: Path) -> tuple[str, str]:
     """A store with a deployment of two nodes and a reboot of one, an hour later."""
     async with Store.open(configuration / "store" / "kadeploy.sqlite") as store:
-        deployment = await workflows.create(store, Kind.DEPLOY, "gsimo", {})
-        reboot = await workflows.create(store, Kind.REBOOT, "alice", {})
+        deployment = await workflows.create(store, WorkflowKind.DEPLOY, "gsimo", {})
+        reboot = await workflows.create(store, WorkflowKind.REBOOT, "alice", {})
         failed = replace(
             RECORD,
             wid=deployment.id,

@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.boot.requests import Request, RequestLog, log_path
+from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
 from kadeploy.config.site import Site
 from kadeploy.errors import BrokenConnectionError, UnreachableError
 from kadeploy.steps import boot, boot_new_env
 from kadeploy.steps.catalogue import NodeStep
 from kadeploy.steps.cause import Cause
-from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import MakePlan
 
 
 @pytest.fixture
-async def deployment(site: Site, make_plan: MakePlan, tmp_path: Path) -> AsyncIterator[Deployment]:
+async def deployment(site: Site, make_plan: MakePlan, tmp_path: Path) -> AsyncIterator[DeploymentWorkbench]:
     """Of red-1, whose port is closed, with a recorded console and a log of requests that was begun."""
     async with Store.open(site.server.database.name) as store:
         plan = await make_plan(store, "red-1")
@@ -37,13 +37,13 @@ async def deployment(site: Site, make_plan: MakePlan, tmp_path: Path) -> AsyncIt
         await plan.remote.aclose()
 
 
-def fetched(deployment: Deployment, path: str, count: int, status: int = 200) -> None:
+def fetched(deployment: DeploymentWorkbench, path: str, count: int, status: int = 200) -> None:
     address = deployment.nodes["red-1"].address
-    request = Request(datetime.now(UTC), "http", address, f"/{path}", status, count, 0.1)
+    request = BootFileRequest(datetime.now(UTC), "http", address, f"/{path}", status, count, 0.1)
     RequestLog(log_path(deployment.boot.root)).append(request)
 
 
-async def wait_in_vain(deployment: Deployment, wait: NodeStep[Deployment]) -> NodeRun:
+async def wait_in_vain(deployment: DeploymentWorkbench, wait: NodeStep[DeploymentWorkbench]) -> NodeRun:
     run = NodeRun(deployment.nodes["red-1"], 0)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.6):
@@ -51,7 +51,7 @@ async def wait_in_vain(deployment: Deployment, wait: NodeStep[Deployment]) -> No
     return run
 
 
-async def test_a_node_that_goes_on_without_a_reboot(deployment: Deployment) -> None:
+async def test_a_node_that_goes_on_without_a_reboot(deployment: DeploymentWorkbench) -> None:
     await boot.remember_reboot(deployment, deployment.nodes["red-1"])
     run = await wait_in_vain(deployment, boot.wait_reboot_minios)
     assert run.cause is Cause.REBOOT
@@ -72,7 +72,7 @@ async def test_a_node_that_goes_on_without_a_reboot(deployment: Deployment) -> N
     ],
 )
 async def test_a_node_that_is_gone_before_its_sshd_has_said_so(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, error: UnreachableError, goes_on: bool
+    deployment: DeploymentWorkbench, monkeypatch: pytest.MonkeyPatch, error: UnreachableError, goes_on: bool
 ) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise error
@@ -87,7 +87,7 @@ async def test_a_node_that_is_gone_before_its_sshd_has_said_so(
             await ending
 
 
-async def test_a_node_that_gets_half_of_its_kernel(deployment: Deployment) -> None:
+async def test_a_node_that_gets_half_of_its_kernel(deployment: DeploymentWorkbench) -> None:
     node = deployment.nodes["red-1"]
     await boot.remember_reboot(deployment, node)
     fetched(deployment, str(deployment.boot.profile_path(node).relative_to(deployment.boot.root)), 300)
@@ -110,7 +110,7 @@ async def test_a_node_that_gets_half_of_its_kernel(deployment: Deployment) -> No
     ],
 )
 async def test_what_the_console_says_since_the_reboot(
-    deployment: Deployment, tmp_path: Path, said: str, cause: Cause, sentence: str
+    deployment: DeploymentWorkbench, tmp_path: Path, said: str, cause: Cause, sentence: str
 ) -> None:
     node = deployment.nodes["red-1"]
     await deployment.remember(node, host_keys=(deployment.minios.host_key,))

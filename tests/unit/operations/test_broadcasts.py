@@ -22,7 +22,7 @@ from kadeploy.errors import FileError, RefusedError
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.steps import broadcasts
 from kadeploy.steps.catalogue import STEPS
-from kadeploy.steps.deployment import Deployment
+from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import CLUSTER, MakePlan
 
@@ -43,10 +43,10 @@ def steps(instance: str) -> Any:
     )
 
 
-async def deployment_of(plan: DeploymentPlan, command: str) -> Deployment:
+async def deployment_of(plan: DeploymentPlan, command: str) -> DeploymentWorkbench:
     """The deployment on a cluster whose file has a tree and a command."""
     deployment = plan.parts[0].machines
-    assert isinstance(deployment, Deployment)
+    assert isinstance(deployment, DeploymentWorkbench)
     changes = {
         "broadcast": deployment.cluster.broadcast.model_copy(update={"arity": 3}),
         "localops": LocalOperations(broadcastenv=BroadcastCommand(cmd=command)),

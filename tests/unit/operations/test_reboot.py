@@ -15,7 +15,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from kadeploy.boot.requests import Request, RequestLog, log_path
+from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
 from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError, UsageError
@@ -161,7 +161,7 @@ async def test_boot_files_prove_a_reboot_that_was_too_quick_to_see(
         running = asyncio.create_task(reboot(listening, store, "red-1"))
         await asyncio.sleep(1)
         assert not running.done()
-        asked = Request(datetime.now(UTC), "http", ADDRESS, "/profiles/127.0.1.1", 200, 9, 0.1)
+        asked = BootFileRequest(datetime.now(UTC), "http", ADDRESS, "/profiles/127.0.1.1", 200, 9, 0.1)
         RequestLog(log_path(root)).append(asked)
         assert (await running).nodes[0].phase == "ok"
     log_path(root).unlink()

@@ -24,7 +24,7 @@ from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.feed import Group
 from kadeploy.operations.recipe import Recipes
 from kadeploy.steps import broadcast_env
-from kadeploy.steps.deployment import Deployment, Transfer
+from kadeploy.steps.deployment import DeploymentWorkbench, Transfer
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store import receptions, workflows
 from kadeploy.store.receptions import Reception
@@ -65,7 +65,7 @@ class OnlyBroadcasts:
 
     kept: list[str]
 
-    def __init__(self, machines: Deployment, recipes: Recipes, _: object) -> None:
+    def __init__(self, machines: DeploymentWorkbench, recipes: Recipes, _: object) -> None:
         self._machines, self._recipes = machines, recipes
 
     def admission(self, _: Run) -> AbstractAsyncContextManager[object]:

@@ -19,7 +19,7 @@ from kadeploy.operations import throttles
 from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.executor import Admission
 from kadeploy.operations.recipe import Recipes
-from kadeploy.steps.machines import Machines
+from kadeploy.steps.workbench import Workbench
 from kadeploy.store import journal
 from kadeploy.store.store import Store
 from kadeploy.store.tables import window_claims
@@ -126,7 +126,7 @@ async def test_looks_of_all_nodes_are_in_slots_of_their_own(
     looks = []
 
     class Looking(Quick):
-        def __init__(self, machines: Machines, recipes: Recipes, reboot: Admission) -> None:
+        def __init__(self, machines: Workbench, recipes: Recipes, reboot: Admission) -> None:
             super().__init__(machines, recipes, reboot)
             self._slot = machines.probes.slot
 

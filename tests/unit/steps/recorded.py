@@ -29,7 +29,7 @@ from kadeploy.disks import bootloader
 from kadeploy.errors import RemoteError
 from kadeploy.remote.command import SCRIPT_TEXT, Result, described
 from kadeploy.remote.hostkey import Answer, Sighting
-from kadeploy.steps.machines import NodeFacts
+from kadeploy.steps.workbench import NodeFacts
 
 ANSWERS = frozenset({"status", "stdout", "stderr", "raises", "says", "sees", "hangs"})
 TOKEN = re.compile(r"[0-9a-f]{16}")

@@ -18,12 +18,12 @@ from kadeploy.environments.image import LocalFile
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
-from kadeploy.steps.custom_operation import CustomOperation, Execute, File, Run, Send
-from kadeploy.steps.deployment import Archive, Deployment, Options, Target
-from kadeploy.steps.machines import Machines, Memory, MiniOs, NodeFacts, Probes
-from kadeploy.steps.power import PowerSwitch
-from kadeploy.steps.reboot import Reboot
+from kadeploy.steps.custom_operation import CustomOperation, Execute, File, RunScript, Send
+from kadeploy.steps.deployment import DeploymentWorkbench, Options, PostInstall, Target
+from kadeploy.steps.power import PowerWorkbench
+from kadeploy.steps.reboot import RebootWorkbench
 from kadeploy.steps.set_deployment_env import format_deploy_part, mount_deploy_part
+from kadeploy.steps.workbench import Memory, MiniOs, NodeFacts, Probes, Workbench
 from kadeploy.store.node_states import Installed
 from tests.unit.steps.recorded import RecordedRemote, Recording
 
@@ -53,19 +53,19 @@ def custom_operation(settings: Mapping[str, Any]) -> CustomOperation:
             return Send(file, settings["destination"])
         case action:
             assert action == "run"
-            return Run(file, settings.get("params", ""))
+            return RunScript(file, settings.get("params", ""))
 
 
-def machines_of(facts: Mapping[str, Any], instance: str, directory: Path, recording: Recording) -> Machines:
-    """What the steps of an instance get: a Deployment, unless it is one of a reboot or of power."""
+def machines_of(facts: Mapping[str, Any], instance: str, directory: Path, recording: Recording) -> Workbench:
+    """What the steps of an instance get: a DeploymentWorkbench, unless it is one of a reboot or of power."""
     site = _site(facts, directory)
     shared = _shared(facts, site, recording)
     if instance in POWER:
-        return PowerSwitch(**shared, level=facts.get("level", "soft"))
+        return PowerWorkbench(**shared, level=facts.get("level", "soft"))
     minios = MiniOs("kernels/vmlinuz", "kernels/initrd", facts["minios_key"])
     if instance in REBOOTS:
-        return Reboot(**shared, minios=minios, **_reboot(facts))
-    deployment = Deployment(**shared, minios=minios, **_deployment(facts, site))
+        return RebootWorkbench(**shared, minios=minios, **_reboot(facts))
+    deployment = DeploymentWorkbench(**shared, minios=minios, **_deployment(facts, site))
     recording.variables = lambda name: deployment.variables(deployment.nodes[name])
     return deployment
 
@@ -123,8 +123,8 @@ def _deployment(facts: Mapping[str, Any], site: Site) -> dict[str, Any]:
     }
 
 
-def _archives(facts: Mapping[str, Any], site: Site, kind: str) -> tuple[Archive, ...]:
+def _archives(facts: Mapping[str, Any], site: Site, kind: str) -> tuple[PostInstall, ...]:
     return tuple(
-        Archive(site.path(Path(item["file"])), item["compression"], tuple(item.get("script", [])))
+        PostInstall(site.path(Path(item["file"])), item["compression"], tuple(item.get("script", [])))
         for item in facts.get(kind, [])
     )

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kadeploy.boot.requests import Request, log_path, requests_of
+from kadeploy.boot.requests import BootFileRequest, log_path, requests_of
 from kadeploy.remote.hostkey import Answer, Sighting
 from kadeploy.steps import console
 from kadeploy.steps.boot_verdict import Awaited, BootFacts, BootFile, judge
@@ -73,7 +73,7 @@ def test_the_evidence_shows_what_the_verdict_rests_on(case: Path) -> None:
 
 
 REQUESTS = st.builds(
-    Request,
+    BootFileRequest,
     time=st.just(REBOOTED),
     protocol=st.sampled_from(["http", "tftp"]),
     client=st.just(ADDRESS),
@@ -100,7 +100,7 @@ LINES = st.sampled_from(
     st.sampled_from(Answer),
 )
 def test_any_facts_have_a_verdict(
-    case: Path, requests: tuple[Request, ...] | None, lines: list[str] | None, answer: Answer
+    case: Path, requests: tuple[BootFileRequest, ...] | None, lines: list[str] | None, answer: Answer
 ) -> None:
     facts = facts_of(case)
     verdict = judge(

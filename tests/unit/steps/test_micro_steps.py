@@ -15,12 +15,12 @@ from typing import Any
 import asyncssh
 import pytest
 
-from kadeploy.boot.requests import Request, RequestLog, log_path
+from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
 from kadeploy.errors import KadeployError, NodeError
 from kadeploy.remote.hostkey import other_key
 from kadeploy.steps.cause import Cause, cause_of
-from kadeploy.steps.machines import Machines
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.workbench import Workbench
 from tests.unit.steps.case import Case, entries, facts_of, filled, merged, micro_steps
 from tests.unit.steps.port import ADDRESS, NodePort, public
 from tests.unit.steps.recorded import SCRIPTS, Recording
@@ -43,7 +43,7 @@ def values_of(port: NodePort, keys: Keys, directory: Path) -> dict[str, str]:
     return {"port": str(port.number), "directory": str(directory), **lines, **sightings, **sizes}
 
 
-def prepare(case: Case, machines: Machines) -> None:
+def prepare(case: Case, machines: Workbench) -> None:
     """Write the files of a case, its boot profile, and what the node has asked for."""
     directory = machines.site.directory
     machines.boot.root.mkdir()
@@ -55,11 +55,11 @@ def prepare(case: Case, machines: Machines) -> None:
     if case.asked is not None:
         log_path(machines.boot.root).touch()
         for request in case.asked:
-            asked = Request(ASKED, "http", ADDRESS, seconds=0.1, **request)
+            asked = BootFileRequest(ASKED, "http", ADDRESS, seconds=0.1, **request)
             RequestLog(log_path(machines.boot.root)).append(asked)
 
 
-async def run(case: Case, machines: Machines, seen: Callable[[], bool]) -> dict[str, Any] | None:
+async def run(case: Case, machines: Workbench, seen: Callable[[], bool]) -> dict[str, Any] | None:
     """Run the step of a case; why the node fails, as the executor would tell it, None where it does not.
 
     One that would not end is broken off, as at its deadline, when everything that is expected was ``seen``.
@@ -118,7 +118,7 @@ async def test_a_micro_step(case: Case, tmp_path: Path, host_keys: Keys) -> None
     assert profile_of(machines, recording.token) == (case.boots_then or case.boots)
 
 
-def profile_of(machines: Machines, token: str) -> str | None:
+def profile_of(machines: Workbench, token: str) -> str | None:
     """The boot profile of the node, without the token that was made for this run."""
     path = machines.boot.profile_path(machines.nodes[NODE])
     profile = path.read_text() if path.is_file() else None

@@ -28,7 +28,7 @@ from kadeploy.errors import NodeError
 from kadeploy.steps import broadcasts
 from kadeploy.steps.broadcast_env import send_environment
 from kadeploy.steps.cause import Cause, cause_of
-from kadeploy.steps.deployment import Deployment, Transfer
+from kadeploy.steps.deployment import DeploymentWorkbench, Transfer
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.receptions import Reception
 from tests.unit.steps.case import entries, facts_of, filled
@@ -117,11 +117,11 @@ async def test_send_environment(case: dict[str, Any], tmp_path: Path) -> None:
     recording, told, recorded = Recording(case["does"]), Told(), RecordedBroadcast(case)
     facts = facts_of(case.get("site", "bios"), case.get("given", {}))
     facts |= {"nodes": case["nodes"], "known": case.get("node", {}), "transferred": told.transferred}
-    deployment = cast("Deployment", machines_of(facts, "BroadcastEnvChain", tmp_path, recording))
+    deployment = cast("DeploymentWorkbench", machines_of(facts, "BroadcastEnvChain", tmp_path, recording))
     deployment.broadcasts.keep = told.keep
     runs = [NodeRun(node, 0) for node in deployment.nodes.values()]
 
-    def way(asked: Deployment) -> tuple[Broadcast, BroadcastOptions]:
+    def way(asked: DeploymentWorkbench) -> tuple[Broadcast, BroadcastOptions]:
         return recorded, broadcasts.chain(asked)[1]
 
     sending = asyncio.create_task(send_environment(deployment, runs, told.ended, way))
@@ -150,7 +150,7 @@ async def test_statistics_that_cannot_be_kept_do_not_hide_how_a_node_ended(tmp_p
 
     recording, told = Recording({"node-1": [{"keep": {"written": True}}]}), Told()
     deployment = cast(
-        "Deployment", machines_of(facts_of("bios", {}), "BroadcastEnvChain", tmp_path, recording)
+        "DeploymentWorkbench", machines_of(facts_of("bios", {}), "BroadcastEnvChain", tmp_path, recording)
     )
     deployment.broadcasts.keep = full
     recorded = RecordedBroadcast({"results": {"node-1": {"received": 1000}}})
@@ -163,7 +163,7 @@ async def test_statistics_that_cannot_be_kept_do_not_hide_how_a_node_ended(tmp_p
 
 def test_the_tree_differs_from_the_chain_by_its_arity(tmp_path: Path) -> None:
     facts = facts_of("bios", {"cluster": {"broadcast": {"arity": 5, "window": 1}}})
-    deployment = cast("Deployment", machines_of(facts, "BroadcastEnvChain", tmp_path, Recording({})))
+    deployment = cast("DeploymentWorkbench", machines_of(facts, "BroadcastEnvChain", tmp_path, Recording({})))
     chain, tree = broadcasts.chain(deployment)[1], broadcasts.tree(deployment)[1]
     assert (chain.arity, tree.arity) == (1, 5)
     assert tree == replace(chain, arity=5) and chain.window == 1 << 20

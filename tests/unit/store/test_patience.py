@@ -44,7 +44,7 @@ async def test_leases_outlast_a_lock(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(leasing, "RENEWAL_SECONDS", 0.05)
-    workflow = await workflows.create(store, workflows.Kind.DEPLOY, "alice", {})
+    workflow = await workflows.create(store, workflows.WorkflowKind.DEPLOY, "alice", {})
     own = NodeLeases(store, workflow.id, ["n1"])
     await own.acquire("alice", force=False)
     async with own.renewed(lambda lost: pytest.fail(f"{lost}")):

@@ -13,7 +13,7 @@ from kadeploy.store import receptions, workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import Kind
+from kadeploy.store.workflows import WorkflowKind
 from tests.unit.store.conftest import make_old_store
 
 GOOD = Reception(100.0, "node-1", 0, 1, 500_000_000, 5.0, ok=True)
@@ -24,7 +24,7 @@ LATE = Reception(103.0, "node-4", 1, 1, 500_000_000, 8.0, ok=True)
 
 @pytest.fixture
 async def wid(store: Store) -> str:
-    workflow = await workflows.create(store, Kind.DEPLOY, "alice", {})
+    workflow = await workflows.create(store, WorkflowKind.DEPLOY, "alice", {})
     await receptions.add(store, workflow.id, [GOOD, MOVED, LOST])
     await receptions.add(store, workflow.id, [LATE])
     return workflow.id
@@ -39,7 +39,7 @@ async def test_a_broadcast_is_summed_up(store: Store, wid: str) -> None:
 
 
 async def test_a_broadcast_in_which_nobody_is_ok_has_no_rate(store: Store) -> None:
-    workflow = await workflows.create(store, Kind.DEPLOY, "alice", {})
+    workflow = await workflows.create(store, WorkflowKind.DEPLOY, "alice", {})
     await receptions.add(store, workflow.id, [LOST])
     (summary,) = await receptions.summarize(store, Filter(workflow_id=workflow.id))
     assert (summary.median, summary.slowest, summary.ok, summary.ko) == (0.0, 0.0, 0, 1)
@@ -51,7 +51,7 @@ async def test_a_broadcast_in_which_nobody_is_ok_has_no_rate(store: Store) -> No
         (Filter(since=101.0), ["node-4"]),
         (Filter(until=101.0), ["node-1 node-2 node-3"]),
         (Filter(hosts=("node-2", "node-4")), ["node-2", "node-4"]),
-        (Filter(kind=Kind.REBOOT), []),
+        (Filter(kind=WorkflowKind.REBOOT), []),
         (Filter(limit=1), ["node-1 node-2 node-3"]),
         (Filter(limit=1, offset=1), ["node-4"]),
     ],
@@ -75,6 +75,6 @@ async def test_no_row_without_a_workflow(store: Store) -> None:
 async def test_a_store_of_before(tmp_path: Path) -> None:
     make_old_store(tmp_path / "store.sqlite", "0004")
     async with Store.open(tmp_path / "store.sqlite") as store:
-        workflow = await workflows.create(store, Kind.DEPLOY, "alice", {})
+        workflow = await workflows.create(store, WorkflowKind.DEPLOY, "alice", {})
         await receptions.add(store, workflow.id, [MOVED])
         assert await receptions.latest(store, workflow.id) == {"node-2": MOVED}

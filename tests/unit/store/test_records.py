@@ -14,16 +14,16 @@ import pytest
 
 from kadeploy.errors import NotFoundError, ServiceError, UsageError
 from kadeploy.store import journal, node_states, statistics, workflows
-from kadeploy.store.journal import Entry
+from kadeploy.store.journal import JournalEntry
 from kadeploy.store.node_states import Installed, NodeState
 from kadeploy.store.statistics import Filter, Record, StepRun
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import Kind, State
+from kadeploy.store.workflows import State, WorkflowKind
 from tests.unit.store.conftest import make_old_store
 
 
 async def test_a_workflow_from_its_beginning_to_its_end(store: Store) -> None:
-    workflow = await workflows.create(store, Kind.DEPLOY, "alice", {"nodes": ["node-1"]})
+    workflow = await workflows.create(store, WorkflowKind.DEPLOY, "alice", {"nodes": ["node-1"]})
     assert workflow.id.startswith("D-")
     assert await workflows.read(store, workflow.id) == workflow
 
@@ -41,7 +41,7 @@ async def test_a_workflow_from_its_beginning_to_its_end(store: Store) -> None:
 async def test_no_workflow_is_left_by_a_creation_that_is_cancelled(store: Store) -> None:
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute("begin immediate")
-        creating = asyncio.create_task(workflows.create(store, Kind.DEPLOY, "alice", {}))
+        creating = asyncio.create_task(workflows.create(store, WorkflowKind.DEPLOY, "alice", {}))
         await asyncio.sleep(0.1)  # its transaction waits for the end of the other one
         creating.cancel()
         await asyncio.sleep(0)
@@ -59,8 +59,10 @@ async def test_an_unknown_workflow(store: Store) -> None:
 
 
 async def test_the_journal_keeps_the_order_of_events(store: Store) -> None:
-    first, second = [await workflows.create(store, Kind.DEPLOY, "alice", {}) for _ in range(2)]
-    events = [Entry(float(number), "Done", {"node": f"node-{number}", "é": None}) for number in range(5)]
+    first, second = [await workflows.create(store, WorkflowKind.DEPLOY, "alice", {}) for _ in range(2)]
+    events = [
+        JournalEntry(float(number), "Done", {"node": f"node-{number}", "é": None}) for number in range(5)
+    ]
 
     await journal.append(store, first.id, events[:2])
     await journal.append(store, second.id, events[4:])
@@ -74,7 +76,7 @@ async def test_the_journal_keeps_the_order_of_events(store: Store) -> None:
 
 async def test_no_journal_without_a_workflow(store: Store) -> None:
     with pytest.raises(ServiceError, match="FOREIGN KEY"):
-        await journal.append(store, "D-0", [Entry(0.0, "Started", {})])
+        await journal.append(store, "D-0", [JournalEntry(0.0, "Started", {})])
 
 
 async def test_node_states_are_the_last_ones(store: Store) -> None:
@@ -142,8 +144,8 @@ RECORD = Record(
 
 
 async def fill(store: Store) -> tuple[str, str]:
-    deployment = await workflows.create(store, Kind.DEPLOY, "alice", {})
-    reboot = await workflows.create(store, Kind.REBOOT, "bob", {})
+    deployment = await workflows.create(store, WorkflowKind.DEPLOY, "alice", {})
+    reboot = await workflows.create(store, WorkflowKind.REBOOT, "bob", {})
     failed = replace(RECORD, success=False, error="BroadcastEnv-send_environment: no")
     records = [
         replace(RECORD, wid=deployment.id, retry_step1=1, retry_step3=2),
@@ -161,8 +163,8 @@ async def fill(store: Store) -> tuple[str, str]:
         (Filter(since=1001.5), ["node-2", "node-1"]),
         (Filter(until=1001.5), ["node-1", "node-2"]),
         (Filter(hosts=("node-2", "node-9")), ["node-2"]),
-        (Filter(kind=Kind.REBOOT), ["node-1"]),
-        (Filter(kind=Kind.POWER), []),
+        (Filter(kind=WorkflowKind.REBOOT), ["node-1"]),
+        (Filter(kind=WorkflowKind.POWER), []),
         (Filter(min_retries=1), ["node-1", "node-2"]),
         (Filter(min_retries=2), ["node-1"]),
         (Filter(min_retries=1, retry_steps=(1, 3)), ["node-1"]),
@@ -193,11 +195,14 @@ async def test_failure_rates_per_node(store: Store) -> None:
     await fill(store)
 
     assert await statistics.failure_rates(store, Filter()) == {"node-1": 0.5, "node-2": 1.0}
-    assert await statistics.failure_rates(store, Filter(kind=Kind.DEPLOY)) == {"node-1": 0.0, "node-2": 1.0}
+    assert await statistics.failure_rates(store, Filter(kind=WorkflowKind.DEPLOY)) == {
+        "node-1": 0.0,
+        "node-2": 1.0,
+    }
 
 
 async def test_step_durations_are_summarized_in_the_order_of_the_steps(store: Store) -> None:
-    workflow = await workflows.create(store, Kind.DEPLOY, "alice", {})
+    workflow = await workflows.create(store, WorkflowKind.DEPLOY, "alice", {})
     names = ("SetDeploymentEnv", "SetDeploymentEnvUntrusted")
     runs = [
         StepRun(f"node-{number}", *names, 0, "reboot", 100.0, float(number), ok=number != 7, reason="")
@@ -220,8 +225,8 @@ async def test_step_durations_are_summarized_in_the_order_of_the_steps(store: St
 
 
 async def test_failures_are_counted_by_their_causes(store: Store) -> None:
-    workflow = await workflows.create(store, Kind.DEPLOY, "alice", {})
-    other = await workflows.create(store, Kind.DEPLOY, "alice", {})
+    workflow = await workflows.create(store, WorkflowKind.DEPLOY, "alice", {})
+    other = await workflows.create(store, WorkflowKind.DEPLOY, "alice", {})
     causes = {"node-1": "disk", "node-2": "power", "node-3": "power", "node-4": ""}
     rows = [
         replace(RECORD, wid=workflow.id, hostname=host, success=False, error="S-s: no", cause=cause)

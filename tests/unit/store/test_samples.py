@@ -7,7 +7,7 @@ from kadeploy.store import samples, statistics, workflows
 from kadeploy.store.samples import StepSamples
 from kadeploy.store.statistics import StepRun
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import Kind
+from kadeploy.store.workflows import WorkflowKind
 from kadeploy.workflow.automaton import Scope
 from kadeploy.workflow.events import Done, Started
 from kadeploy.workflow.state_machine import StateMachine
@@ -19,7 +19,7 @@ def a_run(at: float, duration: float, *, node: str = "n1", ok: bool = True, reas
 
 
 async def read(store: Store, runs: list[StepRun], at_most: int = 100) -> list[StepSamples]:
-    workflow = await workflows.create(store, Kind.DEPLOY, "alice", {})
+    workflow = await workflows.create(store, WorkflowKind.DEPLOY, "alice", {})
     await statistics.add_steps(store, workflow.id, runs)
     return await samples.read(store, ["n1", "n2"], at_most)
 

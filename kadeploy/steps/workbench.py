@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machines of one cluster in an operation: what all kinds of operations know of them and do with them."""
+"""The workbench of one cluster in an operation: its nodes, and the tools that steps of any kind use."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Probes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machines:
+class Workbench:
     """What the steps of any operation share. ``nodes`` maps names to nodes."""
 
     site: Site
@@ -94,7 +94,7 @@ class MiniOs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BootingMachines(Machines):
-    """Machines that are booted, at times into the miniOS."""
+class BootingWorkbench(Workbench):
+    """Workbench that are booted, at times into the miniOS."""
 
     minios: MiniOs
