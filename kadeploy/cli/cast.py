@@ -20,6 +20,7 @@ import click
 
 from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.interface import BroadcastOptions, ImageSource, RelayResult
+from kadeploy.cast.cast import Cast, CastRequest, Destination
 from kadeploy.cli import conduct, verdict
 from kadeploy.cli.cast_options import CastOptions
 from kadeploy.cli.cast_progress import show_progress
@@ -27,7 +28,6 @@ from kadeploy.cli.descriptors import raise_descriptor_limit
 from kadeploy.cli.request import node_names
 from kadeploy.errors import ExitStatus, NotFoundError, ServiceError, UsageError
 from kadeploy.nodes import fold
-from kadeploy.operations.cast import Cast, CastRequest, Destination
 from kadeploy.remote.user import UserConnections
 from kadeploy.terminal import printable
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from kadeploy.broadcast.interface import BroadcastProgress
+from kadeploy.cast.cast import head_address
 from kadeploy.cli.cast_progress import Tally
 from kadeploy.errors import UsageError
-from kadeploy.operations.cast import head_address
 
 GATEWAY = "192.0.2.1"  # RFC 5737: nobody's
 

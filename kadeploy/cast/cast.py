@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file to many hosts by the user's own ssh, outside of any deployment."""
+"""Cast of a file to many hosts by the user's own ssh, outside of any deployment."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from kadeploy.broadcast.interface import (
     Target,
     Trouble,
 )
+from kadeploy.cast.atomic_files import AtomicFiles
 from kadeploy.errors import NodeError, UnreachableError, UsageError
-from kadeploy.operations.keepers import Keepers
 from kadeploy.remote.user import UserConnections
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the file shall be on each host, and the permissions that it shall have."""
+    """Path and permissions of the file on each host."""
 
     path: str
     mode: int
@@ -38,9 +38,9 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class CastRequest:
-    """What goes to which hosts, in the order of the chain.
+    """File, hosts in the order of the chain, and consumer of a cast.
 
-    ``address`` is where the hosts reach this machine, found out where it is ''.
+    ``address`` is the address of this machine for the hosts; '' asks for it to be found out.
     """
 
     image: ImageSource
@@ -51,7 +51,7 @@ class CastRequest:
 
 
 class Cast:
-    """One cast. ``failed`` is told each host that fails otherwise than in the broadcast."""
+    """One cast. ``failed`` is called with each host that fails before or after the broadcast."""
 
     def __init__(
         self,
@@ -69,9 +69,9 @@ class Cast:
         self._results: dict[str, RelayResult] = {}
 
     async def run(self) -> Mapping[str, RelayResult]:
-        """The result of every host, in their order; when it ends, nothing of it runs on any host.
+        """Result of every host, in the order of the hosts; afterwards nothing of the cast runs on any host.
 
-        Raises UsageError where it is not clear where the hosts reach this machine.
+        Raises UsageError if the address of this machine for the hosts cannot be found out.
         """
         seen = await self._each(self._request.hosts, self._connections.addresses)
         if seen:
@@ -85,13 +85,13 @@ class Cast:
         if not isinstance(consumer, Destination):
             await self._send(targets, consumer, head)
             return
-        keepers = Keepers(self._connections, consumer.path, consumer.mode)
+        files = AtomicFiles(self._connections, consumer.path, consumer.mode)
         try:
-            ready = await self._each([target.node for target in targets], keepers.prepare)
-            await self._send([target for target in targets if target.node in ready], keepers.temporary, head)
-            await self._each([host for host in ready if self._results[host].ok], keepers.keep)
+            ready = await self._each([target.node for target in targets], files.prepare)
+            await self._send([target for target in targets if target.node in ready], files.temporary, head)
+            await self._each([host for host in ready if self._results[host].ok], files.publish)
         finally:
-            await keepers.aclose()
+            await files.aclose()
 
     async def _send(self, targets: Sequence[Target], consumer: Pipeline | str, head: str) -> None:
         request = self._request
@@ -99,20 +99,22 @@ class Cast:
         if targets:
             self._results |= await self._broadcast.run(delivery, self._connections, self._progress)
 
-    async def _each(self, hosts: Sequence[str], work: Callable[[str], Awaitable[Found]]) -> dict[str, Found]:
-        """What ``work`` gives for each host with which it succeeds, in their order."""
-        found: dict[str, Found] = {}
+    async def _each(
+        self, hosts: Sequence[str], work: Callable[[str], Awaitable[Result]]
+    ) -> dict[str, Result]:
+        """Result of ``work`` for each host with which it succeeds, in the order of the hosts."""
+        results: dict[str, Result] = {}
 
         async def one(host: str) -> None:
             try:
-                found[host] = await work(host)
+                results[host] = await work(host)
             except NodeError as error:
                 self._fail(host, error)
 
         async with asyncio.TaskGroup() as group:
             for host in hosts:
                 group.create_task(one(host))
-        return {host: found[host] for host in hosts if host in found}
+        return {host: results[host] for host in hosts if host in results}
 
     def _fail(self, host: str, error: NodeError) -> None:
         trouble = Trouble.NODE if isinstance(error, UnreachableError) else Trouble.CONSUMER
@@ -122,7 +124,7 @@ class Cast:
 
 
 def head_address(seen: Sequence[str]) -> str:
-    """The address of this machine that most hosts see; raises UsageError where they see another machine."""
+    """Address of this machine that most hosts see; raises UsageError if they see another machine."""
     for address, _ in Counter(seen).most_common():
         if _is_ours(address):
             return address

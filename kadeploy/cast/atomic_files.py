@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file on hosts that appears whole and checked, or not at all.
+"""Files that appear on hosts whole and checked, or not at all.
 
-On each host a small program keeps an empty file beside the destination, into which the data are written.
-Told that they are right, it puts the file into its place; in every other case, also when the connection
-breaks or this process is killed, it removes it.
+On each host a shell script makes a temporary file beside the destination, into which the data are written.
+On the order to publish it the script renames it to the destination; in every other case, also when the
+connection breaks or this process is killed, it removes it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from kadeploy.remote.connection import Commands
 from kadeploy.remote.process import RemoteProcess
 from kadeploy.time_limit import time_limit
 
-TIMEOUT = 30.0  # seconds for each of: making the file, putting it into its place
+TIMEOUT = 30.0  # seconds for each of: making the temporary file, renaming it
 
-# destination, temporary file, mode. HUP comes when the connection breaks; then `read` sees the end, too.
-_KEEP = """
+# Arguments: destination, temporary file, mode. A broken connection sends HUP, and ends what `read` reads.
+_SCRIPT = """
 [ ! -d "$1" ] || { echo "$1 is a directory" >&2; exit 1; }
 [ ! -e "$1" ] || [ -f "$1" ] || { echo "$1 is no regular file" >&2; exit 1; }
 umask 077
@@ -29,13 +29,13 @@ set -C
 trap 'rm -f "$2"' EXIT
 trap 'exit 143' HUP INT TERM
 echo ready
-read -r verdict && [ "$verdict" = keep ] || exit 0
-chmod "$3" "$2" && mv -f "$2" "$1" && echo kept
+read -r order && [ "$order" = publish ] || exit 0
+chmod "$3" "$2" && mv -f "$2" "$1" && echo published
 """
 
 
-class Keepers:
-    """Of one destination (an absolute path) on many hosts; its owner calls aclose() in the end."""
+class AtomicFiles:
+    """Files at one destination (an absolute path) on many hosts; the owner calls aclose() in the end."""
 
     def __init__(self, connections: Commands, destination: str, mode: int) -> None:
         self._connections = connections
@@ -46,28 +46,28 @@ class Keepers:
         self._processes: dict[str, RemoteProcess] = {}
 
     async def prepare(self, host: str) -> None:
-        """Make the file into which the data can be written; raises NodeError."""
-        words = ["sh", "-c", _KEEP, "keep", self._destination, self.temporary, f"{self._mode:o}"]
+        """Make the temporary file of a host; raises NodeError."""
+        words = ["sh", "-c", _SCRIPT, "atomic-file", self._destination, self.temporary, f"{self._mode:o}"]
         process = await self._connections.start(host, words)
         self._processes[host] = process
-        await self._hear(host, b"ready\n")
+        await self._wait_for(host, b"ready\n")
 
-    async def keep(self, host: str) -> None:
-        """Put the file into its place; raises NodeError."""
-        await self._processes[host].write(b"keep\n")
-        await self._hear(host, b"kept\n")
+    async def publish(self, host: str) -> None:
+        """Rename the temporary file of a host to the destination; raises NodeError."""
+        await self._processes[host].write(b"publish\n")
+        await self._wait_for(host, b"published\n")
 
     async def aclose(self) -> None:
-        """Remove the files that are not kept."""
+        """Remove the temporary files that were not published."""
         async with asyncio.TaskGroup() as group:
             for process in self._processes.values():
                 group.create_task(process.stop())
 
-    async def _hear(self, host: str, wanted: bytes) -> None:
+    async def _wait_for(self, host: str, answer: bytes) -> None:
         process = self._processes[host]
         try:
             async with time_limit(TIMEOUT):
-                while (line := await process.readline()) != wanted:  # a login shell may have said something
+                while (line := await process.readline()) != answer:  # a login shell may have said something
                     if not line:
                         raise await self._failure(host)
         except TimeoutError as error:
