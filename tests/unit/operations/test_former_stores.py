@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stores that earlier versions have written: they open, are told of, and their workflows go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kadeploy.errors import RefusedError
+from tests.unit.operations.conftest import RESUMED, RETRIED, Script
+from tests.unit.operations.former_stores import COMMITS, FormerStore
+
+Command = Callable[..., str]
+
+AT_A_BREAKPOINT = ("red-1", "red-2", "blue-1")
+PARTLY_HELD = ("red-3", "red-4", "blue-3")
+IN_BITS = ("green-1", "green-2", "green-3")  # interrupted, resumed, abandoned, retried
+KILLED = ("red-5", "red-6", "blue-4", "blue-5")
+
+
+@pytest.fixture(params=COMMITS)
+def former(request: pytest.FixtureRequest, tmp_path: Path) -> FormerStore:
+    return FormerStore(request.param, tmp_path)
+
+
+@pytest.fixture
+def command(former: FormerStore) -> Command:
+    """``command("kaenv", "-l")`` is what that prints, after it has succeeded."""
+
+    def call(name: str, *arguments: str) -> str:
+        done = former.command(name, *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    return call
+
+
+def listed(command: Command) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(command("kadeploy", "--list", "--json"))["workflows"]
+    return found
+
+
+def test_stores_are_kept() -> None:
+    assert len(COMMITS) >= 2
+
+
+def test_unfinished_workflows_are_listed(command: Command) -> None:
+    assert [(one["state"], one["user"], one["nodes"]) for one in listed(command)] == [
+        ("held", "alice", dict.fromkeys(AT_A_BREAKPOINT, "held")),
+        ("held", "alice", {"red-3": "deployed", "red-4": "held", "blue-3": "deployed"}),
+        ("held", "alice", dict.fromkeys(IN_BITS, "held")),
+        ("interrupted", "alice", dict.fromkeys(KILLED, "deploying")),
+    ]
+    assert "interrupted: deploying blue-[4-5],red-[5-6]\n" in command("kadeploy", "--list")
+
+
+def test_statistics_are_told(command: Command) -> None:
+    assert len(command("kastat").splitlines()) == 14
+    failed = json.loads(command("kastat", "--json", "-m", "red-8"))
+    assert [(one["step1"], one["error"], one["cause"]) for one in failed] == [
+        (
+            "SetDeploymentEnvUntrusted",
+            "SetDeploymentEnvUntrusted-create_partition_table: it broke",
+            "environment",
+        )
+    ]
+    steps = json.loads(command("kastat", "--steps", "--json"))
+    assert {(one["micro"], one["count"]) for one in steps if one["instance"] == "BroadcastEnvTree"} >= {
+        ("send_environment", 2),
+        ("manage_admin_post_install", 1),
+    }
+    assert len(json.loads(command("kastat", "--broadcasts", "--json"))) == 11
+    assert json.loads(command("kastat", "--causes", "--json")) == [
+        {"cause": "environment", "count": 2, "nodes": "red-[4,8]"}
+    ]
+
+
+def test_environments_are_told(former: FormerStore, command: Command) -> None:
+    assert "debian" in command("kaenv", "-l")
+    [told] = json.loads(command("kaenv", "-p", "debian", "-u", "root", "--json"))
+    assert told["version"] == 3
+    assert told["image"]["file"] == f"{former.site}/image.tar.gz"
+    assert told["custom_variables"] == {"RELEASE": "bookworm"}
+
+
+def test_a_recorded_system_can_be_rebooted(command: Command) -> None:
+    wanted = ("-r", "recorded_env", "-e", "debian", "-u", "root")
+    assert "wait_reboot" in command("kareboot", "-m", "red-7", *wanted, "--dry-run")
+
+
+@pytest.mark.parametrize("nodes", [AT_A_BREAKPOINT, PARTLY_HELD, IN_BITS, KILLED])
+def test_workflows_go_on(
+    former: FormerStore, command: Command, script: type[Script], nodes: tuple[str, ...]
+) -> None:
+    wid = former.workflow_of(nodes[-1])
+    assert former.resume(wid, RESUMED) == dict.fromkeys(nodes, "ok")
+    [ended] = [one for one in listed(command) if one["wid"] == wid]
+    assert (ended["state"], ended["nodes"]) == ("done", dict.fromkeys(nodes, "deployed"))
+
+
+def test_failed_nodes_are_retried(former: FormerStore, script: type[Script]) -> None:
+    ends = former.resume(former.workflow_of("red-8"), RETRIED)
+    assert ends == {"red-8": "ok", "blue-7": "ok", "red-7": "ok"}
+
+
+def test_what_has_changed_is_named(former: FormerStore, script: type[Script]) -> None:
+    (former.site / "tune.sh").write_text("exit 1\n")
+    wid = former.workflow_of("red-1")
+    with pytest.raises(
+        RefusedError, match="the list of steps or a custom step of cluster red, blue"
+    ) as refused:
+        former.resume(wid, RESUMED)
+    assert refused.value.message.endswith(f"have changed since {wid} was begun")
+    assert refused.value.hint == "begin a new one"
+
+
+def test_the_journal_is_written_as_it_was(former: FormerStore) -> None:
+    events = {"Started", "Done", "GraceOver", "Aborted", "Resumed", "Abandoned"}
+    assert {kind for (kind,) in former.rows("select distinct kind from events")} == {
+        "Automaton",
+        "Facts",
+        *events,
+    }
+    for number, (wid,) in enumerate(former.rows("select id from workflows")):
+        copy = f"copy-{number}"
+        former.change(
+            "insert into workflows select ?, kind, user, request, state, started, finished "
+            "from workflows where id = ?",
+            copy,
+            wid,
+        )
+        for cluster in ("red", "blue", "green"):
+            former.write_again(wid, cluster, copy)
+        assert holds(entries(former, copy), entries(former, wid))
+
+
+def test_requests_are_written_as_they_were(former: FormerStore) -> None:
+    rows = former.rows("select id, request from workflows where kind = 'deploy'")
+    assert len(rows) == 5
+    for wid, request in rows:
+        assert holds(former.request_again(wid), json.loads(request)["request"])
+
+
+def holds(now: Any, before: Any) -> bool:
+    """Whether all is there as it was: a version may add keys, and takes none away."""
+    if isinstance(before, dict):
+        return all(name in now and holds(now[name], value) for name, value in before.items())
+    if isinstance(before, list):
+        return len(now) == len(before) and all(map(holds, now, before))
+    return bool(now == before)
+
+
+def entries(former: FormerStore, wid: str) -> dict[str, list[Any]]:
+    """The kinds of a journal's entries with their contents, of facts the last ones of each node."""
+    found: dict[str, list[Any]] = {}
+    facts: dict[str, Any] = {}
+    query = "select kind, payload from events where workflow_id = ? order by sequence"
+    for kind, payload in former.rows(query, wid):
+        content = json.loads(payload)
+        if kind == "Facts":
+            facts[content["node"]] = content
+        else:
+            found.setdefault(f"{kind} of {content['cluster']}", []).append(content)
+    found["Facts"] = [facts[node] for node in sorted(facts)]
+    return found
