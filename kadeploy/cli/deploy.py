@@ -20,7 +20,7 @@ from kadeploy.operations import workflows
 from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.plan import DeploymentPlan, Planner
-from kadeploy.operations.request import from_mapping as request_from_mapping
+from kadeploy.operations.request import recorded
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow, WorkflowKind
 from kadeploy.terminal import printable_line
@@ -50,7 +50,7 @@ async def _deploy(options: DeployOptions, site: Site, names: Sequence[str]) -> O
         if workflow is None:
             request = await build_request(options, names, site)
         else:
-            request = request_from_mapping(workflow.request["request"], workflow.user)
+            request = recorded(workflow)
             request = replace(request, force=options.force, **limits(options, len(request.nodes)))
         with conduct.audience(options) as (audience, stack):
             plan = await Planner(site, store, audience.grabbed).plan(request, audience.transferred)

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from kadeploy.errors import RefusedError
 from kadeploy.steps.workbench import Memory, NodeFacts
 from kadeploy.store import journal
 from kadeploy.store.store import Store
@@ -48,19 +49,45 @@ class WorkflowJournal:
     async def replay(
         self, begin: Callable[[Automaton], None], apply: Callable[[Event], None], memory: Memory
     ) -> int:
-        """Tell everything again, in its order; the number of entries."""
-        entries = await self._entries()
-        for kind, content in entries:
-            if kind == FACTS:
-                facts = content["facts"]
-                memory.facts[content["node"]] = NodeFacts(**facts | {"host_keys": tuple(facts["host_keys"])})
-            elif kind == AUTOMATON:
-                begin(from_mapping(content["automaton"]))
-            else:
-                apply(decode(kind, content))
+        """Tell everything again, in its order; the number of entries.
+
+        Raises RefusedError for an entry that this version cannot read, which another one has written.
+        """
+        entries = [entry for entry in await journal.read(self._store, self._wid) if self._is_own(entry)]
+        for entry in entries:
+            match self._decode(entry):
+                case Automaton() as automaton:
+                    begin(automaton)
+                case node, NodeFacts() as facts:
+                    memory.facts[node] = facts
+                case event:
+                    apply(event)
         return len(entries)
 
-    async def _entries(self) -> list[tuple[str, dict[str, Any]]]:
-        """Kinds and contents of this cluster's entries."""
-        entries = [(entry.kind, dict(entry.payload)) for entry in await journal.read(self._store, self._wid)]
-        return [pair for pair in entries if pair[1].pop("cluster") == self.cluster]
+    def _is_own(self, entry: journal.JournalEntry) -> bool:
+        try:
+            return bool(entry.payload["cluster"] == self.cluster)
+        except (KeyError, TypeError) as error:
+            raise self._unreadable(entry) from error
+
+    def _decode(self, entry: journal.JournalEntry) -> Automaton | tuple[str, NodeFacts] | Event:
+        try:
+            return _decode(entry.kind, {k: v for k, v in entry.payload.items() if k != "cluster"})
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unreadable(entry) from error
+
+    def _unreadable(self, entry: journal.JournalEntry) -> RefusedError:
+        return RefusedError(
+            f"the journal of {self._wid} has an entry {entry.kind} that this version of kadeploy cannot read",
+            hint=f"resume it with the version that began it, or give it up: kadeploy --abandon {self._wid}",
+        )
+
+
+def _decode(kind: str, content: Mapping[str, Any]) -> Automaton | tuple[str, NodeFacts] | Event:
+    """What was written; raises KeyError, TypeError or ValueError for what this version does not know."""
+    if kind == FACTS:
+        facts = content["facts"]
+        return content["node"], NodeFacts(**facts | {"host_keys": tuple(facts["host_keys"])})
+    if kind == AUTOMATON:
+        return from_mapping(content["automaton"])
+    return decode(kind, content)

@@ -14,6 +14,8 @@ from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression
 from kadeploy.environments import description
 from kadeploy.environments.environment import Environment
+from kadeploy.errors import RefusedError
+from kadeploy.store.workflows import Workflow
 
 NO_DEADLINE = Expression("0")
 NO_CUSTOM_STEPS = CustomSteps({})
@@ -102,7 +104,10 @@ def _dump(model: BaseModel) -> Any:
 
 
 def from_mapping(mapping: Mapping[str, Any], user: str) -> DeploymentRequest:
-    """The request that ``to_mapping`` was given."""
+    """The request that ``to_mapping`` was given.
+
+    Raises KeyError, TypeError or ValueError for a field that this version does not know, or that is missing.
+    """
     fields = dict(mapping)
     owner = fields.pop("environment_owner")
     automaton = fields["automaton"]
@@ -118,3 +123,14 @@ def from_mapping(mapping: Mapping[str, Any], user: str) -> DeploymentRequest:
         custom_steps=CustomSteps.model_validate(fields.pop("custom_steps")),
         **{name: value for name, value in fields.items() if name != "automaton"},
     )
+
+
+def recorded(workflow: Workflow) -> DeploymentRequest:
+    """The request of a deployment; raises RefusedError for one that this version cannot read."""
+    try:
+        return from_mapping(workflow.request["request"], workflow.user)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RefusedError(
+            f"the request of {workflow.id} has fields that this version of kadeploy cannot read",
+            hint=f"resume it with the version that began it, or give it up: kadeploy --abandon {workflow.id}",
+        ) from error

@@ -125,7 +125,10 @@ def _plain(value: Any) -> Any:
 
 
 def decode(kind: str, content: Mapping[str, Any]) -> Event:
-    """The event that ``encode`` was given."""
+    """The event that ``encode`` was given.
+
+    Raises KeyError or TypeError for a kind or a field that this version does not know, or that is missing.
+    """
     values = dict(content)
     if values.get("failure"):
         values["failure"] = Failure(**values["failure"])

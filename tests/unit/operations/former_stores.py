@@ -77,8 +77,7 @@ class FormerStore:
         async with Store.open(self.path) as store:
             workflow = await workflows.read(store, wid)
             planner = Planner(configuration.load(self.site), store, lambda *_: None)
-            request = requests.from_mapping(workflow.request["request"], workflow.user)
-            plan = await planner.plan(request, lambda _: None)
+            plan = await planner.plan(requests.recorded(workflow), lambda _: None)
             return phases(await DeploymentOperation(plan, store, Silent()).resume(workflow, of_phases))
 
     def write_again(self, wid: str, cluster: str, copy: str) -> None:
@@ -105,7 +104,6 @@ class FormerStore:
 
     async def _request_again(self, wid: str) -> dict[str, Any]:
         async with Store.open(self.path) as store:
-            workflow = await workflows.read(store, wid)
-            request = requests.from_mapping(workflow.request["request"], workflow.user)
+            request = requests.recorded(await workflows.read(store, wid))
         assert isinstance(request.environment, Environment)
         return requests.to_mapping(request, request.environment)
