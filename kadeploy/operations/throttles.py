@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from kadeploy.config.server import Windows
-from kadeploy.store.process import Process
+from kadeploy.local.process import Process
 from kadeploy.store.store import Store
 from kadeploy.store.windows import StoreTable
 from kadeploy.workflow.window import Window

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from kadeploy.config.clusters import Node
 from kadeploy.errors import PowerError
+from kadeploy.local.program import Completed, run
 from kadeploy.power.operation import PowerState
-from kadeploy.power.process import Completed, run
 
 _PLACEHOLDER = re.compile(r"HOSTNAME_FQDN|HOSTNAME_SHORT|(?<![A-Za-z0-9_])BMC(?![A-Za-z0-9_])")
 _STATE = re.compile(r"\b(on|off)\b", re.IGNORECASE)

@@ -14,9 +14,9 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from kadeploy.config.cluster import Ipmi, Level
 from kadeploy.config.clusters import Node
 from kadeploy.errors import PowerError
+from kadeploy.local.program import Completed
 from kadeploy.power.command import check, execute
 from kadeploy.power.operation import Action, PowerState
-from kadeploy.power.process import Completed
 
 SESSION_ATTEMPTS = 3
 STATUS_INTERVAL = 0.5  # seconds

@@ -11,7 +11,7 @@ from kadeploy.broadcast.custom import CustomBroadcast
 from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.http_pull import HttpPullBroadcast
 from kadeploy.broadcast.interface import Broadcast, BroadcastOptions
-from kadeploy.power import process
+from kadeploy.local import program
 from kadeploy.steps.deployment import DeploymentWorkbench
 
 COMMAND_TIMEOUT = 24 * 3600.0  # seconds of a broadcast by command; the deadline of its step comes before
@@ -40,8 +40,8 @@ def custom(workbench: DeploymentWorkbench) -> tuple[Broadcast, BroadcastOptions]
     """A command of the site does it, in the configuration directory as all its commands."""
     site = workbench.site
 
-    async def run(argv: Sequence[str]) -> process.Completed:
-        return await process.run(argv, timeout=COMMAND_TIMEOUT, directory=site.directory)
+    async def run(argv: Sequence[str]) -> program.Completed:
+        return await program.run(argv, timeout=COMMAND_TIMEOUT, directory=site.directory)
 
     command = shlex.split(workbench.cluster.localops.broadcastenv.cmd)
     words = {"SSH_KEY": str(site.path(site.server.ssh_private_key))}

@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert
 
 from kadeploy import nodes as node_sets
 from kadeploy.errors import RefusedError
+from kadeploy.local.process import Process
 from kadeploy.store.chunks import chunks
-from kadeploy.store.process import Process
 from kadeploy.store.store import Store
 from kadeploy.store.tables import leases
 

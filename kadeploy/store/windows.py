@@ -16,8 +16,8 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from kadeploy.errors import ServiceError
 from kadeploy.fairness import Claim, Settlement, settle
+from kadeploy.local.process import Process
 from kadeploy.store.patience import insist
-from kadeploy.store.process import Process
 from kadeploy.store.store import Store
 from kadeploy.store.tables import window_claims
 

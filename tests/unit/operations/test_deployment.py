@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from kadeploy.errors import RefusedError, ServiceError
+from kadeploy.local.process import Process
 from kadeploy.operations import leasing
 from kadeploy.operations import operation as operations
 from kadeploy.operations import workflows as workflow_list
@@ -21,7 +22,6 @@ from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.operations.request import from_mapping
 from kadeploy.store import journal, leases, node_states, statistics, tables, workflows
-from kadeploy.store.process import Process
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow

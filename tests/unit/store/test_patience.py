@@ -13,11 +13,11 @@ import pytest
 
 from kadeploy.errors import ServiceError
 from kadeploy.fairness import Claim
+from kadeploy.local.process import Process
 from kadeploy.operations import leasing
 from kadeploy.operations.leasing import NodeLeases
 from kadeploy.store import leases, patience, windows, workflows
 from kadeploy.store import store as stores
-from kadeploy.store.process import Process
 from kadeploy.store.store import Store
 from kadeploy.store.windows import StoreTable
 

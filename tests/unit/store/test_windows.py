@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from kadeploy.fairness import Claim
-from kadeploy.store.process import Process
+from kadeploy.local.process import Process
 from kadeploy.store.store import Store
 from kadeploy.store.tables import window_claims
 from kadeploy.store.windows import StoreTable
@@ -27,7 +27,7 @@ OWNER = str(Process.current())
 # STORE WORKFLOW SIZE NODES SECONDS: takes so many nodes through the window, and tells when each was inside.
 VISITOR = """\
 import asyncio, sys, pathlib, time
-from kadeploy.store.process import Process
+from kadeploy.local.process import Process
 from kadeploy.store.store import Store
 from kadeploy.store.windows import StoreTable
 from kadeploy.workflow.window import Window

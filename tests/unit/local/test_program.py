@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.power import process
-from kadeploy.power.process import MAX_OUTPUT, run
+from kadeploy.local import program
+from kadeploy.local.program import MAX_OUTPUT, run
 
 
 def alive(pid: int) -> bool:
@@ -74,7 +74,7 @@ async def test_cancel_closes_what_a_group_that_does_not_die_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program that hangs in a driver outlives SIGKILL; here it is not sent at first."""
-    monkeypatch.setattr(process, "REAP_TIME", 0.1)
+    monkeypatch.setattr(program, "REAP_TIME", 0.1)
     monkeypatch.setattr(os, "killpg", lambda *_: None)
     task = asyncio.create_task(run(["sh", "-c", f"echo $$ $$ >{tmp_path}/pids; exec sleep 60"], timeout=60))
     pids = await wait_for(tmp_path / "pids")

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Identities of processes: real ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from kadeploy.local.process import Process
+
+
+def test_processes_are_told_apart() -> None:
+    own = Process.current()
+
+    assert Process.parse(str(own)) == own
+    assert not own.is_dead()
+    assert Process(own.machine, own.boot, own.pid, own.start + 1).is_dead(), "the pid was used again"
+    assert Process(own.machine, "another boot", own.pid, own.start).is_dead()
+    assert not Process("another machine", own.boot, own.pid, own.start + 1).is_dead()
+
+
+def test_a_zombie_has_ended() -> None:
+    own = Process.current()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+    process = Process(own.machine, own.boot, child.pid, int(fields[19]))
+    assert not process.is_dead()
+
+    assert child.stdin is not None
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    assert process.is_dead()
+    child.wait()
