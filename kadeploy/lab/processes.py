@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that outlive their parent: started with a record of who they are, ended only if they are those.
 
-A record is a file with the pid and the kernel's start time of the process (field 22 of proc(5) stat), which
-together name one process for as long as the machine runs. The child writes it before it executes the
-program, while it still holds the lock of its parent: whoever gets the lock later finds the record.
+A record is a file with the pid and the kernel's start time of the process, which together name one process
+for as long as the machine runs. The child writes it before it executes the program, while it still holds the
+lock of its parent: whoever gets the lock later finds the record.
 
-Standard library only and quick to import, for a BMC starts it for each command.
+Little and quick to import, for a BMC starts it for each command.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from kadeploy.local.process_stat import read_stat
+
 MARKER = "KALAB_STATE"  # in the environment of all processes of a lab: its state directory
 KILL_SECONDS = 10.0  # for the kernel to end a process
-_RUNNING = frozenset("RSDTtI")
 
 
 def launch(argv: list[str], *, record: str, log: str, state: str) -> int:
@@ -66,7 +67,7 @@ def _become(argv: list[str], record: str, log: str, state: str, failure: int) ->
 def write_record(record: str, pid: int) -> None:
     """Record a process, which is this one or a child that nobody has waited for."""
     descriptor = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    os.write(descriptor, f"{pid} {_stat(pid)[1]}\n".encode())
+    os.write(descriptor, f"{pid} {read_stat(pid).start}\n".encode())
     os.close(descriptor)
 
 
@@ -76,12 +77,6 @@ def _close_on_exec(descriptor: int) -> None:
         os.set_inheritable(descriptor, False)
     except OSError:
         return  # the descriptor with which the directory was listed
-
-
-def _stat(pid: int) -> tuple[str, int, int]:
-    """State, start time in clock ticks since boot, and session of a process; OSError if there is none."""
-    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    return fields[0], int(fields[19]), int(fields[3])
 
 
 def read_record(record: str) -> tuple[int, int] | None:
@@ -99,10 +94,10 @@ def running(record: str) -> int | None:
     if known is None:
         return None
     try:
-        state, start, _ = _stat(known[0])
+        stat = read_stat(known[0])
     except OSError:
         return None
-    return known[0] if start == known[1] and state in _RUNNING else None
+    return known[0] if stat.start == known[1] and not stat.has_ended else None
 
 
 def stop(record: str, *, state: str, grace: float) -> None:
@@ -159,8 +154,8 @@ def _signal(pid: int, start: int, number: signal.Signals) -> int | None:
         return None
     try:
         # Looked at after it was opened: what is signalled below is the process looked at here.
-        state, started, _ = _stat(pid)
-        if started == start and state in _RUNNING:
+        stat = read_stat(pid)
+        if stat.start == start and not stat.has_ended:
             signal.pidfd_send_signal(descriptor, number)
             return descriptor
     except (ProcessLookupError, FileNotFoundError):
@@ -177,9 +172,9 @@ def _sessions(leaders: set[int], state: str) -> list[tuple[int, int]]:
     members = []
     for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:  # noqa: PTH208 - four times as fast
         try:
-            status, start, leader = _stat(pid)
-            if leader in leaders and status in _RUNNING and _belongs(pid, state):
-                members.append((pid, start))
+            stat = read_stat(pid)
+            if stat.session in leaders and not stat.has_ended and _belongs(pid, state):
+                members.append((pid, stat.start))
         except (FileNotFoundError, ProcessLookupError):
             continue
     return members

@@ -8,6 +8,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from kadeploy.local.process_stat import read_stat
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -52,10 +54,9 @@ def _boot() -> str:
 
 
 def _start(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat, counted behind the command's name, which may hold blanks; None if gone."""
+    """Start of a process in ticks; None where it has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        stat = read_stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # A zombie has ended, although its parent has not asked for its status yet.
-    return None if fields[0] in "ZX" else int(fields[19])
+    return None if stat.has_ended else stat.start

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kadeploy.broadcast.node.consumer import Consumer
+from kadeploy.local.process_stat import read_stat
 
 
 def test_a_killed_pipeline_has_ended() -> None:
@@ -13,10 +12,7 @@ def test_a_killed_pipeline_has_ended() -> None:
         consumer = Consumer([["sleep", "60"], ["sleep", "61"]])
         stages = list(consumer._stages)
         consumer.kill()
-        states = [
-            Path(f"/proc/{stage.pid}/stat").read_text().rpartition(")")[2].split()[0] for stage in stages
-        ]
-        assert states == ["Z", "Z"]
+        assert [read_stat(stage.pid).state for stage in stages] == ["Z", "Z"]
         for stage in stages:
             stage.wait()
         consumer._stages.clear()

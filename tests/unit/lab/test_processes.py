@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.lab import processes
+from kadeploy.local.process_stat import read_stat
 
 
 def start(directory: Path, *argv: str) -> str:
@@ -64,7 +65,7 @@ def test_children_of_the_process_end_with_it(tmp_path: Path) -> None:
     pid = recorded_pid(record)
     processes.stop(record, state=str(tmp_path), grace=0)
     os.waitpid(pid, 0)
-    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()
+    assert not Path(f"/proc/{child}").exists() or read_stat(child).has_ended
 
 
 def test_another_process_with_the_recorded_pid_is_left_alone(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from kadeploy.local.process import Process
+from kadeploy.local.process_stat import read_stat
 
 
 def test_processes_are_told_apart() -> None:
@@ -24,8 +24,7 @@ def test_processes_are_told_apart() -> None:
 def test_a_zombie_has_ended() -> None:
     own = Process.current()
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
-    process = Process(own.machine, own.boot, child.pid, int(fields[19]))
+    process = Process(own.machine, own.boot, child.pid, read_stat(child.pid).start)
     assert not process.is_dead()
 
     assert child.stdin is not None

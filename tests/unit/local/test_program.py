@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from kadeploy.local import program
+from kadeploy.local.process_stat import read_stat
 from kadeploy.local.program import MAX_OUTPUT, run
 
 
 def alive(pid: int) -> bool:
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return not read_stat(pid).has_ended
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return state not in "ZX"
 
 
 async def wait_for(file: Path) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -13,6 +12,7 @@ from sqlalchemy import select
 
 from kadeploy.errors import RefusedError, ServiceError
 from kadeploy.local.process import Process
+from kadeploy.local.process_stat import read_stat
 from kadeploy.operations import leasing
 from kadeploy.operations import operation as operations
 from kadeploy.operations import workflows as workflow_list
@@ -286,7 +286,6 @@ async def forget_what_came_after(store: Store, wid: str, count: int) -> None:
 async def pretend_another_process_holds(store: Store, wid: str) -> None:
     """Let the leases of a workflow belong to a process that lives: the first one of this machine."""
     machine, boot, _, _ = str(Process.current()).rsplit(" ", 3)
-    started = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
-    owner = f"{machine} {boot} 1 {started}"
+    owner = f"{machine} {boot} 1 {read_stat(1).start}"
     change = tables.leases.update().where(tables.leases.c.workflow_id == wid).values(owner=owner)
     await store.write(lambda connection: connection.execute(change))
