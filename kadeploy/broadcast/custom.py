@@ -22,11 +22,10 @@ import re
 import shlex
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
 
 from kadeploy.broadcast.image import sha256_of, size_problem
 from kadeploy.broadcast.interface import (
@@ -40,35 +39,30 @@ from kadeploy.broadcast.interface import (
 )
 from kadeploy.broadcast.pipeline import shell_function, stages_of
 from kadeploy.errors import ServiceError
+from kadeploy.local.ending import describe_ending
+from kadeploy.local.program import Completed, run
 
+COMMAND_TIMEOUT = 24 * 3600.0  # seconds; the deadline of the step comes before
 MAX_REPORT = 4 << 20  # bytes that are read of OKFILE and KOFILE
 
 _TAKE = files("kadeploy.broadcast").joinpath("scripts/take.sh")
 
 
-class Ending(Protocol):
-    """How the command ended: ``status`` is None when it did not in time, negative for a signal."""
-
-    @property
-    def status(self) -> int | None: ...
-
-    @property
-    def evidence(self) -> str: ...
-
-
 class CustomBroadcast:
-    """``Broadcast`` by a command. ``run`` executes an argument list and raises OSError where it cannot;
-    ``words`` are replaced, too; ``host_keys`` are public key lines that all nodes have."""
+    """``Broadcast`` by a command, run in ``directory``; ``words`` are replaced in it, too.
+
+    ``host_keys`` are public key lines that all nodes have.
+    """
 
     def __init__(
         self,
         command: Sequence[str],
-        run: Callable[[Sequence[str]], Awaitable[Ending]],
+        directory: Path,
         words: Mapping[str, str] | None = None,
         host_keys: str = "",
     ) -> None:
         self._command = list(command)
-        self._run = run
+        self._directory = directory
         self._words = dict(words or {})
         self._host_keys = host_keys
 
@@ -91,27 +85,19 @@ class CustomBroadcast:
         seconds = time.monotonic() - began
         return {target.node: judge(target.node, seconds=seconds) for target in delivery.targets}
 
-    async def _execute(self, argv: list[str]) -> Ending:
+    async def _execute(self, argv: list[str]) -> Completed:
         try:
-            return await self._run(argv)
+            return await run(argv, timeout=COMMAND_TIMEOUT, directory=self._directory)
         except OSError as error:
             hint = "look at localops.broadcastenv.cmd in the cluster's file"
             raise ServiceError(f"'{argv[0]}' cannot be executed: {error.strerror}", hint=hint) from error
 
     def _judge(
-        self, node: str, *, ending: Ending, good: set[str], bad: set[str], size: int, seconds: float
+        self, node: str, *, ending: Completed, good: set[str], bad: set[str], size: int, seconds: float
     ) -> RelayResult:
         if node not in bad and (node in good or ending.status == 0):
             return RelayResult(received=size, seconds=seconds)
-        match ending.status:
-            case None:
-                how = "did not end in time"
-            case 0:
-                how = "reports it as failed"
-            case status if status < 0:
-                how = f"was killed by signal {-status}"
-            case status:
-                how = f"exited with status {status}"
+        how = "reports it as failed" if ending.status == 0 else describe_ending(ending.status)
         return RelayResult(Trouble.PEERS, f"{self._command[0]} {how}", ending.evidence, seconds=seconds)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from kadeploy.broadcast.interface import Pipeline
+from kadeploy.local.ending import describe_ending
 
 SIGPIPE = 128 + 13  # the status of who wrote to somebody who had ended
 
@@ -35,5 +36,4 @@ def failure(stages: list[list[str]], statuses: list[int]) -> str:
     if not guilty or not guilty[-1][1]:
         return ""
     words, status = guilty[-1]
-    how = f"exited with status {status}" if status <= 128 else f"was killed by signal {status - 128}"
-    return f"{words[0]} {how}"
+    return f"{words[0]} {describe_ending(status if status <= 128 else 128 - status)}"

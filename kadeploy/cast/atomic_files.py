@@ -13,6 +13,7 @@ import posixpath
 import secrets
 
 from kadeploy.errors import NodeError, RemoteError
+from kadeploy.local.ending import last_line
 from kadeploy.remote.connection import Commands
 from kadeploy.remote.process import RemoteProcess
 from kadeploy.time_limit import time_limit
@@ -75,5 +76,4 @@ class AtomicFiles:
 
     async def _failure(self, host: str) -> NodeError:
         ending = await self._processes[host].stop()
-        said = ending.splitlines()[-1]
-        return RemoteError(f"{self._destination} cannot be written: {said}", evidence=ending)
+        return RemoteError(f"{self._destination} cannot be written: {last_line(ending)}", evidence=ending)

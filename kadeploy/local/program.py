@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kadeploy.local.ending import select_output
 from kadeploy.time_limit import time_limit
 
 MAX_OUTPUT = 20_000  # bytes of each stream that are kept, the last ones; Kadeploy3 kept as many
@@ -37,7 +38,7 @@ class Completed:
     @property
     def evidence(self) -> str:
         """The last ten lines of what the program said, of stderr if it used that."""
-        return "\n".join((self.stderr.strip() or self.stdout.strip()).splitlines()[-10:])
+        return "\n".join(select_output(self.stdout, self.stderr).splitlines()[-10:])
 
 
 async def run(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kadeploy.config.clusters import Node
 from kadeploy.errors import PowerError
+from kadeploy.local.ending import add_last_line, describe_ending
 from kadeploy.local.program import Completed, run
 from kadeploy.power.operation import PowerState
 
@@ -64,16 +65,9 @@ async def execute(
 
 def check(completed: Completed, timeout: float) -> Completed:
     """Raises PowerError, with its command line and what it wrote, unless it exited with status 0."""
-    name, said = completed.argv[0], completed.evidence.strip()
-    match completed.status:
-        case 0:
-            return completed
-        case None:
-            ending = f"did not end within {timeout:g} s"
-        case status if status < 0:
-            ending = f"was killed by signal {-status}"
-        case status:
-            ending = f"exited with status {status}"
-    last = f": {said.splitlines()[-1]}" if said and completed.status else ""
+    if completed.status == 0:
+        return completed
+    ending, said = describe_ending(completed.status, timeout), completed.evidence.strip()
     shown = [f"$ {shlex.join(completed.argv)}", ending, said]
-    raise PowerError(f"'{name}' {ending}{last}", evidence="\n".join(filter(None, shown)))
+    sentence = ending if completed.status is None else add_last_line(ending, said)
+    raise PowerError(f"'{completed.argv[0]}' {sentence}", evidence="\n".join(filter(None, shown)))

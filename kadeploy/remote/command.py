@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kadeploy.errors import RemoteError
+from kadeploy.local.ending import label_ending, select_output
 
 OUTPUT_LIMIT = 20_000  # bytes of each stream that are kept, the last ones; Kadeploy3's bound
 EVIDENCE_LINES = 10
@@ -87,13 +88,18 @@ class Result:
 
     @property
     def ending(self) -> str:
-        """How it ended, in words."""
-        return f"exit status {self.status}" if self.status >= 0 else f"killed by signal {-self.status}"
+        """Label of how it ended."""
+        return label_ending(self.status)
+
+    @property
+    def output(self) -> str:
+        """Stream that tells why it failed."""
+        return select_output(self.stdout, self.stderr)
 
     @property
     def evidence(self) -> str:
         """The command, how it ended, and the last lines that it wrote."""
-        return evidence(self.arguments, self.ending, self.stderr.strip() or self.stdout.strip())
+        return evidence(self.arguments, self.ending, self.output)
 
 
 class Tail:

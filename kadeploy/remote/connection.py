@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncssh
 
 from kadeploy.errors import RemoteError, UnreachableError
+from kadeploy.local.ending import describe_ending
 from kadeploy.remote.command import (
     KILL_TEXT,
     PUT_TEXT,
@@ -131,7 +132,7 @@ class Commands(Links):
         logger.debug("%s: %s -> %d in %.2f s%s", node, name, result.status, result.seconds, _shown(result))
         if check and result.status != 0:
             raise RemoteError(
-                f"command '{name}' on {node} exited with status {result.status}", evidence=result.evidence
+                f"command '{name}' on {node} {describe_ending(result.status)}", evidence=result.evidence
             )
         return result
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import asyncssh
 
 from kadeploy.errors import RemoteError, UnreachableError
+from kadeploy.local.ending import label_ending
 from kadeploy.remote.command import EVIDENCE_LINES, Tail
 from kadeploy.time_limit import time_limit
 
@@ -91,7 +92,7 @@ class RemoteProcess:
                 self.close_input()
                 await self._discard_output()
                 status = await self.wait()
-            ending = f"exit status {status}"
+            ending = label_ending(status)
         except TimeoutError:
             ending = f"ended by force after {STOP_TIME:g} s"
         except RemoteError as error:

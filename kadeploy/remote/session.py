@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncssh
 
 from kadeploy.errors import BrokenConnectionError
+from kadeploy.local.ending import select_output
 from kadeploy.remote.command import Result, Tail, evidence
 
 CHUNK = 256 * 1024
@@ -93,7 +94,7 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
 
     def evidence(self, ending: str) -> str:
         """What is known of a command that has not ended by itself."""
-        return evidence(self.arguments, ending, self.stderr.text().strip() or self.stdout.text().strip())
+        return evidence(self.arguments, ending, select_output(self.stdout.text(), self.stderr.text()))
 
     def abandon(self) -> None:
         """Close the channel without waiting for anything."""

@@ -19,6 +19,7 @@ from kadeploy.broadcast.interface import (
 from kadeploy.config.clusters import Node
 from kadeploy.disks import bootloader
 from kadeploy.errors import NodeError
+from kadeploy.local.ending import add_last_line, describe_ending
 from kadeploy.remote import hostkey
 from kadeploy.steps import broadcasts, site_file
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
@@ -183,9 +184,8 @@ async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: P
         check=False,
     )
     if result.status != 0:
-        said = result.stderr.strip() or result.stdout.strip()
-        last = f": {said.splitlines()[-1]}" if said else ""
-        raise NodeError(f"{name} exited with status {result.status}{last}", evidence=result.evidence)
+        ending = add_last_line(describe_ending(result.status), result.output)
+        raise NodeError(f"{name} {ending}", evidence=result.evidence)
 
 
 async def check_kernel_files(workbench: DeploymentWorkbench, run: NodeRun) -> None:

@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from kadeploy.broadcast.custom import CustomBroadcast
 from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.http_pull import HttpPullBroadcast
 from kadeploy.broadcast.interface import Broadcast, BroadcastOptions
-from kadeploy.local import program
 from kadeploy.steps.deployment import DeploymentWorkbench
-
-COMMAND_TIMEOUT = 24 * 3600.0  # seconds of a broadcast by command; the deadline of its step comes before
 
 Way = Callable[[DeploymentWorkbench], tuple[Broadcast, BroadcastOptions]]
 
@@ -39,13 +36,10 @@ def http_pull(workbench: DeploymentWorkbench) -> tuple[Broadcast, BroadcastOptio
 def custom(workbench: DeploymentWorkbench) -> tuple[Broadcast, BroadcastOptions]:
     """A command of the site does it, in the configuration directory as all its commands."""
     site = workbench.site
-
-    async def run(argv: Sequence[str]) -> program.Completed:
-        return await program.run(argv, timeout=COMMAND_TIMEOUT, directory=site.directory)
-
     command = shlex.split(workbench.cluster.localops.broadcastenv.cmd)
     words = {"SSH_KEY": str(site.path(site.server.ssh_private_key))}
-    return CustomBroadcast(command, run, words, workbench.minios.host_key), _options(workbench)
+    broadcast = CustomBroadcast(command, site.directory, words, workbench.minios.host_key)
+    return broadcast, _options(workbench)
 
 
 def _options(workbench: DeploymentWorkbench) -> BroadcastOptions:

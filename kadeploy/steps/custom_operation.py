@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from kadeploy.config.custom_operations import VARIABLE
 from kadeploy.config.expression import MAX_SECONDS
 from kadeploy.errors import NodeError
+from kadeploy.local.ending import add_last_line
 from kadeploy.remote.command import Result
 from kadeploy.steps.boot import COMMAND_TIMEOUT
 from kadeploy.steps.deployment import DeploymentWorkbench
@@ -176,9 +177,8 @@ def substitute(text: str, variables: dict[str, str]) -> str:
 def _check(summary: str, result: Result) -> None:
     if result.status == 0:
         return
-    said = result.stderr.strip() or result.stdout.strip()
-    last = f": {said.splitlines()[-1]}" if said else ""
-    raise NodeError(f"'{summary}': {result.ending}{last}", evidence=result.evidence)
+    ending = add_last_line(result.ending, result.output)
+    raise NodeError(f"'{summary}': {ending}", evidence=result.evidence)
 
 
 def _shortened(text: str) -> str:

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,21 +18,6 @@ from kadeploy.errors import ServiceError
 from .local import HEAD, LocalTransport, targets
 
 
-class Ended:
-    """What a program left."""
-
-    def __init__(self, status: int, evidence: str) -> None:
-        self.status, self.evidence = status, evidence
-
-
-async def execute(argv: Sequence[str]) -> Ended:
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await process.communicate()
-    return Ended(process.returncode or 0, output.decode().strip())
-
-
 @pytest.fixture
 def delivery(tmp_path: Path) -> Delivery:
     path = tmp_path / "image"
@@ -44,8 +28,9 @@ def delivery(tmp_path: Path) -> Delivery:
 
 async def run(delivery: Delivery, script: str, *words: str) -> Mapping[str, RelayResult]:
     command = ["sh", "-c", script, "cast", *words]
-    broadcast = CustomBroadcast(command, execute, {"SSH_KEY": "/etc/key"}, "ssh-ed25519 A\nssh-rsa B\n")
-    return await broadcast.run(delivery, LocalTransport(delivery.image.path.parent), lambda news: None)
+    folder = delivery.image.path.parent
+    broadcast = CustomBroadcast(command, folder, {"SSH_KEY": "/etc/key"}, "ssh-ed25519 A\nssh-rsa B\n")
+    return await broadcast.run(delivery, LocalTransport(folder), lambda news: None)
 
 
 async def test_what_the_command_is_given(delivery: Delivery, tmp_path: Path) -> None:
@@ -92,8 +77,8 @@ async def test_an_image_of_another_size_runs_nothing(delivery: Delivery, tmp_pat
     assert not (tmp_path / "ran").exists()
 
 
-async def test_a_command_that_does_not_exist(delivery: Delivery) -> None:
-    broadcast = CustomBroadcast(["/nowhere/cast"], execute)
+async def test_a_command_that_does_not_exist(delivery: Delivery, tmp_path: Path) -> None:
+    broadcast = CustomBroadcast(["/nowhere/cast"], tmp_path)
     with pytest.raises(ServiceError, match="'/nowhere/cast' cannot be executed: No such file"):
         await broadcast.run(delivery, LocalTransport(Path("/")), lambda news: None)
 
