@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from kadeploy.disks.command import Command
+from dataclasses import dataclass
+
 from kadeploy.disks.layout import MIB, DiskLayout, Partition
 
 # disk, extraction directory, devices of the new partitions ...
@@ -62,6 +63,14 @@ for partition in "$@"; do
     done
 done
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Command to be run on a node: its argument list and standard input."""
+
+    arguments: tuple[str, ...]
+    input: bytes = b""
 
 
 def create_partition_table(layout: DiskLayout, extraction_directory: str = "/mnt/dest") -> Command:
