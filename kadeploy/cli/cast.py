@@ -21,11 +21,12 @@ import click
 from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.interface import BroadcastOptions, ImageSource, RelayResult
 from kadeploy.cast.cast import Cast, CastRequest, Destination
-from kadeploy.cli import conduct, verdict
+from kadeploy.cli import result_files, verdict
 from kadeploy.cli.cast_options import CastOptions
 from kadeploy.cli.cast_progress import show_progress
 from kadeploy.cli.descriptors import raise_descriptor_limit
 from kadeploy.cli.request import node_names
+from kadeploy.cli.signals import cancel_on_signals
 from kadeploy.errors import ExitStatus, NotFoundError, ServiceError, UsageError
 from kadeploy.nodes import fold
 from kadeploy.remote.user import UserConnections
@@ -44,7 +45,7 @@ def cast(options: CastOptions) -> ExitStatus:
     with _source(options.file) as (image, mode):
         request = _request(options, hosts, image, mode)
         for path in (options.output_ok_nodes, options.output_ko_nodes):
-            conduct.empty(path)
+            result_files.empty(path)
         raise_descriptor_limit()
         try:
             results = asyncio.run(_cast(options, request))
@@ -77,7 +78,7 @@ def _destination(options: CastOptions, mode: int) -> Destination:
 
 
 async def _cast(options: CastOptions, request: CastRequest) -> Results:
-    conduct.cancel_on_signals()
+    cancel_on_signals()
     began = time.monotonic()
     connections = UserConnections(
         user=options.user,
@@ -86,8 +87,8 @@ async def _cast(options: CastOptions, request: CastRequest) -> Results:
         known_hosts=options.known_hosts,
     )
     try:
-        async with show_progress(len(request.hosts), request.image.size) as tally:
-            cast = Cast(request, connections, ChainOrPull(), tally.add, tally.fail)
+        async with show_progress(len(request.hosts), request.image.size) as progress:
+            cast = Cast(request, connections, ChainOrPull(), progress.add, progress.fail)
             results = await cast.run()
     except asyncio.CancelledError:
         _write_files(options, [], request.hosts)
@@ -162,8 +163,8 @@ def _to_json(request: CastRequest, results: Results, seconds: float) -> dict[str
 
 def _write_files(options: CastOptions, good: Sequence[str], bad: Sequence[str]) -> None:
     try:
-        verdict.write_lines(options.output_ok_nodes, good)
-        verdict.write_lines(options.output_ko_nodes, bad)
+        result_files.append_lines(options.output_ok_nodes, good)
+        result_files.append_lines(options.output_ko_nodes, bad)
     except OSError as error:
         raise ServiceError(f"{error.filename} cannot be written: {error.strerror}") from error
 

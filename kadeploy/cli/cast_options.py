@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from kadeploy.broadcast.interface import BroadcastOptions
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.options import ResultOptions, declare, node_options, result_options
 
 DEFAULTS = BroadcastOptions()
@@ -59,8 +59,8 @@ cast_options = declare(
         metavar="SECONDS",
         help="Without a sign of life from a host until it is skipped.",
     ),
-    frame.json_option,
-    frame.version_option,
+    program.json_option,
+    program.version_option,
 )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a cast has come: a bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of a cast: one line, redrawn on a terminal and repeated every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LINE_INTERVAL = 5.0  # seconds between two lines
 DRAWN_PER_SECOND = 4
 
 
-class Tally:
-    """Progress of all hosts while the data flow. Where the middle one of them is, stands for all."""
+class CastProgress:
+    """Progress of the hosts of a cast; the median of their received bytes stands for all."""
 
     def __init__(self, hosts: int, size: int) -> None:
         self._hosts = hosts
@@ -33,7 +33,7 @@ class Tally:
         self._throughput = Throughput()
 
     def add(self, progress: BroadcastProgress) -> None:
-        """Note the news of one host."""
+        """Record the progress of one host."""
         if not self._received:
             self._throughput.add(0, time.monotonic())
         self._received[progress.node] = progress.received
@@ -41,11 +41,11 @@ class Tally:
             self._done.add(progress.node)
 
     def fail(self, host: str) -> None:
-        """Note that one host has failed."""
+        """Record the failure of one host."""
         self._failed.add(host)
 
     def describe(self) -> str:
-        """Bytes, rate, time left, hosts."""
+        """Line of bytes, rate, time left and hosts."""
         counts = f"{len(self._done - self._failed)} done, {len(self._failed)} failed of {self._hosts} hosts"
         if not self._received:
             return f"connecting; {counts}"
@@ -58,31 +58,31 @@ class Tally:
 
 
 @asynccontextmanager
-async def show_progress(hosts: int, size: int) -> AsyncIterator[Tally]:
-    """A tally that is shown on standard error until the end of this context."""
-    tally, console = Tally(hosts, size), Console(stderr=True)
+async def show_progress(hosts: int, size: int) -> AsyncIterator[CastProgress]:
+    """Progress of a cast, shown on standard error until the end of this context."""
+    progress, console = CastProgress(hosts, size), Console(stderr=True)
     if console.is_terminal:
         drawn = Live(
             console=console,
             refresh_per_second=DRAWN_PER_SECOND,
             transient=True,
-            get_renderable=lambda: Text(tally.describe()),
+            get_renderable=lambda: Text(progress.describe()),
         )
         with drawn:
-            yield tally
+            yield progress
         return
-    task = asyncio.create_task(_say(tally.describe))
+    task = asyncio.create_task(_print_changes(progress.describe))
     try:
-        yield tally
+        yield progress
     finally:
         task.cancel()
         await asyncio.wait([task])
 
 
-async def _say(describe: Callable[[], str]) -> None:
-    said = ""
+async def _print_changes(describe: Callable[[], str]) -> None:
+    printed = ""
     while True:
-        if (line := describe()) != said:
+        if (line := describe()) != printed:
             click.echo(line, err=True)
-            said = line
+            printed = line
         await asyncio.sleep(LINE_INTERVAL)

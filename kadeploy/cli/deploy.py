@@ -10,8 +10,9 @@ from dataclasses import replace
 import click
 
 from kadeploy import nodes
-from kadeploy.cli import conduct, dry_run, frame
+from kadeploy.cli import dry_run, operation_command, program
 from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.node_lists import read_nodes
 from kadeploy.cli.request import build_request, limits, node_names
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
@@ -35,12 +36,12 @@ def deploy(options: DeployOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     site = configuration.load()
     if options.resumed:  # it has its own nodes, of which -m and -f choose some
-        names = frame.read_nodes(options.machines, options.files)
+        names = read_nodes(options.machines, options.files)
         limits(options, nodes.MAX_NODES)
     else:
         names = node_names(options)
         limits(options, len(names))
-    return conduct.conduct(options, _deploy(options, site, names))
+    return operation_command.run(options, _deploy(options, site, names))
 
 
 async def _deploy(options: DeployOptions, site: Site, names: Sequence[str]) -> OperationResult | None:
@@ -52,26 +53,26 @@ async def _deploy(options: DeployOptions, site: Site, names: Sequence[str]) -> O
         else:
             request = recorded(workflow)
             request = replace(request, force=options.force, **limits(options, len(request.nodes)))
-        with conduct.audience(options) as (audience, stack):
-            plan = await Planner(site, store, audience.grabbed).plan(request, audience.transferred)
+        with operation_command.observers(options) as (observers, stack):
+            plan = await Planner(site, store, observers.grabbed).plan(request, observers.transferred)
             if options.dry_run:
                 stack.close()
                 _print_plan(plan, as_json=options.as_json)
                 return None
-            conduct.enter_namespace(site)
-            operation = DeploymentOperation(plan, store, audience)
+            operation_command.enter_namespace(site)
+            operation = DeploymentOperation(plan, store, observers)
             if workflow is None:
-                return await conduct.carry_out(operation, operation.run(), options, stack)
+                return await operation_command.carry_out(operation, operation.run(), options, stack)
             phases = RETRIED if options.retry else RESUMED
             going_on = operation.resume(workflow, phases, names, options.start)
-            return await conduct.carry_out(operation, going_on, options, stack)
+            return await operation_command.carry_out(operation, going_on, options, stack)
 
 
 async def _workflow(options: DeployOptions, site: Site, store: Store) -> Workflow | None:
     """The workflow of --resume or --retry."""
     if not options.resumed:
         return None
-    found = await workflows.find(store, options.resumed, frame.user_name(), site.server.rights.almighty)
+    found = await workflows.find(store, options.resumed, program.user_name(), site.server.rights.almighty)
     if found.kind is not WorkflowKind.DEPLOY:
         raise RefusedError(f"{found.id} is no deployment", hint="give its command again")
     return found

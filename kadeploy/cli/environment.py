@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.environment_options import EnvironmentOptions
 from kadeploy.config import site as configuration
 from kadeploy.environments import source
@@ -50,7 +50,7 @@ def carry_out(options: EnvironmentOptions) -> ExitStatus:
 
 async def _act(action: EnvironmentAction) -> None:
     site = configuration.load()
-    caller = Caller(frame.user_name(), site.server.rights.almighty)
+    caller = Caller(program.user_name(), site.server.rights.almighty)
     async with Store.open(site.path(site.server.database.name)) as store:
         await _ACTIONS[action.kind](Desk(store, caller, site), action)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.options import declare
 
 environment_options = declare(
@@ -47,8 +47,8 @@ environment_options = declare(
     click.option(
         "--recompress", metavar="NAME", help="Make a zstd image beside the present one, and use it."
     ),
-    frame.json_option,
-    frame.version_option,
+    program.json_option,
+    program.version_option,
 )
 
 

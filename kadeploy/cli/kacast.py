@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.cast_options import CastOptions, cast_options
 from kadeploy.errors import ExitStatus, UsageError
 
@@ -45,7 +45,7 @@ KADEPLOY_DEBUG                     when set, unexpected errors come with their t
 ~/.ssh/config, /etc/ssh/ssh_config   Host, HostName, User, Port, IdentityFile, ProxyJump and others
 ~/.ssh/known_hosts, /etc/ssh/ssh_known_hosts
                                      host keys; one that is not there is refused""",
-    "EXIT STATUS": frame.EXIT_STATUS.replace("node failed", "host failed").replace(
+    "EXIT STATUS": program.EXIT_STATUS.replace("node failed", "host failed").replace(
         "rights, node in use, unknown or unsuitable environment, errors in a file",
         "the file or a node file cannot be read",
     ),
@@ -53,7 +53,7 @@ KADEPLOY_DEBUG                     when set, unexpected errors come with their t
 
 
 @click.command(
-    cls=frame.Command,
+    cls=program.ProgramCommand,
     examples=EXAMPLES,
     sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -83,4 +83,4 @@ def command(**values: Any) -> ExitStatus:
 
 def main() -> None:
     """Entry point of the console script."""
-    frame.run(command)
+    program.run(command)

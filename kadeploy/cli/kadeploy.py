@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.deploy_options import DeployOptions, deploy_options
 from kadeploy.cli.options import given
 from kadeploy.errors import ExitStatus, UsageError
@@ -92,7 +92,7 @@ NOT_SIMULATED = (
 
 
 @click.command(
-    cls=frame.Command,
+    cls=program.ProgramCommand,
     examples=EXAMPLES,
     sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -152,4 +152,4 @@ def _check(options: DeployOptions) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    frame.run(command)
+    program.run(command)

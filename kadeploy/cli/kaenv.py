@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.environment_options import EnvironmentOptions, environment_options
 from kadeploy.errors import ExitStatus, UsageError
 
@@ -20,7 +20,9 @@ kaenv --recompress my                  make zstd of its image, which nodes unpac
 kaenv --set-visibility-tag my -t shared   let others use it with -u"""
 
 
-@click.command(cls=frame.Command, examples=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=program.ProgramCommand, examples=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @environment_options
 def command(**values: Any) -> ExitStatus:
     """Manage the recorded environments.
@@ -56,4 +58,4 @@ def _check(options: EnvironmentOptions) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    frame.run(command)
+    program.run(command)

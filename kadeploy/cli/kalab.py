@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.kalab_fault import fault
 from kadeploy.cli.lab_options import UpOptions, name_option, up_options
 from kadeploy.errors import ExitStatus
@@ -43,7 +43,7 @@ Files:
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@frame.version_option
+@program.version_option
 def kalab() -> None:
     """A cluster without hardware, to try environments, post-installs and timeouts on.
 
@@ -82,7 +82,7 @@ def down(name: str, everything: bool) -> None:
 
 @kalab.command(short_help="Show what the nodes are doing.")
 @name_option
-@frame.json_option
+@program.json_option
 def status(name: str, as_json: bool) -> None:
     """Show each node's power, process, address, memory, boot device, faults and last console line.
 
@@ -149,4 +149,4 @@ def _interrupt(number: int, where: FrameType | None) -> None:
 def main() -> None:
     """The command; exits with the project's exit statuses."""
     signal.signal(signal.SIGTERM, _interrupt)
-    frame.run(kalab)
+    program.run(kalab)

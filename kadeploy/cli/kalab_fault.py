@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.lab_options import name_option
 from kadeploy.errors import UsageError
 
@@ -49,7 +49,7 @@ Examples:
 @click.option("--plan", type=click.Path(path_type=Path), metavar="FILE", help="Break nodes as FILE says.")
 @click.option("--seed", type=int, metavar="N", help="Of the lots that FILE draws, instead of its own.")
 @click.option("--mend", is_flag=True, help="Switch all faults of all nodes off.")
-@frame.json_option
+@program.json_option
 @click.argument("words", nargs=-1, metavar="[NODES KIND on|off]")
 def fault(
     name: str, plan: Path | None, seed: int | None, mend: bool, as_json: bool, words: tuple[str, ...]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.power_options import PowerOptions, power_options
 from kadeploy.errors import ExitStatus, UsageError
 
@@ -30,7 +30,7 @@ After --on and --off the power status is asked for until it is as ordered, where
 
 
 @click.command(
-    cls=frame.Command,
+    cls=program.ProgramCommand,
     examples=EXAMPLES,
     sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -53,4 +53,4 @@ def command(**values: Any) -> ExitStatus:
 
 def main() -> None:
     """Entry point of the console script."""
-    frame.run(command)
+    program.run(command)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.options import given
 from kadeploy.cli.reboot_options import RebootOptions, reboot_options
 from kadeploy.errors import ExitStatus, UsageError
@@ -53,7 +53,7 @@ BELONGS = {
 
 
 @click.command(
-    cls=frame.Command,
+    cls=program.ProgramCommand,
     examples=EXAMPLES,
     sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -93,4 +93,4 @@ def _check(options: RebootOptions) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    frame.run(command)
+    program.run(command)

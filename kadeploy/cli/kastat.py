@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.report_options import FIELDS, ReportOptions, report_options
 from kadeploy.errors import ExitStatus, UsageError
 
@@ -33,7 +33,7 @@ kastat --broadcasts -l 5                   how fast images got to the nodes"""
 
 
 @click.command(
-    cls=frame.Command,
+    cls=program.ProgramCommand,
     examples=EXAMPLES,
     sections={"OUTPUT": OUTPUT},
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -64,4 +64,4 @@ def _check(options: ReportOptions) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    frame.run(command)
+    program.run(command)

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.errors import UsageError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -59,7 +59,7 @@ node_options = declare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """``-m`` and ``-f``, for ``frame.read_nodes``."""
+    """``-m`` and ``-f``, for ``read_nodes``."""
 
     machines: tuple[str, ...]
     files: tuple[str, ...]
@@ -95,8 +95,8 @@ operation_options = declare(
         "-V", "--verbose-level", type=click.IntRange(0, 5), default=3, show_default=True, metavar="0-5"
     ),
     click.option("-d", "--debug-mode", is_flag=True, help="Show every command that is run on nodes."),
-    frame.json_option,
-    frame.version_option,
+    program.json_option,
+    program.version_option,
 )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kadeploy.cli import conduct, frame
+from kadeploy.cli import operation_command, program
 from kadeploy.cli.reboot_options import RebootOptions
 from kadeploy.cli.request import node_names, read_keys
 from kadeploy.config import site as configuration
@@ -27,28 +27,28 @@ def reboot(options: RebootOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     site, names = configuration.load(), node_names(options)
     _timeout(options, len(names))
-    return conduct.conduct(options, _reboot(options, site, names))
+    return operation_command.run(options, _reboot(options, site, names))
 
 
 async def _reboot(options: RebootOptions, site: Site, names: Sequence[str]) -> OperationResult | None:
     """The result; None after a dry run."""
     request = await _request(options, names)
     async with Store.open(site.path(site.server.database.name)) as store:
-        with conduct.audience(options) as (audience, stack):
+        with operation_command.observers(options) as (observers, stack):
             plan = await plan_reboot(site, store, request)
             if options.dry_run:
                 stack.close()
-                conduct.print_steps(plan, as_json=options.as_json)
+                operation_command.print_steps(plan, as_json=options.as_json)
                 return None
-            conduct.enter_namespace(site)
-            operation = RebootOperation(plan, store, audience)
-            return await conduct.carry_out(operation, operation.run(), options, stack)
+            operation_command.enter_namespace(site)
+            operation = RebootOperation(plan, store, observers)
+            return await operation_command.carry_out(operation, operation.run(), options, stack)
 
 
 async def _request(options: RebootOptions, names: Sequence[str]) -> RebootRequest:
     profile, patterns = options.set_pxe_profile, options.set_pxe_pattern
     return RebootRequest(
-        user=frame.user_name(),
+        user=program.user_name(),
         nodes=tuple(names),
         force=options.force,
         kind=RebootKind(options.kind),

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli.node_lists import read_nodes
 from kadeploy.cli.report_options import FIELDS, KADEPLOY3_FIELDS, ReportOptions
 from kadeploy.config import site as configuration
 from kadeploy.errors import ExitStatus, UsageError
@@ -62,7 +62,7 @@ def _filter(options: ReportOptions) -> Filter:
         since=options.date_min,
         # A whole second is meant: records keep fractions of it.
         until=None if options.date_max is None else options.date_max + 0.999999,
-        hosts=tuple(frame.read_nodes(options.machines, options.files)),
+        hosts=tuple(read_nodes(options.machines, options.files)),
         kind=WorkflowKind(options.operation) if options.operation else None,
         workflow_id=options.workflow_id,
         min_retries=options.min_retries,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.options import NodeOptions, declare, node_options
 
 # The tutorial's form (Kadeploy 3.1), and that of Kadeploy 3.3.
@@ -106,8 +106,8 @@ report_options = declare(
         help="Print CSV: the default, and possible with --causes, --steps, --broadcasts and -b.",
     ),
     click.option("--header", is_flag=True, help="Begin CSV with a line of names."),
-    frame.json_option,
-    frame.version_option,
+    program.json_option,
+    program.version_option,
 )
 
 

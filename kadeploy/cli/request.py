@@ -11,8 +11,9 @@ from typing import TypedDict
 import click
 
 from kadeploy import nodes
-from kadeploy.cli import frame, verdict
+from kadeploy.cli import program, verdict
 from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.node_lists import read_nodes
 from kadeploy.cli.options import NodeOptions
 from kadeploy.config import custom_steps
 from kadeploy.config.automata import parse_force_steps
@@ -69,7 +70,7 @@ async def build_request(options: DeployOptions, names: Sequence[str], site: Site
     wanted = limits(options, len(names))
     wanted.setdefault("deadline", site.server.deadline)
     return DeploymentRequest(
-        user=frame.user_name(),
+        user=program.user_name(),
         nodes=tuple(names),
         environment=await _environment(options),
         keys=await read_keys(options.key),
@@ -103,7 +104,7 @@ async def _environment(options: DeployOptions) -> EnvironmentName | Environment:
     description = await source.load(options.env_file)
     for warning in description.warnings:
         click.echo(printable_line(f"warning: {warning}"), err=True)
-    return description.environment(frame.user_name())
+    return description.environment(program.user_name())
 
 
 def _custom_steps(path: Path | None) -> CustomSteps:
@@ -134,7 +135,7 @@ def node_names(options: NodeOptions) -> list[str]:
     machines, files = options.machines, options.files
     if not machines and not files:
         machines, files = _job_nodes()
-    names = frame.read_nodes(machines, files)
+    names = read_nodes(machines, files)
     if not names:
         raise UsageError("no node is chosen", hint="give -m NODES or -f FILE")
     return names

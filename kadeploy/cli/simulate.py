@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 
 from kadeploy.cli import forecast as text
-from kadeploy.cli.audience import Audience
 from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.observers import Observers
 from kadeploy.cli.request import build_request, limits, node_names
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
@@ -66,10 +66,10 @@ async def _prepare(
 ) -> tuple[DeploymentPlan, Records]:
     """The plan, and what the store has seen of its clusters' nodes."""
     async with Store.open(site.path(site.server.database.name)) as store:
-        with Audience(options.verbose_level, to_stderr=True, identifier_file=None) as audience:
+        with Observers(options.verbose_level, to_stderr=True, identifier_file=None) as observers:
             # Limits are of the nodes that are simulated.
             request = await build_request(replace(options, min_ok=None, deadline=""), names, site)
-            plan = await Planner(site, store, audience.grabbed).plan(request, audience.transferred)
+            plan = await Planner(site, store, observers.grabbed).plan(request, observers.transferred)
         records: Records = {part.group.cluster: await _records(site, store, part) for part in plan.parts}
     return plan, records if known.records else {}
 

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from kadeploy.cli.labels import label
@@ -110,13 +109,6 @@ def known_hosts(result: OperationResult) -> Iterator[str]:
     """Lines of ssh's known_hosts for the nodes that were verified."""
     for node in result.in_phase(Phase.OK):
         yield from (f"{node.node},{node.address} {key}" for key in node.host_keys)
-
-
-def write_lines(path: Path | None, lines: Sequence[str]) -> None:
-    """Append to a file that was emptied when the options were read (Kadeploy3)."""
-    if path is not None:
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
 
 
 def parse_min_ok(text: str, count: int) -> int:

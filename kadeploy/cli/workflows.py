@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import frame
+from kadeploy.cli import program
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
@@ -31,7 +31,7 @@ async def _carry_out(options: DeployOptions, site: Site) -> None:
     async with Store.open(site.path(site.server.database.name)) as store:
         if options.abandon:
             almighty = site.server.rights.almighty
-            found = await workflows.find(store, options.abandon, frame.user_name(), almighty)
+            found = await workflows.find(store, options.abandon, program.user_name(), almighty)
             names = await workflows.abandon(store, found)
             click.echo(f"{fold(names) if names else found.id} abandoned", err=True)
             return

@@ -7,7 +7,7 @@ import pytest
 
 from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cast.cast import head_address
-from kadeploy.cli.cast_progress import Tally
+from kadeploy.cli.cast_progress import CastProgress
 from kadeploy.errors import UsageError
 
 GATEWAY = "192.0.2.1"  # RFC 5737: nobody's
@@ -23,19 +23,19 @@ def test_a_head_behind_a_gateway() -> None:
     assert "--address" in caught.value.hint
 
 
-def test_a_tally(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    tally = Tally(4, 50_000_000)
-    assert tally.describe() == "connecting; 0 done, 0 failed of 4 hosts"
-    tally.fail("n4")
+    progress = CastProgress(4, 50_000_000)
+    assert progress.describe() == "connecting; 0 done, 0 failed of 4 hosts"
+    progress.fail("n4")
     for node, received in {"n1": 20_000_000, "n2": 10_000_000, "n3": 1_000_000}.items():
-        tally.add(BroadcastProgress(node, received, 0, 50_000_000))
-    assert tally.describe() == "10 MB of 50 MB (20%) at 0 B/s; 0 done, 1 failed of 4 hosts"
+        progress.add(BroadcastProgress(node, received, 0, 50_000_000))
+    assert progress.describe() == "10 MB of 50 MB (20%) at 0 B/s; 0 done, 1 failed of 4 hosts"
     now += 2
-    tally.add(BroadcastProgress("n1", 50_000_000, 50_000_000, 50_000_000))
-    tally.add(BroadcastProgress("n2", 30_000_000, 0, 50_000_000))
-    assert tally.describe() == "30 MB of 50 MB (60%) at 15 MB/s, 1 s left; 1 done, 1 failed of 4 hosts"
+    progress.add(BroadcastProgress("n1", 50_000_000, 50_000_000, 50_000_000))
+    progress.add(BroadcastProgress("n2", 30_000_000, 0, 50_000_000))
+    assert progress.describe() == "30 MB of 50 MB (60%) at 15 MB/s, 1 s left; 1 done, 1 failed of 4 hosts"
     now += 20
-    tally.add(BroadcastProgress("n2", 40_000_000, 0, 50_000_000))
-    assert tally.describe() == "40 MB of 50 MB (80%) at 500 kB/s, 20 s left; 1 done, 1 failed of 4 hosts"
+    progress.add(BroadcastProgress("n2", 40_000_000, 0, 50_000_000))
+    assert progress.describe() == "40 MB of 50 MB (80%) at 500 kB/s, 20 s left; 1 done, 1 failed of 4 hosts"

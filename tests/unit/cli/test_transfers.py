@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from kadeploy.cli import verdict
-from kadeploy.cli.audience import Audience
 from kadeploy.cli.live import LiveTable
+from kadeploy.cli.observers import Observers
 from kadeploy.cli.transcript import Transcript
 from kadeploy.cli.transfers import LINE_INTERVAL, Transfers, place
 from kadeploy.config.expression import Expression
@@ -171,8 +171,8 @@ def test_remarks_are_above_the_table_where_the_log_goes_elsewhere(monkeypatch: p
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
-    with Audience(0, to_stderr=False, identifier_file=None) as audience:
-        audience.received(GROUP, [MOVED])
+    with Observers(0, to_stderr=False, identifier_file=None) as observers:
+        observers.received(GROUP, [MOVED])
     assert "n3 was taken out of its chain: takes {3} MB/s" in terminal.getvalue()
 
 

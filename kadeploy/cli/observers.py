@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who sees a deployment: the log on standard output, and a live table where there is a terminal."""
+"""Observers of an operation: the log on standard output, and a live table if there is a terminal."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from kadeploy.cli.live import LiveTable
 
 
-class Audience:
-    """Observer that passes everything on to the transcript and, on a terminal, to the live table.
+class Observers:
+    """Observer that forwards to the transcript and, on a terminal, to the live table.
 
-    ``identifier_file`` gets the workflow's identifier as soon as there is one, without a newline.
+    The workflow's identifier is written to ``identifier_file`` as soon as there is one, without a newline.
     """
 
     def __init__(self, level: int, *, to_stderr: bool, identifier_file: Path | None) -> None:
@@ -36,14 +36,14 @@ class Audience:
         self._transcript = Transcript(level, self.write)
         self._live: LiveTable | None = None
         if sys.stderr.isatty():
-            # Only here: a quarter of a second to import, and nobody draws into a file.
+            # Imported here: it takes a quarter of a second, and no table is drawn into a file.
             from rich.console import Console
 
             from kadeploy.cli.live import LiveTable
 
             self._live = LiveTable(Console(stderr=True))
 
-    def __enter__(self) -> Audience:
+    def __enter__(self) -> Observers:
         if self._live is not None:
             self._live.__enter__()
         return self
@@ -55,9 +55,9 @@ class Audience:
             self._live = None
 
     def write(self, line: str) -> None:
-        """Write a line of the log, above the table where both are on the terminal.
+        """Write a line of the log, above the table if both are on the terminal.
 
-        Where nobody reads any more the deployment goes on in silence.
+        The operation continues without a log after its reader has closed the pipe.
         """
         line = printable_line(line)
         if self._live is not None and self._stream.isatty():

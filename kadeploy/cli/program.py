@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every command shares: its shape, exit statuses, the shape of errors, lists of nodes.
+"""Programs: sections of the help, manners of options, exit statuses, errors on standard error.
 
-Kadeploy3 parsed its options with Ruby's OptionParser; scripts rely on what that allows: unambiguous
-beginnings of long options, and options whose value may be left out. Everything slow to import is imported
-where it is needed, so that ``--help`` answers at once.
+Kadeploy3 parsed its options with Ruby's OptionParser; scripts rely on its manners: unambiguous beginnings of
+long options, and options whose value may be left out. Modules that are slow to import are imported where
+they are needed, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from kadeploy.errors import ExitStatus, FileError, FileProblem, KadeployError, NotFoundError, UsageError
+from kadeploy.errors import ExitStatus, FileError, KadeployError
 from kadeploy.terminal import printable
-
-MAX_NODE_FILE = 16 * 1024 * 1024  # bytes; OAR repeats the name of a node once per core
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -42,8 +40,8 @@ FILES = """\
 /var/lib/kadeploy            the store, unless database.name says otherwise"""
 
 
-class Command(click.Command):
-    """A command with the sections of a manual page, and with OptionParser's manners."""
+class ProgramCommand(click.Command):
+    """Command with the sections of a manual page, and with OptionParser's manners."""
 
     def __init__(self, *args: Any, examples: str = "", sections: Mapping[str, str] | None = None, **kw: Any):
         super().__init__(*args, **kw)
@@ -67,7 +65,7 @@ class Command(click.Command):
 
 
 def _complete(args: Sequence[str], names: Mapping[str, click.Parameter]) -> Iterator[str]:
-    """The arguments with the beginnings of long options made whole."""
+    """Arguments with abbreviated long options completed; raises click.UsageError for ambiguous ones."""
     for position, argument in enumerate(args):
         if argument == "--":
             yield from args[position:]
@@ -91,7 +89,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
 
 
 def version_option(function: Function) -> Function:
-    """``-v/--version`` as Kadeploy3 prints it."""
+    """Option ``-v/--version``, which prints as Kadeploy3 does."""
     option: Callable[[Function], Function] = click.option(
         "-v",
         "--version",
@@ -105,60 +103,11 @@ def version_option(function: Function) -> Function:
 
 
 def json_option(function: Function) -> Function:
-    """``--json``, as the parameter ``as_json``."""
+    """Option ``--json``, as the parameter ``as_json``."""
     option: Callable[[Function], Function] = click.option(
         "--json", "as_json", is_flag=True, help="Print JSON instead."
     )
     return option(function)
-
-
-def read_nodes(machines: Sequence[str], files: Sequence[str]) -> list[str]:
-    """The nodes of ``-m`` and ``-f``, each once, in their order.
-
-    Raises UsageError for what is no node set, FileError with all the wrong lines of a file.
-    """
-    from kadeploy import nodes
-
-    names = [name for text in machines for name in nodes.parse(text)]
-    for file in files:
-        names.extend(_read_node_file(file))
-    names = nodes.unique(names)
-    if len(names) > nodes.MAX_NODES:
-        raise UsageError(f"{len(names)} nodes are more than the {nodes.MAX_NODES} of one operation")
-    return names
-
-
-def _read_node_file(file: str) -> list[str]:
-    from kadeploy import nodes
-
-    names: dict[str, list[str]] = {}
-    problems: list[FileProblem] = []
-    for number, line in enumerate(_read_text(file).splitlines(), start=1):
-        text = line.partition("#")[0].strip()
-        if not text or text in names:
-            continue
-        try:
-            names[text] = nodes.parse(text)
-        except UsageError as error:
-            names[text] = []
-            problems.append(FileProblem(file, error.message, number, 1))
-    if problems:
-        raise FileError(problems)
-    return [name for expanded in names.values() for name in expanded]
-
-
-def _read_text(file: str) -> str:
-    try:
-        if file == "-":
-            content = sys.stdin.buffer.read(MAX_NODE_FILE + 1)
-        else:
-            with Path(file).open("rb") as stream:
-                content = stream.read(MAX_NODE_FILE + 1)
-    except OSError as error:
-        raise NotFoundError(f"{file} cannot be read: {error.strerror}") from error
-    if len(content) > MAX_NODE_FILE:
-        raise UsageError(f"{file} is larger than {MAX_NODE_FILE} bytes")
-    return content.decode("utf-8", errors="replace")
 
 
 def user_name() -> str:
@@ -170,13 +119,13 @@ def user_name() -> str:
 
 
 def run(command: click.Command) -> NoReturn:
-    """Run a command as the process's only job, and exit with its status."""
+    """Run a command as a program, and exit with its status."""
     name = Path(sys.argv[0]).name
     try:
         status = command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has seen enough. What is still buffered must not fail again when Python exits.
+        # The reader has closed the pipe. Buffered output must not fail again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = ExitStatus.OK
     except (KeyboardInterrupt, click.Abort):
@@ -185,12 +134,12 @@ def run(command: click.Command) -> NoReturn:
     except Exception as error:
         if os.environ.get("KADEPLOY_DEBUG"):
             raise
-        status = _tell(name, error)
+        status = _report(name, error)
     sys.exit(int(status or ExitStatus.OK))
 
 
-def _tell(name: str, error: BaseException) -> ExitStatus:
-    """One sentence and a hint on stderr; the exit status that belongs to the error."""
+def _report(name: str, error: BaseException) -> ExitStatus:
+    """Write an error as one sentence and a hint to standard error, and return its exit status."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     match error:

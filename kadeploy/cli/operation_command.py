@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all commands for operations on nodes do: files of results, the log, signals, the user's script."""
+"""Commands that run an operation on nodes: observers, result, files of results, the user's script."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,10 +16,12 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import dry_run, verdict
-from kadeploy.cli.audience import Audience
+from kadeploy.cli import dry_run, result_files, verdict
+from kadeploy.cli.debug_log import debug_log
 from kadeploy.cli.descriptors import raise_descriptor_limit
+from kadeploy.cli.observers import Observers
 from kadeploy.cli.options import OperationOptions
+from kadeploy.cli.signals import cancel_on_signals
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, ServiceError, UsageError
@@ -31,13 +31,13 @@ from kadeploy.operations.operation import Operation
 from kadeploy.terminal import printable_line
 
 
-def conduct(options: OperationOptions, work: Coroutine[Any, Any, OperationResult | None]) -> ExitStatus:
-    """Run a command to its end; its work has no result where nothing was touched (--dry-run)."""
+def run(options: OperationOptions, work: Coroutine[Any, Any, OperationResult | None]) -> ExitStatus:
+    """Run a command and return its exit status; its work has no result after a dry run."""
     try:
         if not options.dry_run:
             _check_script(options.script)
             for path in options.written_files:
-                empty(path)
+                result_files.empty(path)
     except UsageError:
         work.close()
         raise
@@ -54,22 +54,22 @@ def conduct(options: OperationOptions, work: Coroutine[Any, Any, OperationResult
 
 
 @contextmanager
-def audience(options: OperationOptions) -> Iterator[tuple[Audience, ExitStack]]:
-    """Who is told what happens; the stack is to be closed before anything else is written."""
+def observers(options: OperationOptions) -> Iterator[tuple[Observers, ExitStack]]:
+    """Observers of an operation; the caller closes the stack before it writes anything else."""
     with ExitStack() as stack:
-        listening = stack.enter_context(
-            Audience(
+        observing = stack.enter_context(
+            Observers(
                 options.verbose_level,
                 to_stderr=options.as_json or options.dry_run,
                 identifier_file=options.write_workflow_id,
             )
         )
-        stack.enter_context(_debug_log(listening.write if options.debug_mode else None))
-        yield listening, stack
+        stack.enter_context(debug_log(observing.write if options.debug_mode else None))
+        yield observing, stack
 
 
 def print_steps(plan: Plan[Any], *, as_json: bool) -> None:
-    """What --dry-run shows of an operation that erases nothing."""
+    """Print the plan of an operation that erases nothing, for --dry-run."""
     if as_json:
         click.echo(json.dumps(dry_run.steps_to_json(plan)))
     else:
@@ -82,7 +82,7 @@ async def carry_out(
     options: OperationOptions,
     stack: ExitStack,
 ) -> OperationResult:
-    """Let an operation go on to its end, also when a signal ends it, and tell how it went."""
+    """Run an operation to its end, and print its result, also when a signal ends it."""
     cancel_on_signals()
     try:
         return await going_on
@@ -91,26 +91,11 @@ async def carry_out(
             stack.close()
         finally:
             if operation.begun:
-                _tell(operation.result(), options)
+                _print_result(operation.result(), options)
 
 
-def cancel_on_signals() -> None:
-    """From now on what ends other programs cancels this task; asyncio itself does so on SIGINT."""
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            asyncio.get_running_loop().add_signal_handler(number, _cancel_once, task)
-
-
-def _cancel_once(task: asyncio.Task[Any]) -> None:
-    """A second signal must not break off what the first one has begun to clean up."""
-    if not task.cancelling():
-        task.cancel()
-
-
-def _tell(result: OperationResult, options: OperationOptions) -> None:
-    """Everything that is left behind for the user, also when the operation was interrupted."""
+def _print_result(result: OperationResult, options: OperationOptions) -> None:
+    """Print the result of an operation, and write its files."""
     try:
         if options.as_json:
             click.echo(json.dumps(verdict.to_json(result)))
@@ -123,7 +108,7 @@ def _tell(result: OperationResult, options: OperationOptions) -> None:
 
 
 def _write_files(result: OperationResult, options: OperationOptions) -> None:
-    """Raises ServiceError naming those that cannot be written."""
+    """Write the files of results; raises ServiceError with the names of those that cannot be written."""
     files = (
         (options.output_ok_nodes, [node.node for node in result.nodes if node.good]),
         (options.output_ko_nodes, [node.node for node in result.nodes if not node.good]),
@@ -132,26 +117,17 @@ def _write_files(result: OperationResult, options: OperationOptions) -> None:
     problems = []
     for path, lines in files:
         try:
-            verdict.write_lines(path, lines)
+            result_files.append_lines(path, lines)
         except OSError as error:
             problems.append(f"{path} cannot be written: {error.strerror}")
     if problems:
         raise ServiceError("; ".join(problems))
 
 
-def empty(path: Path | None) -> None:
-    """Kadeploy3 empties these files when it reads its options, and appends to them at the end."""
-    if path is not None:
-        try:
-            path.write_text("", encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}") from error
-
-
 def enter_namespace(site: Site) -> None:
-    """Images may come from anywhere; the nodes of a lab live in its own network."""
+    """Enter the network namespace of the nodes, after images were fetched: those may come from anywhere."""
     namespace.enter(site.server.network.namespace)
-    # Threads that were started before stay outside, so new ones are used from here on.
+    # Threads started before stay outside of the namespace, so new ones are used from here on.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="nodes"))
 
 
@@ -169,29 +145,3 @@ def _run_script(path: Path, *, to_stderr: bool) -> None:
         click.echo(f"{path}: {error.strerror}", err=True)
         status = 1
     click.echo("Fail !" if status else "Success !", err=to_stderr)
-
-
-class _DebugHandler(logging.Handler):
-    """Log records of the rooms that touch nodes, as lines that begin with [dbg]."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        super().__init__(logging.DEBUG)
-        self._write = write
-
-    def emit(self, record: logging.LogRecord) -> None:
-        for line in self.format(record).splitlines():
-            self._write(f"[dbg] {line}")
-
-
-@contextmanager
-def _debug_log(write: Callable[[str], None] | None) -> Iterator[None]:
-    if write is None:
-        yield
-        return
-    logger, handler = logging.getLogger("kadeploy"), _DebugHandler(write)
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
