@@ -15,7 +15,7 @@ import click
 from kadeploy.cli.lab_options import UpOptions
 from kadeploy.config import namespace
 from kadeploy.errors import NotFoundError
-from kadeploy.lab import cluster, console, journal, plan, power
+from kadeploy.lab import cluster, console, labs, plan, power
 from kadeploy.lab import status as lab_status
 from kadeploy.lab.plan import ContainerOptions, LabPlan
 from kadeploy.lab.status import NodeStatus
@@ -62,7 +62,7 @@ def _plan(options: UpOptions) -> LabPlan:
 
 def down(name: str, *, everything: bool) -> None:
     """Take a lab, or all labs of this machine, away."""
-    for lab in journal.names() if everything else [name]:
+    for lab in labs.names() if everything else [name]:
         say(f"lab '{lab}' is down" if cluster.down(lab, say) else f"there is no lab '{lab}'")
 
 

@@ -14,15 +14,15 @@ from kadeploy.lab import (
     configuration,
     driver,
     interrupts,
-    journal,
+    labs,
     network,
     plan,
     removal,
     services,
 )
-from kadeploy.lab.driver import Driver
-from kadeploy.lab.journal import Journal
+from kadeploy.lab.driver import LabDriver
 from kadeploy.lab.plan import LabPlan, NodePlan
+from kadeploy.lab.undo_log import UndoLog
 
 Progress = Callable[[str], None]
 
@@ -39,7 +39,7 @@ def up(lab: LabPlan, say: Progress) -> None:
     kind = driver.of(lab.driver)
     _check_tools(kind)
     configuration.check_deploy_env(lab.deploy_env)
-    with journal.locked(lab.name):
+    with labs.locked(lab.name):
         _check_free(lab, say)
         try:
             with interrupts.remembered() as check_interrupt:
@@ -55,8 +55,8 @@ def down(name: str, say: Progress) -> bool:
     """Take away all that a lab has made; False where there is no such lab."""
     check_root()
     plan.check_name(name)
-    with journal.locked(name):
-        state = journal.state_of(name)
+    with labs.locked(name):
+        state = labs.state_of(name)
         if state is None:
             return False
         removal.remove(name, state, say)
@@ -67,10 +67,10 @@ def find(name: str) -> LabPlan:
     """The plan of a lab that is up; raises NotFoundError."""
     check_root()
     plan.check_name(name)
-    state = journal.state_of(name)
-    lab = journal.load_plan(state) if state else None
-    if lab is None or not Journal(lab.state).is_ready():
-        others = ", ".join(journal.names()) or "none"
+    state = labs.state_of(name)
+    lab = labs.load_plan(state) if state else None
+    if lab is None or not UndoLog(lab.state).is_ready():
+        others = ", ".join(labs.names()) or "none"
         raise NotFoundError(
             f"lab '{name}' is not up", hint=f"labs of this machine: {others}; start one with 'kalab up -n 3'"
         )
@@ -83,7 +83,7 @@ def check_root() -> None:
         raise RefusedError("a lab needs root: it makes a network namespace", hint="use sudo")
 
 
-def _check_tools(kind: Driver) -> None:
+def _check_tools(kind: LabDriver) -> None:
     missing = [tool for tool in (*kind.tools, *TOOLS) if shutil.which(tool) is None]
     if missing:
         raise NotFoundError(
@@ -93,9 +93,9 @@ def _check_tools(kind: Driver) -> None:
 
 
 def _check_free(lab: LabPlan, say: Progress) -> None:
-    state = journal.state_of(lab.name)
+    state = labs.state_of(lab.name)
     if state is not None:
-        if Journal(state).is_ready() and network.exists(lab.namespace):
+        if UndoLog(state).is_ready() and network.exists(lab.namespace):
             raise RefusedError(
                 f"lab '{lab.name}' is up already ({state})",
                 hint=f"'kalab down --name {lab.name}' first, or choose another --name",
@@ -112,29 +112,29 @@ def _check_free(lab: LabPlan, say: Progress) -> None:
             raise RefusedError(f"{directory} is not empty", hint="choose another directory")
 
 
-def _build(lab: LabPlan, kind: Driver, check_interrupt: Callable[[], None], say: Progress) -> None:
-    journal.register(lab.name, lab.state)
-    book = Journal(lab.state)
-    book.announce("directory", lab.state)
-    journal.save_plan(lab)
+def _build(lab: LabPlan, kind: LabDriver, check_interrupt: Callable[[], None], say: Progress) -> None:
+    labs.register(lab.name, lab.state)
+    undo_log = UndoLog(lab.state)
+    undo_log.announce("directory", lab.state)
+    labs.save_plan(lab)
     shared = kind.prepare_lab(lab)
     password = bmc.new_password()
     for node in lab.nodes:
         _prepare(lab, node, kind, password)
-    book.announce("directory", lab.config)
+    undo_log.announce("directory", lab.config)
     lab.config.mkdir(parents=True, mode=0o700, exist_ok=True)
     lab.repository.mkdir()
     configuration.write(lab, kind.timeouts(lab), password)
     say(f"{lab.count} nodes prepared ({shared}); network namespace {lab.namespace}")
-    book.announce("namespace", lab.namespace)
+    undo_log.announce("namespace", lab.namespace)
     network.create(lab, kind)
-    services.start(lab, kind, book)
+    services.start(lab, kind, undo_log)
     say("DHCP, boot files and BMCs answer")
     check_interrupt()
-    book.announce("ready", lab.name)
+    undo_log.announce("ready", lab.name)
 
 
-def _prepare(lab: LabPlan, node: NodePlan, kind: Driver, password: str) -> None:
+def _prepare(lab: LabPlan, node: NodePlan, kind: LabDriver, password: str) -> None:
     """Everything of a machine that is off."""
     (node.directory / "faults").mkdir(parents=True)
     node.console.touch(mode=0o600)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a kind of node has to bring along: the protocol, and its implementations by name."""
+"""Drivers of labs: the protocol of a kind of machine, and its implementations by name."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from pyroute2 import IPRoute
 
 
-class Driver(Protocol):
-    """Makes the machines of a lab; what they do once they exist is ``machine.Machine``.
+class LabDriver(Protocol):
+    """Driver that makes the machines of a lab; ``machine.Machine`` switches one that exists.
 
-    ``tools``: programs that must be there, ``packages``: Debian packages that have them.
-    ``firmware_asks_dhcp``: whether the firmware finds nothing to boot where DHCP has no answer.
+    ``tools``: programs that it runs, ``packages``: Debian packages of these programs.
+    ``firmware_asks_dhcp``: the firmware finds nothing to boot if DHCP does not answer.
     """
 
     @property
@@ -30,29 +30,29 @@ class Driver(Protocol):
     def firmware_asks_dhcp(self) -> bool: ...
 
     def prepare_lab(self, lab: LabPlan) -> str:
-        """Make what all nodes share, below the state directory; says in a word what the nodes run on."""
+        """Make the files that all nodes share, and return a word on what the nodes run on."""
 
     def prepare_node(self, lab: LabPlan, node: NodePlan) -> dict[str, Any]:
-        """Make what a machine has while it is off, an empty disk first; the fields of its machine.json."""
+        """Make the files of a machine, an empty disk first, and return the fields of its machine.json."""
 
     def make_wire(self, route: IPRoute, node: NodePlan, bridge: int) -> None:
-        """Make the end of a machine's wire in the lab, if it is there while the machine is off."""
+        """Make the lab's end of the wire of a machine, if it exists while the machine is off."""
 
     def timeouts(self, lab: LabPlan) -> dict[str, str]:
-        """The cluster file's ``timeouts``: for ``reboot`` and ``kexec`` an expression of n each."""
+        """Section ``timeouts`` of the cluster file: for ``reboot`` and ``kexec`` an expression of n each."""
 
     def records(self, node: NodePlan) -> Sequence[Path]:
-        """Records of the processes that a machine may leave behind, in the order in which to end them."""
+        """Records of the processes of a machine, in the order in which to end them."""
 
     def processes(self, lab: LabPlan) -> dict[str, list[int]]:
-        """The pids of all processes of each node that is on, by its name."""
+        """Pids of all processes of each node that is on, by the name of the node."""
 
     def clear(self, lab: LabPlan) -> None:
-        """Take away what ended processes have left outside of the state directory."""
+        """Remove what ended processes have left outside of the state directory."""
 
 
-def of(name: DriverName) -> Driver:
-    """The driver of this name."""
+def of(name: DriverName) -> LabDriver:
+    """Driver of this name."""
     if name == "container":
         from kadeploy.lab.container.driver import ContainerDriver
 

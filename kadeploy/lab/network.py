@@ -11,7 +11,7 @@ from pathlib import Path
 from pyroute2 import IPRoute, netns
 
 from kadeploy.config import namespace
-from kadeploy.lab.driver import Driver
+from kadeploy.lab.driver import LabDriver
 from kadeploy.lab.plan import IPV6_PREFIX, PREFIX_LENGTH, SERVER_ADDRESS, LabPlan
 
 BRIDGE = "br0"
@@ -22,7 +22,7 @@ def exists(name: str) -> bool:
     return (namespace.DIRECTORY / name).exists()
 
 
-def create(plan: LabPlan, driver: Driver) -> None:
+def create(plan: LabPlan, driver: LabDriver) -> None:
     """Make the namespace, enter it, and build everything in it."""
     netns.create(plan.namespace)
     namespace.enter(plan.namespace)

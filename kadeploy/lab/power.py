@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Switching machines by hand, over IPMI, as kadeploy does it."""
+"""Switching machines by hand through their BMCs, with ipmitool as kadeploy calls it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SECONDS = 20.0  # for one command
 
 
 @dataclass(frozen=True, slots=True)
-class Switched:
-    """What ipmitool said, and whether the BMC obeyed."""
+class BmcAnswer:
+    """Answer of a BMC: the output of ipmitool, and ``ok`` if the BMC has obeyed."""
 
     ok: bool
     text: str
 
 
-def switch(lab: LabPlan, nodes: Sequence[NodePlan], action: str) -> Iterator[tuple[NodePlan, Switched]]:
-    """Tell the BMC of each node ``on``, ``off``, ``cycle``, ``reset`` or ``status``, in order.
+def switch(lab: LabPlan, nodes: Sequence[NodePlan], action: str) -> Iterator[tuple[NodePlan, BmcAnswer]]:
+    """Order the BMC of each node ``on``, ``off``, ``cycle``, ``reset`` or ``status``, in order.
 
     Enters the lab's namespace.
     """
@@ -34,7 +34,7 @@ def switch(lab: LabPlan, nodes: Sequence[NodePlan], action: str) -> Iterator[tup
         try:
             done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
         except subprocess.TimeoutExpired:
-            yield node, Switched(False, f"its BMC did not answer within {SECONDS:g} s")
+            yield node, BmcAnswer(False, f"its BMC did not answer within {SECONDS:g} s")
         else:
             text = (done.stdout if done.returncode == 0 else done.stderr).strip()
-            yield node, Switched(done.returncode == 0, text)
+            yield node, BmcAnswer(done.returncode == 0, text)

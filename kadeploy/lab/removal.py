@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Taking a lab away, after an orderly life as after a crash."""
+"""Removal of a lab, also after a crash."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
-from kadeploy.lab import driver, journal, machine, network, processes
-from kadeploy.lab.journal import Journal
+from kadeploy.lab import driver, labs, machine, network, processes
+from kadeploy.lab.undo_log import UndoLog
 
 GRACE_SECONDS = 3.0  # for a service to end by itself
 
 
 def remove(name: str, state: Path, say: Callable[[str], None]) -> None:
-    """Take away all that the journal in this state directory names, whatever has come of it."""
-    entries = Journal(state).entries()
+    """Remove all things that the undo log in a state directory names, if they exist."""
+    entries = UndoLog(state).entries()
     if state.is_dir():
         (state / machine.CLOSING).touch()  # from here on no BMC starts a machine
-    # The BMCs before their machines, and each after what it was asked last.
+    # BMCs end before their machines, and each after the command that it runs.
     services = [entry.name for entry in entries if entry.kind == "process"]
     processes.stop_all(services, state=str(state), grace=GRACE_SECONDS)
     _stop_machines([Path(entry.name) for entry in entries if entry.kind == "machine"], state)
-    lab = journal.load_plan(state)
+    lab = labs.load_plan(state)
     if lab is not None:
         driver.of(lab.driver).clear(lab)
     for entry in (entry for entry in entries if entry.kind == "namespace"):
@@ -36,12 +36,12 @@ def remove(name: str, state: Path, say: Callable[[str], None]) -> None:
         if Path(entry.name).exists():
             shutil.rmtree(entry.name)
     if state.is_dir() and not any(path.name != machine.CLOSING for path in state.iterdir()):
-        shutil.rmtree(state)  # it died before its first word in the journal
-    journal.forget(name)
+        shutil.rmtree(state)  # the lab ended before the first entry of its undo log
+    labs.forget(name)
 
 
 def _stop_machines(records: Sequence[Path], state: Path) -> None:
-    """Of each machine the processes in the order in which its driver names their records."""
+    """End the processes of machines, of each in the order in which its driver names their records."""
     existing = [record for record in records if record.parent.is_dir()]
     with ExitStack() as locks:
         for directory in dict.fromkeys(record.parent for record in existing):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from kadeploy.errors import ServiceError
 from kadeploy.lab import bmc, configuration, dhcp, processes
-from kadeploy.lab.driver import Driver
-from kadeploy.lab.journal import Journal
+from kadeploy.lab.driver import LabDriver
 from kadeploy.lab.plan import HTTP_PORT, SERVER_ADDRESS, LabPlan, NodePlan
+from kadeploy.lab.undo_log import UndoLog
 
 SERVICE_SECONDS = 15.0  # until a service that was started answers
 BMC_SECONDS = 20.0  # for ipmitool to give up
@@ -23,13 +23,13 @@ BOOT_SERVICE = "kadeploy-boot"
 BMCS_AT_ONCE = 8  # that are asked whether they answer
 
 
-def start(lab: LabPlan, kind: Driver, book: Journal) -> None:
+def start(lab: LabPlan, kind: LabDriver, undo_log: UndoLog) -> None:
     """Start all services, and return when they answer; raises ServiceError."""
     (lab.state / "dnsmasq.conf").write_text(dhcp.configuration(lab))
     (lab.state / dhcp.HOSTS).write_text(dhcp.hosts(lab))
-    _start(lab, book, "dnsmasq", dhcp.arguments(lab))
-    _start(lab, book, BOOT_SERVICE, [_boot_program(), "--config-dir", str(lab.config)])
-    _start_bmcs(lab, kind, book)
+    _start(lab, undo_log, "dnsmasq", dhcp.arguments(lab))
+    _start(lab, undo_log, BOOT_SERVICE, [_boot_program(), "--config-dir", str(lab.config)])
+    _start_bmcs(lab, kind, undo_log)
     _await_bmcs(lab)
     _await_boot_service(lab)
     _check_alive(lab.state / dhcp.RECORD, "dnsmasq", lab.state / "dnsmasq.log")
@@ -40,16 +40,16 @@ def boot_service(lab: LabPlan) -> int:
     return _check_alive(_record(lab.state, BOOT_SERVICE), BOOT_SERVICE, _log(lab.state, BOOT_SERVICE))
 
 
-def _start_bmcs(lab: LabPlan, kind: Driver, book: Journal) -> None:
-    """One after another, announced together: each word in the journal waits for the disk."""
-    book.announce_all(("process", _record(node.directory, "bmc")) for node in lab.nodes)
-    book.announce_all(("machine", record) for node in lab.nodes for record in kind.records(node))
+def _start_bmcs(lab: LabPlan, kind: LabDriver, undo_log: UndoLog) -> None:
+    """Start the BMCs; their entries are written together, for each write waits for the disk."""
+    undo_log.announce_all(("process", _record(node.directory, "bmc")) for node in lab.nodes)
+    undo_log.announce_all(("machine", record) for node in lab.nodes for record in kind.records(node))
     for node in lab.nodes:
         _launch(lab, "bmc", bmc.arguments(node), node.directory)
 
 
-def _start(lab: LabPlan, book: Journal, name: str, argv: list[str]) -> None:
-    book.announce("process", _record(lab.state, name))
+def _start(lab: LabPlan, undo_log: UndoLog, name: str, argv: list[str]) -> None:
+    undo_log.announce("process", _record(lab.state, name))
     _launch(lab, name, argv, lab.state)
 
 

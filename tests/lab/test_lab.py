@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from kadeploy.config import site
-from kadeploy.lab import configuration, journal, processes
+from kadeploy.lab import configuration, processes
+from kadeploy.lab.labs import names
 
 pytestmark = pytest.mark.lab
 
@@ -108,7 +109,7 @@ class Lab:
         assert not list(Path("/sys/fs/cgroup").rglob(f"kalab-{self.name}"))
         assert f"kalab-{self.name}" not in Path("/proc/self/mountinfo").read_text()
         assert not self.state.exists()
-        assert self.name not in journal.names()
+        assert self.name not in names()
 
 
 both_drivers = pytest.mark.parametrize(

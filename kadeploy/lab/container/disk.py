@@ -29,9 +29,9 @@ _MAJOR = 7
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """What is wrong with a disk.
+    """Defect of a disk.
 
-    ``read_only``: no write succeeds. ``capacity``: it is empty, and fails once so many bytes are written.
+    ``read_only``: no write succeeds. ``capacity``: bytes after which writes fail, on a disk that was empty.
     """
 
     read_only: bool = False
@@ -42,8 +42,8 @@ SOUND = Defect()
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
-    """A partition of the disk, as the kernel has it."""
+class LoopPartition:
+    """Partition of a loop device, as the kernel has it."""
 
     number: int
     device: Path
@@ -66,8 +66,8 @@ class Disk:
     def device(self) -> Path:
         return Path("/dev") / self.name
 
-    def partitions(self) -> list[Partition]:
-        """What the kernel knows, in their order."""
+    def partitions(self) -> list[LoopPartition]:
+        """Partitions that the kernel knows, by number."""
         found = []
         for entry in Path("/sys/class/block", self.name).glob(f"{self.name}p*"):
             number = int(entry.name.removeprefix(f"{self.name}p"))
@@ -77,7 +77,7 @@ class Disk:
                 if error.errno not in (errno.ENOENT, errno.ENODEV):
                     raise
                 continue  # it is being removed: the entry is gone, or was between finding and opening it
-            found.append(Partition(number, Path("/dev", entry.name), major, minor))
+            found.append(LoopPartition(number, Path("/dev", entry.name), major, minor))
         return sorted(found, key=lambda partition: partition.number)
 
     def make_nodes(self, directory: Path) -> None:

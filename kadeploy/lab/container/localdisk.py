@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kadeploy.lab.container import syscalls
-from kadeploy.lab.container.disk import DISK_NAME, Disk, Partition
+from kadeploy.lab.container.disk import DISK_NAME, Disk, LoopPartition
 
 _SECTOR = 512
 _MAX_MENU = 64 * 1024  # bytes of a grub.cfg
@@ -79,7 +79,7 @@ def _menu_entry(disk: Disk, root: Path) -> DiskSystem | None:
 
 
 @contextmanager
-def _mounted(partition: Partition, mountpoint: Path) -> Iterator[bool]:
+def _mounted(partition: LoopPartition, mountpoint: Path) -> Iterator[bool]:
     """Whether it could be mounted: most partitions hold no file system."""
     argv = ["mount", "-o", "ro", str(partition.device), str(mountpoint)]
     if subprocess.run(argv, capture_output=True, check=False).returncode:
@@ -91,7 +91,7 @@ def _mounted(partition: Partition, mountpoint: Path) -> Iterator[bool]:
         syscalls.unmount(mountpoint)
 
 
-def _tags(partition: Partition) -> dict[str, str]:
+def _tags(partition: LoopPartition) -> dict[str, str]:
     argv = ["blkid", "-p", "-o", "export", str(partition.device)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)

@@ -49,7 +49,7 @@ class Reset(Exception):
     """The reset button was pressed."""
 
 
-class Node:
+class ContainerNode:
     """``run`` returns when the node has switched itself off."""
 
     def __init__(self, directory: Path) -> None:
@@ -276,4 +276,4 @@ class Node:
 
 
 if __name__ == "__main__":
-    Node(Path(sys.argv[1])).run()
+    ContainerNode(Path(sys.argv[1])).run()
