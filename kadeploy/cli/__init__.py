@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands, one module each; presentation only."""
+"""Commands, one module each; presentation only."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The work of the kacast command: options to a cast, its results to lines, files and an exit status."""
+"""Work of the kacast command: options to a cast, its results to lines, files and an exit status."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _tell(options: CastOptions, request: CastRequest, results: Results, seconds:
 
 
 def _summary(results: Results) -> Iterator[str]:
-    """As other commands end, for the same scripts to read."""
+    """Lists of hosts in the lines of the other commands, for the same scripts."""
     good = [host for host, result in results.items() if result.ok]
     bad = {host: result for host, result in results.items() if not result.ok}
     if good:
@@ -123,7 +123,7 @@ def _summary(results: Results) -> Iterator[str]:
 
 
 def _remarks(results: Results) -> Iterator[str]:
-    """What is remarkable about the way to hosts, each with all its hosts."""
+    """Remarks on the way to hosts, each with all its hosts."""
     hosts: dict[str, list[str]] = {}
     for host, result in results.items():
         for note in result.notes:
@@ -171,7 +171,7 @@ def _write_files(options: CastOptions, good: Sequence[str], bad: Sequence[str]) 
 
 @contextmanager
 def _source(file: str) -> Iterator[tuple[ImageSource, int]]:
-    """The file to send and its permissions; standard input as a file that has no name, and so cannot stay."""
+    """File to send and its permissions; standard input becomes a file without a name, which leaves none."""
     if file != "-":
         yield _examine(Path(file))
         return

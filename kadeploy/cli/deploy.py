@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The work of the kadeploy command: options to a request, the request to a result, the result to the user."""
+"""Work of the kadeploy command: options to a request, the request to a result, the result to the user."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def deploy(options: DeployOptions) -> ExitStatus:
 
 
 async def _deploy(options: DeployOptions, site: Site, names: Sequence[str]) -> OperationResult | None:
-    """The result; None after a dry run."""
+    """Run the command; the result is None after a dry run."""
     async with Store.open(site.path(site.server.database.name)) as store:
         workflow = await _workflow(options, site, store)
         if workflow is None:
@@ -69,7 +69,7 @@ async def _deploy(options: DeployOptions, site: Site, names: Sequence[str]) -> O
 
 
 async def _workflow(options: DeployOptions, site: Site, store: Store) -> Workflow | None:
-    """The workflow of --resume or --retry."""
+    """Workflow of --resume or --retry, None for a new deployment."""
     if not options.resumed:
         return None
     found = await workflows.find(store, options.resumed, program.user_name(), site.server.rights.almighty)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of kadeploy, and the typed value that they become."""
+"""Options of kadeploy, and the typed value that they become."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ deploy_options = declare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployOptions(OperationOptions):
-    """Options of kadeploy; '' or None is what was not given, as each request has it."""
+    """Options of kadeploy; '' or None for an option that is absent, as each request has it."""
 
     env_name: str | None
     env_file: str | None
@@ -140,5 +140,5 @@ class DeployOptions(OperationOptions):
 
     @property
     def resumed(self) -> str | None:
-        """The workflow that shall go on, by ``--resume`` or ``--retry``."""
+        """Workflow to go on with, by ``--resume`` or ``--retry``."""
         return self.resume or self.retry

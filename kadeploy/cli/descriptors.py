@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The limit of open files of a command."""
+"""Limit of open files of a command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 def raise_descriptor_limit() -> None:
-    """Many nodes need many connections; what a shell allows at first is meant for programs with few."""
+    """Raise the limit of open files to the hard one: many nodes need many connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What --dry-run prints: per cluster the steps with their deadlines, the partition table, what is erased."""
+"""Output of --dry-run: per cluster the steps with their deadlines, the partition table, erased devices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kadeploy.workflow.automaton import Instance, MicroStep
 
 
 def describe(plan: DeploymentPlan) -> Iterator[str]:
-    """The plan as lines; nothing was touched."""
+    """Lines of a plan of a deployment."""
     environment = plan.environment
     yield f"Environment {environment.label} of {environment.owner}: {environment.image.file}"
     image = plan.parts[0].machines.image
@@ -34,7 +34,7 @@ def describe(plan: DeploymentPlan) -> Iterator[str]:
 
 
 def describe_steps(plan: Plan[Any]) -> Iterator[str]:
-    """The steps of a plan that erases nothing."""
+    """Lines of a plan that erases nothing."""
     for part in plan.parts:
         count = len(part.group.nodes)
         yield f"Cluster {part.group.cluster}: {fold(part.group.nodes)} ({count} nodes)"
@@ -45,7 +45,7 @@ def describe_steps(plan: Plan[Any]) -> Iterator[str]:
 
 
 def steps_to_json(plan: Plan[Any]) -> dict[str, Any]:
-    """The steps of a plan that erases nothing, as one document; timeouts in seconds."""
+    """Document of a plan that erases nothing; timeouts in seconds."""
     return {
         "schema": 1,
         "windows": plan.parts[0].machines.site.server.windows.model_dump(mode="json"),
@@ -111,7 +111,7 @@ def _describe_instance(instance: Instance, recipe: Recipe, count: int) -> Iterat
 
 
 def _custom(recipe: Recipe) -> list[str]:
-    """What the custom operations of an instance do, '' for the other micro-steps."""
+    """Summaries of the custom operations of an instance, '' for the other micro-steps."""
     return [step.node.summary if isinstance(step.node, CustomOperation) else "" for step in recipe.steps]
 
 
@@ -120,7 +120,7 @@ def _timeout(step: MicroStep, count: int) -> str:
 
 
 def to_json(plan: DeploymentPlan) -> dict[str, Any]:
-    """The plan as one document; timeouts in seconds."""
+    """Document of a plan of a deployment; timeouts in seconds."""
     return {
         "schema": 2,  # 1 had a text as `erased`
         "environment": plan.environment.label,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The work of the kaenv command: one function for each thing that can be done with environments."""
+"""Work of the kaenv command: one function for each action on environments."""
 
 from __future__ import annotations
 
@@ -101,11 +101,11 @@ async def _recompress(desk: Desk, action: EnvironmentAction) -> None:
 
 
 def _silence(done: int, total: int | None) -> None:
-    """A log gets the result only."""
+    """Drop progress: a log gets the result only."""
 
 
 def _progress() -> Callable[[int, int | None], None]:
-    """Draws how much of the image is done, whenever another percent is."""
+    """Drawer of the share of the image that is done, at each percent."""
     shown = -1
 
     def draw(done: int, total: int | None) -> None:
@@ -145,7 +145,7 @@ _ACTIONS: dict[str, Callable[[Desk, EnvironmentAction], Coroutine[Any, Any, None
 
 
 async def _find_own(desk: Desk, action: EnvironmentAction) -> list[Environment]:
-    """What a change is about: without -u nobody means another's environment."""
+    """Environments to change: without -u those of the user alone."""
     owner = action.options.env_user or desk.caller.name
     return await desk.find(action.name, owner, action.options.env_version, action.options.all_versions)
 
@@ -161,7 +161,7 @@ def _print_yaml(found: list[Environment]) -> None:
 
 
 def _print_table(found: list[Environment]) -> None:
-    """Columns of Kadeploy3: 21, 7, 11 and the rest of 80; a value that is too long eats the next column."""
+    """Print columns of Kadeploy3: 21, 7, 11 and the rest of 80; a longer value runs into the next column."""
     if not found:
         click.echo(NO_ENVIRONMENT, err=True)
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of kaenv, and the typed value that they become."""
+"""Options of kaenv, and the typed value that they become."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class EnvironmentOptions:
 
     @property
     def actions(self) -> dict[str, str]:
-        """Actions that are asked for, each with the environments or the file that it is done with."""
+        """Actions that are asked for, each with its environments or its file."""
         asked = {
             "add": self.add,
             "list": self.pattern,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The work of ``kalab fault``."""
+"""Work of ``kalab fault``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def switch(name: str, names: str, text: str, *, on: bool) -> None:
 
 
 def mend(name: str) -> None:
-    """Switch all faults of all nodes off, and tell which there were."""
+    """Switch all faults of all nodes off, and print those that were on."""
     lab = cluster.find(name)
     for node in lab.nodes:
         for mended in setting.mend(lab, node):
@@ -38,7 +38,7 @@ def mend(name: str) -> None:
 
 
 def apply(name: str, path: Path, seed: int | None, *, as_json: bool) -> None:
-    """Break nodes as a file says, and tell which got what."""
+    """Break nodes as a file says, and print the faults of each."""
     from kadeploy.lab.faults import plan_file  # here, because the others do without what it imports
 
     lab = cluster.find(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What --simulate prints: the outcome, the curve of the good nodes, what the time went into, each step."""
+"""Output of --simulate: the outcome, the curve of the good nodes, the share of time of steps, each step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = {
 
 
 def lines(forecast: Forecast, seed: int) -> Iterator[str]:
-    """The forecast for a reader."""
+    """Forecast as lines."""
     ends = ", ".join(f"{count} {phase}" for phase, count in forecast.phases.most_common())
     spares = f" and {forecast.spares} spares" if forecast.spares else ""
     what = f"Simulation of {forecast.nodes} nodes{spares}, seed {seed}"
@@ -53,7 +53,7 @@ def lines(forecast: Forecast, seed: int) -> Iterator[str]:
 
 
 def clock(seconds: float) -> str:
-    """``1:02:03``, or ``2:03`` below an hour."""
+    """Time as ``1:02:03``, or ``2:03`` below an hour."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -71,7 +71,7 @@ def _curve(forecast: Forecast) -> Iterator[str]:
 
 
 def _points(good: Sequence[float], count: int) -> Iterator[tuple[float, int]]:
-    """Times at equal distances from the first good node to the last, and how many are good by then."""
+    """Times at equal distances from the first good node to the last, and the number of good nodes by then."""
     if not good:
         return
     first, last = good[0], good[-1]
@@ -138,7 +138,7 @@ def _hints(forecast: Forecast) -> Iterator[str]:
 
 
 def to_json(forecast: Forecast, seed: int) -> dict[str, Any]:
-    """The forecast as one document; all times in seconds since the beginning."""
+    """Forecast as one document; all times in seconds since the beginning."""
     return {
         "schema": 1,
         "seed": seed,

@@ -147,6 +147,6 @@ def _interrupt(number: int, where: FrameType | None) -> None:
 
 
 def main() -> None:
-    """The command; exits with the project's exit statuses."""
+    """Run the command; exits with the project's exit statuses."""
     signal.signal(signal.SIGTERM, _interrupt)
     program.run(kalab)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The work of the commands of kalab, but for its faults."""
+"""Work of the commands of kalab, but for its faults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kadeploy.lab.status import NodeStatus
 
 
 def say(line: str) -> None:
-    """Progress."""
+    """Print a line of progress."""
     click.echo(f"kalab: {line}", err=True)
 
 
@@ -34,7 +34,7 @@ def up(options: UpOptions) -> None:
 
 
 def _plan(options: UpOptions) -> LabPlan:
-    """The lab that is asked for; raises UsageError for what cannot be one."""
+    """Plan of a lab of these options; raises UsageError for options that make none."""
     plan.check_name(options.name)
     state = (options.state_dir or plan.ROOT / options.name).absolute()
     environment = options.deploy_env.absolute()
@@ -61,13 +61,13 @@ def _plan(options: UpOptions) -> LabPlan:
 
 
 def down(name: str, *, everything: bool) -> None:
-    """Take a lab, or all labs of this machine, away."""
+    """Take down a lab, or all labs of this machine."""
     for lab in labs.names() if everything else [name]:
         say(f"lab '{lab}' is down" if cluster.down(lab, say) else f"there is no lab '{lab}'")
 
 
 def status(name: str, *, as_json: bool) -> None:
-    """Print what the nodes are doing."""
+    """Print the status of the nodes."""
     found = lab_status.of(cluster.find(name))
     if as_json:
         click.echo(json.dumps([asdict(node) for node in found], indent=1))
@@ -87,7 +87,7 @@ def _line(node: NodeStatus) -> str:
 
 
 def print_console(name: str, node: str) -> None:
-    """Print what a node's console has recorded."""
+    """Print the record of a node's console."""
     with cluster.find(name).node(node).console.open("rb") as record:
         shutil.copyfileobj(record, sys.stdout.buffer)
 
@@ -100,7 +100,7 @@ def attach_console(name: str, node: str) -> None:
 
 
 def switch(name: str, names: str, action: str) -> bool:
-    """Switch nodes through their BMCs, or ask them; returns whether all have obeyed."""
+    """Switch nodes through their BMCs, or ask them; True if all have obeyed."""
     from kadeploy import nodes  # here, because the other commands do without what it imports
 
     lab = cluster.find(name)
@@ -112,7 +112,7 @@ def switch(name: str, names: str, action: str) -> bool:
 
 
 def execute(name: str, command: tuple[str, ...]) -> None:
-    """Become a command in the lab's network; raises NotFoundError where it cannot be run."""
+    """Replace this process by a command in the lab's network; raises NotFoundError if it cannot be run."""
     namespace.enter(cluster.find(name).namespace)
     try:
         os.execvp(command[0], command)  # noqa: S606 - the user's own command

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of kalab: the name of the lab, which all its commands have, and those of ``kalab up``."""
+"""Options of kalab: the name of the lab, which all its commands have, and those of ``kalab up``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How operations are called in logs and summaries; scripts of Kadeploy3's users parse these words."""
+"""Names of operations in logs and summaries; scripts of Kadeploy3's users parse these words."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kadeploy.store.workflows import WorkflowKind
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """``name`` in sentences, ``macro`` before the brackets with an instance."""
+    """Names of a kind of operation: ``name`` in sentences, ``macro`` before the brackets with an instance."""
 
     name: str
     macro: str
 
     @property
     def title(self) -> str:
-        """The name at the beginning of a line."""
+        """Name at the beginning of a line."""
         return self.name[0].upper() + self.name[1:]
 
 
@@ -32,5 +32,5 @@ DEPLOYMENT = _LABELS[WorkflowKind.DEPLOY]
 
 
 def label(wid: str) -> Label:
-    """The label of the operation with this identifier."""
+    """Label of the operation with this identifier."""
     return _LABELS[WorkflowKind.of(wid)]

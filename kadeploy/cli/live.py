@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The live table of a deployment on a terminal: per node its step, elapsed time, bytes, rate, time left."""
+"""Live table of a deployment on a terminal: per node its step, elapsed time, bytes, rate, time left."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STYLES = {"ok": "green", "ko": "bold red", "held": "yellow", "aborted": "red"}
 
 @dataclass(slots=True)
 class _Row:
-    """What is shown of one node."""
+    """Row of one node."""
 
     instance: str = ""
     step: str = "starting"
@@ -60,7 +60,7 @@ class LiveTable:
         self._live.stop()
 
     def print_above(self, line: str) -> None:
-        """Write a line that scrolls away above the table."""
+        """Print a line above the table; it scrolls away."""
         self._console.print(line, markup=False, highlight=False)
 
     def started(self, wid: str, groups: Sequence[Group]) -> None:
@@ -95,7 +95,7 @@ class LiveTable:
         self._queue = describe_queue(window, nodes, size) if nodes else ""
 
     def ended(self, wid: str) -> None:
-        """Nothing more to draw; the summary follows."""
+        """Ignore the end: the summary follows."""
 
     # Drawing --------------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class LiveTable:
         return table
 
     def _visible(self) -> list[tuple[str, _Row]]:
-        """Those that still run first, as many as the terminal has lines for."""
+        """Rows that the terminal has lines for, those of running nodes first."""
         room = max(self._console.height - RESERVED_LINES, 3)
         rows = list(self._rows.items())
         if len(rows) <= room:

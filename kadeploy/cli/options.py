@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options that several commands have: how click reads them, and the typed values that they become.
+"""Options that several commands have: their declarations for click, and the typed values that they become.
 
 Each command makes one value of all its parameters, ``Options(**values)``, and hands on nothing else.
 """
@@ -27,7 +27,7 @@ _FILE = click.Path(path_type=Path)
 
 
 def declare(*options: Decorator) -> Decorator:
-    """The options as one decorator of a command, in the order of its help."""
+    """Options as one decorator of a command, in the order of its help."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
@@ -59,7 +59,7 @@ node_options = declare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """``-m`` and ``-f``, for ``read_nodes``."""
+    """Options ``-m`` and ``-f``, for ``read_nodes``."""
 
     machines: tuple[str, ...]
     files: tuple[str, ...]
@@ -73,13 +73,13 @@ result_options = declare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultOptions(NodeOptions):
-    """``-o`` and ``-n``."""
+    """Options ``-o`` and ``-n``."""
 
     output_ok_nodes: Path | None
     output_ko_nodes: Path | None
 
     def check(self) -> None:
-        """Raises UsageError where ``-o`` and ``-n`` would be written into each other."""
+        """Raises UsageError if ``-o`` and ``-n`` name the same file."""
         good, bad = self.output_ok_nodes, self.output_ko_nodes
         if good and bad and good.resolve() == bad.resolve():
             raise UsageError("-o and -n name the same file")
@@ -116,19 +116,19 @@ class OperationOptions(ResultOptions):
 
     @property
     def written_files(self) -> tuple[Path | None, ...]:
-        """The files that the operation writes, which must be writable before it begins."""
+        """Files that the operation writes, which must be writable before it begins."""
         results = (self.output_ok_nodes, self.output_ko_nodes, self.output_known_hosts)
         return (*results, self.write_workflow_id)
 
     def check(self) -> None:
-        """Raises UsageError for what no operation can do."""
+        """Raises UsageError for options that no operation can obey."""
         if not self.wait:
             raise UsageError("--no-wait needs a server, and none is configured", hint="put '&' behind it")
         ResultOptions.check(self)
 
 
 def given(names: Collection[str]) -> dict[str, str]:
-    """Find which of some parameters stand in the command line, whatever their values, as it names them."""
+    """Options of the command line among these parameters, by parameter, whatever their values."""
     context = click.get_current_context()
     return {
         parameter.name: max(parameter.opts, key=len)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The work of the kapower command: options to a request, the request to a result."""
+"""Work of the kapower command: options to a request, the request to a result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def power(kind: str, level: Level, options: OperationOptions) -> ExitStatus:
 
 
 async def _power(options: OperationOptions, site: Site, request: PowerRequest) -> OperationResult | None:
-    """The result; None after a dry run."""
+    """Run the command; the result is None after a dry run."""
     async with Store.open(site.path(site.server.database.name)) as store:
         with operation_command.observers(options) as (observers, stack):
             plan = plan_power(site, request)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of kapower, and the typed value that they become."""
+"""Options of kapower, and the typed value that they become."""
 
 from __future__ import annotations
 

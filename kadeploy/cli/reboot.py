@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The work of the kareboot command: options to a request, the request to a result."""
+"""Work of the kareboot command: options to a request, the request to a result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def reboot(options: RebootOptions) -> ExitStatus:
 
 
 async def _reboot(options: RebootOptions, site: Site, names: Sequence[str]) -> OperationResult | None:
-    """The result; None after a dry run."""
+    """Run the command; the result is None after a dry run."""
     request = await _request(options, names)
     async with Store.open(site.path(site.server.database.name)) as store:
         with operation_command.observers(options) as (observers, stack):
@@ -82,7 +82,7 @@ def _timeout(options: RebootOptions, count: int) -> Expression | None:
 
 
 def _singularities(file: str) -> dict[str, str]:
-    """The values of the nodes; raises FileError with all lines that are not ``node,value``."""
+    """Values by node; raises FileError with all lines that are not ``node,value``."""
     values: dict[str, str] = {}
     problems: list[FileProblem] = []
     for number, line in enumerate(_read_text("--set-pxe-pattern", file, MAX_PATTERNS).splitlines(), 1):
@@ -97,7 +97,7 @@ def _singularities(file: str) -> dict[str, str]:
 
 
 def _read_text(option: str, file: str, limit: int) -> str:
-    """A text file of the user's, at most ``limit`` bytes long."""
+    """Read a text file of the user's, at most ``limit`` bytes long."""
     try:
         with Path(file).open("rb") as stream:
             content = stream.read(limit + 1)

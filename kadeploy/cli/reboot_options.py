@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of kareboot, and the typed value that they become."""
+"""Options of kareboot, and the typed value that they become."""
 
 from __future__ import annotations
 
@@ -130,5 +130,5 @@ class RebootOptions(OperationOptions):
 
     @property
     def kind(self) -> str:
-        """The kind of reboot by its present name."""
+        """Kind of reboot by its present name."""
         return KINDS[self.reboot_kind]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The work of the kastat command: options to a filter, what the store has to lines or a document."""
+"""Work of the kastat command: options to a filter, rows of the store to lines or a document."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _print_csv(rows: Sequence[dict[str, Any]], header: bool = False) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """A value as CSV has it: true and false, and text that a terminal can show."""
+    """Value as CSV has it: true and false, and text that a terminal can show."""
     if isinstance(value, bool):
         return str(value).lower()
     return printable(value) if isinstance(value, str) else value
@@ -158,7 +158,7 @@ def _print_rates(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _print_causes(rows: Sequence[dict[str, Any]]) -> None:
-    """A table; failures of before causes were recorded have none."""
+    """Print a table; failures recorded before causes were recorded have none."""
     if not rows:
         click.echo(NO_INFORMATION, err=True)
         return
@@ -170,7 +170,7 @@ def _print_causes(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _print_steps(rows: Sequence[dict[str, Any]]) -> None:
-    """A table; durations in seconds."""
+    """Print a table; durations in seconds."""
     if not rows:
         click.echo(NO_INFORMATION, err=True)
         return
@@ -183,7 +183,7 @@ def _print_steps(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _print_broadcasts(rows: Sequence[dict[str, Any]]) -> None:
-    """A table; sizes in MB, rates of the node in the middle and of the slowest in MB/s."""
+    """Print a table; sizes in MB, rates of the median node and of the slowest in MB/s."""
     if not rows:
         click.echo(NO_INFORMATION, err=True)
         return

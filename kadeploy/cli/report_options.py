@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of kastat, and the typed value that they become."""
+"""Options of kastat, and the typed value that they become."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIELDS = f"{KADEPLOY3_FIELDS},cause"
 
 
 class Date(click.ParamType[float]):
-    """A local time, as seconds since the epoch."""
+    """Local time, as seconds since the epoch."""
 
     name = "date"
 
@@ -50,7 +50,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 
 
 class Limit(click.ParamType[tuple[int, int]]):
-    """``N``, or ``OFFSET,N``; a pair of offset and number."""
+    """Limit as ``N``, or ``OFFSET,N``; a pair of offset and number."""
 
     name = "limit"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the options of kadeploy to a request: the nodes, the environment, the keys."""
+"""Request of a deployment from the options of kadeploy: nodes, environment, keys."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NODE_SET_VARIABLE = "SLURM_JOB_NODELIST"
 
 
 class Limits(TypedDict, total=False):
-    """Fields of a request: when to end and how long to hold nodes, as far as it is given."""
+    """Fields of a request: time of the end, hold time; absent ones are absent here."""
 
     hold_seconds: float
     min_ok: int
@@ -44,7 +44,7 @@ class Limits(TypedDict, total=False):
 
 
 def limits(options: DeployOptions, count: int) -> Limits:
-    """The limits of a deployment on so many nodes."""
+    """Limits of a deployment on a number of nodes."""
     found = Limits()
     if options.hold_time:
         found["hold_seconds"] = options.hold_time
@@ -66,7 +66,7 @@ def _deadline(text: str, count: int) -> Expression:
 
 
 async def build_request(options: DeployOptions, names: Sequence[str], site: Site) -> DeploymentRequest:
-    """What the options of a deployment ask for, on these nodes."""
+    """Request of a deployment on these nodes."""
     wanted = limits(options, len(names))
     wanted.setdefault("deadline", site.server.deadline)
     return DeploymentRequest(
@@ -131,7 +131,7 @@ async def read_keys(location: str | None) -> bytes:
 
 
 def node_names(options: NodeOptions) -> list[str]:
-    """The nodes of -f and -m, or those of the batch scheduler's job."""
+    """Nodes of -f and -m, or those of the batch scheduler's job."""
     machines, files = options.machines, options.files
     if not machines and not files:
         machines, files = _job_nodes()

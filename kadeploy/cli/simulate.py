@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The work of kadeploy --simulate: a plan as for --dry-run, the engine on a clock that jumps, a forecast."""
+"""Work of kadeploy --simulate: a plan as for --dry-run, the engine on a clock that jumps, a forecast."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _check_nodes(site: Site, names: Sequence[str]) -> None:
 async def _prepare(
     options: DeployOptions, site: Site, names: Sequence[str], known: SimulationFile
 ) -> tuple[DeploymentPlan, Records]:
-    """The plan, and what the store has seen of its clusters' nodes."""
+    """Plan, and records of the nodes of its clusters in the store."""
     async with Store.open(site.path(site.server.database.name)) as store:
         with Observers(options.verbose_level, to_stderr=True, identifier_file=None) as observers:
             # Limits are of the nodes that are simulated.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes as people read them, and how fast they come."""
+"""Throughput in the units that people read."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ RATE_WINDOW = 5.0  # seconds over which a rate is measured
 
 @dataclass(slots=True)
 class Throughput:
-    """Rate at which a count grows; times in seconds, whatever they count from."""
+    """Rate at which a count grows; times in seconds of any clock."""
 
     samples: tuple[tuple[float, int], ...] = ()
 
     def add(self, count: int, now: float) -> None:
-        """Note the count; the sample before is kept however old it is."""
+        """Record the count; the sample before is kept however old it is."""
         recent = tuple(sample for sample in self.samples if now - sample[0] <= RATE_WINDOW)
         self.samples = (*(recent or self.samples[-1:]), (now, count))  # at once: another thread may ask
 
     @property
     def rate(self) -> float:
-        """Units per second over the window, or since the sample before where that is longer ago."""
+        """Rate per second over the window, or since the sample before if that is older."""
         if not self.samples:
             return 0.0
         (first, start), (last, end) = self.samples[0], self.samples[-1]
@@ -29,7 +29,7 @@ class Throughput:
 
 
 def size(count: float) -> str:
-    """Bytes, as people read them."""
+    """Bytes as text in a decimal unit."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log of an operation as plain lines, in the shapes that scripts of Kadeploy3's users parse.
+"""Transcript of an operation as plain lines, in the shapes that scripts of Kadeploy3's users parse.
 
-Nodes arrive one by one, for steps are pipelined; what happens to several of them within a moment becomes
-one line with the folded node set.
+Nodes arrive one by one, for steps are pipelined; equal events of several nodes within a moment become one
+line with the folded node set.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Transcript:
             self._flush = asyncio.get_running_loop().call_later(MOMENT, self.flush)
 
     def flush(self) -> None:
-        """Write what was gathered."""
+        """Write the gathered lines."""
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None
@@ -188,7 +188,7 @@ class Transcript:
 
 
 def describe_queue(window: str, nodes: Sequence[str], size: int) -> str:
-    """``12 nodes wait for the reboot window (size 50)``."""
+    """Text of a queue: ``12 nodes wait for the reboot window (size 50)``."""
     who = "1 node waits" if len(nodes) == 1 else f"{len(nodes)} nodes wait"
     return f"{who} for the {window} window (size {size})"
 

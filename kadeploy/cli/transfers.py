@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far the nodes of a broadcast are, and how fast: one by one, and in a line every few seconds."""
+"""Transfers of a broadcast: progress and rate per node, and a line for all every few seconds."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ LINE_INTERVAL = 2.0  # seconds between two lines, and before the first one
 
 @dataclass(slots=True)
 class NodeTransfer:
-    """One node: its latest news, and how fast it receives and its consumer takes."""
+    """Transfer to one node: its last progress, and the rates of receiving and consuming."""
 
     latest: Transfer | None = None
     received: Throughput = field(default_factory=Throughput)
     consumed: Throughput = field(default_factory=Throughput)
 
     def add(self, transfer: Transfer, now: float) -> None:
-        """Its news."""
+        """Record the progress."""
         self.received.add(transfer.received, now)
         self.consumed.add(transfer.consumed, now)
         self.latest = transfer
 
     @property
     def complete(self) -> bool:
-        """Its consumer has taken everything."""
+        """True if the consumer has taken everything."""
         return self.latest is not None and self.latest.consumed >= self.latest.total
 
 
 @dataclass(slots=True)
 class Transfers:
-    """The nodes of one cluster that are in a broadcast."""
+    """Transfers to the nodes of one cluster that are in a broadcast."""
 
     _nodes: dict[str, NodeTransfer] = field(init=False, default_factory=dict)
     _due: float = field(init=False, default=0.0)
 
     def begin(self, nodes: Iterable[str], now: float) -> None:
-        """Nodes come in, at once or later than others."""
+        """Add nodes, also while others are in the broadcast."""
         if not self._nodes:
             self._due = now + LINE_INTERVAL
         self._nodes |= {node: NodeTransfer() for node in nodes}
 
     def end(self, node: str) -> None:
-        """There is a verdict on it."""
+        """Remove a node that has a verdict."""
         self._nodes.pop(node, None)
 
     def add(self, transfer: Transfer, now: float) -> str:
-        """The news of a node; returns a line where one is due, else ''."""
+        """Record the progress of a node; returns a line if one is due, else ''."""
         if transfer.node not in self._nodes:
             return ""
         self._nodes[transfer.node].add(transfer, now)
@@ -72,7 +72,7 @@ class Transfers:
 
 
 def place(transfer: Transfer) -> str:
-    """Where a node is in its chain, and who feeds it: ``2 < node-1``."""
+    """Place of a node in its chain, and its feeder: ``2 < node-1``."""
     if not transfer.upstream:
         return "waiting"
     lane = f"lane {transfer.lane}: " if transfer.lane else ""
@@ -80,7 +80,7 @@ def place(transfer: Transfer) -> str:
 
 
 def remarks(receptions: Iterable[Reception]) -> Mapping[str, Sequence[str]]:
-    """Sentences, with {} for the nodes, that tell of their way through a broadcast, mapped to these nodes."""
+    """Remarks on nodes' ways through a broadcast, sentences with {} for nodes, mapped to these nodes."""
     found: dict[str, list[str]] = {}
     for reception in receptions:
         if reception.notes:

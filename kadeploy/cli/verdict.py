@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operation leaves behind: the summary that scripts parse, node files, JSON, exit status."""
+"""Verdict on an operation: the summary that scripts parse, evidence, JSON, exit status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVIDENCE_LINES = 16
 
 
 def summary(result: OperationResult) -> Iterator[str]:
-    """The lines that execo and others parse, with a list of their own for held and aborted nodes."""
+    """Lines that execo and others parse, with a list of their own for held and aborted nodes."""
     name = label(result.wid).name
     yield from _power(result)
     yield ""
@@ -36,7 +36,7 @@ def summary(result: OperationResult) -> Iterator[str]:
 
 
 def _power(result: OperationResult) -> Iterator[str]:
-    """Which nodes are on and which are off, where that was looked for (Kadeploy3's shape)."""
+    """Lists of nodes that are on and off, if that was asked for (Kadeploy3's shape)."""
     if found := [node for node in result.nodes if node.power]:
         yield "---"
         yield from (f"{node.node}: {node.power}" for node in found)
@@ -44,7 +44,7 @@ def _power(result: OperationResult) -> Iterator[str]:
 
 
 def evidence(result: OperationResult) -> Iterator[str]:
-    """For each node that failed its cause, place and reason, and what shows them; then how many of each."""
+    """Cause, place, reason and evidence of each node that failed; then the number of nodes of each cause."""
     for node in result.in_phase(Phase.KO) + result.in_phase(Phase.HELD):
         if node.error:
             yield f"{node.node}: [{node.cause}] {node.error}"
@@ -53,7 +53,7 @@ def evidence(result: OperationResult) -> Iterator[str]:
 
 
 def totals(result: OperationResult) -> Iterator[str]:
-    """One line: how many nodes failed of which cause, the most frequent first; none where none failed.
+    """Line with the number of failed nodes of each cause, the most frequent first; none if none failed.
 
     Aborted nodes did not fail, and stand in a list of their own.
     """
@@ -67,7 +67,7 @@ def totals(result: OperationResult) -> Iterator[str]:
 
 
 def to_json(result: OperationResult) -> dict[str, Any]:
-    """One document; ``phase`` is ok, ko, held or aborted, seconds are of the whole operation.
+    """Document of a result; ``phase`` is ok, ko, held or aborted, seconds are of the whole operation.
 
     ``broadcast`` has the figures of a node's last one: seconds until its verdict, rate in bytes per second.
     """
@@ -112,7 +112,7 @@ def known_hosts(result: OperationResult) -> Iterator[str]:
 
 
 def parse_min_ok(text: str, count: int) -> int:
-    """How many of ``count`` nodes must be ok: a number, or a percentage rounded up."""
+    """Number of ``count`` nodes that must be ok, from a number or a percentage, rounded up."""
     wanted = _number_of_nodes(text, count)
     if wanted > count:
         raise UsageError(f"--min-ok {text}: there are only {count} nodes")
@@ -127,6 +127,6 @@ def _number_of_nodes(text: str, count: int) -> int:
 
 
 def exit_status(result: OperationResult) -> ExitStatus:
-    """0 where every node came to the end that was asked for, or enough of them did."""
+    """Exit status: 0 if every node, or enough of them, came to the end that was asked for."""
     good = sum(node.good for node in result.nodes)
     return ExitStatus.OK if good >= result.enough else ExitStatus.NODES_FAILED

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kadeploy --list and --abandon: workflows that hold nodes, run, or ended lately."""
+"""Work of kadeploy --list and --abandon: workflows that hold nodes, run, or ended lately."""
 
 from __future__ import annotations
 

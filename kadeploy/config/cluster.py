@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cluster's file: its disks, its boot kernels, how its machines are switched, its automaton."""
+"""File of a cluster: its disks, its boot kernels, the ways to switch its machines, its automaton."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEVELS: tuple[Level, ...] = ("soft", "hard", "very_hard")
 
 
 class PartitionEntry(FileModel):
-    """One partition; ``size`` as 512MiB, 20GiB or rest."""
+    """Partition with a ``size`` as 512MiB, 20GiB or rest."""
 
     name: Literal["bios_boot", "esp", "swap", "prod", "deploy", "tmp"]
     number: int = Field(ge=1, le=128)
@@ -26,7 +26,7 @@ class PartitionEntry(FileModel):
 
 
 class Partitioning(FileModel):
-    """The disk, its GPT layout in order, and optionally a script that partitions instead of ours."""
+    """Disk, its GPT layout in order, and optionally a script that partitions instead of ours."""
 
     block_device: str = Field(pattern=r"^/dev/[A-Za-z0-9/_.:-]+$")
     layout: tuple[PartitionEntry, ...] = Field(min_length=1)
@@ -34,13 +34,13 @@ class Partitioning(FileModel):
 
 
 class UserKernel(FileModel):
-    """``params`` are put before the kernel parameters of each environment."""
+    """Kernel of environments: ``params`` are put before the kernel parameters of each environment."""
 
     params: str = ""
 
 
 class DeployKernel(FileModel):
-    """The miniOS: its files, the public host key built into it, the file systems it can make."""
+    """MiniOS: its files, the public host key built into it, the file systems that it can make."""
 
     vmlinuz: Path
     initrd: Path
@@ -55,7 +55,7 @@ class Kernels(FileModel):
 
 
 class ClusterBoot(FileModel):
-    """``install_bootloader``: script run in the miniOS instead of the built-in grub installation."""
+    """Boot settings: ``install_bootloader`` runs in the miniOS instead of the built-in grub installation."""
 
     install_bootloader: Path | None = None
     kernels: Kernels
@@ -113,7 +113,7 @@ class RemoteOperations(FileModel):
 
 
 class AdminArchive(FileModel):
-    """A post-install of the administrator: an archive and the script in it to run."""
+    """Post-install of the administrator: an archive and the script in it to run."""
 
     file: Path
     format: Literal["tgz", "tbz2", "txz", "tzst"] = "tgz"
@@ -146,8 +146,10 @@ class Gather(FileModel):
 
 
 class BroadcastSettings(FileModel):
-    """``silence``: seconds without a sign of life after which a node of the chain is asked whether it lives.
-    ``window``: MiB of the stream that each node keeps in memory. ``arity``: how many others each node of
+    """Settings of the chain.
+
+    ``silence``: seconds without a sign of life after which a node of the chain is asked whether it lives.
+    ``window``: MiB of the stream that each node keeps in memory. ``arity``: number of nodes that each node of
     BroadcastEnvTree feeds.
     """
 
@@ -157,8 +159,10 @@ class BroadcastSettings(FileModel):
 
 
 class BroadcastCommand(FileModel):
-    """``cmd``: what BroadcastEnvCustom runs on this machine, without a shell; the words that are replaced in
-    it are those of ``kadeploy.broadcast.custom``."""
+    """Command of BroadcastEnvCustom: ``cmd`` is run on this machine, without a shell.
+
+    ``kadeploy.broadcast.custom`` has the words that are replaced in it.
+    """
 
     cmd: str = ""
 
@@ -175,13 +179,13 @@ class BroadcastCommand(FileModel):
 
 
 class LocalOperations(FileModel):
-    """What is run on this machine for the nodes together."""
+    """Commands that are run on this machine for all nodes together."""
 
     broadcastenv: BroadcastCommand = BroadcastCommand()
 
 
 class ClusterConfig(FileModel):
-    """The whole of a cluster file; relative paths are below the configuration directory."""
+    """Content of a cluster file; relative paths are below the configuration directory."""
 
     partitioning: Partitioning
     boot: ClusterBoot

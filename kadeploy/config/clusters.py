@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""clusters.conf: which nodes there are, and how each is reached."""
+"""File clusters.conf: the nodes of each cluster, and their addresses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kadeploy.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One machine: name, address, address of its BMC (may be empty), name of its switch (too)."""
+    """Machine with its name, address, address of its BMC (may be empty), name of its switch (too)."""
 
     name: str
     address: str
@@ -30,7 +30,7 @@ class Node:
 
 
 class NodeRange(FileModel):
-    """``node-[1-10]`` with ``10.0.0.[1-10]``: ranges of equal cardinality, paired in order."""
+    """Ranges of equal cardinality, paired in order: ``node-[1-10]`` with ``10.0.0.[1-10]``."""
 
     name: str
     address: str
@@ -63,7 +63,7 @@ class NodeRange(FileModel):
         return self
 
     def expand(self, cluster: str) -> list[Node]:
-        """The nodes of this range."""
+        """Nodes of this range."""
         names = nodes.expand_range(self.name)
         bmcs = nodes.expand_range(self.bmc) if self.bmc else [""] * len(names)
         addresses = nodes.expand_range(self.address)
@@ -71,7 +71,7 @@ class NodeRange(FileModel):
 
 
 class ClusterEntry(FileModel):
-    """A cluster: its nodes and the file that says how they are deployed."""
+    """Cluster: its nodes, and the path of its file."""
 
     name: str
     prefix: str = ""
@@ -80,7 +80,7 @@ class ClusterEntry(FileModel):
 
 
 class ClustersConfig(FileModel):
-    """The whole of clusters.conf."""
+    """Content of clusters.conf."""
 
     clusters: list[ClusterEntry] = Field(min_length=1)
 
@@ -96,6 +96,6 @@ class ClustersConfig(FileModel):
         return self
 
     def expand(self) -> dict[str, Node]:
-        """Every node of the site by name."""
+        """Nodes of the site by name."""
         groups = ((entry, group) for entry in self.clusters for group in entry.nodes)
         return {node.name: node for entry, group in groups for node in group.expand(entry.name)}

@@ -65,10 +65,10 @@ Line = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_line
 
 
 class CustomOperationSetting(CheckedModel):
-    """One operation on a node in the miniOS; which keys it has depends on its ``action``.
+    """Custom operation on a node in the miniOS; its keys depend on its ``action``.
 
     ``timeout`` in seconds of one attempt, 0 for the default; ``retries`` are attempts after the first;
-    ``scattering`` is taken from files of Kadeploy3 and means nothing here either.
+    ``scattering`` is accepted in files of Kadeploy3, and ignored.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=64)
@@ -85,7 +85,7 @@ class CustomOperationSetting(CheckedModel):
 
     @classmethod
     def problems(cls, data: Mapping[Any, Any]) -> Iterator[Problem]:
-        """Keys of other actions, and keys that the action needs."""
+        """Problems: keys of other actions, and missing keys of this one."""
         action = str(data.get("action"))
         if action not in _REQUIRED:
             yield from super().problems(data)
@@ -112,7 +112,7 @@ class OperationLists(CheckedModel):
 
     @classmethod
     def problems(cls, data: Mapping[Any, Any]) -> Iterator[Problem]:
-        """Names that several operations have: they would be the same micro-step."""
+        """Problems: names that several operations have, for they would be the same micro-step."""
         yield from super().problems(data)
         places = [
             (entry.get("name"), (name, index, "name"))
@@ -127,15 +127,15 @@ class OperationLists(CheckedModel):
                 yield location, f"'{name}' is given to several operations of this micro-step"
 
     def operations(self, name: List) -> tuple[CustomOperationSetting, ...]:
-        """One of the lists by its name in files."""
+        """List of this name in files."""
         return {"substitute": self.substitute, "pre-ops": self.pre_ops, "post-ops": self.post_ops}[name]
 
     def gives(self, name: List) -> bool:
-        """Whether the file has a list, be it empty."""
+        """True if the file has a list of this name, also an empty one."""
         return name.replace("-", "_") in self.model_fields_set
 
 
 def file_name(location: str) -> str:
-    """The last part of a path or URL, without what follows it in a URL."""
+    """Last part of a path or URL, without query and fragment of a URL."""
     path = re.split(r"[?#]", location, maxsplit=1)[0] if "://" in location else location
     return path.rpartition("/")[2]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of ``--custom-steps``: macro-step or instance -> micro-step -> operations around it."""
+"""File of ``--custom-steps``: macro-step or instance -> micro-step -> operations around it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from kadeploy.config.yaml_file import KEY, load_file
 
 
 class CustomOperations(OperationLists):
-    """``override``: the lists that are given replace those of the cluster's file; else they follow them."""
+    """Operations around a micro-step; ``override``: they replace those of the cluster's file, else follow."""
 
     override: bool = False
 
 
 class CustomSteps(RootModel[dict[str, dict[str, CustomOperations]]]):
-    """Maps names of macro-steps or instances to micro-steps, and these to operations; in the file's order."""
+    """Map of macro-steps or instances to micro-steps, and of these to operations; in the file's order."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,19 +33,19 @@ class CustomSteps(RootModel[dict[str, dict[str, CustomOperations]]]):
         return validate(data, handler, _problems(data) if isinstance(data, Mapping) else ())
 
     def entries(self) -> Iterator[tuple[str, str, CustomOperations]]:
-        """Each name, micro-step and what is around it."""
+        """Entries: each name and micro-step with its operations."""
         for name, micros in self.root.items():
             for micro, operations in micros.items():
                 yield name, micro, operations
 
 
 def load(path: Path) -> CustomSteps:
-    """Read a file; raises NotFoundError where it cannot be read, FileError with all its problems."""
+    """Read a file; raises NotFoundError if it cannot be read, FileError with all its problems."""
     return load_file(path, CustomSteps)
 
 
 def _problems(data: Mapping[Any, Any]) -> Iterator[Problem]:
-    """Names that do not exist, and lists where a node is not in the miniOS."""
+    """Problems: names that do not exist, and lists around which a node is not in the miniOS."""
     for name, micros in data.items():
         meant = instances_of(str(name))
         if not meant:

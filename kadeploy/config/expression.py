@@ -59,7 +59,7 @@ def _evaluate(node: ast.AST, n: int) -> float:
 
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> ast.AST:
-    """The tree of an expression: the engine asks for its value at every step of every node."""
+    """Parse an expression once: the engine asks for its value at every step of every node."""
     return ast.parse(text.strip(), mode="eval").body
 
 

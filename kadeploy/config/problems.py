@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Problems that only a look at several values shows, told together with those of each value alone."""
+"""Problems of several values together, reported with those of each value alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Problem = tuple[Location, str]
 
 
 def validate(data: Any, handler: Callable[[Any], Validated], found: Iterable[Problem]) -> Validated:
-    """What ``handler`` makes of ``data``; raises ValidationError with its problems and the ``found`` ones."""
+    """Validate ``data`` by ``handler``; raises ValidationError with its problems and the ``found`` ones."""
     details = [_detail("found", location, message) for location, message in found]
     try:
         value = handler(data)
@@ -36,14 +36,14 @@ def _detail(kind: str, location: Location, message: str) -> InitErrorDetails:
 class CheckedModel(FileModel):
     """Base of models that find problems in their data before it is validated.
 
-    Unknown keys are told together with those that there are.
+    Unknown keys are reported together with the other problems.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     @classmethod
     def problems(cls, data: Mapping[Any, Any]) -> Iterator[Problem]:
-        """What is wrong in a mapping whose values may be of any type."""
+        """Problems of a mapping whose values may be of any type."""
         known = [field.alias or name for name, field in cls.model_fields.items()]
         for key in data:
             if key not in known:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""server.conf: this machine's part in a deployment (network, boot files, cache, store, windows)."""
+"""File server.conf: this machine's part in a deployment (network, boot files, cache, store, windows)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kadeploy.config.yaml_file import FileModel
 
 
 class BootMethod(StrEnum):
-    """The network boot programs for which profiles can be written."""
+    """Boot programs for which profiles can be written."""
 
     IPXE = "IPXE"
     PXELINUX = "PXElinux"
 
 
 class ExportKind(StrEnum):
-    """How the boot program fetches kernel and initrd."""
+    """Protocol by which the boot program fetches kernel and initrd."""
 
     HTTP = "http"
     TFTP = "tftp"
@@ -36,7 +36,7 @@ class ProfileName(StrEnum):
 
 
 class Database(FileModel):
-    """Where the store lives; ``name`` is the path of the SQLite file."""
+    """Store; ``name`` is the path of the SQLite file."""
 
     kind: str = Field(default="sqlite", pattern="^sqlite$")
     name: Path = Path("/var/lib/kadeploy/kadeploy.sqlite")
@@ -61,7 +61,7 @@ class Ports(FileModel):
 
 
 class Network(FileModel):
-    """``server_address``: this machine's address as the nodes see it.
+    """Network; ``server_address`` is this machine's address as the nodes see it.
 
     ``namespace``: network namespace that commands enter by themselves (a lab's).
     """
@@ -72,14 +72,14 @@ class Network(FileModel):
 
 
 class RebootWindow(FileModel):
-    """At most ``size`` nodes at once; a slot is given again ``pause`` seconds after its last use."""
+    """Window of at most ``size`` nodes; a slot is given again ``pause`` seconds after its last use."""
 
     size: int = Field(default=50, ge=1)
     pause: float = Field(default=0, ge=0, le=3600)
 
 
 class ProbeWindow(FileModel):
-    """At most ``size`` looks at once whether a node answers."""
+    """Window of at most ``size`` probes at once whether a node answers."""
 
     size: int = Field(default=300, ge=1)
 
@@ -96,7 +96,7 @@ class Windows(FileModel):
 
 
 class Export(FileModel):
-    """What the boot program uses to fetch kernels and initrds."""
+    """Server from which the boot program fetches kernels and initrds."""
 
     kind: ExportKind = ExportKind.HTTP
 
@@ -109,7 +109,7 @@ class Profiles(FileModel):
 
 
 class NetworkBoot(FileModel):
-    """The boot program that the site's DHCP server hands out, and where its files live."""
+    """Boot program that the site's DHCP server names, and the directory of its files."""
 
     method: BootMethod = BootMethod.IPXE
     repository: Path
@@ -118,7 +118,7 @@ class NetworkBoot(FileModel):
 
 
 class Pxe(FileModel):
-    """Kadeploy3 knew three boot programs; one is enough as long as it can also boot the disk."""
+    """Boot program of all boots: Kadeploy3 had three, one is enough if it can also boot the disk."""
 
     dhcp: NetworkBoot
 
@@ -138,7 +138,7 @@ class DeploymentPaths(FileModel):
 
 
 class Environments(FileModel):
-    """How environments are put on nodes; archive sizes in MB."""
+    """Directories of archives in the miniOS, and limits of archives in MB."""
 
     deployment: DeploymentPaths = DeploymentPaths()
     max_preinstall_size: int = Field(default=20, ge=1)
@@ -146,7 +146,7 @@ class Environments(FileModel):
 
 
 class ServerConfig(FileModel):
-    """The whole of server.conf; relative paths are below the configuration directory.
+    """Content of server.conf; relative paths are below the configuration directory.
 
     ``deadline``: seconds after which a deployment ends with the nodes that are ready, 0 for none; a number or
     an expression of n.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole configuration directory, read once."""
+"""Configuration directory, read once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ DEFAULT_DIRECTORY = Path("/etc/kadeploy")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """``clusters`` maps a cluster's name to its configuration, ``nodes`` a node's name to the node.
+    """Site: ``clusters`` maps names of clusters to their configurations, ``nodes`` names of nodes to nodes.
 
-    ``prefixes`` maps a cluster's name to what marks its lines in logs of several clusters.
+    ``prefixes`` maps a cluster's name to the mark of its lines in logs of several clusters.
     """
 
     directory: Path
@@ -32,11 +32,11 @@ class Site:
     prefixes: dict[str, str]
 
     def path(self, path: Path) -> Path:
-        """A path as written in a file of the directory, absolute."""
+        """Absolute path of one that a file of the directory gives."""
         return self.directory / path
 
     def find(self, names: Iterable[str]) -> list[Node]:
-        """The nodes of these names; raises NotFoundError listing all that are unknown."""
+        """Nodes of these names; raises NotFoundError listing all unknown ones."""
         wanted = nodes.unique(names)
         unknown = [name for name in wanted if name not in self.nodes]
         if unknown:
@@ -50,7 +50,7 @@ class Site:
 
 
 def directory() -> Path:
-    """$KADEPLOY_CONFIG_DIR, or $KADEPLOY3_CONFIG_DIR, or /etc/kadeploy."""
+    """Directory of the configuration: $KADEPLOY_CONFIG_DIR, or $KADEPLOY3_CONFIG_DIR, or /etc/kadeploy."""
     for variable in ("KADEPLOY_CONFIG_DIR", "KADEPLOY3_CONFIG_DIR"):
         if os.environ.get(variable):
             return Path(os.environ[variable])
@@ -60,7 +60,7 @@ def directory() -> Path:
 def load(path: Path | None = None) -> Site:
     """Read server.conf, clusters.conf and the clusters' files.
 
-    Raises NotFoundError where there is no configuration, FileError with the problems of all files.
+    Raises NotFoundError if there is no configuration, FileError with the problems of all files.
     """
     base = (path or directory()).absolute()
     if not (base / "server.conf").is_file():

@@ -23,19 +23,19 @@ KEY = "[key]"  # ends a location that means a key of a mapping, not its value; p
 
 
 class FileModel(BaseModel):
-    """Base of the models of files: unknown keys are errors, for they are nearly always typing errors."""
+    """Base of the models of files: unknown keys are errors, for most are typing errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _Loader(yaml.CSafeLoader):
-    """The safe loader of PyYAML, used for nodes with marks only."""
+    """Safe loader of PyYAML, used for nodes with marks only."""
 
 
 def load_file(path: Path, model: type[Model], context: Any = None) -> Model:
-    """Read and validate a file, in a context that its validators ask.
+    """Read and validate a file, in a context that its validators use.
 
-    Raises NotFoundError where it cannot be read, FileError with all its problems.
+    Raises NotFoundError if it cannot be read, FileError with all its problems.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -64,7 +64,7 @@ def parse_text(text: str, path: str, model: type[Model], context: Any = None) ->
 
 
 def compose(text: str, path: str) -> yaml.Node | None:
-    """The tree of YAML nodes with their marks; raises FileError where the text is no YAML."""
+    """Compose the tree of YAML nodes with their marks; raises FileError for text that is no YAML."""
     try:
         return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -94,7 +94,7 @@ def _construct(root: yaml.Node | None, path: str) -> Any:
 def _structural_problems(
     node: yaml.Node | None, path: str, above: tuple[yaml.Node, ...] = (), visits: Counter[str] | None = None
 ) -> Iterator[FileProblem]:
-    """What the constructor would let pass: keys given twice, endless or huge expansions of aliases."""
+    """Problems that the constructor accepts: keys given twice, endless or huge expansions of aliases."""
     if node is None:
         return
     visits = Counter() if visits is None else visits
@@ -142,7 +142,7 @@ def _model_problems(error: ValidationError, root: yaml.Node | None, path: str) -
 
 
 def _locate(root: yaml.Node | None, location: Location, *, key: bool) -> yaml.Node | None:
-    """The node at a pydantic location, or the nearest one above it that is in the file."""
+    """Node at a pydantic location, or the nearest one above it that is in the file."""
     node = root
     for position, part in enumerate(location):
         last = position == len(location) - 1

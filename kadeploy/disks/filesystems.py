@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""File systems: the commands that make them."""
+"""File systems, and the commands that make them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _KEPT = 200  # characters; more than the longest counter with its backspaces
 
 
 def mkfs_command(filesystem: str, device: str, options: Sequence[str] = ()) -> tuple[str, ...]:
-    """The argument list that makes ``filesystem`` on ``device``, whatever was there before.
+    """Argument list that makes ``filesystem`` on ``device``, whatever was there before.
 
-    ``options`` come after ours, so that they win. RefusedError for a file system nobody here can make;
-    which ones the miniOS of a cluster can make is a matter of its configuration (supported_fs).
+    ``options`` come after ours, so that they win. Raises RefusedError for a file system that has no command
+    here; the file systems that the miniOS of a cluster can make are configuration (supported_fs).
     """
     maker = _MAKERS.get(filesystem)
     if maker is None:
@@ -47,7 +47,7 @@ def mkfs_command(filesystem: str, device: str, options: Sequence[str] = ()) -> t
 
 @dataclass(frozen=True, slots=True)
 class MkfsProgress:
-    """How far mkfs is in one of its phases, such as "Discarding device blocks"."""
+    """Progress of mkfs in one of its phases, such as "Discarding device blocks"."""
 
     phase: str
     done: int
@@ -55,7 +55,7 @@ class MkfsProgress:
 
 
 class MkfsOutput:
-    """Reads what mkfs prints and reports its progress; of ours, only mke2fs tells any, once per second."""
+    """Reader of the output of mkfs that reports its progress; only mke2fs prints any, once per second."""
 
     def __init__(self, report: Callable[[MkfsProgress], None]) -> None:
         self._report = report
@@ -63,7 +63,7 @@ class MkfsOutput:
         self._text = ""
 
     def __call__(self, data: bytes) -> None:
-        """Take the next piece of standard output, wherever it was cut."""
+        """Take the next piece of standard output, cut anywhere."""
         self._text += data.decode("ascii", errors="replace")
         end = 0
         for printed in _PRINTED.finditer(self._text):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a node's disk is divided: partitions with their roles and sizes, and the names of their devices."""
+"""Layouts of disks: partitions with their roles and sizes, and the names of their devices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENDS_IN_DIGIT = re.compile(r"\d$")
 
 
 class Role(Enum):
-    """What a partition is for; the values are the names in the cluster file."""
+    """Role of a partition; the values are the names in the cluster file."""
 
     BIOS_BOOT = "bios_boot"
     ESP = "esp"
@@ -33,7 +33,7 @@ class Role(Enum):
 
     @property
     def type_guid(self) -> str:
-        """The partition type of GPT (UEFI specification, table of defined types; GRUB manual for BIOS boot).
+        """Partition type of GPT (UEFI specification, table of defined types; GRUB manual for BIOS boot).
 
         Linux data even for root partitions: the types for discoverable ones make systemd mount them itself.
         """
@@ -50,7 +50,7 @@ _TYPE_GUIDS = {
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """``size`` in bytes, None for the rest of the disk."""
+    """Partition with its ``size`` in bytes, None for the rest of the disk."""
 
     number: int
     role: Role
@@ -60,17 +60,17 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class DiskLayout:
-    """The partitions of one disk, in the order in which they lie on it."""
+    """Partitions of one disk, in the order in which they lie on it."""
 
     block_device: str
     partitions: tuple[Partition, ...]
 
     def partition(self, role: Role) -> Partition | None:
-        """The first partition of that role."""
+        """First partition of a role."""
         return next((partition for partition in self.partitions if partition.role is role), None)
 
     def device(self, role: Role) -> str | None:
-        """The device of that partition, such as /dev/sda3."""
+        """Device of the first partition of a role, such as /dev/sda3."""
         partition = self.partition(role)
         return None if partition is None else partition_device(self.block_device, partition.number)
 
@@ -78,7 +78,7 @@ class DiskLayout:
         return tuple(partition_device(self.block_device, partition.number) for partition in self.partitions)
 
     def variables(self) -> dict[str, str]:
-        """The KADEPLOY_* variables that describe the disk to scripts; "" for partitions there are not.
+        """Variables KADEPLOY_* that describe the disk to scripts; "" for partitions that do not exist.
 
         Scripts get devices, so that none has to know how they are named; the numbers are Kadeploy3's.
         """
@@ -91,7 +91,7 @@ class DiskLayout:
         return variables
 
     def validate(self) -> list[str]:
-        """What is wrong with this layout, one sentence for each problem."""
+        """Problems of this layout, one sentence for each."""
         return [*self._number_problems(), *self._role_problems(), *self._size_problems()]
 
     def _number_problems(self) -> list[str]:
@@ -132,7 +132,7 @@ class DiskLayout:
 
 
 def layout_of(partitioning: Partitioning) -> DiskLayout:
-    """The layout that a cluster file describes; RefusedError with all its problems."""
+    """Layout that a cluster file describes; raises RefusedError with all its problems."""
     layout = DiskLayout(
         partitioning.block_device,
         tuple(
@@ -146,14 +146,14 @@ def layout_of(partitioning: Partitioning) -> DiskLayout:
 
 
 def partition_device(block_device: str, number: int) -> str:
-    """/dev/sda3 for /dev/sda, /dev/nvme0n1p3 for /dev/nvme0n1, …-part3 for links of /dev/disk."""
+    """Device of a partition: /dev/sda3, /dev/nvme0n1p3, or …-part3 for links of /dev/disk."""
     if block_device.startswith("/dev/disk/"):
         return f"{block_device}-part{number}"
     return f"{block_device}p{number}" if _ENDS_IN_DIGIT.search(block_device) else f"{block_device}{number}"
 
 
 def parse_size(text: str) -> int | None:
-    """Bytes of ``512MiB``, ``20GiB``, ``1TiB``; None for ``rest``. RefusedError for anything else."""
+    """Bytes of ``512MiB``, ``20GiB``, ``1TiB``; None for ``rest``. Raises RefusedError for other text."""
     if text == REST:
         return None
     match = _SIZE.fullmatch(text)

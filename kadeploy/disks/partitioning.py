@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The partition table: what sfdisk reads, and the one command that makes it on a node."""
+"""Partition table: the input of sfdisk, and the one command that makes the table on a node."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Command:
 
 
 def create_partition_table(layout: DiskLayout, extraction_directory: str = "/mnt/dest") -> Command:
-    """Make the table of ``layout`` on its disk and wait until the devices of its partitions are there.
+    """Command that makes the table of ``layout`` on its disk and waits for the devices of its partitions.
 
     Everything on the disk is lost. May be repeated as it is.
     """
@@ -91,7 +91,7 @@ def create_partition_table(layout: DiskLayout, extraction_directory: str = "/mnt
 
 
 def sfdisk_script(layout: DiskLayout) -> str:
-    """A GPT whose partitions begin on whole MiB, in sfdisk's own language."""
+    """GPT whose partitions begin on whole MiB, in sfdisk's own language."""
     lines = ["label: gpt", f"grain: {MIB}", "unit: sectors", ""]
     return "\n".join([*lines, *map(_entry, layout.partitions), ""])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One BMC per machine: ipmi_sim with a machine of ours behind its chassis commands."""
+"""BMCs of machines: ipmi_sim, which runs our program for its chassis commands."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ PYTHONPATH={path} exec {python} -s -S -m kadeploy.lab.chassis {directory} "$@"
 
 
 def new_password() -> str:
-    """A password as long as it may be typed by nobody."""
+    """Random password of a BMC."""
     return secrets.token_hex(PASSWORD_BYTES)
 
 
 def lan_configuration(node: NodePlan, password: str) -> str:
-    """ipmi_sim's file about its network side and its chassis."""
+    """Text of ipmi_sim's file about its network side and its chassis."""
     return _LAN.format(
         name=node.name,
         address=node.bmc_address,
@@ -63,7 +63,7 @@ def lan_configuration(node: NodePlan, password: str) -> str:
 
 
 def write(node: NodePlan, password: str) -> None:
-    """The files of the BMC of a machine."""
+    """Write the files of the BMC of a machine."""
     node.file("bmc").mkdir()
     lan = node.file("bmc.conf")
     lan.touch(mode=0o600)  # it holds the password
@@ -81,13 +81,13 @@ def write(node: NodePlan, password: str) -> None:
 
 
 def arguments(node: NodePlan) -> list[str]:
-    """The command line of the BMC."""
+    """Command line of the BMC."""
     files = ("-c", str(node.file("bmc.conf")), "-f", str(node.file("bmc.emu")), "-s", str(node.file("bmc")))
     return ["ipmi_sim", *files, "-n"]
 
 
 def client_arguments(node: NodePlan, password_file: Path, *command: str) -> list[str]:
-    """ipmitool on this BMC, as kadeploy calls it."""
+    """Command line of ipmitool for this BMC, as kadeploy calls it."""
     return [
         *("ipmitool", "-I", "lanplus", "-C", str(CIPHER_SUITE), "-N", "1", "-R", "3"),
         *("-H", node.bmc_address, "-p", str(PORT), "-U", BMC_USER, "-f", str(password_file), *command),

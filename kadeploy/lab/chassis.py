@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ipmi_sim runs: ``get power``, ``set power 1``, ``set reset 1``, ``get boot``, ``set boot pxe``.
+"""Chassis commands of ipmi_sim: ``get power``, ``set power 1``, ``set reset 1``, ``set boot pxe``.
 
 Standard library only: this is started anew for each command.
 """
@@ -49,7 +49,7 @@ def _power(machine: Machine) -> str:
 
 
 def tell(machine: Machine, verbs: list[str]) -> list[str]:
-    """The answers to ``get VERB…`` as ipmi_sim reads them; raises Refused."""
+    """Answers to ``get VERB…`` as ipmi_sim reads them; raises Refused."""
     answers = {"power": _power(machine), "boot": machine.boot_device}
     unknown = [verb for verb in verbs if verb not in answers]
     if unknown:
@@ -58,7 +58,7 @@ def tell(machine: Machine, verbs: list[str]) -> list[str]:
 
 
 def main(directory: str, verb: str, *rest: str) -> int:
-    """``get WHAT…`` or ``set WHAT VALUE``; the exit status for ipmi_sim, its reason on stderr."""
+    """Run ``get VERB…`` or ``set VERB VALUE``; returns the exit status, with a reason on stderr."""
     machine = machines.of(Path(directory))
     try:
         if verb == "get":

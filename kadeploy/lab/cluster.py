@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lab comes up and goes away, with nothing of it left behind."""
+"""Labs as a whole: made, found by name, and removed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOOLS = ("dnsmasq", "ipmi_sim", "ipmitool")
 
 
 def up(lab: LabPlan, say: Progress) -> None:
-    """Bring a lab up; on any failure, Ctrl-C included, nothing of it is left.
+    """Bring a lab up; after a failure, Ctrl-C included, nothing of it is left.
 
     Raises RefusedError where a lab of this name is up, NotFoundError where a tool or the deployment
     environment is missing, ServiceError where a service does not answer.
@@ -52,7 +52,7 @@ def up(lab: LabPlan, say: Progress) -> None:
 
 
 def down(name: str, say: Progress) -> bool:
-    """Take away all that a lab has made; False where there is no such lab."""
+    """Remove a lab and all that it has made; False if there is no such lab."""
     check_root()
     plan.check_name(name)
     with labs.locked(name):
@@ -64,7 +64,7 @@ def down(name: str, say: Progress) -> bool:
 
 
 def find(name: str) -> LabPlan:
-    """The plan of a lab that is up; raises NotFoundError."""
+    """Plan of a lab that is up; raises NotFoundError."""
     check_root()
     plan.check_name(name)
     state = labs.state_of(name)
@@ -135,7 +135,7 @@ def _build(lab: LabPlan, kind: LabDriver, check_interrupt: Callable[[], None], s
 
 
 def _prepare(lab: LabPlan, node: NodePlan, kind: LabDriver, password: str) -> None:
-    """Everything of a machine that is off."""
+    """Make the files of a machine, which is off."""
     (node.directory / "faults").mkdir(parents=True)
     node.console.touch(mode=0o600)
     fields = {"driver": lab.driver, "state": str(lab.state), **kind.prepare_node(lab, node)}

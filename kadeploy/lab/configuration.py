@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kadeploy configuration of a lab: server.conf, clusters.conf, the cluster's file, keys."""
+"""Configuration of kadeploy in a lab: server.conf, clusters.conf, the cluster's file, keys."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def check_deploy_env(directory: Path) -> None:
 
 
 def write(plan: LabPlan, timeouts: dict[str, str], password: str) -> None:
-    """All files, into the plan's configuration directory, which exists.
+    """Write all files into the plan's configuration directory, which exists.
 
-    ``timeouts``: until nodes of this kind are back, as the cluster file has them.
+    ``timeouts`` is the section of the cluster file.
     """
     (plan.config / "keys").mkdir(mode=0o700, exist_ok=True)
     _write_secret(plan.config / DEPLOY_KEY, (plan.deploy_env / "id_deploy").read_text())
@@ -55,7 +55,7 @@ def _write_secret(path: Path, text: str) -> None:
 
 
 def server(plan: LabPlan) -> dict[str, Any]:
-    """server.conf."""
+    """Content of server.conf."""
     pxelinux = plan.boot_program == "pxelinux"
     # pxelinux looks for pxelinux.cfg/AC1F000B, whatever a site would like to call it.
     profiles = {"directory": "pxelinux.cfg", "filename": "ip_hex"} if pxelinux else {"filename": "ip"}
@@ -80,7 +80,7 @@ def server(plan: LabPlan) -> dict[str, Any]:
 
 
 def clusters(plan: LabPlan) -> dict[str, Any]:
-    """clusters.conf."""
+    """Content of clusters.conf."""
     first, last = plan.nodes[0], plan.nodes[-1]
     ranges = {
         "name": f"node-[1-{plan.count}]",
@@ -95,7 +95,7 @@ def clusters(plan: LabPlan) -> dict[str, Any]:
 
 
 def cluster(plan: LabPlan, timeouts: dict[str, str]) -> dict[str, Any]:
-    """The cluster's file."""
+    """Content of the cluster's file."""
     content: dict[str, Any] = {
         "partitioning": {"block_device": "/dev/vda", "layout": _layout(plan)},
         "boot": {
@@ -126,7 +126,7 @@ def _mini_os(plan: LabPlan) -> dict[str, Any]:
 
 
 def _layout(plan: LabPlan) -> list[dict[str, Any]]:
-    """``deploy`` takes three quarters of what the small partitions leave, ``tmp`` the rest."""
+    """Partitions of a disk: ``deploy`` gets three quarters of the rest behind the small ones, ``tmp`` one."""
     small = {"bios_boot": 1, "esp": 64, "swap": 128}
     deploy = (plan.disk // 2**20 - sum(small.values())) * 3 // 4
     sizes = {**{name: f"{size}MiB" for name, size in small.items()}, "deploy": f"{deploy}MiB", "tmp": "rest"}

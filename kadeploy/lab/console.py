@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine's serial console: the record of it, and a terminal attached to it."""
+"""Serial console of a machine: its record, and a terminal attached to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TAIL_BYTES = 4096
 
 
 def last_line(record: Path) -> str:
-    """The last line of the record that is not empty, without control characters; a tab is a blank."""
+    """Last line of the record that is not empty, without control characters; a tab becomes a blank."""
     with record.open("rb") as file:
         file.seek(max(0, record.stat().st_size - TAIL_BYTES))
         text = file.read().decode(errors="replace").replace("\r", "\n")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine as its BMC sees it, whatever it is made of.
+"""Machines as BMCs see them, independent of their driver.
 
-The power state is the truth: a machine is on while the process of its record runs. A machine that is off
-cannot be reset, as with real BMCs. Whoever switches holds the machine's lock. Standard library only: this
-is started anew for each command of a BMC.
+A machine is on while the process of its record runs. A machine that is off cannot be reset, as with real
+BMCs. A command that switches a machine holds its lock. Standard library only: this is started anew for each
+command of a BMC.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ CLOSING = "closing"  # this file in the state directory: the lab ends, nothing m
 
 
 class Refused(Exception):
-    """The BMC does not do what it was asked for; becomes an error completion code."""
+    """Order that the BMC refuses; becomes an error completion code."""
 
 
 def record_of(directory: Path) -> Path:
-    """Where the process of a machine is recorded."""
+    """Path of the record of a machine's process."""
     return directory / "machine.pid"
 
 
 def read_plan(directory: Path) -> dict[str, Any]:
-    """What the driver has written of a machine: its ``driver``, the lab's ``state`` directory, ``argv``."""
+    """Fields that the driver wrote for a machine: ``driver``, the lab's ``state`` directory, ``argv``."""
     plan: dict[str, Any] = json.loads((directory / "machine.json").read_text())
     return plan
 
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Nobody else switches the machine of this directory meanwhile."""
+    """Lock against others that switch the machine of this directory."""
     with (directory / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 class Machine(ABC):
-    """The machine in ``directory``, which holds machine.json and all that the machine leaves behind."""
+    """Machine in ``directory``, which holds machine.json and all other files of the machine."""
 
     def __init__(self, directory: str) -> None:
         self.directory = Path(directory)
@@ -62,12 +62,12 @@ class Machine(ABC):
         return str(self.directory / name)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Nobody else switches this machine meanwhile."""
+        """Lock against others that switch this machine."""
         return locked(self.directory)
 
     @property
     def pid(self) -> int | None:
-        """The pid of the running machine, None while it is off."""
+        """Pid of the running machine, None while it is off."""
         return processes.running(self.record)
 
     @property
@@ -81,7 +81,7 @@ class Machine(ABC):
         return marks.value(self.directory, kind) is not None
 
     def power_on(self) -> None:
-        """Start the machine; nothing happens to one that is on."""
+        """Start the machine, unless it is on."""
         if self.pid is not None:
             return
         plan = read_plan(self.directory)
@@ -91,23 +91,23 @@ class Machine(ABC):
         processes.launch(argv, record=self.record, log=self.file("machine.log"), state=plan["state"])
 
     def power_off(self) -> None:
-        """Cut the power: nothing is flushed, nobody is asked."""
+        """Cut the power: nothing is flushed."""
         processes.stop(self.record, state=read_plan(self.directory)["state"], grace=0)
 
     def reset(self) -> None:
-        """The reset button; raises Refused for a machine that is off."""
+        """Reset as the button does; raises Refused for a machine that is off."""
         if self.pid is None:
             raise Refused("the machine is off")
         self.press_reset()
 
     def shut_down(self) -> None:
-        """The power button, which the operating system may obey."""
+        """Press the power button, which the system may obey; raises Refused for a machine that is off."""
         if self.pid is None:
             raise Refused("the machine is off")
         self.press_power()
 
     def set_boot_device(self, device: str) -> None:
-        """Which device is tried first from the next start or reset on, until another one is set."""
+        """Set the device that is tried first from the next start or reset on, until another one is set."""
         if device not in BOOT_DEVICES:
             raise Refused(f"no boot device '{device}'")
         Path(self.file("boot-device")).write_text(device + "\n")
@@ -116,7 +116,7 @@ class Machine(ABC):
 
     @abstractmethod
     def start_arguments(self) -> list[str]:
-        """What is added to the command line of the plan when the machine is switched on now."""
+        """Arguments to add to the command line of the plan when the machine is switched on now."""
 
     @abstractmethod
     def press_reset(self) -> None:
@@ -128,4 +128,4 @@ class Machine(ABC):
 
     @abstractmethod
     def boot_order_changed(self) -> None:
-        """A running machine has another boot device, or another fault; raises Refused."""
+        """Apply another boot device or another fault to a running machine; raises Refused."""

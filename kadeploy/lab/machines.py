@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine of a directory, as its driver knows it; standard library only, for a BMC asks each time."""
+"""Machines by their directories, of the class of their driver; standard library only, for BMCs import it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kadeploy.lab.machine import Machine, read_plan
 
 
 def of(directory: Path) -> Machine:
-    """The machine that its lab's driver has prepared in this directory."""
+    """Machine that the driver of a lab has prepared in this directory."""
     if read_plan(directory)["driver"] == "container":
         from kadeploy.lab.container.machine import ContainerMachine
 

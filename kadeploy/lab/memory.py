@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory processes take: their proportional set size, where a page of n users counts 1/n."""
+"""Memory of processes: their proportional set size, in which a page of n users counts 1/n."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _proportional_set_size(pid: int) -> int:
 
 
 def namespace_members(kind: str) -> dict[str, list[int]]:
-    """The pids of all processes by their namespace of a kind, such as ``pid``, as /proc names it."""
+    """Pids of all processes by their namespace of a kind, such as ``pid``, as /proc names it."""
     found: dict[str, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (name := namespace(int(entry.name), kind)):

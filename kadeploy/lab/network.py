@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's network: a namespace with a bridge, a wire per machine, and no way out of it."""
+"""Network of a lab: a namespace with a bridge, a wire per machine, and no way out of it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ BRIDGE = "br0"
 
 
 def exists(name: str) -> bool:
-    """Whether there is a network namespace of this name."""
+    """True if there is a network namespace of this name."""
     return (namespace.DIRECTORY / name).exists()
 
 
 def create(plan: LabPlan, driver: LabDriver) -> None:
-    """Make the namespace, enter it, and build everything in it."""
+    """Make the namespace, enter it, and make bridge, addresses and wires in it."""
     netns.create(plan.namespace)
     namespace.enter(plan.namespace)
     with IPRoute() as route:
@@ -46,9 +46,9 @@ def create(plan: LabPlan, driver: LabDriver) -> None:
 
 
 def set_link(tap: str, *, up: bool) -> None:
-    """Plug or unplug a machine's wire; the caller is in the namespace.
+    """Plug or unplug the wire of a machine; the caller is in the namespace.
 
-    The wire of a container node that is off is not there; it will be plugged or not when it is made.
+    The wire of a container node that is off does not exist; it is plugged or not when it is made.
     """
     with IPRoute() as route:
         for index in route.link_lookup(ifname=tap):
@@ -56,7 +56,7 @@ def set_link(tap: str, *, up: bool) -> None:
 
 
 def remove(name: str) -> None:
-    """Take the namespace's name away; the kernel ends it with the last process in it."""
+    """Remove the name of the namespace; the kernel ends the namespace with its last process."""
     try:
         netns.remove(name)
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def remove(name: str) -> None:
 
 
 def inhabitants(name: str) -> list[int]:
-    """The pids of all processes in the namespace."""
+    """Pids of all processes in the namespace."""
     try:
         wanted = (namespace.DIRECTORY / name).stat().st_ino
     except FileNotFoundError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a lab consists of: names, addresses and paths, all of them following from its options."""
+"""Plan of a lab: names, addresses and paths, which follow from its options."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """One machine; ``index`` counts from 0, ``directory`` holds all that belongs to it."""
+    """Plan of one machine; ``index`` counts from 0, ``directory`` holds all its files."""
 
     index: int
     directory: Path
@@ -61,7 +61,7 @@ class NodePlan:
 
     @property
     def console(self) -> Path:
-        """Record of all that its console has shown."""
+        """Path of the record of its console."""
         return self.file(CONSOLE)
 
     def file(self, name: str) -> Path:
@@ -96,7 +96,7 @@ class ContainerOptions:
 
 @dataclass(frozen=True, slots=True)
 class LabPlan:
-    """The options of ``kalab up``; memory in MiB, disk in bytes, paths absolute."""
+    """Options of ``kalab up``; memory in MiB, disk in bytes, paths absolute."""
 
     name: str
     count: int
@@ -137,28 +137,28 @@ class LabPlan:
 
     @property
     def store(self) -> Path:
-        """The database of its kadeploy."""
+        """Path of the database of its kadeploy."""
         return self.state / "kadeploy.sqlite"
 
     @property
     def cluster_file(self) -> Path:
-        """The file of its only cluster."""
+        """Path of the file of its only cluster."""
         return self.config / f"{CLUSTER}.conf"
 
     @property
     def repository(self) -> Path:
-        """Directory where kadeploy puts what the nodes fetch when they boot."""
+        """Directory of the files that nodes fetch when they boot."""
         return self.state / "boot"
 
     @property
     def boot_file(self) -> str:
-        """File that the DHCP server tells a machine to boot."""
+        """Name of the file that the DHCP server names to a machine."""
         if self.boot_program == "pxelinux":
             return "pxelinux.0"
         return f"http://{SERVER_ADDRESS}:{HTTP_PORT}/boot.ipxe"
 
     def node(self, name: str) -> NodePlan:
-        """The machine of this name; raises NotFoundError."""
+        """Machine of this name; raises NotFoundError."""
         for node in self.nodes:
             if node.name == name:
                 return node
@@ -167,12 +167,12 @@ class LabPlan:
         )
 
     def to_json(self) -> str:
-        """Text from which from_json makes an equal plan."""
+        """Text of which ``from_json`` makes an equal plan."""
         return json.dumps(asdict(self), default=str, indent=1)
 
 
 def from_json(text: str) -> LabPlan:
-    """The plan that to_json wrote."""
+    """Plan of the text that ``to_json`` made."""
     data = json.loads(text)
     for key in ("state", "config", "deploy_env", "postinstall"):
         data[key] = Path(data[key])
@@ -181,7 +181,7 @@ def from_json(text: str) -> LabPlan:
 
 
 def check_name(name: str) -> None:
-    """Raises UsageError for a name from which no namespace and no directory can be named."""
+    """Raises UsageError for a name that cannot name a namespace and a directory."""
     if not _LAB_NAME.fullmatch(name):
         raise UsageError(
             f"'{name}' is no name for a lab", hint="lower-case letters, digits and dashes, at most 20"
@@ -189,7 +189,7 @@ def check_name(name: str) -> None:
 
 
 def namespace_of(name: str) -> str:
-    """The network namespace of the lab of this name."""
+    """Network namespace of the lab of this name."""
     return f"kalab-{name}"
 
 
@@ -202,7 +202,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_rate(text: str) -> str:
-    """The rate of a link such as ``100mbit``, as tc(8) has it; raises UsageError for what is none."""
+    """Rate of a link such as ``100mbit``, in the units of tc(8); raises UsageError for other text."""
     if not _RATE.fullmatch(text):
         raise UsageError(f"'{text}' is no rate", hint="write 100mbit or 1gbit")
     return text

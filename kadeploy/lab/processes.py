@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that outlive their parent: started with a record of who they are, ended only if they are those.
+"""Processes that outlive their parent: started with a record, and ended only if the record is theirs.
 
 A record is a file with the pid and the kernel's start time of the process, which together name one process
 for as long as the machine runs. The child writes it before it executes the program, while it still holds the
@@ -24,7 +24,7 @@ KILL_SECONDS = 10.0  # for the kernel to end a process
 
 
 def launch(argv: list[str], *, record: str, log: str, state: str) -> int:
-    """Start a program in a session of its own, its output appended to ``log``; its pid.
+    """Start a program in a session of its own, its output appended to ``log``; returns its pid.
 
     Raises OSError where the program cannot be executed.
     """
@@ -80,7 +80,7 @@ def _close_on_exec(descriptor: int) -> None:
 
 
 def read_record(record: str) -> tuple[int, int] | None:
-    """Pid and start time of a record; None where there is none or it was never completed."""
+    """Pid and start time of a record; None if there is none or it was never completed."""
     try:
         pid, start = (int(field) for field in Path(record).read_text(encoding="ascii").split())
     except (FileNotFoundError, ValueError):
@@ -89,7 +89,7 @@ def read_record(record: str) -> tuple[int, int] | None:
 
 
 def running(record: str) -> int | None:
-    """The pid of the recorded process if it runs (one that waits for its parent does not)."""
+    """Pid of the recorded process if it runs (one that waits for its parent does not)."""
     known = read_record(record)
     if known is None:
         return None
@@ -101,7 +101,7 @@ def running(record: str) -> int | None:
 
 
 def stop(record: str, *, state: str, grace: float) -> None:
-    """End the recorded process, after ``grace`` seconds by force, and what is left of its session.
+    """End the recorded process, after ``grace`` seconds by force, and the rest of its session.
 
     Raises TimeoutError for a process that even SIGKILL does not end within 10 s.
     """
@@ -109,7 +109,7 @@ def stop(record: str, *, state: str, grace: float) -> None:
 
 
 def stop_all(records: Iterable[str], *, state: str, grace: float) -> None:
-    """As stop, for many at once: all of them are told before any is waited for."""
+    """End many recorded processes, as ``stop`` does; all are signalled before any is waited for."""
     known = {record: process for record in records if (process := read_record(record)) is not None}
     if grace > 0:
         _signal_all(known.values(), signal.SIGTERM, grace)
@@ -147,7 +147,7 @@ def _signal_all(processes: Iterable[tuple[int, int]], number: signal.Signals, wa
 
 
 def _signal(pid: int, start: int, number: signal.Signals) -> int | None:
-    """Signal the process of this pid and start time; a descriptor of its end, None if it has ended."""
+    """Signal the process of this pid and start time; returns a descriptor of its end, None after that."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -168,7 +168,7 @@ def _signal(pid: int, start: int, number: signal.Signals) -> int | None:
 
 
 def _sessions(leaders: set[int], state: str) -> list[tuple[int, int]]:
-    """Pid and start time of what lives of the sessions of these processes, of the lab with this state."""
+    """Pids and start times of the living members of these sessions, of the lab with this state."""
     members = []
     for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:  # noqa: PTH208 - four times as fast
         try:

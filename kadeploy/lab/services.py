@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services of a lab: DHCP, boot files, BMCs."""
+"""Services of a lab: DHCP, boot files, BMCs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def start(lab: LabPlan, kind: LabDriver, undo_log: UndoLog) -> None:
 
 
 def boot_service(lab: LabPlan) -> int:
-    """The pid of the lab's kadeploy-boot; raises ServiceError where it has ended."""
+    """Pid of the lab's kadeploy-boot; raises ServiceError if it has ended."""
     return _check_alive(_record(lab.state, BOOT_SERVICE), BOOT_SERVICE, _log(lab.state, BOOT_SERVICE))
 
 
@@ -70,7 +70,7 @@ def _launch(lab: LabPlan, name: str, argv: list[str], directory: Path) -> None:
 
 
 def _boot_program() -> str:
-    """kadeploy-boot of this installation."""
+    """Path of kadeploy-boot of this installation."""
     beside = Path(sys.executable).parent / BOOT_SERVICE
     return str(beside) if beside.is_file() else BOOT_SERVICE
 
@@ -98,7 +98,7 @@ def _await_boot_service(lab: LabPlan) -> None:
 
 
 def _await_bmcs(lab: LabPlan) -> None:
-    """Ask every BMC for its power state, some at once, until each has told that its machine is off."""
+    """Ask every BMC for its power state, several at once, until each has answered that its machine is off."""
     nodes = lab.nodes
     for first in range(0, len(nodes), BMCS_AT_ONCE):
         silent = list(nodes[first : first + BMCS_AT_ONCE])
@@ -137,7 +137,7 @@ def _wait(answers: Callable[[], bool]) -> bool:
 
 
 def _check_alive(record: Path, name: str, log: Path) -> int:
-    """The pid of a service."""
+    """Pid of a service; raises ServiceError if it has ended."""
     pid = processes.running(str(record))
     if pid is None:
         raise ServiceError(f"{name} has ended", hint=_tail(log))

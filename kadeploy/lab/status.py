@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the machines of a lab are doing."""
+"""Status of the machines of a lab."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kadeploy.lab.plan import LabPlan, NodePlan
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """``power`` is on or off, ``pid`` None when off; ``boot_device`` as the BMC was told last.
+    """Status of a machine: ``power`` on or off, ``pid`` None when off, ``boot_device`` as last set.
 
     ``memory``: bytes of the node's processes, 0 when off.
     """
@@ -29,7 +29,7 @@ class NodeStatus:
 
 
 def of(lab: LabPlan) -> list[NodeStatus]:
-    """The state of each machine, by its process."""
+    """Status of each machine, by its process."""
     processes = driver.of(lab.driver).processes(lab)
     return [_of_node(node, memory.used(processes.get(node.name, []))) for node in lab.nodes]
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that are namespaces of this kernel: all but firmware and kernel for real, and hundreds of them."""
+"""Container nodes: namespaces of this kernel; all but firmware and kernel is real, and hundreds fit."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cgroup for each node, which is the root of all that its system sees of cgroups (cgroup_namespaces(7)).
+"""Cgroups of container nodes: one for each, the root of the hierarchy that it sees (cgroup_namespaces(7)).
 
 A systemd takes the whole hierarchy that it finds; without this it would be the host's.
 """
@@ -13,7 +13,7 @@ MOUNTS = Path("/proc/self/mounts")
 
 
 def hierarchy() -> Path | None:
-    """Where cgroup2 is mounted and may be written; None where not: nodes see no cgroups at all then."""
+    """Mount point of cgroup2 if it may be written; None if not: nodes see no cgroups then."""
     for line in MOUNTS.read_text().splitlines():
         _, directory, kind, *_ = line.split()
         if kind == "cgroup2" and os.access(directory, os.W_OK):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node's serial console: a terminal that is recorded, and a socket where one user can attach."""
+"""Serial console of a container node: a terminal that is recorded, and a socket to attach to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class Console:
-    """``slave`` is the descriptor of the node's end, the same number for ever. Signals wake ``serve``."""
+    """Console with the node's end as ``slave``, always the same number. Signals wake ``serve``."""
 
     def __init__(self, record: Path, path: Path) -> None:
         self._master, self.slave = os.openpty()
@@ -30,13 +30,13 @@ class Console:
         signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler it would not wake anybody
 
     def reopen(self) -> None:
-        """Open the node's end anew: a getty hangs the terminal up (vhangup(2)), and with it each open end."""
+        """Open the node's end again: a getty hangs up the terminal and each open end (vhangup(2))."""
         opened = os.open(self._slave_path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         os.dup2(opened, self.slave, inheritable=False)
         os.close(opened)
 
     def close(self) -> None:
-        """Let go of the terminal, the socket and the signals."""
+        """Close the terminal and the socket, and let go of the signals."""
         signal.set_wakeup_fd(-1)
         self._drop_user()
         self._listener.close()
@@ -44,11 +44,11 @@ class Console:
             os.close(descriptor)
 
     def say(self, line: str) -> None:
-        """A line of the machine itself."""
+        """Write a line of the machine itself."""
         self._write(f"{line}\r\n".encode())
 
     def serve(self, seconds: float | None, other: int) -> bool:
-        """Wait for the console, a signal or another descriptor; whether that one is readable."""
+        """Wait for the console, a signal or another descriptor; True if that one is readable."""
         watched = [self._master, self._listener.fileno(), self._wakeup, other]
         if self._user is not None:
             watched.append(self._user.fileno())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fault cut-link: the cable is unplugged once enough bytes have come, and plugged in after a while."""
+"""Fault cut-link: the cable is unplugged once enough bytes have been received, and plugged in later."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ INTERVAL = 0.05  # seconds between two looks at the bytes: at 1 Gbit/s 6 MB come
 
 
 class LinkCut:
-    """``received`` counts the bytes of the card, ``plug`` plugs the cable in or out.
+    """Cut of a node's link; ``received`` counts the bytes of the card, ``plug`` plugs the cable in or out.
 
-    The fault is over with the cut: its mark goes.
+    The mark of the fault is removed when the cut ends.
     """
 
     def __init__(
@@ -37,16 +37,16 @@ class LinkCut:
 
     @property
     def is_on(self) -> bool:
-        """Whether the cable is unplugged."""
+        """True while the cable is unplugged."""
         return self._end is not None
 
     def rest(self) -> None:
-        """Count no bytes until it is armed again: what a firmware fetches is none of the system's."""
+        """Count no bytes until ``arm``: bytes that the firmware fetches do not count."""
         if not self.is_on:
             self._cut = None
 
     def arm(self, *, counting: bool) -> None:
-        """Look at the mark; ``counting``: bytes are counted from now on."""
+        """Read the mark of the fault; ``counting``: bytes count from now on."""
         text = marks.value(self._directory, KIND)
         if text is None:
             self._finish()
@@ -55,7 +55,7 @@ class LinkCut:
             self._first = self._received()
 
     def pause(self, seconds: float | None) -> float | None:
-        """How long at most until the next look, of a wait of so many seconds."""
+        """Seconds until the next ``look``, at most those of the wait."""
         if self._cut is None:
             return seconds
         return INTERVAL if seconds is None else min(INTERVAL, seconds)

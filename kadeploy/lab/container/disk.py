@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node's disk: a sparse file behind a loop device, which goes away with the process that opened it."""
+"""Disk of a container node: a sparse file behind a loop device, which ends with the node's process."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class LoopPartition:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A loop device. It is cleared when ``descriptor`` is closed and nothing mounts it any more."""
+    """Disk behind a loop device, which is cleared when ``descriptor`` is closed and nothing mounts it."""
 
     number: int
     descriptor: int
@@ -83,7 +83,7 @@ class Disk:
     def make_nodes(self, directory: Path) -> None:
         """Make the device nodes of disk and partitions in a node's /dev, as vda and by the kernel's names.
 
-        Both, for what reads /sys sees the latter. Nodes of partitions that are gone go.
+        Programs that read /sys need the latter. Device nodes of removed partitions are removed.
         """
         wanted = {DISK_NAME: (_MAJOR, self.number), self.name: (_MAJOR, self.number)}
         for partition in self.partitions():
@@ -103,7 +103,7 @@ def _numbers(path: Path) -> tuple[int, int]:
 
 
 def make(directory: Path, size: int) -> None:
-    """An empty disk of a size in bytes, in a node's directory."""
+    """Make an empty disk of a size in bytes, in a node's directory."""
     (directory / _LAYER).mkdir()
     image = directory / _LAYER / _IMAGE
     image.touch(mode=0o600)
@@ -132,14 +132,14 @@ def attach(directory: Path, defect: Defect = SOUND) -> Disk:
 
 
 def detach(directory: Path, disk: Disk) -> None:
-    """Take the loop device away, which nobody may use any more."""
+    """Remove the loop device, which nothing may use any more."""
     os.close(disk.descriptor)
     syscalls.unmount(directory / _VIEW, syscalls.MNT_DETACH)
     forget(directory)
 
 
 def open_image(image: Path, record: Path, *, read_only: bool = False) -> Disk:
-    """Put a loop device, whose number goes to ``record``, before a file; raises OSError."""
+    """Attach a loop device to a file and write its number to ``record``; raises OSError."""
     with image.open("rb" if read_only else "r+b") as file:
         for number in _free():
             record.write_text(f"{number}\n")
@@ -167,7 +167,7 @@ def _free() -> Iterator[int]:
 
 
 def forget(directory: Path) -> None:
-    """Remove the loop device that attach has taken, if it made it and nobody else has it by now."""
+    """Remove the loop device that ``attach`` has taken, if it was made by it and is not in use by others."""
     record = directory / _RECORD
     with contextlib.suppress(FileNotFoundError, ValueError):
         number = int(record.read_text())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labs of container nodes."""
+"""Driver of labs of container nodes."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SSHD = "usr/sbin/sshd"
 
 
 class ContainerDriver:
-    """A process for each node that is on, which makes all else that the node needs."""
+    """Driver with one process for each node that is on; the process makes all else of the node."""
 
     tools = ("ip", "tc", "mount", "partx", "blkid", "cpio", "zstd")
     packages = "iproute2 mount util-linux cpio zstd"
     firmware_asks_dhcp = False
 
     def prepare_lab(self, lab: LabPlan) -> str:
-        """Shims and faulty programs, as layers of a root file system, and a place for what is unpacked."""
+        """Write shims and faulty programs, layers of root file systems, and a place for unpacked initrds."""
         for name, path in SHIMS.items():
             _install(f"shims/{name}.sh", _shims(lab) / path)
         for kind, name in FAULTY.items():
@@ -46,7 +46,7 @@ class ContainerDriver:
         return "containers"
 
     def prepare_node(self, lab: LabPlan, node: NodePlan) -> dict[str, Any]:
-        """All that the node's process has to know."""
+        """Make the disk, and return the fields that the node's process reads."""
         disk.make(node.directory, lab.disk)
         options = lab.container
         wire = Wire(lab.namespace, node.tap, node.mac, node.address, PREFIX_LENGTH, options.rate)
@@ -69,19 +69,19 @@ class ContainerDriver:
         }
 
     def make_wire(self, route: IPRoute, node: NodePlan, bridge: int) -> None:
-        """Nothing: the node's process makes it, at each boot."""
+        """Do nothing: the node's process makes the wire at each boot."""
 
     def timeouts(self, lab: LabPlan) -> dict[str, str]:
-        """The firmware's time, and what one host needs to start n sshds and fetch n initrds."""
+        """Allow for the firmware's time, and for n sshds and n initrds on one host."""
         delay = lab.container.boot_delay + lab.container.boot_spread
         return {"reboot": f"{60 + delay:g} + n", "kexec": "60 + n"}
 
     def records(self, node: NodePlan) -> Sequence[Path]:
-        """The node's process first: it would start the system again."""
+        """Name the node's process first: it would start the system again."""
         return [record_of(node.directory), node.directory / SYSTEM_RECORD]
 
     def processes(self, lab: LabPlan) -> dict[str, list[int]]:
-        """The node's process, and all in the PID namespace of its system."""
+        """Count the node's process, and all in the PID namespace of its system."""
         members = memory.namespace_members("pid")
         found = {}
         for node in lab.nodes:
@@ -93,7 +93,7 @@ class ContainerDriver:
         return found
 
     def clear(self, lab: LabPlan) -> None:
-        """Loop devices and cgroups that were made for the nodes."""
+        """Remove loop devices and cgroups that were made for the nodes."""
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(disk.forget, [node.directory for node in lab.nodes]))
         group = _cgroup(lab)
@@ -102,7 +102,7 @@ class ContainerDriver:
 
 
 def _cgroup(lab: LabPlan) -> Path | None:
-    """Of the lab, below the host's root."""
+    """Cgroup of the lab, None if nodes see no cgroups."""
     hierarchy = cgroup.hierarchy()
     return None if hierarchy is None else hierarchy / lab.namespace
 

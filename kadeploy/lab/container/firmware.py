@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node's firmware: takes its time, then boots from network or disk in the order that its BMC was told.
+"""Firmware of a container node: waits, then boots from network or disk in the order that its BMC was given.
 
-Runs in a child of the node's process, for it waits; its decision comes back as JSON.
+It runs in a child of the node's process, for it waits; its decision comes back as JSON.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _BLOCK = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the firmware has come to: a system to start, to restart, or neither: it found nothing."""
+    """Decision of the firmware: a system to start, a restart, or neither if it found nothing."""
 
     start: Start | None = None
     restart: bool = False
 
 
 class Firmware:
-    """One start of a node's firmware; ``node`` is its machine.json, ``lost`` how many requests are lost."""
+    """One start of a node's firmware; ``node`` is its machine.json, ``lost`` counts requests to lose."""
 
     def __init__(
         self, directory: Path, node: dict[str, Any], disk: Disk, order: tuple[str, ...], lost: int = 0
@@ -87,13 +87,13 @@ class Firmware:
         return None
 
     def _settings(self) -> dict[str, str]:
-        """Of iPXE: what it knows of the card and from DHCP."""
+        """Settings of iPXE from the card and from DHCP."""
         node = self._node
         macs = dict.fromkeys(("mac", "netX/mac", "net0/mac"), node["mac"])
         return {**macs, "ip": node["address"], "hostname": node["name"], "platform": "pcbios"}
 
     def _fetch(self, url: str) -> bytes:
-        """The content of a script; kernel and initrd travel over the node's link, but nobody keeps them."""
+        """Content of a script; kernel and initrd are read over the node's link, and thrown away."""
         self._loss.suffer()
         if f"/{KERNELS}/" not in url:
             return b"".join(_get(url, MAX_SCRIPT))
@@ -105,9 +105,9 @@ class Firmware:
         return b""
 
     def _tree(self, url: str) -> Path:
-        """The unpacked initrd behind a URL, which names its content: the first node unpacks it for all.
+        """Directory of the unpacked initrd behind a URL; the first node unpacks it for all.
 
-        It takes the file that was served, so that its boot is as long as those of the others.
+        This node fetches the file as well, so that its boot takes as long as those of the others.
         """
         name = Path(urllib.parse.urlsplit(url).path).name
         tree = self._systems / name
@@ -123,7 +123,7 @@ class Firmware:
 
 
 def _get(url: str, limit: int | None = None) -> Iterator[bytes]:
-    """The content of a URL, at most ``limit`` bytes of it; raises OSError."""
+    """Content of a URL, at most ``limit`` bytes of it; raises OSError."""
     with_body = _request("GET", url)
     total = 0
     while block := with_body.read(_BLOCK):

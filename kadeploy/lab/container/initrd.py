@@ -13,7 +13,7 @@ _EXTRACT = ["cpio", "--extract", "--make-directories", "--preserve-modification-
 
 
 def unpack(initrd: Path, directory: Path) -> None:
-    """Raises OSError for a file that is no initrd, CalledProcessError with what cpio or zstd said."""
+    """Unpack an initrd; raises OSError for another file, CalledProcessError with output of cpio or zstd."""
     data = initrd.read_bytes().lstrip(b"\0")
     while data:
         end = _end_of_archive(data) if data.startswith(_CPIO) else len(data)

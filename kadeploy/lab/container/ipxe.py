@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""iPXE scripts as far as boot profiles use them (https://ipxe.org/scripting); no file, no network here."""
+"""Scripts of iPXE as far as boot profiles use them (https://ipxe.org/scripting); no files, no network."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Ipxe:
     _verbs: dict[str, Callable[[list[str]], bool]] = field(init=False, default_factory=dict)
 
     def boot(self, url: str) -> Outcome:
-        """What the script behind a URL ends with."""
+        """Run the script behind a URL, and return its end."""
         self._verbs = {
             "chain": lambda words: self._chain(words[-1]),
             "kernel": self._load_kernel,
@@ -98,7 +98,7 @@ class Ipxe:
         return content.startswith("#!ipxe") and self._run(content.splitlines())
 
     def _run(self, lines: list[str]) -> bool:
-        """Obey line after line; a line that fails ends the script."""
+        """Run line after line; a line that fails ends the script."""
         position = 0
         while position < len(lines):
             self._commands += 1
@@ -114,7 +114,7 @@ class Ipxe:
         return True
 
     def _obey(self, words: list[str]) -> tuple[bool, str | None]:
-        """The status of a line of commands with && and || between them, and where a goto leads."""
+        """Run a line of commands with && and || between them; returns status and target of a goto."""
         ok, wanted, command = True, True, list[str]()
         for word in [*words, "&&"]:
             if word not in ("&&", "||"):
@@ -197,7 +197,7 @@ class Ipxe:
 
 
 def _position(lines: list[str], label: str) -> int:
-    """Behind the line of a label; behind the last line where there is none."""
+    """Index of the line behind a label; behind the last line if there is none."""
     for position, line in enumerate(lines):
         if line.strip() == f":{label}":
             return position + 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What boots from a node's disk: the boot loader in its first sector, and what that one's menu names."""
+"""Local boot from a node's disk: the boot loader in its first sector, and the systems of its menu."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _CORE_SAMPLE = slice(4096, 12288)
 
 @dataclass(frozen=True, slots=True)
 class DiskSystem:
-    """The system on a partition of the disk, and the kernel's command line."""
+    """System on a partition of the disk, and the kernel's command line."""
 
     partition: int
     command_line: str
 
 
 def find(disk: Disk, mountpoint: Path) -> DiskSystem | None:
-    """What grub would boot, None where the disk has no grub or grub no system.
+    """Find the system that grub would boot, None if the disk has no grub or grub no system.
 
     Grub reads its menu from the partition for which it was installed: the one whose core image is also in
     the partition for boot loaders. Mounts partitions read-only, one after another.
@@ -45,7 +45,7 @@ def find(disk: Disk, mountpoint: Path) -> DiskSystem | None:
 
 
 def root_partition(disk: Disk, command_line: str) -> int | None:
-    """The number of the partition that ``root=`` names by UUID, PARTUUID or device."""
+    """Number of the partition that ``root=`` names by UUID, PARTUUID or device."""
     words = [word.partition("=") for word in command_line.split()]
     root = next((value for key, _, value in words if key == "root"), "")
     for partition in disk.partitions():
@@ -57,7 +57,7 @@ def root_partition(disk: Disk, command_line: str) -> int | None:
 
 
 def _has_grub(disk: Disk) -> bool:
-    """Boot code of grub (boot.img says so in its messages), and the signature that a BIOS looks for."""
+    """Find the boot code of grub (boot.img says so in its messages), and the signature that a BIOS needs."""
     sector = _read(disk.device, slice(0, _SECTOR))
     return sector[510:] == b"\x55\xaa" and b"GRUB" in sector
 
@@ -80,7 +80,7 @@ def _menu_entry(disk: Disk, root: Path) -> DiskSystem | None:
 
 @contextmanager
 def _mounted(partition: LoopPartition, mountpoint: Path) -> Iterator[bool]:
-    """Whether it could be mounted: most partitions hold no file system."""
+    """Mount a partition if it can be mounted, for most hold no file system; yields success."""
     argv = ["mount", "-o", "ro", str(partition.device), str(mountpoint)]
     if subprocess.run(argv, capture_output=True, check=False).returncode:
         yield False

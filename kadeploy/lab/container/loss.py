@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fault lost-requests: what iPXE does when a connection is not answered."""
+"""Fault lost-requests: iPXE's connections that are not answered."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MESSAGE = "Connection timed out (https://ipxe.org/4c0a6035)"
 
 
 class Loss:
-    """The first ``count`` SYNs of a boot are lost; the wait for the answers to them is real."""
+    """Loss of the first ``count`` SYNs of a boot; the wait for the answers to them is real."""
 
     def __init__(self, count: int, sleep: Callable[[float], None]) -> None:
         self._left = count
         self._sleep = sleep
 
     def suffer(self) -> None:
-        """Send SYNs until one is not lost; raises OSError where iPXE gives up."""
+        """Send SYNs until one is not lost; raises OSError if iPXE gives up."""
         for timeout in TIMEOUTS:
             if not self._left:
                 return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A container node as its BMC sees it.
+"""Container nodes as machines of a BMC.
 
 Standard library only: this is started anew for each command of a BMC.
 """
@@ -16,10 +16,10 @@ SYSTEM_RECORD = "system.pid"  # the first process of the system that runs
 
 
 class ContainerMachine(Machine):
-    """Buttons are signals; boot device and faults are read by the firmware when it starts."""
+    """Machine whose buttons are signals; its firmware reads boot device and faults when it starts."""
 
     def power_off(self) -> None:
-        """The system dies with the machine's process, a moment later, which is waited for."""
+        """End the machine's process, and wait for the end of the system, which dies with it."""
         super().power_off()
         processes.stop(self.file(SYSTEM_RECORD), state=read_plan(self.directory)["state"], grace=0)
 
@@ -33,4 +33,4 @@ class ContainerMachine(Machine):
         processes.send(self.record, POWER_BUTTON)
 
     def boot_order_changed(self) -> None:
-        """Nothing to tell: the firmware looks for itself."""
+        """Do nothing: the firmware reads the boot order when it starts."""

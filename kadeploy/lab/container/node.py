@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process that is a node while it is switched on: it boots, looks after the console, and boots again.
+"""Process of a container node that is switched on: it boots, serves the console, and boots again.
 
 ``python -m kadeploy.lab.container.node DIRECTORY``. The node ends with it, however it ends: the first
 process of the node's system is killed by the kernel, the disk and the network card go away with the last
@@ -46,11 +46,11 @@ def delay(plan: Mapping[str, Any], boots: int) -> float:
 
 
 class Reset(Exception):
-    """The reset button was pressed."""
+    """Press of the reset button."""
 
 
 class ContainerNode:
-    """``run`` returns when the node has switched itself off."""
+    """Container node; ``run`` returns when the node has switched itself off."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -82,7 +82,7 @@ class ContainerNode:
         signal.signal(FAULTS_CHANGED, self._note_faults)
 
     def run(self) -> None:
-        """Boot, and boot again."""
+        """Boot, and boot again after each end of a system."""
         start: Start | None = None
         on = True
         while on:
@@ -95,7 +95,7 @@ class ContainerNode:
         self._console.close()
 
     def _boot(self) -> Start:
-        """The firmware, until it has found something to start; raises Reset."""
+        """Run the firmware until it finds something to start; raises Reset."""
         self._cut.rest()
         while True:
             self._console.reopen()
@@ -125,7 +125,7 @@ class ContainerNode:
         self._uevents = Uevents(f"/devices/virtual/block/{self._disk.name}/")
 
     def _change_disk(self) -> None:
-        """Have the disk that the faults ask for."""
+        """Attach the disk with the defect of the faults that are on."""
         defect = self._troubles.defect
         if defect != self._defect:
             self._defect = defect
@@ -145,7 +145,7 @@ class ContainerNode:
         self._wire.plug(plugged and not self._troubles.is_unplugged)
 
     def _decide(self) -> dict[str, Any]:
-        """What the firmware decides, in a child, for it waits; nothing where it fails."""
+        """Run the firmware in a child, for it waits, and return its decision, empty if it fails."""
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -177,7 +177,7 @@ class ContainerNode:
             os._exit(0)
 
     def _run_system(self, start: Start) -> bool:
-        """Start a system and wait for its end; whether the machine is still on. Raises Reset."""
+        """Start a system and wait for its end; True if the machine is still on. Raises Reset."""
         (self._directory / "shared" / KEXEC).unlink(missing_ok=True)
         system.make_devices(self._place, self._disk)
         layers = tuple(f"{self._plan['faulty']}/{kind}" for kind in self._troubles.layers)
@@ -204,7 +204,7 @@ class ContainerNode:
         return True
 
     def _kexec(self) -> Start | None:
-        """The system that the last one has loaded to be started by kexec, if it has."""
+        """System that the last one has loaded for kexec, if it has."""
         try:
             command_line = (self._directory / "shared" / KEXEC).read_text().strip()
         except FileNotFoundError:
@@ -220,7 +220,7 @@ class ContainerNode:
         return Start(command_line, partition=partition)
 
     def _await(self, child: int) -> int:
-        """Serve console and devices until a child ends; its wait status. A reset kills it."""
+        """Serve console and devices until a child ends, and return its wait status. A reset kills it."""
         while True:
             pid, status = os.waitpid(child, os.WNOHANG)
             if pid == child:
@@ -231,7 +231,7 @@ class ContainerNode:
             self._serve(None)
 
     def _sleep(self, seconds: float | None) -> None:
-        """Serve the console meanwhile, for ever if None; raises Reset."""
+        """Serve the console for some seconds, for ever if None; raises Reset."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while deadline is None or time.monotonic() < deadline:
             self._raise_reset()
@@ -247,7 +247,7 @@ class ContainerNode:
         self._cut.look()
 
     def _heed_faults(self) -> None:
-        """What shows at once of faults that were switched."""
+        """Apply switched faults that show at once."""
         if self._rate() != self._wire.rate:
             self._wire = replace(self._wire, rate=self._rate())
             self._wire.limit()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""System calls about namespaces and mounts that Python 3.11 has not; numbers of x86-64 (unistd_64.h)."""
+"""System calls about namespaces and mounts that Python 3.11 lacks; numbers of x86-64 (unistd_64.h)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unshare(flags: int) -> None:
 
 
 def fork_into(flags: int) -> int:
-    """As os.fork, with the child in new namespaces; in one of CLONE_NEWPID it is process 1.
+    """Fork, with the child in new namespaces; in one of CLONE_NEWPID it is process 1.
 
     The caller has one thread, and the child goes on to execve.
     """
@@ -37,20 +37,20 @@ def fork_into(flags: int) -> int:
 
 
 def mount(source: str, target: Path, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """mount(2)."""
+    """Call mount(2)."""
     words = (source.encode(), str(target).encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
     _check(_libc.mount(*words), f"mount {source} {target}")
 
 
 def bind(source: Path, target: Path, *, read_only: bool = False) -> None:
-    """Show ``source`` with all that is mounted below it at ``target``, too; read-only that one mount."""
+    """Mount ``source`` with all mounts below it at ``target`` as well; that one mount alone read-only."""
     mount(str(source), target, flags=MS_BIND | MS_REC)
     if read_only:
         mount("", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
 
 
 def unmount(target: Path, flags: int = 0) -> None:
-    """umount2(2)."""
+    """Call umount2(2)."""
     _check(_libc.umount2(str(target).encode(), flags), f"umount {target}")
 
 
@@ -63,17 +63,17 @@ def become_root(directory: Path) -> None:
 
 
 def die_with_parent() -> None:
-    """The kernel kills this process when its parent ends."""
+    """Let the kernel kill this process when its parent ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
 
 
 def give_up_capability(number: int) -> None:
-    """No program executed from now on has this capability; one this process has not is no error."""
+    """Drop a capability for all programs executed from now on; one that is absent already is no error."""
     _check(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), "prctl")
 
 
 def set_host_name(name: str) -> None:
-    """sethostname(2)."""
+    """Call sethostname(2)."""
     _check(_libc.sethostname(name.encode(), len(name)), "sethostname")
 
 

@@ -39,7 +39,7 @@ _HOST_CAPABILITIES = (16, 17, 20, 25, 30, 32, 33, 34, 35, 36)
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What to start: a system unpacked in ``tree``, in memory, or that of a partition of the disk.
+    """System to start: one unpacked in ``tree``, in memory, or one of a partition of the disk.
 
     ``layers`` are directories whose files stand in the places of those of the tree.
     """
@@ -52,7 +52,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a node's system lives on the host: all paths are in the node's directory but ``shims``."""
+    """Paths of a node's system on the host; all are in the node's directory but ``shims``."""
 
     directory: Path
     shims: Path
@@ -62,7 +62,7 @@ class Place:
 
     @property
     def devices(self) -> Path:
-        """The node's /dev."""
+        """Path of the node's /dev."""
         return self.directory / "dev"
 
     @property
@@ -72,7 +72,7 @@ class Place:
 
 
 def make_devices(place: Place, disk: Disk) -> None:
-    """The node's /dev, anew for each system; this process sees it, too, and keeps the disk's up to date."""
+    """Make the node's /dev anew for each system; this process sees it as well, and keeps it up to date."""
     with contextlib.suppress(OSError):
         syscalls.unmount(place.devices, syscalls.MNT_DETACH)
     syscalls.mount("dev", place.devices, "tmpfs", MS_NOSUID, "mode=755,size=1m")
@@ -89,7 +89,7 @@ def make_devices(place: Place, disk: Disk) -> None:
 
 
 def start(place: Place, disk: Disk, what: Start, record: Callable[[int], None]) -> int:
-    """The pid of the system's first process, a child of this one, after ``record`` was told of it."""
+    """Start a system; returns the pid of its first process, a child of this one, after calling ``record``."""
     gate, key = os.pipe()
     pid = syscalls.fork_into(_SPACES)
     if pid == 0:
@@ -204,7 +204,7 @@ def _link(directory: Path, base: str, targets: dict[str, str]) -> None:
 
 
 def _show(place: Place, path: str, text: str) -> None:
-    """Something else in the place of a file of the kernel's."""
+    """Mount something else over a file of the kernel's."""
     file = place.directory / "shown" / Path(path).name
     file.write_text(text)
     syscalls.bind(file, place.root / path, read_only=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the faults of a container node that are on mean to its process and its firmware."""
+"""Troubles of a container node: effects of its faults on its process and its firmware."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LAYERS = ("minios-hang", "mute-sshd")  # faults that are files in the miniOS, in
 
 
 class Troubles:
-    """Of the node with this directory; each answer is that of the moment."""
+    """Troubles of the node with this directory, as the marks of its faults are at the moment."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -30,12 +30,12 @@ class Troubles:
 
     @property
     def rate(self) -> str:
-        """Of the link, '' where it is the usual one."""
+        """Rate of the link, '' for the usual one."""
         return self._value("slow-link") or ""
 
     @property
     def defect(self) -> Defect:
-        """Of the disk."""
+        """Defect of the disk."""
         full = self._value("disk-full")
         return Defect(self._has("disk-read-only"), values.size(full) if full else None)
 
@@ -49,18 +49,18 @@ class Troubles:
         return values.number(self._value("lost-requests") or "0")
 
     def delay(self, seconds: float) -> float:
-        """What the firmware takes that usually takes so many seconds."""
+        """Seconds that the firmware takes, from those that it usually takes."""
         late = self._value("late-boot")
         return seconds * (SLOWNESS if self._has("slow-boot") else 1) + (values.seconds(late) if late else 0)
 
     def order(self, usual: tuple[str, ...]) -> tuple[str, ...]:
-        """The devices that the firmware tries."""
+        """Devices that the firmware tries, in order."""
         if self._has("no-boot"):
             return ()
         return ("disk",) if self._has("wrong-boot") else usual
 
     def firmware_hangs(self) -> bool:
-        """Whether this boot is the one that hangs; if not, there is one less to go well."""
+        """True if this boot is the one that hangs; if not, one boot less goes well."""
         boots = self._value("firmware-hang")
         if boots is None:
             return False

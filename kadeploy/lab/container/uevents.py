@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel says when a partition of a node's disk comes or goes, and nothing of other disks.
+"""Events of the kernel when a partition of a node's disk is added or removed, without those of other disks.
 
-The kernel tells every listener of all devices. With hundreds of nodes each would wake up for the partitions
-of all, so a filter in the kernel lets through what begins as this disk's events do.
+The kernel sends the events of all devices to every listener. With hundreds of nodes each would wake up for
+the partitions of all, so a filter in the kernel accepts only messages that begin as those of this disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ACTIONS = (b"add@", b"remove@")
 
 
 class Uevents:
-    """``descriptor`` is readable when something below ``path`` (as /devices/virtual/block/loop0/) changed."""
+    """Events below ``path`` (as /devices/virtual/block/loop0/); ``descriptor`` is readable for each."""
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(
@@ -38,7 +38,7 @@ class Uevents:
         self._socket.bind((0, 1))  # the group of the kernel's own events
 
     def close(self) -> None:
-        """Hear no more."""
+        """Close the socket."""
         self._socket.close()
 
     @property
@@ -46,7 +46,7 @@ class Uevents:
         return self._socket.fileno()
 
     def have_come(self) -> bool:
-        """Take all messages that are there; whether there was one."""
+        """Read all pending messages; True if there was one."""
         any_came = False
         try:
             while True:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be wrong with a machine on purpose: the kinds, their marks, and plans for many nodes."""
+"""Faults of machines on purpose: kinds, marks, and plans for many nodes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every kind of fault: what it means, the value it takes, which nodes can have it, and what shows at once."""
+"""Kinds of faults: meaning, value, drivers whose nodes can have it, and immediate effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONTAINER: tuple[DriverName, ...] = ("container",)
 
 
 def _by_mark(lab: LabPlan, node: NodePlan) -> None:
-    """BMC or firmware look at the mark themselves."""
+    """Do nothing: BMC or firmware read the mark themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class Fault:
     switch: Callable[[LabPlan, NodePlan], None] = _by_mark
 
     def usage(self, kind: str) -> str:
-        """The kind as the help writes it, with its value."""
+        """Kind as the help writes it, with its value."""
         value = f"={self.parameter}" if self.parameter else ""
         return f"{kind}[{value}]" if self.is_optional else f"{kind}{value}"
 
 
 def _tell_dhcp(lab: LabPlan, node: NodePlan) -> None:
-    """Let the DHCP server know what the marks say; what runs keeps its lease."""
+    """Let the DHCP server read the marks; a running system keeps its lease."""
     names = {node.name: name for node in lab.nodes if (name := marks.value(node.directory, "duplicate-name"))}
     hidden = [node.name for node in lab.nodes if marks.value(node.directory, "no-boot") is not None]
     dhcp.change_hosts(lab, hidden if driver.of(lab.driver).firmware_asks_dhcp else (), names)

@@ -13,7 +13,7 @@ from kadeploy.lab.faults.setting import Setting
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """What a node got. ``expect``: 'ok' or the class of its verdict in a deployment, '' where nobody says."""
+    """Fault dealt to a node. ``expect``: 'ok' or the class of its verdict, '' if not given."""
 
     node: str
     setting: Setting
@@ -22,7 +22,7 @@ class Lot:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A fault that may be drawn, so many times as often as one of weight 1."""
+    """Fault in the draw; one of weight 2 is drawn twice as often as one of weight 1."""
 
     setting: Setting
     expect: str

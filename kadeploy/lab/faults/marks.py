@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The marks of the faults of a machine that are on: a file each, named by its kind, with its value.
+"""Marks of the faults of a machine that are on: a file each, named by its kind, with its value.
 
-Whoever acts for the machine looks at them: its BMC, its firmware, its process. Standard library only: a BMC
-is started anew for each command.
+BMC, firmware and process of the machine read them. Standard library only: a BMC is started anew for each
+command.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ DIRECTORY = "faults"  # below that of the machine
 
 
 def value(machine: Path, kind: str) -> str | None:
-    """The value of a fault, '' for one without; None while the fault is off."""
+    """Value of a fault, '' for one without; None while the fault is off."""
     try:
         return (machine / DIRECTORY / kind).read_text()
     except FileNotFoundError:
@@ -21,7 +21,7 @@ def value(machine: Path, kind: str) -> str | None:
 
 
 def put(machine: Path, kind: str, value: str) -> None:
-    """Mark a fault as on; nobody ever reads half a value."""
+    """Mark a fault as on, atomically."""
     new = machine / "fault.new"
     new.write_text(value)
     new.replace(machine / DIRECTORY / kind)
@@ -33,12 +33,12 @@ def remove(machine: Path, kind: str) -> None:
 
 
 def every(machine: Path) -> dict[str, str]:
-    """The values of all faults that are on by their kinds, in the order of these."""
+    """Values of all faults that are on by their kinds, sorted by kind."""
     kinds = sorted(path.name for path in (machine / DIRECTORY).iterdir())
     found = {kind: value(machine, kind) for kind in kinds}
     return {kind: text for kind, text in found.items() if text is not None}
 
 
 def shown(kind: str, value: str) -> str:
-    """A fault as users write it."""
+    """Fault as users write it."""
     return f"{kind}={value}" if value else kind

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of ``kalab fault --plan``: which faults on which nodes, by name or by lot."""
+"""File of ``kalab fault --plan``: faults of nodes, by name or by lot."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _node_set(text: str, info: ValidationInfo) -> str:
 
 
 def _fault(text: str, info: ValidationInfo) -> str:
-    """A fault that nodes of this lab can have."""
+    """Fault that nodes of this lab can have."""
     try:
         wanted = setting.parse(text)
         setting.check_lab(_lab(info), wanted)
@@ -71,7 +71,7 @@ Share = Annotated[float, BeforeValidator(_from_percentage), Field(ge=0, le=1)]
 
 
 class NamedFault(FileModel):
-    """A fault of the nodes that are named. ``expect``: how their deployment is to end."""
+    """Fault of nodes that are named. ``expect``: expected end of their deployment."""
 
     nodes: NodeSet
     fault: FaultText
@@ -85,7 +85,7 @@ class NamedFault(FileModel):
 
 
 class FaultKind(FileModel):
-    """A fault that may be drawn, so many times as often as one of weight 1."""
+    """Fault in the draw; one of weight 2 is drawn twice as often as one of weight 1."""
 
     fault: FaultText
     weight: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
@@ -111,14 +111,14 @@ def _kinds_of_nodes(entries: Any) -> Iterator[tuple[int, str, str]]:
 
 
 class FaultPlan(CheckedModel):
-    """The whole file."""
+    """Content of the file."""
 
     faults: tuple[NamedFault, ...] = Field(default=(), max_length=MAX_ENTRIES)
     random: RandomFaults | None = None
 
     @classmethod
     def problems(cls, data: Mapping[Any, Any]) -> Iterator[Problem]:
-        """A file without faults, and nodes that are given a fault twice."""
+        """Find a file without faults, and nodes that are given a fault twice."""
         yield from super().problems(data)
         if not data.get("faults") and not data.get("random"):
             yield (), "it names no faults; give 'faults', 'random' or both"
@@ -136,7 +136,7 @@ class FaultPlan(CheckedModel):
         ]
 
     def lots(self, lab: LabPlan, seed: int | None) -> list[Lot]:
-        """Which node gets what: those that are named, then those by lot, by this seed if it is given."""
+        """Faults of nodes: the named ones, then those drawn by lot, by this seed if it is given."""
         named = self._named()
         return named + self._drawn(lab, {lot.node for lot in named}, seed)
 

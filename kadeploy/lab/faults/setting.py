@@ -13,7 +13,7 @@ from kadeploy.lab.plan import LabPlan, NodePlan
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A kind of fault with its value, '' for none."""
+    """Kind of a fault with its value, '' for none."""
 
     kind: str
     value: str = ""
@@ -23,7 +23,7 @@ class Setting:
 
 
 def parse(text: str) -> Setting:
-    """``KIND`` or ``KIND=VALUE``; raises NotFoundError for an unknown kind, UsageError for a wrong value."""
+    """Setting of ``KIND`` or ``KIND=VALUE``; NotFoundError for unknown kinds, UsageError for wrong values."""
     kind, equals, value = text.partition("=")
     _check_kind(kind)
     fault = FAULTS[kind]
@@ -35,7 +35,7 @@ def parse(text: str) -> Setting:
 
 
 def parse_kind(text: str) -> Setting:
-    """``KIND`` of a fault to be switched off; raises NotFoundError, UsageError where it has a value."""
+    """Parse the ``KIND`` of a fault to switch off; raises NotFoundError, UsageError if it has a value."""
     kind, equals, _ = text.partition("=")
     _check_kind(kind)
     if equals:
@@ -90,7 +90,7 @@ def switch_off(lab: LabPlan, node: NodePlan, kind: str) -> None:
 
 
 def mend(lab: LabPlan, node: NodePlan) -> list[Setting]:
-    """Switch all faults of a node off; says which were on."""
+    """Switch all faults of a node off; returns those that were on."""
     found = [Setting(*pair) for pair in marks.every(node.directory).items()]
     for setting in found:
         switch_off(lab, node, setting.kind)

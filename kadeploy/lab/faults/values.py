@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The values of faults as users write them; all raise UsageError for text that is none."""
+"""Values of faults as users write them; each parser raises UsageError for other text."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _SECONDS = re.compile(r"[0-9]{1,5}(\.[0-9]{1,3})?")
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A link that is cut for some seconds once ``after`` bytes have come."""
+    """Cut of a link for some seconds once ``after`` bytes have been received."""
 
     seconds: float
     after: int = 0
 
 
 def seconds(text: str) -> float:
-    """``20`` or ``0.5``: more than nothing, and at most a day."""
+    """Seconds as ``20`` or ``0.5``: more than 0, at most a day."""
     if not _SECONDS.fullmatch(text) or not 0 < float(text) <= MAX_SECONDS:
         raise UsageError(f"'{text}' is no number of seconds", hint=f"write 20 or 0.5, up to {MAX_SECONDS:g}")
     return float(text)
 
 
 def number(text: str) -> int:
-    """A whole number, 0 or more."""
+    """Integer, 0 or more."""
     if not text.isascii() or not text.isdigit() or len(text) > 4 or int(text) > MAX_COUNT:
         raise UsageError(f"'{text}' is no number", hint=f"write 0 to {MAX_COUNT}")
     return int(text)
@@ -42,11 +42,11 @@ def size(text: str) -> int:
 
 
 def rate(text: str) -> str:
-    """``20mbit``, as tc(8) has it."""
+    """Rate as ``20mbit``, in the units of tc(8)."""
     return parse_rate(text)
 
 
 def cut(text: str) -> Cut:
-    """``20``: for 20 s at once; ``20@4MiB``: for 20 s once 4 MiB have come."""
+    """Cut as ``20``: for 20 s at once; ``20@4MiB``: for 20 s once 4 MiB have been received."""
     length, at, after = text.partition("@")
     return Cut(seconds(length), parse_size(after) if at else 0)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that are QEMU machines: firmware, PXE, kernel, kexec and disk for real."""
+"""QEMU machines: firmware, PXE, kernel, kexec and disk are real."""

@@ -23,7 +23,7 @@ PROOF = b"Unable to mount root fs"
 
 
 def choose(kernel: Path) -> Accelerator:
-    """The accelerator for this host; the answer of a probe is kept until the host boots another kernel."""
+    """Accelerator for this host; the answer of a probe is kept until the host boots another kernel."""
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return "tcg"
     key = _key(kernel)
@@ -37,7 +37,7 @@ def choose(kernel: Path) -> Accelerator:
 
 
 def probe(kernel: Path, seconds: float = PROBE_SECONDS) -> bool:
-    """Whether this kernel boots under KVM within ``seconds``."""
+    """Try to boot this kernel under KVM within ``seconds``; True if it boots."""
     argv = [
         *(PROGRAM, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-vga", "none"),
         *("-machine", "pc", "-accel", "kvm", "-cpu", "host", "-m", "512", "-serial", "stdio"),

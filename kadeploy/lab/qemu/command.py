@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line of a machine."""
+"""Command line of a QEMU machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS.fd")
 
 
 def arguments(plan: LabPlan, node: NodePlan, accelerator: Accelerator) -> list[str]:
-    """The machine, without the order of its boot devices, which its BMC appends."""
+    """Arguments of the machine, without the order of its boot devices, which its BMC appends."""
     return [
         PROGRAM,
         *("-name", f"{plan.name}/{node.name}"),
@@ -77,5 +77,5 @@ def _console(node: NodePlan) -> list[str]:
 
 
 def _escape(path: Path) -> str:
-    """QEMU's option syntax doubles commas."""
+    """Double commas, as QEMU's option syntax wants."""
     return str(path).replace(",", ",,")

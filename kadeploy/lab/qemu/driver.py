@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labs of QEMU machines."""
+"""Driver of labs of QEMU machines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class QemuDriver:
-    """A QEMU process for each machine that is on, at a tap that is there all the time."""
+    """Driver with a QEMU process for each machine that is on, and a tap that exists all the time."""
 
     tools = ("qemu-system-x86_64",)
     packages = "qemu-system-x86 ipxe-qemu ovmf"
@@ -29,12 +29,12 @@ class QemuDriver:
         self._accelerator: command.Accelerator = "tcg"
 
     def prepare_lab(self, lab: LabPlan) -> str:
-        """The accelerator."""
+        """Choose the accelerator, and return its name."""
         self._accelerator = accelerator.choose(lab.deploy_env / "vmlinuz")
         return self._accelerator
 
     def prepare_node(self, lab: LabPlan, node: NodePlan) -> dict[str, Any]:
-        """The command line."""
+        """Make the disk, and return the command line."""
         node.file("disk").touch(mode=0o600)
         os.truncate(node.file("disk"), lab.disk)
         if lab.firmware == "uefi":
@@ -42,22 +42,22 @@ class QemuDriver:
         return {"argv": command.arguments(lab, node, self._accelerator)}
 
     def make_wire(self, route: IPRoute, node: NodePlan, bridge: int) -> None:
-        """A tap."""
+        """Make a tap."""
         route.link("add", ifname=node.tap, kind="tuntap", mode="tap")
         route.link("set", index=route.link_lookup(ifname=node.tap)[0], master=bridge, state="up")
 
     def timeouts(self, lab: LabPlan) -> dict[str, str]:
-        """Emulated machines share the host's processors: they boot the slower the more they are."""
+        """Allow for n emulated machines on the host's processors."""
         return {"reboot": "120 + 30*n", "kexec": "120 + 30*n"}
 
     def records(self, node: NodePlan) -> Sequence[Path]:
-        """QEMU."""
+        """Name the record of QEMU."""
         return [record_of(node.directory)]
 
     def processes(self, lab: LabPlan) -> dict[str, list[int]]:
-        """QEMU is one process."""
+        """Count QEMU, which is one process."""
         pids = {node.name: processes.running(str(record_of(node.directory))) for node in lab.nodes}
         return {name: [pid] for name, pid in pids.items() if pid is not None}
 
     def clear(self, lab: LabPlan) -> None:
-        """Nothing: all that QEMU makes ends with it."""
+        """Do nothing: all that QEMU makes ends with it."""

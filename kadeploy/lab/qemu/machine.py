@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A QEMU machine: its boot order and its buttons, through the machine's monitor.
+"""QEMU machines: boot order and buttons, through the machine's monitor.
 
 Standard library only: this is started anew for each command of a BMC.
 """
@@ -11,10 +11,10 @@ from kadeploy.lab.qemu.qmp import Qmp, QmpError
 
 
 class QemuMachine(Machine):
-    """The boot order is handed to QEMU: to one that starts as arguments, to one that runs through QMP."""
+    """Machine whose boot order QEMU gets as arguments when it starts, and through QMP while it runs."""
 
     def boot_order(self) -> dict[str, int]:
-        """The ``bootindex`` of each device, -1 for one that the firmware must not try."""
+        """Map each device to its ``bootindex``, -1 for one that the firmware must not try."""
         if self.has_fault("no-boot"):
             # QEMU's strict boot forgets to be strict where no device is left: the network stays, for which
             # the DHCP server has no address.
@@ -40,7 +40,7 @@ class QemuMachine(Machine):
         self._execute("system_powerdown")
 
     def boot_order_changed(self) -> None:
-        """QEMU hands the order to the firmware at the next reset."""
+        """Give QEMU the order; the firmware gets it at the next reset."""
         order = self.boot_order()
         try:
             with Qmp(self.file("qmp.sock")) as qmp:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's machine protocol, as much as a lab needs; standard library only, quick to import."""
+"""QEMU's machine protocol, as far as a lab uses it; standard library only, quick to import."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ START = 3.0  # seconds within which a machine that was just started opens its so
 
 
 class QmpError(Exception):
-    """The machine does not answer, or refuses the command."""
+    """Refusal of a command, or a machine that does not answer."""
 
 
 class Qmp:
-    """A connection to a machine's monitor; ``with Qmp(path) as qmp``. Raises QmpError."""
+    """Connection to a machine's monitor; ``with Qmp(path) as qmp``. Raises QmpError."""
 
     def __init__(self, path: str) -> None:
         self._socket = _connect(path)
@@ -33,7 +33,7 @@ class Qmp:
         self._socket.close()
 
     def execute(self, command: str, **arguments: Any) -> Any:
-        """The answer to a command."""
+        """Run a command, and return its answer."""
         request = {"execute": command, "arguments": arguments}
         try:
             self._file.write(json.dumps(request).encode() + b"\n")

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""sshd of a miniOS with the fault mute-sshd: takes every connection, and never says a word."""
+"""Sshd of a miniOS with the fault mute-sshd: it accepts connections, and never answers."""
 
 import socket
 
