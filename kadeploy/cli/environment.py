@@ -19,7 +19,7 @@ from kadeploy.environments import source
 from kadeploy.environments.description import to_mapping, to_yaml
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.recompression import advice as compression_advice
-from kadeploy.environments.recording import Desk
+from kadeploy.environments.recording import EnvironmentService
 from kadeploy.environments.registry import Caller
 from kadeploy.errors import ExitStatus
 from kadeploy.store.store import Store
@@ -52,50 +52,50 @@ async def _act(action: EnvironmentAction) -> None:
     site = configuration.load()
     caller = Caller(program.user_name(), site.server.rights.almighty)
     async with Store.open(site.path(site.server.database.name)) as store:
-        await _ACTIONS[action.kind](Desk(store, caller, site), action)
+        await _ACTIONS[action.kind](EnvironmentService(store, caller, site), action)
 
 
-async def _add(desk: Desk, action: EnvironmentAction) -> None:
+async def _add(service: EnvironmentService, action: EnvironmentAction) -> None:
     if action.name == "-":
         description = source.parse(action.text, "-")
     else:
         description = await source.load(action.name)
     for warning in description.warnings:
         click.echo(printable_line(f"{warning} (warning)"), err=True)
-    recorded = await desk.record(description, action.options.env_user)
+    recorded = await service.record(description, action.options.env_user)
     if advice := compression_advice(recorded):
         click.echo(f"hint: {advice}", err=True)
 
 
-async def _list(desk: Desk, action: EnvironmentAction) -> None:
-    found = await desk.list_visible(
+async def _list(service: EnvironmentService, action: EnvironmentAction) -> None:
+    found = await service.list_visible(
         action.name, action.options.env_user, action.options.env_version, action.options.all_versions
     )
     _print_json(found) if action.options.as_json else _print_table(found)
 
 
-async def _print(desk: Desk, action: EnvironmentAction) -> None:
-    found = await desk.find(
+async def _print(service: EnvironmentService, action: EnvironmentAction) -> None:
+    found = await service.find(
         action.name, action.options.env_user, action.options.env_version, action.options.all_versions
     )
     _print_json(found) if action.options.as_json else _print_yaml(found)
 
 
-async def _delete(desk: Desk, action: EnvironmentAction) -> None:
-    await desk.delete(await _find_own(desk, action))
+async def _delete(service: EnvironmentService, action: EnvironmentAction) -> None:
+    await service.delete(await _find_own(service, action))
 
 
-async def _set_visibility(desk: Desk, action: EnvironmentAction) -> None:
-    await desk.change_visibility(await _find_own(desk, action), action.options.visibility_tag or "")
+async def _set_visibility(service: EnvironmentService, action: EnvironmentAction) -> None:
+    await service.change_visibility(await _find_own(service, action), action.options.visibility_tag or "")
 
 
-async def _toggle_destructive(desk: Desk, action: EnvironmentAction) -> None:
-    await desk.toggle_destructive(await _find_own(desk, action))
+async def _toggle_destructive(service: EnvironmentService, action: EnvironmentAction) -> None:
+    await service.toggle_destructive(await _find_own(service, action))
 
 
-async def _recompress(desk: Desk, action: EnvironmentAction) -> None:
-    [environment] = await _find_own(desk, action)
-    made = await desk.recompress(environment, _progress() if sys.stderr.isatty() else _silence)
+async def _recompress(service: EnvironmentService, action: EnvironmentAction) -> None:
+    [environment] = await _find_own(service, action)
+    made = await service.recompress(environment, _progress() if sys.stderr.isatty() else _silence)
     sizes = f"{made.size / 1e6:.1f} MB instead of {made.former_size / 1e6:.1f}"
     click.echo(f"{environment.label} has now {made.path}, {sizes}; the old image is still there", err=True)
 
@@ -118,19 +118,19 @@ def _progress() -> Callable[[int, int | None], None]:
     return draw
 
 
-async def _update_image(desk: Desk, action: EnvironmentAction) -> None:
-    await desk.update_digests(await _find_own(desk, action), "image")
+async def _update_image(service: EnvironmentService, action: EnvironmentAction) -> None:
+    await service.update_digests(await _find_own(service, action), "image")
 
 
-async def _update_preinstall(desk: Desk, action: EnvironmentAction) -> None:
-    await desk.update_digests(await _find_own(desk, action), "preinstall")
+async def _update_preinstall(service: EnvironmentService, action: EnvironmentAction) -> None:
+    await service.update_digests(await _find_own(service, action), "preinstall")
 
 
-async def _update_postinstalls(desk: Desk, action: EnvironmentAction) -> None:
-    await desk.update_digests(await _find_own(desk, action), "postinstalls")
+async def _update_postinstalls(service: EnvironmentService, action: EnvironmentAction) -> None:
+    await service.update_digests(await _find_own(service, action), "postinstalls")
 
 
-_ACTIONS: dict[str, Callable[[Desk, EnvironmentAction], Coroutine[Any, Any, None]]] = {
+_ACTIONS: dict[str, Callable[[EnvironmentService, EnvironmentAction], Coroutine[Any, Any, None]]] = {
     "add": _add,
     "list": _list,
     "print": _print,
@@ -144,10 +144,10 @@ _ACTIONS: dict[str, Callable[[Desk, EnvironmentAction], Coroutine[Any, Any, None
 }
 
 
-async def _find_own(desk: Desk, action: EnvironmentAction) -> list[Environment]:
+async def _find_own(service: EnvironmentService, action: EnvironmentAction) -> list[Environment]:
     """Environments to change: without -u those of the user alone."""
-    owner = action.options.env_user or desk.caller.name
-    return await desk.find(action.name, owner, action.options.env_version, action.options.all_versions)
+    owner = action.options.env_user or service.caller.name
+    return await service.find(action.name, owner, action.options.env_version, action.options.all_versions)
 
 
 def _print_json(found: list[Environment]) -> None:

@@ -26,7 +26,7 @@ IN_USE = 3600.0
 ABANDONED = 24 * 3600.0
 
 
-class Cache:
+class FileCache:
     """``max_bytes`` bounds the copies; copies that were used lately stay even beyond it."""
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
@@ -34,7 +34,7 @@ class Cache:
         self.max_bytes = max_bytes
 
     @classmethod
-    def of(cls, site: Site) -> Cache:
+    def of(cls, site: Site) -> FileCache:
         """The cache that a site's server.conf describes."""
         settings = site.server.cache
         return cls(site.path(settings.directory), settings.size * 1000 * 1000)

@@ -15,7 +15,7 @@ import yaml
 
 from kadeploy.config import yaml_file
 from kadeploy.environments import checks
-from kadeploy.environments.environment import Archive, Boot, Environment, Image, Partition
+from kadeploy.environments.environment import Archive, Boot, Environment, Image, ImagePartition
 from kadeploy.environments.model import ArchiveModel, BootModel, DescriptionModel
 from kadeploy.errors import FileError, FileProblem
 from kadeploy.terminal import printable
@@ -70,7 +70,7 @@ def build(model: DescriptionModel, owner: str) -> Environment:
         filesystem=model.filesystem,
         partition_type=model.partition_type,
         multipart=model.multipart,
-        partitions=tuple(Partition(part.id, part.device) for part in model.options.partitions),
+        partitions=tuple(ImagePartition(part.id, part.device) for part in model.options.partitions),
         boot=_build_boot(model.boot),
         preinstall=_build_archive(model.preinstall) if model.preinstall else None,
         postinstalls=tuple(_build_archive(archive) for archive in model.postinstalls),

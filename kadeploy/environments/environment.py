@@ -77,7 +77,7 @@ class Boot:
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
+class ImagePartition:
     """A partition of an image of a whole disk."""
 
     id: int
@@ -102,7 +102,7 @@ class Environment:
     filesystem: str = ""
     partition_type: int = 0
     multipart: bool = False
-    partitions: tuple[Partition, ...] = ()
+    partitions: tuple[ImagePartition, ...] = ()
     boot: Boot = Boot()
     preinstall: Archive | None = None
     postinstalls: tuple[Archive, ...] = ()

@@ -21,7 +21,7 @@ import zstandard
 
 from kadeploy.environments.download import Progress, ignore_progress
 from kadeploy.environments.environment import Compression, Environment
-from kadeploy.environments.image import open_file
+from kadeploy.environments.local_file import open_file
 from kadeploy.environments.location import is_http, local_path
 from kadeploy.errors import RefusedError, ServiceError
 
@@ -53,7 +53,7 @@ _SUFFIXES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Recompressed:
+class RecompressedImage:
     """The new file; sizes in bytes."""
 
     path: Path
@@ -89,7 +89,7 @@ def recompress(
     sha256: str,
     stopped: threading.Event,
     progress: Progress = ignore_progress,
-) -> Recompressed:
+) -> RecompressedImage:
     """Write the content of an image as zstd beside it; the file appears whole or not at all.
 
     It gets owner and permissions of the old one, which stays. ``sha256`` is what the old one must have.
@@ -108,7 +108,7 @@ def recompress(
             if source.rest_digest() != sha256:
                 hint = "kaenv --update-image-checksum records it as it is"
                 raise RefusedError(f"{path} is not what is recorded of it", hint=hint)
-            return Recompressed(target, written.keep(path), target.stat().st_size, source.size)
+            return RecompressedImage(target, written.keep(path), target.stat().st_size, source.size)
         except FileExistsError:
             raise _exists(target) from None
         except InterruptedError:

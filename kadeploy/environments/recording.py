@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from kadeploy.config.site import Site
-from kadeploy.environments import image as images
-from kadeploy.environments import registry
-from kadeploy.environments.cache import Cache
+from kadeploy.environments import local_file, registry
+from kadeploy.environments.cache import FileCache
 from kadeploy.environments.description import Description
 from kadeploy.environments.download import Progress, ignore_progress
 from kadeploy.environments.environment import Archive, Compression, Environment, Image, Visibility
 from kadeploy.environments.location import is_http, local_path
-from kadeploy.environments.recompression import Recompressed, recompress
+from kadeploy.environments.recompression import RecompressedImage, recompress
 from kadeploy.environments.registry import Caller
 from kadeploy.errors import RefusedError
 from kadeploy.store.store import Store
@@ -26,7 +25,7 @@ MEGABYTE = 1000 * 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class EnvironmentService:
     """Where one caller records and changes environments of one site."""
 
     store: Store
@@ -34,8 +33,8 @@ class Desk:
     site: Site
 
     @property
-    def cache(self) -> Cache:
-        return Cache.of(self.site)
+    def cache(self) -> FileCache:
+        return FileCache.of(self.site)
 
     async def record(self, description: Description, owner: str | None = None) -> Environment:
         """Record what is described, with the digests of its files, and return it so.
@@ -104,7 +103,7 @@ class Desk:
 
     async def recompress(
         self, environment: Environment, progress: Progress = ignore_progress
-    ) -> Recompressed:
+    ) -> RecompressedImage:
         """Make zstd of the image, beside it, and let the environment have that. The old image stays.
 
         Raises RefusedError where it is zstd already, is on another machine, or is not what is recorded;
@@ -143,9 +142,9 @@ class Desk:
         return replace(environment, preinstall=await self._examine_preinstall(archive))
 
     async def _examine_image(self, image: Image) -> Image:
-        file = await images.fetch(image.file, self.cache, expected_sha256=image.sha256)
+        file = await local_file.fetch(image.file, self.cache, expected_sha256=image.sha256)
         _check_digest(image.file, image.sha256, file.sha256)
-        images.check_compression(file.path, image.compression)
+        local_file.check_compression(file.path, image.compression)
         return replace(image, sha256=file.sha256)
 
     async def _examine_preinstall(self, archive: Archive | None) -> Archive | None:
@@ -157,17 +156,17 @@ class Desk:
         return tuple([await self._examine_archive(archive, limit) for archive in archives])
 
     async def _examine_archive(self, archive: Archive, limit: int) -> Archive:
-        file = await images.fetch(archive.archive, self.cache, expected_sha256=archive.sha256)
+        file = await local_file.fetch(archive.archive, self.cache, expected_sha256=archive.sha256)
         _check_digest(archive.archive, archive.sha256, file.sha256)
-        images.check_compression(file.path, archive.compression)
+        local_file.check_compression(file.path, archive.compression)
         if file.size > limit * MEGABYTE:
             raise RefusedError(f"{archive.archive} is larger than the {limit} MB this site allows")
         return replace(archive, sha256=file.sha256)
 
 
 async def _in_thread(
-    work: Callable[[threading.Event, Progress], Recompressed], progress: Progress
-) -> Recompressed:
+    work: Callable[[threading.Event, Progress], RecompressedImage], progress: Progress
+) -> RecompressedImage:
     """The work's result; cancelled, it is told to stop, and waited for."""
     stopped = threading.Event()
     working = asyncio.create_task(asyncio.to_thread(work, stopped, progress))

@@ -19,7 +19,7 @@ from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.operations.pursuit import Pursuit
 from kadeploy.operations.request import to_mapping
 from kadeploy.store import node_states, receptions
-from kadeploy.store.node_states import Installed, NodeState
+from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.receptions import Reception
 from kadeploy.store.statistics import Record
 from kadeploy.store.store import Store
@@ -84,10 +84,10 @@ class DeploymentOperation(Operation):
             installed=self._installed() if state is NodeState.DEPLOYED else None,
         )
 
-    def _installed(self) -> dict[str, Installed]:
+    def _installed(self) -> dict[str, InstalledSystem]:
         """Of nodes that were verified, what they run."""
         return {
-            name: Installed(machines.target.device, machines.facts_of(node).host_keys)
+            name: InstalledSystem(machines.target.device, machines.facts_of(node).host_keys)
             for machines in (run.part.machines for run in self._runs)
             for name, node in machines.nodes.items()
         }

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from kadeploy.store import leases
-from kadeploy.store.patience import insist
+from kadeploy.store.retries import retry
 from kadeploy.store.store import Store
 
 LEASE_SECONDS = 120.0  # a lease of a dead process ends at once; this bounds one of a machine that died
@@ -73,7 +73,7 @@ class NodeLeases:
 
     async def _renew_within(self, seconds: float) -> list[str]:
         """The nodes that are still leased; raises ServiceError where it cannot be known in time."""
-        return await insist(
+        return await retry(
             lambda: leases.renew(self._store, self._wid, LEASE_SECONDS), seconds, "the renewal of leases"
         )
 

@@ -13,9 +13,9 @@ from kadeploy.boot.repository import BootRepository
 from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
 from kadeploy.environments import registry
-from kadeploy.environments.cache import Cache
+from kadeploy.environments.cache import FileCache
 from kadeploy.environments.environment import Archive, Environment
-from kadeploy.environments.image import LocalFile, fetch
+from kadeploy.environments.local_file import LocalFile, fetch
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.operations import automaton, customization, disk, operation_files, recipe
 from kadeploy.operations.base_plan import Part, Plan
@@ -77,7 +77,7 @@ class Planner:
         self._site = site
         self._store = store
         self._grabbed = grabbed
-        self._cache = Cache.of(site)
+        self._cache = FileCache.of(site)
 
     async def plan(self, request: DeploymentRequest, transferred: Transferred) -> DeploymentPlan:
         """Check everything that can be checked before a node is touched.

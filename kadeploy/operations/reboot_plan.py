@@ -28,7 +28,7 @@ from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.catalogue import REBOOTS
 from kadeploy.steps.reboot import RebootWorkbench
 from kadeploy.store import node_states
-from kadeploy.store.node_states import Installed, NodeRecord
+from kadeploy.store.node_states import InstalledSystem, NodeRecord
 from kadeploy.store.store import Store
 
 SINGULARITY = "NODE_SINGULARITY"
@@ -86,7 +86,7 @@ async def _machines(
         level=request.level,
         profiles=_profiles(request, nodes),
         installed={
-            node.name: Installed(record.device, record.host_keys)
+            node.name: InstalledSystem(record.device, record.host_keys)
             for node in nodes
             if (record := records.get(node.name)) is not None and record.host_keys
         },

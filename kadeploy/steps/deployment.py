@@ -11,7 +11,7 @@ from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.config.clusters import Node
 from kadeploy.disks.layout import DiskLayout, Role, partition_device
 from kadeploy.environments.environment import Environment, System
-from kadeploy.environments.image import LocalFile
+from kadeploy.environments.local_file import LocalFile
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import BootingWorkbench
 from kadeploy.store.receptions import Reception

@@ -26,7 +26,7 @@ from kadeploy.steps.cause import Cause
 from kadeploy.steps.evidence import requests_since_reboot
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import BootingWorkbench
-from kadeploy.store.node_states import Installed
+from kadeploy.store.node_states import InstalledSystem
 
 SILENT_PROBES = 3  # without any answer, in a row: one may be lost on its way
 
@@ -42,7 +42,7 @@ class RebootWorkbench(BootingWorkbench):
 
     level: Level
     profiles: Mapping[str, str]
-    installed: Mapping[str, Installed]
+    installed: Mapping[str, InstalledSystem]
     keys: bytes
 
 

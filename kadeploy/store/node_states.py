@@ -40,7 +40,7 @@ _ON_DISK = ("environment_name", "environment_version", "environment_user", "devi
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
+class InstalledSystem:
     """A system that was seen to run from a disk: the device that it is on, and its public ssh host keys."""
 
     device: str = ""
@@ -74,13 +74,13 @@ async def record(
     user: str,
     workflow_id: str,
     environment: tuple[str, int, str] | None = None,
-    installed: Mapping[str, Installed] | None = None,
+    installed: Mapping[str, InstalledSystem] | None = None,
 ) -> None:
     """Set the state of nodes and what is on their disks.
 
     ``environment`` is name, version and owner; ``installed`` maps the nodes on which it was seen to run.
     """
-    systems = {node: (installed or {}).get(node, Installed()) for node in names}
+    systems = {node: (installed or {}).get(node, InstalledSystem()) for node in names}
     rows = [_row(node, state, user, workflow_id, environment, systems[node]) for node in names]
     await _upsert(store, rows, kept=("name",))
 
@@ -89,7 +89,7 @@ async def change(
     store: Store, names: Sequence[str], state: NodeState, *, user: str, workflow_id: str
 ) -> None:
     """Set the state of nodes, on whose disks remains what is known to be there."""
-    rows = [_row(node, state, user, workflow_id, None, Installed()) for node in names]
+    rows = [_row(node, state, user, workflow_id, None, InstalledSystem()) for node in names]
     await _upsert(store, rows, kept=("name", *_ON_DISK))
 
 
@@ -99,7 +99,7 @@ def _row(
     user: str,
     workflow_id: str,
     environment: tuple[str, int, str] | None,
-    installed: Installed,
+    installed: InstalledSystem,
 ) -> dict[str, Any]:
     name, version, owner = environment or ("", None, "")
     return {

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select
 from kadeploy.errors import ServiceError
 from kadeploy.fairness import Claim, Settlement, settle
 from kadeploy.local.process import Process
-from kadeploy.store.patience import insist
+from kadeploy.store.retries import retry
 from kadeploy.store.store import Store
 from kadeploy.store.tables import window_claims
 
@@ -53,7 +53,7 @@ class StoreTable:
         store does not work for so long that the claims end.
         """
         left = self._renewed + CLAIM_SECONDS - self._now() if self._written else CLAIM_SECONDS
-        return await insist(lambda: self._exchange(owner, own), left, "the exchange of slots")
+        return await retry(lambda: self._exchange(owner, own), left, "the exchange of slots")
 
     async def _exchange(self, owner: str, own: Sequence[Claim]) -> Settlement:
         own = self._bounded(own)

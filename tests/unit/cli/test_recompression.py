@@ -21,7 +21,7 @@ import zstandard
 from kadeploy.environments import recompression
 from kadeploy.environments.environment import Compression, Environment, Image, ImageKind, System
 from kadeploy.environments.recompression import recompress, target_of
-from kadeploy.environments.recording import Desk
+from kadeploy.environments.recording import EnvironmentService
 from kadeploy.environments.registry import Caller
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.store.store import Store
@@ -143,12 +143,12 @@ async def test_environments_of_others(tmp_path: Path) -> None:
     image = Image(str(path), ImageKind.TAR, Compression.GZIP, digest)
     environment = Environment("mine", "alice", System.LINUX, image)
     async with Store.open(tmp_path / "store.sqlite") as store:
-        desk = Desk(store, Caller("bob"), cast("Any", None))
+        service = EnvironmentService(store, Caller("bob"), cast("Any", None))
         with pytest.raises(RefusedError, match="bob may not change environments of alice"):
-            await desk.recompress(environment)
-        desk = Desk(store, Caller("alice"), cast("Any", None))
+            await service.recompress(environment)
+        service = EnvironmentService(store, Caller("alice"), cast("Any", None))
         with pytest.raises(NotFoundError, match="was deleted"):  # meanwhile
-            await desk.recompress(environment)
+            await service.recompress(environment)
     assert not (tmp_path / "image.tar.zst").exists()
 
 

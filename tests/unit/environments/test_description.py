@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from kadeploy.environments import description, source
-from kadeploy.environments.environment import Archive, Compression, ImageKind, Partition, System, Visibility
+from kadeploy.environments.environment import (
+    Archive,
+    Compression,
+    ImageKind,
+    ImagePartition,
+    System,
+    Visibility,
+)
 from kadeploy.errors import FileError, NotFoundError, RefusedError
 
 DATA = Path(__file__).parents[2] / "data" / "environments"
@@ -47,7 +54,7 @@ async def test_minimal_description_gets_the_defaults() -> None:
 async def test_multipart_image_names_its_partitions() -> None:
     environment = (await source.load(str(DATA / "multipart.yaml"))).environment("alice")
 
-    assert environment.partitions == (Partition(1, "/dev/vda1"), Partition(2, "/dev/vda2"))
+    assert environment.partitions == (ImagePartition(1, "/dev/vda1"), ImagePartition(2, "/dev/vda2"))
     assert (environment.boot.block_device, environment.boot.partition) == ("/dev/vda", 0)
     assert environment.partition_type == 7
     assert environment.image.file == str(DATA / "disk.xz"), "relative to the description"

@@ -20,8 +20,8 @@ from kadeploy.environments import recompression, recording, registry
 from kadeploy.environments.description import Description
 from kadeploy.environments.environment import Compression, Visibility
 from kadeploy.environments.model import DescriptionModel
-from kadeploy.environments.recompression import Recompressed
-from kadeploy.environments.recording import Desk
+from kadeploy.environments.recompression import RecompressedImage
+from kadeploy.environments.recording import EnvironmentService
 from kadeploy.environments.registry import Caller
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.store.store import Store
@@ -34,8 +34,8 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def desk(empty_store: Path, tmp_path: Path) -> AsyncIterator[Desk]:
-    """The desk of alice at a site that allows 2 MB of post-installs and 1 MB of a pre-install."""
+async def service(empty_store: Path, tmp_path: Path) -> AsyncIterator[EnvironmentService]:
+    """The environments of alice at a site that allows 2 MB of post-installs and 1 MB of a pre-install."""
     server = ServerConfig.model_validate(
         {
             "network": {"server_address": "127.0.0.1"},
@@ -46,7 +46,9 @@ async def desk(empty_store: Path, tmp_path: Path) -> AsyncIterator[Desk]:
     )
     shutil.copy(empty_store, tmp_path / "store.sqlite")
     async with Store.open(tmp_path / "store.sqlite") as store:
-        yield Desk(store, Caller("alice", frozenset({"root"})), Site(tmp_path, server, {}, {}, {}))
+        yield EnvironmentService(
+            store, Caller("alice", frozenset({"root"})), Site(tmp_path, server, {}, {}, {})
+        )
 
 
 def described(folder: Path, **fields: Any) -> Description:
@@ -69,12 +71,14 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-async def test_what_is_recorded_has_the_digests_of_its_files(desk: Desk, tmp_path: Path) -> None:
-    recorded = await desk.record(described(tmp_path))
+async def test_what_is_recorded_has_the_digests_of_its_files(
+    service: EnvironmentService, tmp_path: Path
+) -> None:
+    recorded = await service.record(described(tmp_path))
     assert recorded.image.sha256 == digest(tmp_path / "image.gz")
     assert recorded.preinstall is not None and recorded.preinstall.sha256 == digest(tmp_path / "pre.gz")
     assert recorded.postinstalls[0].sha256 == digest(tmp_path / "post.gz")
-    assert await desk.find("mine", None, None, False) == [recorded]
+    assert await service.find("mine", None, None, False) == [recorded]
 
 
 @pytest.mark.parametrize(
@@ -82,17 +86,19 @@ async def test_what_is_recorded_has_the_digests_of_its_files(desk: Desk, tmp_pat
     [(None, None, "alice"), ("alice", "bob", "alice"), (None, "alice", "alice")],
 )
 async def test_whose_it_is(
-    desk: Desk, tmp_path: Path, user: str | None, owner: str | None, recorded: str
+    service: EnvironmentService, tmp_path: Path, user: str | None, owner: str | None, recorded: str
 ) -> None:
-    assert (await desk.record(described(tmp_path, user=user), owner)).owner == recorded
+    assert (await service.record(described(tmp_path, user=user), owner)).owner == recorded
 
 
-async def test_nobody_reads_the_files_of_what_may_not_be_recorded(desk: Desk, tmp_path: Path) -> None:
+async def test_nobody_reads_the_files_of_what_may_not_be_recorded(
+    service: EnvironmentService, tmp_path: Path
+) -> None:
     missing = {"file": str(tmp_path / "none"), "kind": "dd", "compression": "gzip"}
     with pytest.raises(RefusedError, match="alice may not change environments of bob"):
-        await desk.record(described(tmp_path, image=missing), "bob")
+        await service.record(described(tmp_path, image=missing), "bob")
     with pytest.raises(NotFoundError, match="none cannot be read"):
-        await desk.record(described(tmp_path, image=missing))
+        await service.record(described(tmp_path, image=missing))
 
 
 @pytest.mark.parametrize(
@@ -107,43 +113,43 @@ async def test_nobody_reads_the_files_of_what_may_not_be_recorded(desk: Desk, tm
     ],
 )
 async def test_files_that_are_not_what_is_declared(
-    desk: Desk, tmp_path: Path, part: str, change: dict[str, str], message: str
+    service: EnvironmentService, tmp_path: Path, part: str, change: dict[str, str], message: str
 ) -> None:
     fields = described(tmp_path).model.model_dump(mode="json")
     value = fields[part]
     changed = [{**value[0], **change}] if isinstance(value, list) else {**value, **change}
     with pytest.raises(RefusedError, match=message):
-        await desk.record(described(tmp_path, **{part: changed}))
+        await service.record(described(tmp_path, **{part: changed}))
     with pytest.raises(NotFoundError):
-        await desk.find("mine", None, None, False)
+        await service.find("mine", None, None, False)
 
 
 @pytest.mark.parametrize(("file", "limit"), [("pre.gz", 1), ("post.gz", 2)])
 async def test_archives_larger_than_the_site_allows(
-    desk: Desk, tmp_path: Path, file: str, limit: int
+    service: EnvironmentService, tmp_path: Path, file: str, limit: int
 ) -> None:
     description = described(tmp_path)
     with (tmp_path / file).open("r+b") as archive:
         archive.truncate(limit * recording.MEGABYTE + 1)
     with pytest.raises(RefusedError, match=f"{file} is larger than the {limit} MB this site allows"):
-        await desk.record(description)
+        await service.record(description)
     with (tmp_path / file).open("r+b") as archive:
         archive.truncate(limit * recording.MEGABYTE)
-    await desk.record(description)
+    await service.record(description)
 
 
 @pytest.mark.parametrize(
     ("part", "file"), [("image", "image.gz"), ("preinstall", "pre.gz"), ("postinstalls", "post.gz")]
 )
 async def test_digests_are_recorded_again_where_a_file_has_changed(
-    desk: Desk, tmp_path: Path, part: str, file: str
+    service: EnvironmentService, tmp_path: Path, part: str, file: str
 ) -> None:
-    before = await desk.record(described(tmp_path))
+    before = await service.record(described(tmp_path))
     with pytest.raises(RefusedError, match=f"nothing has changed: {part} of mine:1 is what is recorded"):
-        await desk.update_digests([before], part)
+        await service.update_digests([before], part)
     (tmp_path / file).write_bytes(gzip.compress(b"new"))
-    await desk.update_digests([before], part)
-    [after] = await desk.find("mine", None, None, False)
+    await service.update_digests([before], part)
+    [after] = await service.find("mine", None, None, False)
     assert after != before
     fields = {"image": after.image, "preinstall": after.preinstall, "postinstalls": after.postinstalls[0]}
     found = fields[part]
@@ -151,61 +157,65 @@ async def test_digests_are_recorded_again_where_a_file_has_changed(
     assert replace(after, **{part: getattr(before, part)}) == before, "and nothing else"
 
 
-async def test_a_pre_install_that_there_is_not(desk: Desk, tmp_path: Path) -> None:
-    recorded = await desk.record(described(tmp_path, preinstall=None))
+async def test_a_pre_install_that_there_is_not(service: EnvironmentService, tmp_path: Path) -> None:
+    recorded = await service.record(described(tmp_path, preinstall=None))
     with pytest.raises(RefusedError, match="mine:1 has no pre-install"):
-        await desk.update_digests([recorded], "preinstall")
+        await service.update_digests([recorded], "preinstall")
 
 
-async def test_versions_and_their_marks(desk: Desk, tmp_path: Path) -> None:
-    one, two = [await desk.record(described(tmp_path, version=number)) for number in (1, 2)]
-    assert await desk.find("mine", None, None, False) == [two]
-    assert await desk.find("mine", None, None, True) == [one, two]
-    assert await desk.find("mine", None, 1, False) == [one]
-    assert await desk.list_visible("mi%", None, None, False) == [two]
-    assert await desk.list_visible("mi%", None, 1, False) == [one]
-    await desk.change_visibility([one], "shared")
-    await desk.toggle_destructive(await desk.find("mine", None, None, True))
-    [first, second] = await desk.find("mine", None, None, True)
+async def test_versions_and_their_marks(service: EnvironmentService, tmp_path: Path) -> None:
+    one, two = [await service.record(described(tmp_path, version=number)) for number in (1, 2)]
+    assert await service.find("mine", None, None, False) == [two]
+    assert await service.find("mine", None, None, True) == [one, two]
+    assert await service.find("mine", None, 1, False) == [one]
+    assert await service.list_visible("mi%", None, None, False) == [two]
+    assert await service.list_visible("mi%", None, 1, False) == [one]
+    await service.change_visibility([one], "shared")
+    await service.toggle_destructive(await service.find("mine", None, None, True))
+    [first, second] = await service.find("mine", None, None, True)
     assert (first.visibility, second.visibility) == (Visibility.SHARED, Visibility.PRIVATE)
     assert first.destructive and second.destructive
-    await desk.delete([first])
-    assert await desk.find("mine", None, None, True) == [second]
+    await service.delete([first])
+    assert await service.find("mine", None, None, True) == [second]
 
 
-async def test_an_image_in_another_compression(desk: Desk, tmp_path: Path) -> None:
-    before = await desk.record(described(tmp_path))
-    made = await desk.recompress(before)
-    [after] = await desk.find("mine", None, None, False)
+async def test_an_image_in_another_compression(service: EnvironmentService, tmp_path: Path) -> None:
+    before = await service.record(described(tmp_path))
+    made = await service.recompress(before)
+    [after] = await service.find("mine", None, None, False)
     assert (after.image.compression, after.image.file) == (Compression.ZSTD, str(tmp_path / "image.zst"))
     assert after.image.sha256 == made.sha256 == digest(made.path)
     assert replace(after, image=before.image) == before
     with pytest.raises(RefusedError, match="is zstd already"):
-        await desk.recompress(after)
+        await service.recompress(after)
 
 
-async def test_an_image_that_is_gone_cannot_be_recompressed(desk: Desk, tmp_path: Path) -> None:
-    recorded = await desk.record(described(tmp_path))
+async def test_an_image_that_is_gone_cannot_be_recompressed(
+    service: EnvironmentService, tmp_path: Path
+) -> None:
+    recorded = await service.record(described(tmp_path))
     (tmp_path / "image.gz").unlink()
     with pytest.raises(NotFoundError, match=r"image\.gz cannot be read: No such file"):
-        await desk.recompress(recorded)
+        await service.recompress(recorded)
 
 
-async def test_an_image_of_another_machine_cannot_be_recompressed(desk: Desk, tmp_path: Path) -> None:
+async def test_an_image_of_another_machine_cannot_be_recompressed(
+    service: EnvironmentService, tmp_path: Path
+) -> None:
     recorded = described(tmp_path).environment("alice")
     remote = replace(recorded, image=replace(recorded.image, file="http://192.0.2.1/image.gz"))
     with pytest.raises(RefusedError, match=r"image\.gz is on another machine"):
-        await desk.recompress(remote)
+        await service.recompress(remote)
 
 
 async def test_who_stops_waiting_leaves_no_file(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: EnvironmentService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where the file was complete at that moment."""
     begun, real = asyncio.Event(), recompression.recompress
     loop = asyncio.get_running_loop()
 
-    def slow(*arguments: Any) -> Recompressed:
+    def slow(*arguments: Any) -> RecompressedImage:
         loop.call_soon_threadsafe(begun.set)
         stopped = arguments[3]
         assert stopped.wait(30)
@@ -213,11 +223,11 @@ async def test_who_stops_waiting_leaves_no_file(
         return real(*arguments)
 
     monkeypatch.setattr(recording, "recompress", slow)
-    recorded = await desk.record(described(tmp_path))
-    working = asyncio.create_task(desk.recompress(recorded))
+    recorded = await service.record(described(tmp_path))
+    working = asyncio.create_task(service.recompress(recorded))
     await begun.wait()
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
     assert not (tmp_path / "image.zst").exists()
-    assert await registry.find(desk.store, "mine", desk.caller) == recorded
+    assert await registry.find(service.store, "mine", service.caller) == recorded

@@ -25,7 +25,7 @@ from kadeploy.operations.reboot import RebootKind, RebootOperation, RebootReques
 from kadeploy.operations.reboot_plan import plan_reboot
 from kadeploy.operations.request import EnvironmentName
 from kadeploy.store import leases, node_states, statistics, workflows
-from kadeploy.store.node_states import Installed, NodeState
+from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import Silent
@@ -79,7 +79,7 @@ async def deployed(store: Store, *names: str, key: asyncssh.SSHKey | None = None
         user="alice",
         workflow_id="D-1",
         environment=("debian", 1, "root"),
-        installed={name: Installed(about.get("device", "/dev/sda3"), keys) for name in names},
+        installed={name: InstalledSystem(about.get("device", "/dev/sda3"), keys) for name in names},
     )
 
 

@@ -14,7 +14,7 @@ from kadeploy.config.server import ServerConfig
 from kadeploy.config.site import Site
 from kadeploy.disks.layout import layout_of
 from kadeploy.environments import description
-from kadeploy.environments.image import LocalFile
+from kadeploy.environments.local_file import LocalFile
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
@@ -24,7 +24,7 @@ from kadeploy.steps.power import PowerWorkbench
 from kadeploy.steps.reboot import RebootWorkbench
 from kadeploy.steps.set_deployment_env import format_deploy_part, mount_deploy_part
 from kadeploy.steps.workbench import Memory, MiniOs, NodeFacts, Probes, Workbench
-from kadeploy.store.node_states import Installed
+from kadeploy.store.node_states import InstalledSystem
 from tests.unit.steps.recorded import RecordedRemote, Recording
 
 CLUSTER = "red"
@@ -102,7 +102,7 @@ def _reboot(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "level": facts.get("level", "soft"),
         "profiles": facts.get("profiles", {}),
-        "installed": {name: Installed("/dev/sda3", tuple(keys)) for name, keys in installed},
+        "installed": {name: InstalledSystem("/dev/sda3", tuple(keys)) for name, keys in installed},
         "keys": facts.get("keys", "").encode(),
     }
 

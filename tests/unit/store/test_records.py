@@ -15,7 +15,7 @@ import pytest
 from kadeploy.errors import NotFoundError, ServiceError, UsageError
 from kadeploy.store import journal, node_states, statistics, workflows
 from kadeploy.store.journal import JournalEntry
-from kadeploy.store.node_states import Installed, NodeState
+from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.statistics import Filter, Record, StepRun
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import State, WorkflowKind
@@ -106,7 +106,7 @@ async def test_node_states_are_the_last_ones(store: Store) -> None:
 
 async def test_what_is_on_a_disk_stays_known_until_it_is_written_to(store: Store) -> None:
     of: dict[str, Any] = {"user": "alice", "workflow_id": "D-1", "environment": ("debian", 2, "root")}
-    system = Installed("/dev/vda3", ("ssh-ed25519 A",))
+    system = InstalledSystem("/dev/vda3", ("ssh-ed25519 A",))
     await node_states.record(store, ["n-1"], NodeState.DEPLOYED, **of, installed={"n-1": system})
     await node_states.change(store, ["n-1", "n-2"], NodeState.REBOOTED, user="bob", workflow_id="R-1")
     found = await node_states.read(store, ["n-1", "n-2"])

@@ -16,7 +16,7 @@ from kadeploy.fairness import Claim
 from kadeploy.local.process import Process
 from kadeploy.operations import leasing
 from kadeploy.operations.leasing import NodeLeases
-from kadeploy.store import leases, patience, windows, workflows
+from kadeploy.store import leases, retries, windows, workflows
 from kadeploy.store import store as stores
 from kadeploy.store.store import Store
 from kadeploy.store.windows import StoreTable
@@ -28,7 +28,7 @@ OWNER = str(Process.current())
 async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
     """A store of which transactions wait for others only for a moment."""
     monkeypatch.setattr(stores, "BUSY_TIMEOUT", 0.05)
-    monkeypatch.setattr(patience, "PAUSE", 0.05)
+    monkeypatch.setattr(retries, "PAUSE", 0.05)
     async with Store.open(tmp_path / "store.sqlite") as opened:
         yield opened
 

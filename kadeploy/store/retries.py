@@ -18,7 +18,7 @@ PAUSE = 1.0  # seconds between two attempts
 Result = TypeVar("Result")
 
 
-async def insist(work: Callable[[], Awaitable[Result]], seconds: float, what: str) -> Result:
+async def retry(work: Callable[[], Awaitable[Result]], seconds: float, what: str) -> Result:
     """Result of ``work``, tried again while it raises ServiceError; ``what`` names it in the log, once.
 
     Raises the error when it could not be tried again to its end within so many seconds.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kadeploy.environments.cache import Cache
+from kadeploy.environments.cache import FileCache
 from kadeploy.environments.download import Progress, Validators, download, ignore_progress
 from kadeploy.environments.environment import Compression
 from kadeploy.environments.location import is_http, local_path
@@ -42,7 +42,7 @@ class LocalFile:
 
 
 async def fetch(
-    uri: str, cache: Cache, *, expected_sha256: str = "", progress: Progress = ignore_progress
+    uri: str, cache: FileCache, *, expected_sha256: str = "", progress: Progress = ignore_progress
 ) -> LocalFile:
     """The file of a URI with its true digest, which the caller compares with the one it was promised.
 
@@ -54,7 +54,7 @@ async def fetch(
     return await _fetch_local(local_path(uri), cache, progress)
 
 
-async def _fetch_local(path: Path, cache: Cache, progress: Progress) -> LocalFile:
+async def _fetch_local(path: Path, cache: FileCache, progress: Progress) -> LocalFile:
     before = await asyncio.to_thread(_status, path)
     identity = f"{path}\n{before.st_dev}:{before.st_ino}:{before.st_size}:{before.st_mtime_ns}"
     known = (await asyncio.to_thread(cache.recall, "digests", identity)).get("sha256")
@@ -71,7 +71,7 @@ async def _fetch_local(path: Path, cache: Cache, progress: Progress) -> LocalFil
     return LocalFile(path, after.st_size, sha256)
 
 
-async def _fetch_remote(uri: str, cache: Cache, expected: str, progress: Progress) -> LocalFile:
+async def _fetch_remote(uri: str, cache: FileCache, expected: str, progress: Progress) -> LocalFile:
     if expected and (path := await asyncio.to_thread(cache.image, expected)):
         return LocalFile(path, path.stat().st_size, expected)
     facts = await asyncio.to_thread(cache.recall, "downloads", uri)

@@ -16,8 +16,8 @@ import pytest
 import zstandard
 from aiohttp import web
 
-from kadeploy.environments import download, image, source
-from kadeploy.environments.cache import Cache
+from kadeploy.environments import download, local_file, source
+from kadeploy.environments.cache import FileCache
 from kadeploy.environments.environment import Compression
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
 
@@ -69,95 +69,100 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", 10 * 1024 * 1024)
+def cache(tmp_path: Path) -> FileCache:
+    return FileCache(tmp_path / "cache", 10 * 1024 * 1024)
 
 
-def partial_files(cache: Cache) -> list[Path]:
+def partial_files(cache: FileCache) -> list[Path]:
     return list((cache.directory / "images").glob(".*"))
 
 
 @pytest.mark.parametrize("prefix", ["", "local://", "server://"])
-async def test_local_files_are_used_where_they_are(tmp_path: Path, cache: Cache, prefix: str) -> None:
+async def test_local_files_are_used_where_they_are(tmp_path: Path, cache: FileCache, prefix: str) -> None:
     path = tmp_path / "image"
     path.write_bytes(CONTENT)
     seen: list[tuple[int, int | None]] = []
 
-    file = await image.fetch(f"{prefix}{path}", cache, progress=lambda *state: seen.append(state))
+    file = await local_file.fetch(f"{prefix}{path}", cache, progress=lambda *state: seen.append(state))
 
-    assert file == image.LocalFile(path, len(CONTENT), SHA256)
+    assert file == local_file.LocalFile(path, len(CONTENT), SHA256)
     assert seen[-1] == (len(CONTENT), len(CONTENT))
 
 
-async def test_the_digest_of_a_local_file_is_cached_until_it_changes(tmp_path: Path, cache: Cache) -> None:
+async def test_the_digest_of_a_local_file_is_cached_until_it_changes(
+    tmp_path: Path, cache: FileCache
+) -> None:
     path = tmp_path / "image"
     path.write_bytes(CONTENT)
     os.utime(path, (1, 1))
     seen: list[int] = []
-    await image.fetch(str(path), cache)
+    await local_file.fetch(str(path), cache)
 
-    again = await image.fetch(str(path), cache, progress=lambda done, _: seen.append(done))
+    again = await local_file.fetch(str(path), cache, progress=lambda done, _: seen.append(done))
     path.write_bytes(CONTENT[::-1])
-    changed = await image.fetch(str(path), cache)
+    changed = await local_file.fetch(str(path), cache)
 
     assert again.sha256 == SHA256
     assert seen == [], "not read again"
     assert changed.sha256 == hashlib.sha256(CONTENT[::-1]).hexdigest()
 
 
-async def test_a_young_file_is_not_trusted(tmp_path: Path, cache: Cache) -> None:
+async def test_a_young_file_is_not_trusted(tmp_path: Path, cache: FileCache) -> None:
     path = tmp_path / "image"
     path.write_bytes(CONTENT)
     status = path.stat()
-    await image.fetch(str(path), cache)
+    await local_file.fetch(str(path), cache)
     path.write_bytes(CONTENT[::-1])
     os.utime(path, ns=(status.st_mtime_ns, status.st_mtime_ns))  # changed within the clock's resolution
 
-    assert (await image.fetch(str(path), cache)).sha256 == hashlib.sha256(CONTENT[::-1]).hexdigest()
+    assert (await local_file.fetch(str(path), cache)).sha256 == hashlib.sha256(CONTENT[::-1]).hexdigest()
 
 
-async def test_the_true_digest_is_told_whatever_was_expected(tmp_path: Path, cache: Cache) -> None:
+async def test_the_true_digest_is_told_whatever_was_expected(tmp_path: Path, cache: FileCache) -> None:
     path = tmp_path / "image"
     path.write_bytes(CONTENT)
 
-    assert (await image.fetch(str(path), cache, expected_sha256="0" * 64)).sha256 == SHA256
+    assert (await local_file.fetch(str(path), cache, expected_sha256="0" * 64)).sha256 == SHA256
 
 
 @pytest.mark.parametrize("name", ["none", "folder"])
-async def test_what_is_no_file_is_not_found(tmp_path: Path, cache: Cache, name: str) -> None:
+async def test_what_is_no_file_is_not_found(tmp_path: Path, cache: FileCache, name: str) -> None:
     (tmp_path / "folder").mkdir()
 
     with pytest.raises(NotFoundError, match=name):
-        await image.fetch(str(tmp_path / name), cache)
+        await local_file.fetch(str(tmp_path / name), cache)
 
 
-async def test_a_remote_file_is_copied_once(server: Server, cache: Cache) -> None:
-    first = await image.fetch(server.url, cache)
-    second = await image.fetch(server.url, cache)
-    third = await image.fetch(server.url, cache, expected_sha256=SHA256)
+async def test_a_remote_file_is_copied_once(server: Server, cache: FileCache) -> None:
+    first = await local_file.fetch(server.url, cache)
+    second = await local_file.fetch(server.url, cache)
+    third = await local_file.fetch(server.url, cache, expected_sha256=SHA256)
 
     assert first.path.read_bytes() == CONTENT
     assert (
-        first == second == third == image.LocalFile(cache.directory / "images" / SHA256, len(CONTENT), SHA256)
+        first
+        == second
+        == third
+        == local_file.LocalFile(cache.directory / "images" / SHA256, len(CONTENT), SHA256)
     )
     assert len(server.requests) == 2, "the third knew the digest"
     assert server.requests[1][1], "the second was conditional"
     assert partial_files(cache) == []
 
 
-async def test_a_remote_file_that_changed_is_fetched_again(server: Server, cache: Cache) -> None:
-    await image.fetch(server.url, cache)
+async def test_a_remote_file_that_changed_is_fetched_again(server: Server, cache: FileCache) -> None:
+    await local_file.fetch(server.url, cache)
     server.file.write_bytes(b"new")
 
-    assert (await image.fetch(server.url, cache)).sha256 == hashlib.sha256(b"new").hexdigest()
+    assert (await local_file.fetch(server.url, cache)).sha256 == hashlib.sha256(b"new").hexdigest()
 
 
 async def test_a_broken_transfer_is_resumed(
-    server: Server, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    server: Server, cache: FileCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.breaks = 1
 
-    file = await image.fetch(server.url, cache)
+    file = await local_file.fetch(server.url, cache)
 
     assert file.path.read_bytes() == CONTENT
     assert server.requests[1][0].startswith("bytes=")
@@ -166,33 +171,33 @@ async def test_a_broken_transfer_is_resumed(
 
 @pytest.mark.parametrize(("status", "error"), [(404, NotFoundError), (403, NotFoundError)])
 async def test_a_remote_file_that_is_not_there(
-    server: Server, cache: Cache, status: int, error: type[Exception]
+    server: Server, cache: FileCache, status: int, error: type[Exception]
 ) -> None:
     server.status = status
 
     with pytest.raises(error, match=f"HTTP status {status}"):
-        await image.fetch(server.url, cache)
+        await local_file.fetch(server.url, cache)
     assert len(server.requests) == 1, "asking again would not help"
     assert partial_files(cache) == []
 
 
 async def test_a_faulty_server_is_asked_again_and_then_given_up(
-    server: Server, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    server: Server, cache: FileCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "ATTEMPTS", 2)
     server.status = 503
 
     with pytest.raises(ServiceError, match="after 2 attempts: HTTP status 503"):
-        await image.fetch(server.url, cache)
+        await local_file.fetch(server.url, cache)
     assert len(server.requests) == 2
     assert partial_files(cache) == []
 
 
 async def test_what_is_larger_than_the_cache_is_refused(server: Server, tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "cache", 1024 * 1024)
+    cache = FileCache(tmp_path / "cache", 1024 * 1024)
 
     with pytest.raises(RefusedError, match="larger than 1048576 bytes"):
-        await image.fetch(server.url, cache)
+        await local_file.fetch(server.url, cache)
     assert partial_files(cache) == []
 
 
@@ -204,7 +209,7 @@ async def test_a_description_over_http_names_files_relative_to_itself(server: Se
     assert environment.image.file == server.url.replace("/image", "/x.tgz")
 
 
-def keep(cache: Cache, size: int, age: float) -> str:
+def keep(cache: FileCache, size: int, age: float) -> str:
     sha256 = hashlib.sha256(f"{size}{age}".encode()).hexdigest()
     temporary = cache.temporary()
     temporary.write_bytes(b"x" * size)
@@ -214,7 +219,7 @@ def keep(cache: Cache, size: int, age: float) -> str:
 
 
 def test_the_copies_unused_for_longest_make_room(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, 100)
+    cache = FileCache(tmp_path, 100)
     old, older, young = keep(cache, 40, 7200), keep(cache, 40, 9000), keep(cache, 50, 0)
 
     present = {path.name for path in (tmp_path / "images").iterdir()}
@@ -224,14 +229,14 @@ def test_the_copies_unused_for_longest_make_room(tmp_path: Path) -> None:
 
 
 def test_copies_in_use_stay_beyond_the_limit(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, 100)
+    cache = FileCache(tmp_path, 100)
     names = {keep(cache, 80, age) for age in (5, 10)}
 
     assert {path.name for path in (tmp_path / "images").iterdir()} == names
 
 
 def test_abandoned_downloads_are_removed_and_running_ones_are_not(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, 100)
+    cache = FileCache(tmp_path, 100)
     abandoned, running = cache.temporary(), cache.temporary()
     os.utime(abandoned, (1, 1))
 
@@ -254,10 +259,10 @@ def test_compressions_are_recognized_by_their_first_bytes(tmp_path: Path, compre
     path = tmp_path / "image"
     path.write_bytes(PACKED[compression])
 
-    image.check_compression(path, compression)
+    local_file.check_compression(path, compression)
     for other in set(Compression) - {compression}:
         with pytest.raises(RefusedError, match=f"declared as {other}, but is {compression}"):
-            image.check_compression(path, other)
+            local_file.check_compression(path, other)
 
 
 def test_an_image_that_is_not_compressed_is_refused(tmp_path: Path) -> None:
@@ -265,4 +270,4 @@ def test_an_image_that_is_not_compressed_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"")
 
     with pytest.raises(RefusedError, match="not compressed in any known way"):
-        image.check_compression(path, Compression.ZSTD)
+        local_file.check_compression(path, Compression.ZSTD)
