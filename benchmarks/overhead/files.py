@@ -21,7 +21,6 @@ from kadeploy.disks.layout import Role
 from kadeploy.lab.bmc import CIPHER_SUITE
 from kadeploy.operations.plan import Planner
 from kadeploy.operations.request import DeploymentRequest, EnvironmentName
-from kadeploy.steps.broadcast_env import DECOMPRESS
 from kadeploy.steps.deployment import DeploymentWorkbench, PostInstall
 from kadeploy.store.store import Store
 
@@ -94,7 +93,7 @@ def _assignments(node: MeasuredNode, deployment: DeploymentWorkbench) -> list[st
         "MAKE_SWAP": _mkfs("swap", swap),
         "IMAGE_URL": _publish(deployment),
         "IMAGE_SHA256": deployment.image_sha256,
-        "DECOMPRESS": shlex.join(DECOMPRESS[deployment.environment.image.compression]),
+        "DECOMPRESS": shlex.join(deployment.environment.image.compression.facts.decompress),
         "KERNEL": deployment.environment.boot.kernel,
         "INITRD": deployment.environment.boot.initrd,
         "VARIABLES": shlex.join(f"{name}={value}" for name, value in variables.items()),

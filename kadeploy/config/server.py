@@ -11,6 +11,8 @@ from pydantic import Field
 from kadeploy.config.expression import Expression, TimeoutExpression
 from kadeploy.config.yaml_file import FileModel
 
+MEGABYTE = 1_000_000  # bytes: unit of sizes of files
+
 
 class BootMethod(StrEnum):
     """Boot programs for which profiles can be written."""

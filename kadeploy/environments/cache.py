@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kadeploy.config.server import MEGABYTE
 from kadeploy.config.site import Site
 from kadeploy.errors import ServiceError
 
@@ -37,7 +38,7 @@ class FileCache:
     def of(cls, site: Site) -> FileCache:
         """The cache that a site's server.conf describes."""
         settings = site.server.cache
-        return cls(site.path(settings.directory), settings.size * 1000 * 1000)
+        return cls(site.path(settings.directory), settings.size * MEGABYTE)
 
     def image(self, sha256: str) -> Path | None:
         """The copy with this digest, marked as used now; None where there is none."""

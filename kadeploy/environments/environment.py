@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from kadeploy.environments.compression import Compression
+
 
 class Visibility(StrEnum):
     """Who sees an environment: its owner, those who name its owner, or everybody."""
@@ -29,15 +31,6 @@ class ImageKind(StrEnum):
 
     TAR = "tar"
     DD = "dd"
-
-
-class Compression(StrEnum):
-    """How images and archives are compressed."""
-
-    GZIP = "gzip"
-    BZIP2 = "bzip2"
-    XZ = "xz"
-    ZSTD = "zstd"
 
 
 @dataclass(frozen=True, slots=True)

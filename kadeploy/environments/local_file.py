@@ -14,22 +14,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kadeploy.environments.cache import FileCache
+from kadeploy.environments.compression import Compression, recognize
 from kadeploy.environments.download import Progress, Validators, download, ignore_progress
-from kadeploy.environments.environment import Compression
 from kadeploy.environments.location import is_http, local_path
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
 
 HASH_CHUNK = 8 * 1024 * 1024
 # Nanoseconds: a file changed that recently may change again within the resolution of its mtime.
 _YOUNG = 2_000_000_000
-
-_MAGIC = {
-    Compression.GZIP: (b"\x1f\x8b",),
-    Compression.BZIP2: (b"BZh",),
-    Compression.XZ: (b"\xfd7zXZ\x00",),
-    # A frame, or one of the sixteen skippable frames that pzstd begins with.
-    Compression.ZSTD: (b"\x28\xb5\x2f\xfd", *(bytes((0x50 + n, 0x2A, 0x4D, 0x18)) for n in range(16))),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +103,9 @@ def check_compression(path: Path, compression: Compression) -> None:
     """Raises RefusedError where the first bytes of a file are not those of its declared compression."""
     with open_file(path) as file:
         head = file.read(8)
-    if head.startswith(_MAGIC[compression]):
+    found = recognize(head)
+    if found is compression:
         return
-    found = next((kind for kind, magic in _MAGIC.items() if head.startswith(magic)), None)
     raise RefusedError(
         f"{path} is declared as {compression}, but is {found or 'not compressed in any known way'}",
         hint=f"write 'compression: {found}'" if found else "",

@@ -13,7 +13,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from kadeploy.config.yaml_file import FileModel
-from kadeploy.environments.environment import Compression, ImageKind, System, Visibility
+from kadeploy.environments.compression import Compression
+from kadeploy.environments.environment import ImageKind, System, Visibility
 
 
 def _line(value: str) -> str:

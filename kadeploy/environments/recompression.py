@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import hashlib
 import lzma
@@ -11,16 +10,16 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import zstandard
 
+from kadeploy.environments.compression import Compression
 from kadeploy.environments.download import Progress, ignore_progress
-from kadeploy.environments.environment import Compression, Environment
+from kadeploy.environments.environment import Environment
 from kadeploy.environments.local_file import open_file
 from kadeploy.environments.location import is_http, local_path
 from kadeploy.errors import RefusedError, ServiceError
@@ -30,25 +29,16 @@ MOST_THREADS = 8
 CHUNK = 1 << 20
 WORTH = 32 << 20  # bytes: below, it is about a second
 
-# MB/s of compressed data that one processor unpacks, see docs/users/environments.md, and that a link brings.
-_RATES = {Compression.GZIP: 60, Compression.BZIP2: 9, Compression.XZ: 19}
-FAST, LINK = 220, 117
+LINK = 117  # MB/s that 1 Gbit/s brings
 # What would be larger than that is no image that somebody has compressed.
 MOST_GROWTH, SPARE = 4, 64 << 20
 
-_OPEN: dict[Compression, Callable[[Any], Any]] = {
-    Compression.GZIP: lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
-    Compression.BZIP2: bz2.BZ2File,
-    Compression.XZ: lzma.LZMAFile,
-}
+# Ends of the names of files that can be recompressed, and what is left of them.
 _SUFFIXES = {
-    ".tgz": ".tar",
-    ".tbz2": ".tar",
-    ".tbz": ".tar",
-    ".txz": ".tar",
-    ".gz": "",
-    ".bz2": "",
-    ".xz": "",
+    suffix: "" if suffix == compression.facts.suffix else ".tar"
+    for compression in Compression
+    if compression.facts.reader
+    for suffix in (*compression.facts.archive_suffixes, compression.facts.suffix)
 }
 
 
@@ -65,12 +55,12 @@ class RecompressedImage:
 def advice(environment: Environment) -> str:
     """What can be done about an image that nodes unpack more slowly than a link brings it, '' for nothing."""
     image = environment.image
-    slow = _RATES.get(image.compression)
-    if not slow or (not is_http(image.file) and local_path(image.file).stat().st_size < WORTH):
+    rate, best = image.compression.facts.rate, Compression.ZSTD.facts.rate
+    if rate >= LINK or (not is_http(image.file) and local_path(image.file).stat().st_size < WORTH):
         return ""
     todo = "zstd" if is_http(image.file) else f"kaenv --recompress {environment.name}"
     return (
-        f"a node unpacks {image.compression} at some {slow} MB/s of what it receives, zstd at {FAST}, and a "
+        f"a node unpacks {image.compression} at some {rate} MB/s of what it receives, zstd at {best}, and a "
         f"link of 1 Gbit/s brings {LINK}: {todo} makes its broadcast faster"
     )
 
@@ -124,9 +114,11 @@ def recompress(
 def _copy(source: _Source, compression: Compression, target: _Written, stopped: threading.Event) -> None:
     threads = min(os.cpu_count() or 1, MOST_THREADS)
     packer = zstandard.ZstdCompressor(level=LEVEL, threads=threads, write_checksum=True)
+    reader = compression.facts.reader
+    assert reader, "zstd is refused before"
     # They ask for nothing but read() and write() as long as nobody seeks.
     with (
-        _OPEN[compression](source) as content,
+        reader(source) as content,
         packer.stream_writer(cast("BinaryIO", target), closefd=False) as packed,
     ):
         while chunk := content.read(CHUNK):

@@ -9,19 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from kadeploy.config.server import MEGABYTE
 from kadeploy.config.site import Site
 from kadeploy.environments import local_file, registry
 from kadeploy.environments.cache import FileCache
+from kadeploy.environments.compression import Compression
 from kadeploy.environments.description import Description
 from kadeploy.environments.download import Progress, ignore_progress
-from kadeploy.environments.environment import Archive, Compression, Environment, Image, Visibility
+from kadeploy.environments.environment import Archive, Environment, Image, Visibility
 from kadeploy.environments.location import is_http, local_path
 from kadeploy.environments.recompression import RecompressedImage, recompress
 from kadeploy.environments.registry import Caller
 from kadeploy.errors import RefusedError
 from kadeploy.store.store import Store
-
-MEGABYTE = 1000 * 1000
 
 
 @dataclass(frozen=True, slots=True)

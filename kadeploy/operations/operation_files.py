@@ -10,13 +10,13 @@ from pathlib import Path
 
 from kadeploy.config.custom_operations import CustomOperationSetting, file_name
 from kadeploy.config.custom_steps import CustomOperations, CustomSteps
+from kadeploy.config.server import MEGABYTE
 from kadeploy.config.site import Site
 from kadeploy.environments.download import fetch_bytes
 from kadeploy.environments.location import is_http, local_path, resolve
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.steps.custom_operation import File
 
-MEGABYTE = 1_000_000
 DOWNLOADED_MODE = 0o644
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from kadeploy.boot.repository import BootRepository
 from kadeploy.config.clusters import Node
+from kadeploy.config.server import MEGABYTE
 from kadeploy.config.site import Site
 from kadeploy.environments import registry
 from kadeploy.environments.cache import FileCache
+from kadeploy.environments.compression import ARCHIVE_FORMATS
 from kadeploy.environments.environment import Archive, Environment
 from kadeploy.environments.local_file import LocalFile, fetch
 from kadeploy.errors import NotFoundError, RefusedError
@@ -29,9 +31,6 @@ from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.custom_operation import File
 from kadeploy.steps.deployment import DeploymentWorkbench, Options, PostInstall, Transfer
 from kadeploy.store.store import Store
-
-MEGABYTE = 1_000_000
-ARCHIVE_COMPRESSIONS = {"tgz": "gzip", "tbz2": "bzip2", "txz": "xz", "tzst": "zstd"}
 
 Grabbed = Callable[[str, str, int, int], None]
 Transferred = Callable[[Transfer], None]
@@ -200,6 +199,6 @@ class Planner:
                 raise NotFoundError(
                     f"the post-install {path} is missing", hint="bin/build-postinstall makes ours"
                 )
-            compression = ARCHIVE_COMPRESSIONS[entry.format]
+            compression = ARCHIVE_FORMATS[entry.format]
             archives.append(PostInstall(path, compression, tuple(shlex.split(entry.script))))
         return tuple(archives)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from kadeploy.config.server import MEGABYTE
 from kadeploy.errors import UsageError
 from kadeploy.simulation import defaults
 from kadeploy.simulation.distribution import Constant, Distribution, Samples
@@ -14,7 +15,6 @@ from kadeploy.store.samples import StepSamples
 from kadeploy.workflow.automaton import Automaton
 
 BROADCAST_STEP = "send_environment"
-MEGABYTE = 1_000_000
 
 StepName = tuple[str, str]  # instance, micro-step
 

@@ -33,12 +33,6 @@ SCRIPT_TIMEOUT = 600.0  # seconds of one post-install script
 BOOTLOADER_TIMEOUT = 300.0  # seconds: grub-install takes long on emulated or slow disks
 SYNC_TIMEOUT = 600.0  # seconds: gigabytes of dirty pages on one spinning disk
 
-DECOMPRESS = {
-    "gzip": ["gzip", "-dc"],
-    "bzip2": ["bzip2", "-dc"],
-    "xz": ["xz", "-dc"],
-    "zstd": ["zstd", "-dcq", "--long=31"],
-}
 # Of itself tar restores user attributes only: ping would lose its capability.
 ALL_XATTRS = ("--xattrs", "--xattrs-include=*")
 UNPACK_ARCHIVE = 'rm -rf "$1" && mkdir -p "$1" && tar -I "$2" -xf - -C "$1" --numeric-owner'
@@ -141,7 +135,7 @@ def relay_failure(result: RelayResult, size: int) -> NodeError | None:
 
 def _consumer(workbench: DeploymentWorkbench) -> list[list[str]]:
     """The pipeline that takes the image's stream on a node."""
-    decompress = DECOMPRESS[workbench.environment.image.compression]
+    decompress = list(workbench.environment.image.compression.facts.decompress)
     if workbench.environment.image.kind == "dd":
         return [
             decompress,
@@ -166,7 +160,7 @@ async def manage_user_post_install(workbench: DeploymentWorkbench, run: NodeRun)
 async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: PostInstall) -> None:
     """Unpack an archive in the miniOS and run its script with the KADEPLOY_* variables."""
     node, directory = run.node.name, workbench.archive_dir
-    decompress = DECOMPRESS[archive.compression][0]
+    decompress = archive.compression.facts.decompress[0]
     run.observed = f"{archive.path.name} was being unpacked"
     content = await site_file.read(archive.path, "post-install")
     argv = ["sh", "-c", UNPACK_ARCHIVE, "sh", directory, decompress]

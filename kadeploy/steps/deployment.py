@@ -10,6 +10,7 @@ from pathlib import Path
 from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.config.clusters import Node
 from kadeploy.disks.layout import DiskLayout, Role, partition_device
+from kadeploy.environments.compression import Compression
 from kadeploy.environments.environment import Environment, System
 from kadeploy.environments.local_file import LocalFile
 from kadeploy.steps.node_run import NodeRun
@@ -37,7 +38,7 @@ class PostInstall:
     """A post-install archive on this machine, and the script in it, with its arguments, or none."""
 
     path: Path
-    compression: str
+    compression: Compression
     script: tuple[str, ...]
 
 

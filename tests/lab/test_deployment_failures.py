@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kadeploy.config.server import MEGABYTE
+
 from .laboratory import Laboratory, image_description, until
 
 pytestmark = [
@@ -18,7 +20,6 @@ pytestmark = [
     pytest.mark.timeout(1200),
 ]
 
-MEGABYTE = 1_000_000
 SET_UP = "SetDeploymentEnv|SetDeploymentEnvUntrusted:0:400&BroadcastEnv|BroadcastEnvChain:0:600&BootNewEnv|"
 POST_INSTALL = """\
 #!/bin/sh

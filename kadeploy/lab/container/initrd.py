@@ -6,9 +6,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from kadeploy.environments.compression import recognize
+
 _CPIO = b"070701"
 _HEADER = 110  # bytes: magic and 13 fields of 8 hexadecimal digits
-_DECOMPRESSORS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x1f\x8b": "gzip", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}
 _EXTRACT = ["cpio", "--extract", "--make-directories", "--preserve-modification-time", "--quiet"]
 
 
@@ -23,10 +24,9 @@ def unpack(initrd: Path, directory: Path) -> None:
 
 def _extract(archive: bytes, directory: Path) -> None:
     argv = [*_EXTRACT, "--no-absolute-filenames"]
-    for magic, program in _DECOMPRESSORS.items():
-        if archive.startswith(magic):
-            done = subprocess.run([program, "-dcq"], input=archive, capture_output=True, check=True)
-            archive = done.stdout
+    if compression := recognize(archive):
+        done = subprocess.run(compression.facts.decompress, input=archive, capture_output=True, check=True)
+        archive = done.stdout
     if not archive.startswith(_CPIO):
         raise OSError("this is no initrd")
     subprocess.run(argv, input=archive, cwd=directory, capture_output=True, check=True)

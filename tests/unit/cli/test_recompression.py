@@ -19,7 +19,8 @@ import pytest
 import zstandard
 
 from kadeploy.environments import recompression
-from kadeploy.environments.environment import Compression, Environment, Image, ImageKind, System
+from kadeploy.environments.compression import Compression
+from kadeploy.environments.environment import Environment, Image, ImageKind, System
 from kadeploy.environments.recompression import recompress, target_of
 from kadeploy.environments.recording import EnvironmentService
 from kadeploy.environments.registry import Caller

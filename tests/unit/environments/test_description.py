@@ -8,14 +8,8 @@ from pathlib import Path
 import pytest
 
 from kadeploy.environments import description, source
-from kadeploy.environments.environment import (
-    Archive,
-    Compression,
-    ImageKind,
-    ImagePartition,
-    System,
-    Visibility,
-)
+from kadeploy.environments.compression import Compression
+from kadeploy.environments.environment import Archive, ImageKind, ImagePartition, System, Visibility
 from kadeploy.errors import FileError, NotFoundError, RefusedError
 
 DATA = Path(__file__).parents[2] / "data" / "environments"

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from kadeploy.environments import download, local_file, source
 from kadeploy.environments.cache import FileCache
-from kadeploy.environments.environment import Compression
+from kadeploy.environments.compression import Compression
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
 
 CONTENT = os.urandom(3 * 1024 * 1024)

@@ -8,16 +8,8 @@ from dataclasses import replace
 import pytest
 
 from kadeploy.environments import old_format
-from kadeploy.environments.environment import (
-    Archive,
-    Boot,
-    Compression,
-    Environment,
-    Image,
-    ImageKind,
-    System,
-    Visibility,
-)
+from kadeploy.environments.compression import Compression
+from kadeploy.environments.environment import Archive, Boot, Environment, Image, ImageKind, System, Visibility
 from kadeploy.errors import FileError
 
 TEXT = "name : x\ntarball : /i|ddgz\nfdisktype : 83\nenvironment_kind : linux\n"

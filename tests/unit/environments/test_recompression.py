@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from kadeploy.environments.environment import Compression, Environment, Image, ImageKind, System
+from kadeploy.environments.compression import Compression
+from kadeploy.environments.environment import Environment, Image, ImageKind, System
 from kadeploy.environments.recompression import WORTH, advice, recompress, target_of
 from kadeploy.errors import NotFoundError, RefusedError
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from kadeploy.config.server import ServerConfig
+from kadeploy.config.server import MEGABYTE, ServerConfig
 from kadeploy.config.site import Site
 from kadeploy.environments import recompression, recording, registry
+from kadeploy.environments.compression import Compression
 from kadeploy.environments.description import Description
-from kadeploy.environments.environment import Compression, Visibility
+from kadeploy.environments.environment import Visibility
 from kadeploy.environments.model import DescriptionModel
 from kadeploy.environments.recompression import RecompressedImage
 from kadeploy.environments.recording import EnvironmentService
@@ -130,11 +131,11 @@ async def test_archives_larger_than_the_site_allows(
 ) -> None:
     description = described(tmp_path)
     with (tmp_path / file).open("r+b") as archive:
-        archive.truncate(limit * recording.MEGABYTE + 1)
+        archive.truncate(limit * MEGABYTE + 1)
     with pytest.raises(RefusedError, match=f"{file} is larger than the {limit} MB this site allows"):
         await service.record(description)
     with (tmp_path / file).open("r+b") as archive:
-        archive.truncate(limit * recording.MEGABYTE)
+        archive.truncate(limit * MEGABYTE)
     await service.record(description)
 
 

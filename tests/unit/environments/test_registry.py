@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from kadeploy.environments import registry
-from kadeploy.environments.environment import Compression, Environment, Image, ImageKind, System, Visibility
+from kadeploy.environments.compression import Compression
+from kadeploy.environments.environment import Environment, Image, ImageKind, System, Visibility
 from kadeploy.environments.registry import Caller
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.store.store import Store

@@ -10,7 +10,8 @@ import pytest
 
 from kadeploy.config import site as configuration
 from kadeploy.environments import environment as described
-from kadeploy.environments.environment import Compression, Environment
+from kadeploy.environments.compression import Compression
+from kadeploy.environments.environment import Environment
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.fingerprint import NAMES, describe_changes

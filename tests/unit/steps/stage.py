@@ -14,6 +14,7 @@ from kadeploy.config.server import ServerConfig
 from kadeploy.config.site import Site
 from kadeploy.disks.layout import layout_of
 from kadeploy.environments import description
+from kadeploy.environments.compression import Compression
 from kadeploy.environments.local_file import LocalFile
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
@@ -125,6 +126,8 @@ def _deployment(facts: Mapping[str, Any], site: Site) -> dict[str, Any]:
 
 def _archives(facts: Mapping[str, Any], site: Site, kind: str) -> tuple[PostInstall, ...]:
     return tuple(
-        PostInstall(site.path(Path(item["file"])), item["compression"], tuple(item.get("script", [])))
+        PostInstall(
+            site.path(Path(item["file"])), Compression(item["compression"]), tuple(item.get("script", []))
+        )
         for item in facts.get(kind, [])
     )
