@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from kadeploy.environments.image_kind import IMAGE_KINDS
 from kadeploy.errors import FileProblem
 
 Location = tuple[str | int, ...]
@@ -20,11 +21,7 @@ Location = tuple[str | int, ...]
 def contradictions(root: yaml.Node | None, path: str) -> list[FileProblem]:
     """What no field alone shows to be wrong, by the rules of Kadeploy3."""
     found: list[tuple[Location, str]] = []
-    if _text(root, "image", "kind") == "tar":
-        found.extend(_lacks(root, "a tar image is booted by its kernel", ("boot", "kernel")))
-        found.extend(_lacks(root, "a tar image is unpacked into one", ("filesystem",)))
-        if _text(root, "os") == "xen":
-            found.extend(_lacks(root, "os is xen", ("boot", "hypervisor")))
+    found.extend(_lacks_of_kind(root, _text(root, "image", "kind")))
     if _is_multipart(root):
         for location in (("options", "partitions"), ("boot", "block_device"), ("boot", "partition")):
             found.extend(_lacks(root, "multipart is true", location))
@@ -56,6 +53,15 @@ def _lacks(root: yaml.Node | None, why: str, location: Location) -> Iterator[tup
     node = _locate(root, location)
     if node is None or not node.value or (node.tag == "tag:yaml.org,2002:null"):
         yield location, f"'{'.'.join(map(str, location))}' is missing: {why}"
+
+
+def _lacks_of_kind(root: yaml.Node | None, name: str) -> Iterator[tuple[Location, str]]:
+    """Fields that an image of this kind needs, and the hypervisor where a kernel and xen are declared."""
+    required = IMAGE_KINDS[name].required_fields if name in IMAGE_KINDS else {}
+    for field, why in required.items():
+        yield from _lacks(root, f"a {name} image {why}", tuple(field.split(".")))
+    if "boot.kernel" in required and _text(root, "os") == "xen":
+        yield from _lacks(root, "os is xen", ("boot", "hypervisor"))
 
 
 def _is_multipart(root: yaml.Node | None) -> bool:

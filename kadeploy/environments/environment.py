@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kadeploy.environments.compression import Compression
+from kadeploy.environments.image_kind import IMAGE_KINDS, ImageKind
 
 
 class Visibility(StrEnum):
@@ -26,19 +27,16 @@ class System(StrEnum):
     OTHER = "other"
 
 
-class ImageKind(StrEnum):
-    """An archive of files, or the bytes of a partition (of a whole disk where ``multipart``)."""
-
-    TAR = "tar"
-    DD = "dd"
-
-
 @dataclass(frozen=True, slots=True)
 class Image:
-    """``file`` is a URI or an absolute path, ``sha256`` the declared digest, empty where none is."""
+    """Image of an environment.
+
+    ``file`` is a URI or an absolute path, ``kind`` the name of a member of IMAGE_KINDS, ``sha256`` the
+    declared digest, empty where none is.
+    """
 
     file: str
-    kind: ImageKind
+    kind: str
     compression: Compression
     sha256: str = ""
 
@@ -105,3 +103,8 @@ class Environment:
     def label(self) -> str:
         """``name:version``, as kastat and the logs write it."""
         return f"{self.name}:{self.version}"
+
+    @property
+    def image_kind(self) -> ImageKind:
+        """Kind of the image."""
+        return IMAGE_KINDS[self.image.kind]

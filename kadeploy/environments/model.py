@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.environments.compression import Compression
-from kadeploy.environments.environment import ImageKind, System, Visibility
+from kadeploy.environments.environment import System, Visibility
+from kadeploy.environments.image_kind import IMAGE_KINDS
 
 
 def _line(value: str) -> str:
@@ -48,10 +49,12 @@ def _partition_type(value: object) -> object:
     return value
 
 
-def _image_kind(value: object) -> object:
+def _image_kind(value: str) -> str:
+    if value in IMAGE_KINDS:
+        return value
     if value == "fsa":
         raise ValueError("images of FSArchiver are not supported; make a tar or dd image of it")
-    return value
+    raise ValueError(f"there are {', '.join(IMAGE_KINDS.names)}; '{value}' is not")
 
 
 Line = Annotated[str, Field(max_length=4096), AfterValidator(_line)]
@@ -68,7 +71,7 @@ class _Model(FileModel):
 
 class ImageModel(_Model):
     file: Line = Field(min_length=1)
-    kind: Annotated[ImageKind, BeforeValidator(_image_kind)]
+    kind: Annotated[str, AfterValidator(_image_kind)]
     compression: Compression
     sha256: Digest | None = None
 

@@ -14,14 +14,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from kadeploy.environments.description import Description
+from kadeploy.environments.image_kind import IMAGE_KINDS
 from kadeploy.environments.model import DescriptionModel
 from kadeploy.errors import FileError, FileProblem
 
 _LINE = re.compile(r"(\w+) : (.+)")
 _ONLY_HERE = re.compile(r"^(tarball|fdisktype|environment_kind) : ", re.MULTILINE)
+_ARCHIVES = {"tgz": "gzip", "tbz2": "bzip2"}
 _KINDS = {
-    "tgz": ("tar", "gzip"),
-    "tbz2": ("tar", "bzip2"),
+    **{name: ("tar", compression) for name, compression in _ARCHIVES.items()},
     "ddgz": ("dd", "gzip"),
     "ddbz2": ("dd", "bzip2"),
 }
@@ -99,9 +100,11 @@ class _Reader:
 
     def _check_presence(self) -> None:
         wanted = list(_MANDATORY)
-        if self._fields.get("image", {}).get("kind") == "tar":
-            wanted += ["kernel", "filesystem"]
-            wanted += ["hypervisor"] if self._fields.get("os") == "xen" else []
+        if "image" in self._fields:
+            required = IMAGE_KINDS[self._fields["image"]["kind"]].required_fields
+            wanted += [_key_of(tuple(field.split("."))) for field in required]
+            if "boot.kernel" in required and self._fields.get("os") == "xen":
+                wanted.append("hypervisor")
         for key in wanted:
             if key not in self._places:
                 self._complain(f"'{key}' is missing", (0, 0))
@@ -134,9 +137,9 @@ def _image(value: str) -> dict[str, str]:
 
 def _archive(value: str) -> dict[str, str]:
     file, kind, script = [*value.split("|"), "", ""][:3]
-    if value.count("|") != 2 or _KINDS.get(kind, ("",))[0] != "tar":
+    if value.count("|") != 2 or kind not in _ARCHIVES:
         raise ValueError(f"'{value}' is not FILE|tgz|SCRIPT or FILE|tbz2|SCRIPT")
-    return {"archive": file, "compression": _KINDS[kind][1], "script": script}
+    return {"archive": file, "compression": _ARCHIVES[kind], "script": script}
 
 
 def _number(value: str) -> int:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.disks.layout import DiskLayout, Role, layout_of
-from kadeploy.environments.environment import Environment, ImageKind
+from kadeploy.environments.environment import Environment
+from kadeploy.environments.image_kind import IMAGE_KINDS
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.request import DeploymentRequest
 from kadeploy.steps.deployment import Target
@@ -28,7 +29,7 @@ def check(request: DeploymentRequest, name: str, cluster: ClusterConfig, environ
         )
     if environment.arch and environment.arch != cluster.arch:
         raise RefusedError(f"{environment.label} is for {environment.arch}, cluster {name} is {cluster.arch}")
-    if environment.image.kind is ImageKind.TAR and environment.filesystem not in supported:
+    if not environment.image_kind.brings_file_system and environment.filesystem not in supported:
         raise RefusedError(
             f"{environment.label} wants {environment.filesystem}, which the miniOS of {name} cannot make",
             hint=f"it can make {', '.join(supported)}",
@@ -60,9 +61,11 @@ def target(request: DeploymentRequest, name: str, layout: DiskLayout, environmen
     if request.partition is not None:
         return _given_partition(device, request.partition, name, layout)
     if request.block_device:
-        if environment.image.kind is not ImageKind.DD:
+        if not environment.image_kind.suits_whole_disk:
+            suited = " or ".join(kind.name for kind in IMAGE_KINDS if kind.suits_whole_disk)
             raise UsageError(
-                f"-b {device} without -p means the whole disk, for which {environment.label} is no dd image",
+                f"-b {device} without -p means the whole disk, "
+                f"for which {environment.label} is no {suited} image",
                 hint="add -p PARTITION",
             )
         return Target(device, None)

@@ -18,6 +18,7 @@ from kadeploy.broadcast.interface import (
 )
 from kadeploy.config.clusters import Node
 from kadeploy.disks import bootloader
+from kadeploy.environments import image_kind
 from kadeploy.errors import NodeError
 from kadeploy.local.ending import add_last_line, describe_ending
 from kadeploy.remote import hostkey
@@ -33,8 +34,6 @@ SCRIPT_TIMEOUT = 600.0  # seconds of one post-install script
 BOOTLOADER_TIMEOUT = 300.0  # seconds: grub-install takes long on emulated or slow disks
 SYNC_TIMEOUT = 600.0  # seconds: gigabytes of dirty pages on one spinning disk
 
-# Of itself tar restores user attributes only: ping would lose its capability.
-ALL_XATTRS = ("--xattrs", "--xattrs-include=*")
 UNPACK_ARCHIVE = 'rm -rf "$1" && mkdir -p "$1" && tar -I "$2" -xf - -C "$1" --numeric-owner'
 RUN_SCRIPT = 'cd "$1" && shift && exec "$@"'
 READ_HOST_KEYS = resources.files("kadeploy.steps").joinpath("scripts/host-keys.sh")
@@ -101,7 +100,7 @@ async def _renew_written(
             ended(run.node.name, error)
 
     # An image of bytes must not be written below the file system that the last attempt has mounted.
-    again = renew_deploy_part if workbench.environment.image.kind == "tar" else umount_deploy_part
+    again = umount_deploy_part if workbench.environment.image_kind.brings_file_system else renew_deploy_part
 
     async with asyncio.TaskGroup() as group:
         for run in runs:
@@ -135,14 +134,13 @@ def relay_failure(result: RelayResult, size: int) -> NodeError | None:
 
 def _consumer(workbench: DeploymentWorkbench) -> list[list[str]]:
     """The pipeline that takes the image's stream on a node."""
-    decompress = list(workbench.environment.image.compression.facts.decompress)
-    if workbench.environment.image.kind == "dd":
-        return [
-            decompress,
-            ["dd", f"of={workbench.target.device}", "bs=1M", "iflag=fullblock", "conv=fsync"],
-        ]
-    tar = ["tar", "-xpf", "-", "-C", workbench.extraction_dir, "--numeric-owner", "--acls", *ALL_XATTRS]
-    return [decompress, tar]
+    return image_kind.consumer(
+        workbench.environment.image_kind,
+        workbench.environment.image.compression.facts.decompress,
+        workbench.target.device,
+        workbench.extraction_dir,
+        f"{workbench.archive_dir}/image",
+    )
 
 
 async def manage_admin_post_install(workbench: DeploymentWorkbench, run: NodeRun) -> None:

@@ -82,7 +82,7 @@ def _partitions(workbench: DeploymentWorkbench) -> bool:
 
 
 def _formats(workbench: DeploymentWorkbench) -> bool:
-    return workbench.environment.image.kind == "tar"
+    return not workbench.environment.image_kind.brings_file_system
 
 
 def _mounts_before_broadcast(workbench: DeploymentWorkbench) -> bool:

@@ -20,7 +20,7 @@ import zstandard
 
 from kadeploy.environments import recompression
 from kadeploy.environments.compression import Compression
-from kadeploy.environments.environment import Environment, Image, ImageKind, System
+from kadeploy.environments.environment import Environment, Image, System
 from kadeploy.environments.recompression import recompress, target_of
 from kadeploy.environments.recording import EnvironmentService
 from kadeploy.environments.registry import Caller
@@ -141,7 +141,7 @@ def test_one_version_at_a_time(command: Command) -> None:
 
 async def test_environments_of_others(tmp_path: Path) -> None:
     path, digest = packed(tmp_path)
-    image = Image(str(path), ImageKind.TAR, Compression.GZIP, digest)
+    image = Image(str(path), "tar", Compression.GZIP, digest)
     environment = Environment("mine", "alice", System.LINUX, image)
     async with Store.open(tmp_path / "store.sqlite") as store:
         service = EnvironmentService(store, Caller("bob"), cast("Any", None))

@@ -9,7 +9,7 @@ import pytest
 
 from kadeploy.environments import description, source
 from kadeploy.environments.compression import Compression
-from kadeploy.environments.environment import Archive, ImageKind, ImagePartition, System, Visibility
+from kadeploy.environments.environment import Archive, ImagePartition, System, Visibility
 from kadeploy.errors import FileError, NotFoundError, RefusedError
 
 DATA = Path(__file__).parents[2] / "data" / "environments"
@@ -41,7 +41,7 @@ async def test_minimal_description_gets_the_defaults() -> None:
     environment = source.parse(MINIMAL.encode(), "-").environment("alice")
 
     assert (environment.version, environment.visibility) == (1, Visibility.PRIVATE)
-    assert environment.image.kind is ImageKind.DD
+    assert environment.image.kind == "dd"
     assert not environment.multipart
 
 
@@ -73,7 +73,7 @@ async def test_the_tutorials_env_file() -> None:
     assert environment.label == "squeeze-x64-base:5"
     assert environment.visibility is Visibility.PUBLIC
     assert environment.image.file.startswith("http://public.orsay")
-    assert (environment.image.kind, environment.image.compression) == (ImageKind.TAR, Compression.GZIP)
+    assert (environment.image.kind, environment.image.compression) == ("tar", Compression.GZIP)
     assert environment.partition_type == 0x83, "fdisktype is hexadecimal"
     assert environment.postinstalls[0].script == "traitement.ash /rambin"
     assert not environment.destructive

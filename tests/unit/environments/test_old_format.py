@@ -9,7 +9,7 @@ import pytest
 
 from kadeploy.environments import old_format
 from kadeploy.environments.compression import Compression
-from kadeploy.environments.environment import Archive, Boot, Environment, Image, ImageKind, System, Visibility
+from kadeploy.environments.environment import Archive, Boot, Environment, Image, System, Visibility
 from kadeploy.errors import FileError
 
 TEXT = "name : x\ntarball : /i|ddgz\nfdisktype : 83\nenvironment_kind : linux\n"
@@ -17,7 +17,7 @@ MEANT = Environment(
     "x",
     "alice",
     System.LINUX,
-    Image("/i", ImageKind.DD, Compression.GZIP),
+    Image("/i", "dd", Compression.GZIP),
     version=0,
     visibility=Visibility.SHARED,
     partition_type=0x83,
@@ -25,7 +25,7 @@ MEANT = Environment(
 TAR = TEXT.replace("ddgz", "tbz2") + "filesystem : ext3\nkernel : /boot/k\n"
 TAR_MEANT = replace(
     MEANT,
-    image=Image("/i", ImageKind.TAR, Compression.BZIP2),
+    image=Image("/i", "tar", Compression.BZIP2),
     filesystem="ext3",
     boot=Boot(kernel="/boot/k"),
 )

@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from kadeploy.environments.compression import Compression
-from kadeploy.environments.environment import Environment, Image, ImageKind, System
+from kadeploy.environments.environment import Environment, Image, System
 from kadeploy.environments.recompression import WORTH, advice, recompress, target_of
 from kadeploy.errors import NotFoundError, RefusedError
 
@@ -124,13 +124,13 @@ def test_names_of_the_new_file(name: str, made: str) -> None:
 def test_advice(tmp_path: Path, compression: Compression, size: int, told: str) -> None:
     with (tmp_path / "image").open("wb") as file:
         os.truncate(file.fileno(), size)
-    described = Image(f"server://{tmp_path}/image", ImageKind.DD, compression)
+    described = Image(f"server://{tmp_path}/image", "dd", compression)
     found = advice(Environment("mine", "alice", System.OTHER, described))
     assert told in found and bool(told) == bool(found)
 
 
 def test_advice_on_an_image_of_another_machine() -> None:
-    described = Image("http://192.0.2.1/image", ImageKind.DD, Compression.GZIP)
+    described = Image("http://192.0.2.1/image", "dd", Compression.GZIP)
     assert ": zstd makes its broadcast faster" in advice(
         Environment("mine", "alice", System.OTHER, described)
     )

@@ -11,7 +11,7 @@ import pytest
 
 from kadeploy.environments import registry
 from kadeploy.environments.compression import Compression
-from kadeploy.environments.environment import Environment, Image, ImageKind, System, Visibility
+from kadeploy.environments.environment import Environment, Image, System, Visibility
 from kadeploy.environments.registry import Caller
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.store.store import Store
@@ -36,7 +36,7 @@ RECORDED = [
 def environment(
     name: str, version: int = 1, owner: str = "alice", visibility: str = "private"
 ) -> Environment:
-    image = Image("/i.tgz", ImageKind.DD, Compression.GZIP)
+    image = Image("/i.tgz", "dd", Compression.GZIP)
     return Environment(
         name, owner, System.LINUX, image=image, version=version, visibility=Visibility(visibility)
     )

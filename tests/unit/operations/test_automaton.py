@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kadeploy.config.automata import MACRO_STEPS, parse_force_steps
-from kadeploy.environments.environment import Environment, Image, ImageKind, System
+from kadeploy.environments.environment import Environment, Image, System
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.store.store import Store
@@ -31,7 +31,7 @@ def steps(plan: DeploymentPlan) -> list[str]:
 
 
 def dd(environment: Environment, **changes: Any) -> Environment:
-    image = Image(environment.image.file, ImageKind.DD, environment.image.compression)
+    image = Image(environment.image.file, "dd", environment.image.compression)
     return replace(environment, image=image, **changes)
 
 

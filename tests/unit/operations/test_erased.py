@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kadeploy.cli import dry_run
-from kadeploy.environments.environment import Environment, ImageKind, System
+from kadeploy.environments.environment import Environment, System
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import MakePlan
@@ -57,7 +57,7 @@ async def test_nothing_is_formatted_that_is_not_named(store: Store, make_plan: M
 async def test_an_image_of_a_partition_and_one_of_a_disk(
     store: Store, make_plan: MakePlan, environment: Environment
 ) -> None:
-    image = replace(environment.image, kind=ImageKind.DD)
+    image = replace(environment.image, kind="dd")
     other = replace(environment, os=System.OTHER, image=image)
     plan = await make_plan(store, "red-1", environment=other, **KEPT)
     assert plan.parts[0].machines.erased == ("/dev/sda3",), "only Linux gets a swap area"

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kinds of images: facts by which a deployment treats an image, and the command that takes it on a node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from kadeploy.families import Family
+
+STREAM = "-"  # source of a command that reads its standard input
+COLLECT = """\
+image=$1
+shift
+mkdir -p "${image%/*}" && cat >"$image" && "$@"
+status=$?
+rm -f "$image"
+exit "$status"
+"""
+
+
+class ImageKind(Protocol):
+    """Kind of image; descriptions name it in ``image.kind``.
+
+    ``brings_file_system``: the image is written to the target, which is mounted after the broadcast, and only
+    unmounted before another attempt. Otherwise a file system is made and mounted before the broadcast, and
+    made again before another attempt. ``suits_whole_disk``: the image may be written to a disk without
+    partitions. ``streamed``: the command takes the image while it arrives; otherwise the image is first kept
+    as a file, in the memory of the miniOS. ``required_fields``: fields that a description must have, and the
+    predicate of the sentence that says why, as in "a tar image is booted by its kernel".
+    """
+
+    name: str
+    brings_file_system: bool
+    suits_whole_disk: bool
+    streamed: bool
+    required_fields: Mapping[str, str]
+
+    def command(self, source: str, device: str, directory: str) -> list[str]:
+        """Command of the miniOS that takes the image, decompressed, from ``source``.
+
+        ``source`` is STREAM, or the path of a file where the kind is not streamed. ``device`` is the target,
+        ``directory`` the place where it is mounted.
+        """
+        ...
+
+
+IMAGE_KINDS: Family[ImageKind] = Family("kind of image", "kadeploy.environments.images")
+
+
+def consumer(
+    kind: ImageKind, decompress: Sequence[str], device: str, directory: str, file: str
+) -> list[list[str]]:
+    """Pipeline that takes the compressed stream of an image on a node; ``file`` is for kinds not streamed."""
+    if kind.streamed:
+        return [list(decompress), kind.command(STREAM, device, directory)]
+    return [list(decompress), ["sh", "-c", COLLECT, "sh", file, *kind.command(file, device, directory)]]
