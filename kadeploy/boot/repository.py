@@ -21,20 +21,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedRandom, BufferedReader
-from ipaddress import ip_address
 from pathlib import Path
 
 from kadeploy.boot import profile
+from kadeploy.boot.program import PROGRAMS
 from kadeploy.config.clusters import Node
-from kadeploy.config.server import BootMethod, ExportKind, Network, NetworkBoot, ProfileName
+from kadeploy.config.server import ExportKind, Network, NetworkBoot
 from kadeploy.config.site import Site
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
 
 DIGEST_CHARACTERS = 16
-PXELINUX_DIRECTORY = "pxelinux.cfg"
-_MODULES = Path("/usr/lib/syslinux/modules/bios")
-_PROGRAMS = Path("/usr/lib/PXELINUX")
-_PXELINUX_MODULES = ("ldlinux.c32", "libcom32.c32", "libutil.c32", "chain.c32")
 
 
 class BootRepository:
@@ -42,12 +38,10 @@ class BootRepository:
 
     def __init__(self, root: Path, boot: NetworkBoot, network: Network) -> None:
         self.root = root
-        self.method = boot.method
+        self._program = PROGRAMS[boot.method]
         self._export = boot.export.kind
         self._network = network
-        pxelinux = boot.method is BootMethod.PXELINUX
-        self._profiles = PXELINUX_DIRECTORY if pxelinux else boot.profiles.directory
-        self._names = ProfileName.IP_HEX if pxelinux else boot.profiles.filename
+        self._profiles = boot.profiles
 
     @classmethod
     def of(cls, site: Site) -> BootRepository:
@@ -65,33 +59,18 @@ class BootRepository:
     def prepare(self) -> None:
         """Make the directories and write the files that are the same for all nodes.
 
-        Raises ServiceError where the repository cannot be written or PXELINUX is not installed.
+        Raises ServiceError where the repository cannot be written or the boot program is not installed.
         """
         try:
-            for name in (self._profiles, "kernels", "images"):
+            for name in (self._program.profile_directory(self._profiles), "kernels", "images"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            if self.method is BootMethod.IPXE:
-                script = profile.first_script(f"{self.base_url}/{self._profiles}", self._names)
-                _write(self.root / "boot.ipxe", script)
-            else:
-                self._install_pxelinux()
+            for name, content in self._program.common_files(self.base_url, self._profiles).items():
+                if isinstance(content, Path):
+                    _copy(content, self.root / name)
+                else:
+                    _write(self.root / name, content)
         except OSError as error:
             raise ServiceError(f"the boot repository {self.root} cannot be made: {error}") from error
-
-    def _install_pxelinux(self) -> None:
-        # lpxelinux.0 is pxelinux.0 with an HTTP client: an initrd takes a second instead of minutes.
-        program = "lpxelinux.0" if self._export is ExportKind.HTTP else "pxelinux.0"
-        files = {"pxelinux.0": _PROGRAMS / program, **{name: _MODULES / name for name in _PXELINUX_MODULES}}
-        missing = [str(path) for path in files.values() if not path.is_file()]
-        if missing:
-            raise ServiceError(
-                f"PXELINUX is not installed: {', '.join(missing)} missing",
-                hint="apt-get install pxelinux syslinux-common",
-            )
-        for name, source in files.items():
-            with source.open("rb") as reader, _replacing(self.root / name) as writer:
-                shutil.copyfileobj(reader, writer)
-        _write(self.root / PXELINUX_DIRECTORY / "default", profile.local_disk(self.method))
 
     def install_kernel(self, path: Path) -> str:
         """Copy a kernel or an initrd in, unless its content is there; its path below ``base_url``.
@@ -106,12 +85,12 @@ class BootRepository:
                 target = self.root / relative
                 if not target.is_file():
                     reader.seek(0)
-                    self._copy(reader, target, digest)
+                    self._copy_kernel(reader, target, digest)
         except OSError as error:
             raise NotFoundError(f"the boot file {path} cannot be read: {error.strerror}") from error
         return relative
 
-    def _copy(self, reader: BufferedReader, target: Path, digest: str) -> None:
+    def _copy_kernel(self, reader: BufferedReader, target: Path, digest: str) -> None:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with _replacing(target) as writer:
@@ -126,29 +105,17 @@ class BootRepository:
     def minios_profile(self, *, kernel: str, initrd: str, params: str = "", token: str = "") -> str:
         """Text of a profile that boots the miniOS from this repository (see profile.minios)."""
         return profile.minios(
-            self.method, self.base_url, kernel=kernel, initrd=initrd, params=params, token=token
+            self._program, self.base_url, kernel=kernel, initrd=initrd, params=params, token=token
         )
 
     def local_disk_profile(self) -> str:
         """Text of a profile that boots a machine's own disk."""
-        return profile.local_disk(self.method)
+        return self._program.local_disk()
 
     def profile_path(self, node: Node) -> Path:
-        """The file of a node's profile."""
-        return self.root / self._profiles / self._profile_name(node)
-
-    def _profile_name(self, node: Node) -> str:
-        match self._names:
-            case ProfileName.IP:
-                return node.address
-            case ProfileName.HOSTNAME:
-                return node.name
-            case ProfileName.HOSTNAME_SHORT:
-                return node.short_name
-            case ProfileName.IP_HEX:
-                name = ip_address(node.address).packed.hex()
-                # PXELINUX asks for upper case; iPXE can only spell it in lower case.
-                return name.upper() if self.method is BootMethod.PXELINUX else name
+        """File of a node's profile."""
+        directory = self._program.profile_directory(self._profiles)
+        return self.root / directory / self._program.profile_name(node, self._profiles)
 
     def write_profile(self, node: Node, text: str) -> None:
         """Replace a node's profile; raises ServiceError."""
@@ -197,6 +164,11 @@ def find_file(root: Path, name: str) -> Path | None:
 
 def _safe_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9+_.-]", "_", name)
+
+
+def _copy(source: Path, path: Path) -> None:
+    with source.open("rb") as reader, _replacing(path) as writer:
+        shutil.copyfileobj(reader, writer)
 
 
 def _write(path: Path, text: str) -> None:

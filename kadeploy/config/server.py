@@ -3,22 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from kadeploy.config.expression import Expression, TimeoutExpression
 from kadeploy.config.yaml_file import FileModel
+from kadeploy.families import Family
 
 MEGABYTE = 1_000_000  # bytes: unit of sizes of files
-
-
-class BootMethod(StrEnum):
-    """Boot programs for which profiles can be written."""
-
-    IPXE = "IPXE"
-    PXELINUX = "PXElinux"
 
 
 class ExportKind(StrEnum):
@@ -26,6 +22,19 @@ class ExportKind(StrEnum):
 
     HTTP = "http"
     TFTP = "tftp"
+
+
+class BootProgramFacts(Protocol):
+    """Facts of a boot program that server.conf is checked by."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def protocols(self) -> Collection[ExportKind]: ...
+
+
+BOOT_PROGRAMS: Family[BootProgramFacts] = Family("boot program", "kadeploy.boot.programs")
 
 
 class ProfileName(StrEnum):
@@ -113,10 +122,26 @@ class Profiles(FileModel):
 class NetworkBoot(FileModel):
     """Boot program that the site's DHCP server names, and the directory of its files."""
 
-    method: BootMethod = BootMethod.IPXE
+    method: str = "IPXE"
     repository: Path
     export: Export = Export()
     profiles: Profiles = Profiles()
+
+    @field_validator("method")
+    @classmethod
+    def _is_a_boot_program(cls, method: str) -> str:
+        if method not in BOOT_PROGRAMS:
+            names = ", ".join(BOOT_PROGRAMS.names)
+            raise ValueError(f"the boot programs are {names}; '{method}' is none of them")
+        return method
+
+    @model_validator(mode="after")
+    def _program_can_fetch(self) -> Self:
+        protocols = BOOT_PROGRAMS[self.method].protocols
+        if self.export.kind not in protocols:
+            known = " or ".join(protocols)
+            raise ValueError(f"{self.method} fetches kernels by {known}, not by {self.export.kind}")
+        return self
 
 
 class Pxe(FileModel):

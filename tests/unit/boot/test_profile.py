@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kadeploy.boot import profile
-from kadeploy.config.server import BootMethod, ProfileName
+from kadeploy.boot.program import PROGRAMS, BootProgram
+from kadeploy.boot.programs import ipxe, pxelinux
+from kadeploy.config.server import ProfileName, Profiles
 from kadeploy.errors import RefusedError
 
 HTTP, TFTP = "http://10.0.0.1:8069", "tftp://10.0.0.1:69"
@@ -16,7 +18,7 @@ FILES = {"kernel": "kernels/aa-vmlinuz", "initrd": "kernels/bb-initrd"}
 
 
 def test_ipxe_minios() -> None:
-    text = profile.minios(BootMethod.IPXE, HTTP, **FILES, params="console=ttyS0  quiet", token="T1")
+    text = profile.minios(ipxe.MEMBER, HTTP, **FILES, params="console=ttyS0  quiet", token="T1")
     assert text.splitlines()[:4] == [
         "#!ipxe",
         "kernel http://10.0.0.1:8069/kernels/aa-vmlinuz initrd=initrd.img console=ttyS0 quiet"
@@ -28,7 +30,7 @@ def test_ipxe_minios() -> None:
 
 @pytest.mark.parametrize(("url", "prefix"), [(HTTP, f"{HTTP}/"), (TFTP, "")])
 def test_pxelinux_minios(url: str, prefix: str) -> None:
-    text = profile.minios(BootMethod.PXELINUX, url, **FILES, params="quiet", token="T1")
+    text = profile.minios(pxelinux.MEMBER, url, **FILES, params="quiet", token="T1")
     assert text.splitlines() == [
         "DEFAULT minios",
         "PROMPT 0",
@@ -39,34 +41,34 @@ def test_pxelinux_minios(url: str, prefix: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("method", BootMethod)
+@pytest.mark.parametrize("program", list(PROGRAMS), ids=lambda program: program.name)
 @pytest.mark.parametrize(
     "params",
     ["quiet\nchain http://evil/", "quiet\rboot", "a\x0bb", "a\x00b", "a\u2028b", "caf\u00e9", "x" * 2001],
 )
-def test_parameters_are_one_line(method: BootMethod, params: str) -> None:
+def test_parameters_are_one_line(program: BootProgram, params: str) -> None:
     with pytest.raises(RefusedError):
-        profile.minios(method, HTTP, **FILES, params=params)
+        profile.minios(program, HTTP, **FILES, params=params)
 
 
 @pytest.mark.parametrize("params", ["a || shell", "a && shell", "a ; shell", "a #b", "x=${username}"])
 def test_parameters_that_ipxe_would_obey(params: str) -> None:
     with pytest.raises(RefusedError):
-        profile.minios(BootMethod.IPXE, HTTP, **FILES, params=params)
+        profile.minios(ipxe.MEMBER, HTTP, **FILES, params=params)
 
 
 @pytest.mark.parametrize("path", ["", "a b", "../../etc/passwd", "/etc/passwd", "a\nb", "a;b", "-v", "${x}"])
 @pytest.mark.parametrize("which", ["kernel", "initrd"])
 def test_paths_are_one_word(path: str, which: str) -> None:
     with pytest.raises(RefusedError):
-        profile.minios(BootMethod.IPXE, HTTP, **{**FILES, which: path})
+        profile.minios(ipxe.MEMBER, HTTP, **{**FILES, which: path})
 
 
-@given(st.text(max_size=60), st.sampled_from(BootMethod))
-def test_whatever_is_accepted_adds_no_line(params: str, method: BootMethod) -> None:
-    plain = profile.minios(method, HTTP, **FILES)
+@given(st.text(max_size=60), st.sampled_from(list(PROGRAMS)))
+def test_whatever_is_accepted_adds_no_line(params: str, program: BootProgram) -> None:
+    plain = profile.minios(program, HTTP, **FILES)
     try:
-        text = profile.minios(method, HTTP, **FILES, params=params)
+        text = profile.minios(program, HTTP, **FILES, params=params)
     except RefusedError:
         return
     assert [line.split()[0] for line in text.splitlines()] == [line.split()[0] for line in plain.splitlines()]
@@ -74,13 +76,13 @@ def test_whatever_is_accepted_adds_no_line(params: str, method: BootMethod) -> N
 
 def test_token_is_one_word() -> None:
     with pytest.raises(RefusedError):
-        profile.minios(BootMethod.PXELINUX, HTTP, **FILES, token="a b")
+        profile.minios(pxelinux.MEMBER, HTTP, **FILES, token="a b")
 
 
 def test_local_disk() -> None:
-    assert "sanboot --no-describe --drive 0x80" in profile.local_disk(BootMethod.IPXE)
-    assert "iseq ${platform} efi && exit 1 ||" in profile.local_disk(BootMethod.IPXE)
-    assert "COM32 chain.c32\n  APPEND hd0\n" in profile.local_disk(BootMethod.PXELINUX)
+    assert "sanboot --no-describe --drive 0x80" in ipxe.MEMBER.local_disk()
+    assert "iseq ${platform} efi && exit 1 ||" in ipxe.MEMBER.local_disk()
+    assert "COM32 chain.c32\n  APPEND hd0\n" in pxelinux.MEMBER.local_disk()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,8 @@ def test_local_disk() -> None:
     ],
 )
 def test_first_script_falls_through_to_the_disk(name: ProfileName, address: str) -> None:
-    lines = profile.first_script(f"{HTTP}/profiles", name).splitlines()
+    files = ipxe.MEMBER.common_files(HTTP, Profiles(filename=name))
+    lines = str(files["boot.ipxe"]).splitlines()
     assert lines[0] == "#!ipxe"
     assert lines[1].startswith(f"chain {HTTP}/profiles/{address} || ")
-    assert lines[2:] == profile.local_disk(BootMethod.IPXE).splitlines()[1:]
+    assert lines[2:] == ipxe.MEMBER.local_disk().splitlines()[1:]

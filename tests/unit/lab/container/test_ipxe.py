@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 
 from kadeploy.boot import profile
-from kadeploy.config.server import BootMethod, ProfileName
+from kadeploy.boot.programs import ipxe
+from kadeploy.config.server import Profiles
 from kadeploy.lab.container.ipxe import BootDisk, BootKernel, Ipxe, NextDevice, Outcome, Restart
 
 BASE = "http://172.31.0.1:8069"
@@ -15,9 +16,9 @@ PROFILE = f"{BASE}/profiles/172.31.0.11"
 KERNEL, INITRD = f"{BASE}/kernels/k", f"{BASE}/kernels/i"
 SETTINGS = {"ip": "172.31.0.11", "netX/mac": "52:54:00:1f:00:0b", "platform": "pcbios"}
 MINIOS = profile.minios(
-    BootMethod.IPXE, BASE, kernel="kernels/k", initrd="kernels/i", params="console=ttyS0 quiet", token="t0k"
+    ipxe.MEMBER, BASE, kernel="kernels/k", initrd="kernels/i", params="console=ttyS0 quiet", token="t0k"
 )
-ENTRY = {FIRST: profile.first_script(f"{BASE}/profiles", ProfileName.IP)}
+ENTRY = {FIRST: str(ipxe.MEMBER.common_files(BASE, Profiles())["boot.ipxe"])}
 
 
 def boot(files: dict[str, str], *, disk: bool = True) -> tuple[Outcome, list[str]]:
@@ -48,7 +49,7 @@ def test_a_file_that_is_missing_restarts_the_machine() -> None:
 
 
 def test_profile_of_the_local_disk() -> None:
-    files = {**ENTRY, PROFILE: profile.local_disk(BootMethod.IPXE)}
+    files = {**ENTRY, PROFILE: ipxe.MEMBER.local_disk()}
     assert boot(files)[0] == BootDisk()
     assert boot(files, disk=False)[0] == NextDevice()
 

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The family of boot programs: how profiles are written for each, and under which names it fetches them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Protocol
+
+from kadeploy.config.clusters import Node
+from kadeploy.config.server import ExportKind, ProfileName, Profiles
+from kadeploy.families import Family
+
+
+class BootProgram(Protocol):
+    """Boot program that a site's DHCP server hands out; ``name`` is its ``pxe.dhcp.method`` in server.conf.
+
+    ``protocols``: those by which it can fetch kernels and initrds.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def protocols(self) -> Collection[ExportKind]: ...
+
+    def params_problem(self, params: str) -> str:
+        """Sentence on kernel parameters that the program would not pass on literally, '' for none."""
+
+    def minios(self, base_url: str, kernel: str, initrd: str, words: Sequence[str]) -> str:
+        """Profile that boots the miniOS: paths of two files below ``base_url``, words of the command line."""
+
+    def local_disk(self) -> str:
+        """Profile that boots the first disk of the machine."""
+
+    def profile_directory(self, profiles: Profiles) -> str:
+        """Directory of the profiles below the repository; ``profiles`` is what server.conf asks for."""
+
+    def profile_name(self, node: Node, profiles: Profiles) -> str:
+        """Name of a node's profile in that directory."""
+
+    def common_files(self, base_url: str, profiles: Profiles) -> Mapping[str, str | Path]:
+        """Files that are the same for all nodes, by their paths below the repository: text, or file to copy.
+
+        Raises ServiceError where the program is not installed on this machine.
+        """
+
+
+PROGRAMS: Family[BootProgram] = Family("boot program", "kadeploy.boot.programs")
+
+
+def spell(node: Node, name: ProfileName) -> str:
+    """Name of a node in the form that server.conf asks for; hexadecimal is in lower case."""
+    match name:
+        case ProfileName.IP:
+            return node.address
+        case ProfileName.HOSTNAME:
+            return node.name
+        case ProfileName.HOSTNAME_SHORT:
+            return node.short_name
+        case ProfileName.IP_HEX:
+            return ip_address(node.address).packed.hex()

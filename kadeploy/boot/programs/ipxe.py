@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""iPXE: the script ``boot.ipxe`` for all machines chains to the profile of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kadeploy.boot.program import spell
+from kadeploy.config.clusters import Node
+from kadeploy.config.server import ExportKind, ProfileName, Profiles
+
+_SEPARATORS = frozenset({"||", "&&", ";"})
+
+# A machine with a BIOS starts its first disk by sanboot. Under UEFI there is no such number: leaving iPXE
+# with an error makes the firmware go on with the next entry of its boot order. That should be the disk's boot
+# loader; firmware that has entries for HTTP boot or IPv6 before it tries those first, a minute or more.
+_LOCAL_DISK = """\
+iseq ${platform} efi && exit 1 ||
+sanboot --no-describe --drive 0x80 || exit 1
+"""
+
+# How iPXE itself spells what the profile's file is named after (https://ipxe.org/cfg; hexraw is lower case).
+_FILE_NAMES = {
+    ProfileName.IP: "${ip}",
+    ProfileName.IP_HEX: "${ip:hexraw}",
+    ProfileName.HOSTNAME: "${hostname}",
+    ProfileName.HOSTNAME_SHORT: "${hostname}",
+}
+
+
+class IpxeProgram:
+    """``BootProgram`` iPXE."""
+
+    name = "IPXE"
+    protocols = (ExportKind.HTTP, ExportKind.TFTP)
+
+    def params_problem(self, params: str) -> str:
+        if "${" in params:
+            return "kernel parameters must not contain '${', which iPXE would replace"
+        for word in params.split():
+            if word in _SEPARATORS or word.startswith("#"):
+                return f"kernel parameters must not contain the word '{word}', which iPXE would obey"
+        return ""
+
+    def minios(self, base_url: str, kernel: str, initrd: str, words: Sequence[str]) -> str:
+        # UEFI kernels find their initrd by the name in initrd= (drivers/firmware/efi/libstub).
+        # A file that cannot be fetched restarts the machine: going on to the disk would start the wrong
+        # system.
+        arguments = ["initrd=initrd.img", *words, "BOOTIF=01-${netX/mac:hexhyp}"]
+        return (
+            "#!ipxe\n"
+            f"kernel {base_url}/{kernel} {' '.join(arguments)} || goto failed\n"
+            f"initrd --name initrd.img {base_url}/{initrd} || goto failed\n"
+            "boot || goto failed\n"
+            ":failed\n"
+            "echo The deployment environment could not be booted, restarting in 5 s\n"
+            "sleep 5\n"
+            "reboot\n"
+        )
+
+    def local_disk(self) -> str:
+        return f"#!ipxe\n{_LOCAL_DISK}"
+
+    def profile_directory(self, profiles: Profiles) -> str:
+        return profiles.directory
+
+    def profile_name(self, node: Node, profiles: Profiles) -> str:
+        return spell(node, profiles.filename)
+
+    def common_files(self, base_url: str, profiles: Profiles) -> Mapping[str, str | Path]:
+        own_profile = f"{base_url}/{profiles.directory}/{_FILE_NAMES[profiles.filename]}"
+        return {
+            "boot.ipxe": (
+                f"#!ipxe\nchain {own_profile} || echo No network boot: booting the local disk\n{_LOCAL_DISK}"
+            )
+        }
+
+
+MEMBER = IpxeProgram()
