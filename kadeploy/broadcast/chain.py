@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chain broadcast: head → node 1 → node 2 → …, every node consuming the stream while it forwards it.
 
-``Session`` conducts one broadcast: ``Relays`` starts a relay on every node and listens to it, ``Reports``
+``ChainSession`` conducts one broadcast: ``Relays`` starts a relay on every node and listens to it, ``Reports``
 notes what they say, ``Roster`` decides what follows from it, ``Lanes`` orders it, and ``Verdicts`` says how
 it ended on each node. The data go through ``Head``; what runs on the nodes is in ``node/``.
 
@@ -56,12 +56,12 @@ async def broadcast(
     delivery: Delivery,
     transport: RelayTransport,
     progress: Progress,
-    opened: Callable[[Session], None],
+    opened: Callable[[ChainSession], None],
 ) -> Mapping[str, RelayResult]:
     """Run as ``Broadcast.run``; `opened` is called with the session, which others may join."""
     if problem := await asyncio.to_thread(size_problem, delivery.image):
         return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
-    session = Session(delivery, transport, progress)
+    session = ChainSession(delivery, transport, progress)
     opened(session)
     try:
         return await session.run()
@@ -73,7 +73,7 @@ async def broadcast(
             await asyncio.wait([closing])
 
 
-class Session:
+class ChainSession:
     """One run of a chain broadcast, which more nodes may join and each may leave before the others."""
 
     def __init__(self, delivery: Delivery, transport: RelayTransport, progress: Progress) -> None:

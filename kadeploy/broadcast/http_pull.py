@@ -44,10 +44,10 @@ class HttpPullBroadcast:
     ) -> Mapping[str, RelayResult]:
         if problem := await asyncio.to_thread(size_problem, delivery.image):
             return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
-        return await _Session(delivery, transport, progress, early).run()
+        return await _PullSession(delivery, transport, progress, early).run()
 
 
-class _Session:
+class _PullSession:
     """One broadcast over HTTP."""
 
     def __init__(

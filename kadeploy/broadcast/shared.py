@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from kadeploy.broadcast.chain import Session, broadcast
+from kadeploy.broadcast.chain import ChainSession, broadcast
 from kadeploy.broadcast.interface import (
     BroadcastProgress,
     Delivery,
@@ -27,7 +27,7 @@ class SharedBroadcast:
     """``Broadcast`` by one chain at a time, as long as callers want the same with the same options."""
 
     def __init__(self) -> None:
-        self._running: _Running | None = None
+        self._running: _RunningChain | None = None
 
     async def run(
         self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
@@ -36,7 +36,7 @@ class SharedBroadcast:
         results."""
         running = self._running
         if running is None or not running.join(delivery, progress):
-            running = self._running = _Running(delivery, transport, progress)
+            running = self._running = _RunningChain(delivery, transport, progress)
         nodes = {target.node for target in delivery.targets}
         try:
             return await running.results(nodes, early)
@@ -44,14 +44,14 @@ class SharedBroadcast:
             await running.leave(nodes)
 
 
-class _Running:
+class _RunningChain:
     """One chain, which ends when the last of its callers does."""
 
     def __init__(self, delivery: Delivery, transport: RelayTransport, progress: Progress) -> None:
         self._common = _common(delivery)
         self._followers: dict[str, Progress] = {}
         self._follow(delivery, progress)
-        self._session: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        self._session: asyncio.Future[ChainSession] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(
             broadcast(delivery, transport, self._tell, self._session.set_result), name="broadcast"
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.broadcast.chain import ChainBroadcast, Session, broadcast
+from kadeploy.broadcast.chain import ChainBroadcast, ChainSession, broadcast
 from kadeploy.broadcast.head import Head
 from kadeploy.broadcast.interface import Delivery, ImageSource, Trouble
 from kadeploy.broadcast.node.wire import FEED, FETCH, MAGIC, Greeting, PeerLost, connect, prove
@@ -270,7 +270,7 @@ async def test_nobody_joins_while_the_last_inquiry_is_being_cancelled(
     monkeypatch.setattr(Head, "is_unchanged", lambda self, offset: answered.wait(30))
     *first, late = targets(3)
     delivery = Delivery(bench.source, first, GATED, HEAD, bench.options)
-    sessions: list[Session] = []
+    sessions: list[ChainSession] = []
     bench.shut_gates("n1", "n2")
     running = asyncio.create_task(
         broadcast(delivery, bench.transport, bench.progress.append, sessions.append)
