@@ -30,7 +30,7 @@ from kadeploy.broadcast.interface import (
     ignore,
 )
 from kadeploy.broadcast.lanes import Lanes
-from kadeploy.broadcast.relay import Relay
+from kadeploy.broadcast.relay_handle import RelayHandle
 from kadeploy.broadcast.relays import Relays
 from kadeploy.broadcast.reports import Reports
 from kadeploy.broadcast.roster import Roster
@@ -145,7 +145,7 @@ class ChainSession:
             for relay in relays:
                 group.create_task(self._dismiss(relay))
 
-    async def _dismiss(self, relay: Relay) -> None:
+    async def _dismiss(self, relay: RelayHandle) -> None:
         """Stop and forget a node, which may join again."""
         await self._relays.dismiss(relay)
         self._lanes.dismiss(relay.target.node)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from kadeploy.broadcast.interface import Delivery, RelayTransport, Target
 from kadeploy.broadcast.node.lane import Lane
-from kadeploy.broadcast.relay import Event, Relay, RelayLost, settings_for
+from kadeploy.broadcast.relay_handle import Event, RelayHandle, RelayLost, settings_for
 from kadeploy.errors import NodeError
 from kadeploy.time_limit import time_limit
 
@@ -18,17 +18,17 @@ from kadeploy.time_limit import time_limit
 class RelayObserver(Protocol):
     """Learns what becomes of each relay, and what it reports."""
 
-    def listening(self, relay: Relay) -> None:
+    def listening(self, relay: RelayHandle) -> None:
         """Note that it has started."""
 
-    def reported(self, relay: Relay, event: Event) -> None:
+    def reported(self, relay: RelayHandle, event: Event) -> None:
         """Note a line that it has sent."""
 
-    def lost(self, relay: Relay, lost: RelayLost) -> None:
+    def lost(self, relay: RelayHandle, lost: RelayLost) -> None:
         """Note that it could not be started, has ended, or has been silent for too long."""
 
 
-class Relays(Mapping[str, Relay]):
+class Relays(Mapping[str, RelayHandle]):
     """Relays by the names of their nodes. `news` is set when an order could not be given."""
 
     def __init__(
@@ -46,14 +46,14 @@ class Relays(Mapping[str, Relay]):
         self._secret = secret
         self._head = head
         self._news = news
-        self._relays = {target.node: Relay(target) for target in delivery.targets}
+        self._relays = {target.node: RelayHandle(target) for target in delivery.targets}
         self._starts = asyncio.Semaphore(self._options.start_fanout)
         self._stops = asyncio.Semaphore(self._options.start_fanout)
         self._attendants: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._observer: RelayObserver | None = None
 
-    def __getitem__(self, name: str) -> Relay:
+    def __getitem__(self, name: str) -> RelayHandle:
         return self._relays[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -84,18 +84,18 @@ class Relays(Mapping[str, Relay]):
 
     def join(self, target: Target) -> None:
         """Start one more relay, while the others are attended."""
-        relay = self._relays[target.node] = Relay(target)
+        relay = self._relays[target.node] = RelayHandle(target)
         self._attend(relay)
 
-    def feed(self, relay: Relay, lane: Lane) -> None:
+    def feed(self, relay: RelayHandle, lane: Lane) -> None:
         """Order a relay to feed those behind it in `lane`; returns at once."""
         self._order(relay.feed(lane))
 
-    def leave(self, relay: Relay, lane: int) -> None:
+    def leave(self, relay: RelayHandle, lane: int) -> None:
         """Order a relay to take nothing more of the lane of that number; returns at once."""
         self._order(relay.leave(lane))
 
-    async def dismiss(self, relay: Relay) -> None:
+    async def dismiss(self, relay: RelayHandle) -> None:
         """Stop a relay and forget it; its node may join again."""
         name = relay.target.node
         attendant = self._attendants[name]
@@ -110,11 +110,11 @@ class Relays(Mapping[str, Relay]):
             for relay in self._relays.values():
                 group.create_task(self._stop(relay))
 
-    def _attend(self, relay: Relay) -> None:
+    def _attend(self, relay: RelayHandle) -> None:
         assert self._group
         self._attendants[relay.target.node] = self._group.create_task(self._follow(relay))
 
-    async def _follow(self, relay: Relay) -> None:
+    async def _follow(self, relay: RelayHandle) -> None:
         """Start a relay, and report what it says until it ends."""
         observer = self._observer
         assert observer
@@ -140,7 +140,7 @@ class Relays(Mapping[str, Relay]):
         else:
             order.close()  # it is over, all relays are being stopped
 
-    async def _stop(self, relay: Relay) -> None:
+    async def _stop(self, relay: RelayHandle) -> None:
         async with self._stops:
             with suppress(NodeError, OSError):  # who cannot be reached for that ends with its connection
                 await relay.stop()

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from kadeploy.broadcast.head import HEAD, Head
 from kadeploy.broadcast.interface import BroadcastProgress, Progress, Trouble
 from kadeploy.broadcast.lanes import Lanes
-from kadeploy.broadcast.relay import Event, Relay, RelayLost, figures_of
+from kadeploy.broadcast.relay_handle import Event, RelayHandle, RelayLost, figures_of
 from kadeploy.broadcast.relays import Relays
 from kadeploy.broadcast.roster import Roster
 from kadeploy.broadcast.verdicts import Verdicts
@@ -59,18 +59,18 @@ class Reports:
                 for task in self._inquiries.values():
                     task.cancel()
 
-    def listening(self, relay: Relay) -> None:
+    def listening(self, relay: RelayHandle) -> None:
         self._roster.ready(relay.target.node, time.monotonic())
         self._news.set()
 
-    def reported(self, relay: Relay, event: Event) -> None:
+    def reported(self, relay: RelayHandle, event: Event) -> None:
         try:
             self._note(relay, event)
         except (ArithmeticError, LookupError, TypeError, ValueError):
             self._verdicts.settle(relay, "the relay reported nonsense", repr(dict(event)))
         self._news.set()
 
-    def lost(self, relay: Relay, lost: RelayLost) -> None:
+    def lost(self, relay: RelayHandle, lost: RelayLost) -> None:
         accused = self._roster.member(relay.target.node).accused
         reason = ": ".join(filter(None, [lost.reason, accused]))
         self._verdicts.settle(relay, reason, lost.evidence, lost.trouble)
@@ -85,7 +85,7 @@ class Reports:
             self._lanes.part(node, reason)
         self._news.set()
 
-    def _note(self, relay: Relay, event: Event) -> None:
+    def _note(self, relay: RelayHandle, event: Event) -> None:
         """Note one event; raises ArithmeticError, LookupError, TypeError or ValueError where it is
         nonsense."""
         name, kind = relay.target.node, event["event"]
@@ -103,7 +103,7 @@ class Reports:
             elif kind == "done":
                 self._verdicts.settle(relay, "", "", Trouble.NONE, digest)
 
-    def _note_progress(self, relay: Relay, event: Event) -> None:
+    def _note_progress(self, relay: RelayHandle, event: Event) -> None:
         name = relay.target.node
         figures = figures_of(event, self._size)
         received = relay.received = figures.received

@@ -14,7 +14,7 @@ from dataclasses import replace
 from kadeploy.broadcast.head import Head
 from kadeploy.broadcast.interface import RelayResult, Trouble
 from kadeploy.broadcast.judgement import Disputes, compare, digest_problem, spoiled
-from kadeploy.broadcast.relay import Relay
+from kadeploy.broadcast.relay_handle import RelayHandle
 from kadeploy.broadcast.roster import Roster
 
 
@@ -22,7 +22,12 @@ class Verdicts:
     """Verdicts by node, of which the first stands. `news` is set when there is another one."""
 
     def __init__(
-        self, relays: Mapping[str, Relay], roster: Roster, head: Head, declared: str, news: asyncio.Event
+        self,
+        relays: Mapping[str, RelayHandle],
+        roster: Roster,
+        head: Head,
+        declared: str,
+        news: asyncio.Event,
     ) -> None:
         """`declared`: the image's SHA-256 in hexadecimal, '' for none: then the head's counts."""
         self.disputes = Disputes()
@@ -40,7 +45,7 @@ class Verdicts:
 
     def settle(
         self,
-        relay: Relay,
+        relay: RelayHandle,
         reason: str,
         evidence: str = "",
         trouble: Trouble = Trouble.PEERS,
@@ -77,7 +82,7 @@ class Verdicts:
         results = {name: compare(result, self._declared or actual) for name, result in results.items()}
         return self.disputes.judge(results)
 
-    def _result(self, relay: Relay) -> RelayResult:
+    def _result(self, relay: RelayHandle) -> RelayResult:
         member = self._roster.member(relay.target.node)
         return replace(relay.verdict.result(), notes=tuple(member.notes), moved=member.moved)
 

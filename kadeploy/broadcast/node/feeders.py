@@ -16,7 +16,7 @@ from kadeploy.broadcast.node.ring import Ring
 from kadeploy.broadcast.node.wire import FETCH, FRAME, REFUSED, Greeting, PeerLost, shut
 
 
-class Abandoned(Exception):
+class NoFeeder(Exception):
     """No feeder came in time, or the head could not supply what the ring of the feeder had forgotten."""
 
 
@@ -93,7 +93,7 @@ class Feeders:
                     return  # the receiving thread will see the loss
 
     def next(self) -> tuple[socket.socket, Greeting] | None:
-        """Wait for a feeder. None when the ring has the whole stream and nobody comes; raises Abandoned when
+        """Wait for a feeder. None when the ring has the whole stream and nobody comes; raises NoFeeder when
         nobody has come in time."""
         with self.changed:
             self.changed.wait_for(lambda: self._offered or self._expecting)
@@ -102,7 +102,7 @@ class Feeders:
                     return None
                 if self._expecting:
                     reason = f"no predecessor for {self._patience:g} s (the last one: {self.last_loss})"
-                    raise Abandoned(reason)
+                    raise NoFeeder(reason)
             offered = self._offered
             self._offered = None
             self._taken = True

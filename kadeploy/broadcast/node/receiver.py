@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from kadeploy.broadcast.node.feeders import Abandoned, Feeders
+from kadeploy.broadcast.node.feeders import Feeders, NoFeeder
 from kadeploy.broadcast.node.intake import Intake
 from kadeploy.broadcast.node.ring import Ring
 from kadeploy.broadcast.node.verifier import Verifier
@@ -69,7 +69,7 @@ class Receiver:
         self._verifier.run()
 
     def run(self, head: tuple[str, int]) -> None:
-        """Serve feeder after feeder. Raises Abandoned; returns only when it is complete and left alone."""
+        """Serve feeder after feeder. Raises NoFeeder; returns only when it is complete and left alone."""
         while offered := self._feeders.next():
             sock, greeting = offered
             try:
@@ -159,7 +159,7 @@ class Receiver:
                     raise
                 if time.monotonic() > give_up:
                     missing = f"bytes {self._ring.end}-{until}"
-                    raise Abandoned(f"cannot read {missing} from the head: {lost}") from lost
+                    raise NoFeeder(f"cannot read {missing} from the head: {lost}") from lost
                 time.sleep(self._silence / 5)
         self._feeders.source = feeder, until
 

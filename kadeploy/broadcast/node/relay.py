@@ -23,7 +23,7 @@ import time
 from typing import NamedTuple, NoReturn
 
 from kadeploy.broadcast.node.consumer import Consumer
-from kadeploy.broadcast.node.feeders import Abandoned, Feeders
+from kadeploy.broadcast.node.feeders import Feeders, NoFeeder
 from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.node.listener import Listener
 from kadeploy.broadcast.node.receiver import Receiver
@@ -162,8 +162,8 @@ class Relay:
     def _receive(self) -> None:
         try:
             self._receiver.run(self._settings.head)
-        except Abandoned as abandoned:
-            self.fail(str(abandoned))
+        except NoFeeder as error:
+            self.fail(str(error))
 
     def _tell(self, event: str, lane: int, node: str, reason: str) -> None:
         self.emit({"event": event, "lane": lane, "node": node, "reason": reason})

@@ -181,7 +181,7 @@ async def test_unreachable_node_is_left_out(bench: Bench) -> None:
 
 
 async def test_node_without_python(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kadeploy.broadcast.relay.ARGUMENTS", ("python3", "/nonexistent.py"))
+    monkeypatch.setattr("kadeploy.broadcast.relay_handle.ARGUMENTS", ("python3", "/nonexistent.py"))
     results = await bench.run(1)
     assert results["n1"].reason == "the relay ended"
     assert "/nonexistent.py" in results["n1"].evidence

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kadeploy.broadcast.node.feeders import Abandoned, Feeders
+from kadeploy.broadcast.node.feeders import Feeders, NoFeeder
 from kadeploy.broadcast.node.relay import encode
 from kadeploy.broadcast.node.ring import Cursor, Ring
 from kadeploy.broadcast.node.wire import FEED, Greeting, PeerLost, accept, connect, read_frame, spawn
@@ -108,7 +108,7 @@ def test_ring_never_loses_what_a_cursor_has_not_read(data: st.DataObject) -> Non
 def test_receiver_does_not_wait_for_ever() -> None:
     feeders = Feeders(Ring(10, 10, 5), patience=0.1)
     feeders.expect(0, 1)
-    with pytest.raises(Abandoned, match=r"no predecessor for 0\.1 s \(the last one: none ever connected\)"):
+    with pytest.raises(NoFeeder, match=r"no predecessor for 0\.1 s \(the last one: none ever connected\)"):
         feeders.next()
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from kadeploy.broadcast.node.feeders import Abandoned, Feeders
+from kadeploy.broadcast.node.feeders import Feeders, NoFeeder
 from kadeploy.broadcast.node.receiver import Receiver
 from kadeploy.broadcast.node.ring import Ring
 from kadeploy.broadcast.node.wire import (
@@ -54,7 +54,7 @@ class Node:
         spawn(self._run)
 
     def _run(self) -> None:
-        with suppress(Abandoned):
+        with suppress(NoFeeder):
             self.receiver.run(("127.0.0.1", 9))  # nobody listens there
 
     def offer(self, greeting: Greeting) -> socket.socket:

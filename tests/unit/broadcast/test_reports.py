@@ -65,7 +65,7 @@ async def test_claims_about_what_there_is_not(bench: Bench, event: Mapping[str, 
 @pytest.mark.parametrize("said", ["", ', "port": 0', ', "port": 65536', ', "port": "22"', ', "port": null'])
 async def test_port_that_is_none(bench: Bench, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     program = TAKE_IN + f"""print('{{"event": "listening"{said}}}')"""
-    monkeypatch.setattr("kadeploy.broadcast.relay.ARGUMENTS", ("python3", "-c", program))
+    monkeypatch.setattr("kadeploy.broadcast.relay_handle.ARGUMENTS", ("python3", "-c", program))
     results = await bench.run(1)
     assert results["n1"].reason == "the relay reported nonsense"
 
@@ -73,7 +73,7 @@ async def test_port_that_is_none(bench: Bench, monkeypatch: pytest.MonkeyPatch, 
 async def test_lines_that_are_no_events(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a login shell prints, or what is nested beyond all measure, is evidence at most."""
     program = TAKE_IN + 'print("Welcome"); print("[" * 50000)'
-    monkeypatch.setattr("kadeploy.broadcast.relay.ARGUMENTS", ("python3", "-c", program))
+    monkeypatch.setattr("kadeploy.broadcast.relay_handle.ARGUMENTS", ("python3", "-c", program))
     results = await bench.run(1)
     assert results["n1"].reason == "the relay ended"
     assert results["n1"].evidence.startswith("Welcome\n[[[")

@@ -59,7 +59,7 @@ def figures_of(event: Event, size: int) -> Figures:
     return Figures(received, consumed, bool(held), bool(fed), lane, feeder)
 
 
-class Relay:
+class RelayHandle:
     """The relay of one node. ``verdict`` is set once, by whoever knows first how it ended."""
 
     def __init__(self, target: Target) -> None:
