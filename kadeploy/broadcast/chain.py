@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chain broadcast: head → node 1 → node 2 → …, every node consuming the stream while it forwards it.
 
-``ChainSession`` conducts one broadcast: ``Relays`` starts a relay on every node and listens to it, ``Reports``
-notes what they say, ``Roster`` decides what follows from it, ``Lanes`` orders it, and ``Verdicts`` says how
-it ended on each node. The data go through ``Head``; what runs on the nodes is in ``node/``.
+``ChainSession`` conducts one broadcast: ``Relays`` starts a relay on every node and listens to it,
+``Reports`` notes what they report, ``Roster`` decides what follows from it, ``LaneScheduler`` gives the
+orders, and ``RelayResults`` keeps the result of each node. The data go through ``Head``; what runs on the
+nodes is in ``node/``.
 
 The secret of each broadcast goes to the relays over ssh and authenticates peers to each other, so nobody else
 on the network can feed a node or be fed. The stream itself is neither encrypted nor authenticated byte by
@@ -29,12 +30,12 @@ from kadeploy.broadcast.interface import (
     Trouble,
     ignore,
 )
-from kadeploy.broadcast.lanes import Lanes
+from kadeploy.broadcast.lane_scheduler import LaneScheduler
 from kadeploy.broadcast.relay_handle import RelayHandle
+from kadeploy.broadcast.relay_results import RelayResults
 from kadeploy.broadcast.relays import Relays
 from kadeploy.broadcast.reports import Reports
 from kadeploy.broadcast.roster import Roster
-from kadeploy.broadcast.verdicts import Verdicts
 from kadeploy.errors import ServiceError
 from kadeploy.time_limit import time_limit
 
@@ -84,13 +85,13 @@ class ChainSession:
         self._roster = Roster([target.node for target in delivery.targets], image.size, options.silence)
         self._head = self._open_head(delivery, secret)
         self._relays = Relays(delivery, transport, secret, self._head.peer[1:], self._news)
-        self._lanes = Lanes(self._roster, self._relays, self._head, options.arity)
-        self._verdicts = Verdicts(self._relays, self._roster, self._head, image.sha256, self._news)
+        self._scheduler = LaneScheduler(self._roster, self._relays, self._head, options.arity)
+        self._results = RelayResults(self._relays, self._roster, self._head, image.sha256, self._news)
         self._reports = Reports(
             self._relays,
             self._roster,
-            self._lanes,
-            self._verdicts,
+            self._scheduler,
+            self._results,
             self._head,
             image.size,
             progress,
@@ -98,7 +99,7 @@ class ChainSession:
         )
 
     async def run(self) -> Mapping[str, RelayResult]:
-        """Attend to all nodes until there is a verdict on each, or the deadline is over."""
+        """Attend to all nodes until each has a result, or the deadline is over."""
         try:
             async with (
                 time_limit(self._options.deadline),
@@ -109,8 +110,8 @@ class ChainSession:
                 await self._conduct()
         except TimeoutError:
             for relay in self._relays.values():
-                self._verdicts.settle(relay, f"not finished within {self._options.deadline:g} s")
-        return self._verdicts.results()
+                self._results.settle(relay, f"not finished within {self._options.deadline:g} s")
+        return self._results.judged()
 
     async def close(self) -> None:
         """Stop the relays that still run, and the head's threads."""
@@ -139,8 +140,8 @@ class ChainSession:
         """Take nodes out, whatever they are doing; nothing runs there any more when it returns."""
         relays = [self._relays[name] for name in names if name in self._relays]
         for relay in relays:
-            self._verdicts.settle(relay, "taken out of the broadcast")
-        self._verdicts.results()  # what they prove of others is remembered
+            self._results.settle(relay, "taken out of the broadcast")
+        self._results.judged()  # what they prove of others is remembered
         async with asyncio.TaskGroup() as group:
             for relay in relays:
                 group.create_task(self._dismiss(relay))
@@ -148,8 +149,8 @@ class ChainSession:
     async def _dismiss(self, relay: RelayHandle) -> None:
         """Stop and forget a node, which may join again."""
         await self._relays.dismiss(relay)
-        self._lanes.dismiss(relay.target.node)
-        self._verdicts.disputes.forget(relay.target.node)
+        self._scheduler.dismiss(relay.target.node)
+        self._results.disputes.forget(relay.target.node)
         self._news.set()
 
     async def _gather(self) -> None:
@@ -165,20 +166,20 @@ class ChainSession:
             await self._wait_for_news()
 
     async def _conduct(self) -> None:
-        """Do what follows from what happened, until there is a verdict on every node."""
-        while not self._verdicts.are_complete:
+        """Do what follows from what happened, until every node has a result."""
+        while not self._results.are_complete:
             now = time.monotonic()
             for name, note in {**self._roster.stranded(now), **self._roster.returned()}.items():
-                self._lanes.part(name, note)
+                self._scheduler.part(name, note)
             if laggard := self._roster.laggard(now):
-                self._lanes.part(*laggard, lags=True)
+                self._scheduler.part(*laggard, lags=True)
             for name, reason in self._roster.lost(now).items():
-                self._verdicts.settle(self._relays[name], reason)
+                self._results.settle(self._relays[name], reason)
             for name, reason in self._roster.exhausted().items():
-                trouble = self._verdicts.disputes.trouble(name)
-                self._verdicts.settle(self._relays[name], reason, trouble=trouble)
-            self._verdicts.release(self._roster.dispensable(now))
-            self._lanes.feed_next()
+                trouble = self._results.disputes.trouble(name)
+                self._results.settle(self._relays[name], reason, trouble=trouble)
+            self._results.release(self._roster.dispensable(now))
+            self._scheduler.feed_next()
             await self._wait_for_news()
 
     async def _wait_for_news(self) -> None:
@@ -199,7 +200,7 @@ class ChainSession:
             loop.call_soon_threadsafe(lambda: self._reports.gave_up(HEAD, event, lane, node, reason))
 
         def broken(reason: str) -> None:
-            loop.call_soon_threadsafe(lambda: self._verdicts.spoil(reason))
+            loop.call_soon_threadsafe(lambda: self._results.spoil(reason))
 
         address = delivery.head_address
         try:

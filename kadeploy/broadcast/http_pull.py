@@ -121,7 +121,7 @@ class _PullSession:
                 elif event == "tool":
                     tool = text
                 else:
-                    result = self._verdict(event, text.split(), "\n".join(said), text)
+                    result = self._parsed(event, text.split(), "\n".join(said), text)
         except (NodeError, OSError) as error:
             result = _lost(error)
         finally:
@@ -132,7 +132,7 @@ class _PullSession:
         if result.ok and result.sha256 == self._delivery.image.sha256.lower():
             await self._early({node: self._results[node]})
 
-    def _verdict(self, event: str, words: list[str], evidence: str, text: str) -> RelayResult:
+    def _parsed(self, event: str, words: list[str], evidence: str, text: str) -> RelayResult:
         """Parse a node's last line: ``failed REASON``, or ``ended BYTES SHA256 STATUS…``."""
         if event == "failed":
             return RelayResult(Trouble.PEERS, text)

@@ -73,7 +73,7 @@ class Member:
 
     @property
     def is_chained(self) -> bool:
-        """Whether it is in a lane, without a verdict, and not accused."""
+        """Whether it is in a lane, without a result, and not accused."""
         return self.lane >= 0 and not (self.settled or self.waiting or self.accused)
 
     def has_come_far(self, size: int) -> bool:

@@ -60,12 +60,12 @@ def figures_of(event: Event, size: int) -> Figures:
 
 
 class RelayHandle:
-    """The relay of one node. ``verdict`` is set once, by whoever knows first how it ended."""
+    """The relay of one node. ``result`` is set once, by whoever knows first how it ended."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         loop = asyncio.get_running_loop()
-        self.verdict: asyncio.Future[RelayResult] = loop.create_future()
+        self.result: asyncio.Future[RelayResult] = loop.create_future()
         self.released: asyncio.Future[RelayResult] = loop.create_future()  # nobody needs it any more
         self.began = time.monotonic()
         self.port = 0
@@ -79,7 +79,7 @@ class RelayHandle:
     @property
     def is_starting(self) -> bool:
         """Whether it does not listen yet, and may still do so."""
-        return not self.port and not self.verdict.done()
+        return not self.port and not self.result.done()
 
     async def start(self, transport: RelayTransport, settings: Settings, timeout: float) -> None:
         """Start the program and wait until it listens; raises RelayLost."""

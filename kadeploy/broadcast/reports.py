@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reports of the relays and of the head, and what is noted of them: in the roster, as a verdict, or as a
+"""The reports of the relays and of the head, and what is noted of them: in the roster, as a result, or as a
 complaint that has to be examined.
 
 What a node reports is no more than a claim: nonsense is its own failure, and nobody else's.
@@ -14,11 +14,11 @@ from contextlib import asynccontextmanager
 
 from kadeploy.broadcast.head import HEAD, Head
 from kadeploy.broadcast.interface import BroadcastProgress, Progress, Trouble
-from kadeploy.broadcast.lanes import Lanes
+from kadeploy.broadcast.lane_scheduler import LaneScheduler
 from kadeploy.broadcast.relay_handle import Event, RelayHandle, RelayLost, figures_of
+from kadeploy.broadcast.relay_results import RelayResults
 from kadeploy.broadcast.relays import Relays
 from kadeploy.broadcast.roster import Roster
-from kadeploy.broadcast.verdicts import Verdicts
 
 
 class Reports:
@@ -28,8 +28,8 @@ class Reports:
         self,
         relays: Relays,
         roster: Roster,
-        lanes: Lanes,
-        verdicts: Verdicts,
+        scheduler: LaneScheduler,
+        results: RelayResults,
         head: Head,
         size: int,
         progress: Progress,
@@ -38,8 +38,8 @@ class Reports:
         """`size`: bytes of the image."""
         self._relays = relays
         self._roster = roster
-        self._lanes = lanes
-        self._verdicts = verdicts
+        self._scheduler = scheduler
+        self._results = results
         self._head = head
         self._size = size
         self._progress = progress
@@ -67,13 +67,13 @@ class Reports:
         try:
             self._note(relay, event)
         except (ArithmeticError, LookupError, TypeError, ValueError):
-            self._verdicts.settle(relay, "the relay reported nonsense", repr(dict(event)))
+            self._results.settle(relay, "the relay reported nonsense", repr(dict(event)))
         self._news.set()
 
     def lost(self, relay: RelayHandle, lost: RelayLost) -> None:
         accused = self._roster.member(relay.target.node).accused
         reason = ": ".join(filter(None, [lost.reason, accused]))
-        self._verdicts.settle(relay, reason, lost.evidence, lost.trouble)
+        self._results.settle(relay, reason, lost.evidence, lost.trouble)
 
     def gave_up(self, by: str, event: str, lane: int, node: str, reason: str) -> None:
         """Note that a feeder has given up a successor: "skipped" since it seems dead, or "slow"."""
@@ -82,7 +82,7 @@ class Reports:
         if event == "skipped":
             self._roster.accuse(node, by, reason, time.monotonic(), lane)
         elif self._roster.is_believed(by, node, lane):
-            self._lanes.part(node, reason)
+            self._scheduler.part(node, reason)
         self._news.set()
 
     def _note(self, relay: RelayHandle, event: Event) -> None:
@@ -99,9 +99,9 @@ class Reports:
             if kind == "failed":
                 # Who has read the whole stream, and hence has a digest, failed in what it did with it.
                 trouble = Trouble.CONSUMER if digest else Trouble.PEERS
-                self._verdicts.settle(relay, str(event["reason"]), str(event["evidence"]), trouble, digest)
+                self._results.settle(relay, str(event["reason"]), str(event["evidence"]), trouble, digest)
             elif kind == "done":
-                self._verdicts.settle(relay, "", "", Trouble.NONE, digest)
+                self._results.settle(relay, "", "", Trouble.NONE, digest)
 
     def _note_progress(self, relay: RelayHandle, event: Event) -> None:
         name = relay.target.node
@@ -126,14 +126,14 @@ class Reports:
             return
         if not 0 <= offset < self._size:
             raise ValueError("damage outside of the image")
-        disputes = self._verdicts.disputes
+        disputes = self._results.disputes
         before = disputes.accused_by(name)
         note = disputes.add(name, feeder, offset)
         self._roster.complain(name)
         if rank:
-            self._lanes.part(name, note)
+            self._scheduler.part(name, note)
             if feeder in self._relays:
-                self._lanes.part(feeder, f"{name} {note}", last=True)
+                self._scheduler.part(feeder, f"{name} {note}", last=True)
         elif self._group:
             self._inquiries[name] = self._group.create_task(self._examine(name, note, before, offset))
 
@@ -143,9 +143,9 @@ class Reports:
         unchanged = await asyncio.to_thread(self._head.is_unchanged, offset)
         del self._inquiries[name]
         if not unchanged:
-            self._verdicts.spoil("the image was changed during the broadcast")
+            self._results.spoil("the image was changed during the broadcast")
         elif before and name in self._relays:
             reason = f"finds damaged what {HEAD} sends, and what {before[-1]} sent before"
-            self._verdicts.settle(self._relays[name], reason, trouble=Trouble.DATA)
+            self._results.settle(self._relays[name], reason, trouble=Trouble.DATA)
         elif name in self._relays:
-            self._lanes.part(name, note)
+            self._scheduler.part(name, note)

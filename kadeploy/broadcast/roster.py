@@ -2,7 +2,7 @@
 """Who of a broadcast is in which lane, who is accused of what, and what follows from it.
 
 Pure: what happened comes in by methods, with the time; what is to be done is asked for. Being accused by a
-peer is no verdict, for the accuser may be the one that is cut off: who goes on receiving is reinstated, who
+peer is no result, for the accuser may be the one that is cut off: who goes on receiving is reinstated, who
 is heard of but receives nothing is served in the next lane, who is not heard of any more is lost. Whom nobody
 feeds for long, without anybody having been accused, is served in the next lane as well.
 """
@@ -97,7 +97,7 @@ class Roster:
         return True
 
     def settle(self, name: str) -> None:
-        """Note that there is a verdict on a node."""
+        """Note that a node has a result."""
         member = self._members[name]
         member.settled = True
         member.waiting = False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verdicts on the nodes of one broadcast, and the results that follow from all of them.
+"""Results of the nodes of one broadcast: what each relay reports, judged by what all of them report.
 
 A node is ok when its consumer exited with 0 and the digest of what it received is that of the image.
 """
@@ -18,8 +18,8 @@ from kadeploy.broadcast.relay_handle import RelayHandle
 from kadeploy.broadcast.roster import Roster
 
 
-class Verdicts:
-    """Verdicts by node, of which the first stands. `news` is set when there is another one."""
+class RelayResults:
+    """Results by node, of which the first stands. `news` is set when there is another one."""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class Verdicts:
 
     @property
     def are_complete(self) -> bool:
-        """Whether there is one on every node."""
-        return all(relay.verdict.done() for relay in self._relays.values())
+        """True when there is one of every node."""
+        return all(relay.result.done() for relay in self._relays.values())
 
     def settle(
         self,
@@ -51,10 +51,10 @@ class Verdicts:
         trouble: Trouble = Trouble.PEERS,
         digest: str = "",
     ) -> None:
-        """Set the verdict on a node, unless it has one. `digest` is that of what it received, '' for none."""
-        if not relay.verdict.done():
+        """Set the result of a node, unless it has one. `digest` is that of what it received, '' for none."""
+        if not relay.result.done():
             seconds = time.monotonic() - relay.began
-            relay.verdict.set_result(RelayResult(trouble, reason, evidence, relay.received, digest, seconds))
+            relay.result.set_result(RelayResult(trouble, reason, evidence, relay.received, digest, seconds))
             self._roster.settle(relay.target.node)
             self._news.set()
 
@@ -67,16 +67,16 @@ class Verdicts:
     def release(self, names: Sequence[str]) -> None:
         """Set the results of nodes that nobody needs any more, but of none that is in a dispute."""
         free = [name for name in names if not (self._relays[name].released.done() or self._is_disputed(name))]
-        results = self.results() if free else {}
+        results = self.judged() if free else {}
         for name in free:
             self._relays[name].released.set_result(results[name])
 
-    def results(self) -> Mapping[str, RelayResult]:
-        """Compare and judge: the results of the nodes on which there is a verdict."""
+    def judged(self) -> Mapping[str, RelayResult]:
+        """Compare digests and judge complaints; returns the results of the nodes that have one."""
         actual = self._head.sha256
         if problem := digest_problem(self._declared, actual):
             self.spoil(problem)
-        results = {name: self._result(relay) for name, relay in self._relays.items() if relay.verdict.done()}
+        results = {name: self._result(relay) for name, relay in self._relays.items() if relay.result.done()}
         if self._image_problem:
             return spoiled(results, self._image_problem)
         results = {name: compare(result, self._declared or actual) for name, result in results.items()}
@@ -84,9 +84,9 @@ class Verdicts:
 
     def _result(self, relay: RelayHandle) -> RelayResult:
         member = self._roster.member(relay.target.node)
-        return replace(relay.verdict.result(), notes=tuple(member.notes), moved=member.moved)
+        return replace(relay.result.result(), notes=tuple(member.notes), moved=member.moved)
 
     def _is_disputed(self, name: str) -> bool:
-        """Whether a node without a verdict says that this one damages what it passes on."""
+        """True when a node without a result reports that this one damages what it passes on."""
         accusers = self.disputes.accusers(name) & self._relays.keys()
-        return not all(self._relays[accuser].verdict.done() for accuser in accusers)
+        return not all(self._relays[accuser].result.done() for accuser in accusers)

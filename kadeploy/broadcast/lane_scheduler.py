@@ -11,7 +11,7 @@ from kadeploy.broadcast.relays import Relays
 from kadeploy.broadcast.roster import Roster
 
 
-class Lanes:
+class LaneScheduler:
     """Orders to the head and to the relays, each with its entry in the roster."""
 
     def __init__(self, roster: Roster, relays: Relays, head: Head, arity: int) -> None:
