@@ -35,7 +35,7 @@ from typing import Any
 from benchmarks.broadcast.clock import Clock
 from benchmarks.broadcast.crew import children_cpu
 from benchmarks.processors import read_stat
-from kadeploy.broadcast.interface import BroadcastOptions, Delivery, ImageSource, RelayResult, Target
+from kadeploy.broadcast.interface import BroadcastOptions, Delivery, ImageSource, Recipient, RelayResult
 from kadeploy.errors import UnreachableError
 
 LOOK = 0.02  # seconds between looks at the threads of a relay
@@ -138,9 +138,9 @@ class Run:
     def _delivery(self) -> Delivery:
         orders = self._orders
         image = ImageSource(Path(orders["image"]), orders["size"], orders["sha256"])
-        targets = [Target(node, address) for node, (address, _) in orders["nodes"].items()]
+        recipients = [Recipient(node, address) for node, (address, _) in orders["nodes"].items()]
         options = BroadcastOptions(**orders["options"])
-        return Delivery(image, targets, orders["consumer"], orders["head"], options)
+        return Delivery(image, recipients, orders["consumer"], orders["head"], options)
 
     def _verdicts(self, results: Mapping[str, RelayResult], start: float) -> dict[str, Any]:
         times = {node: result.seconds - start for node, result in results.items()}

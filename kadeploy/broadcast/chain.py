@@ -24,9 +24,9 @@ from kadeploy.broadcast.interface import (
     Delivery,
     Early,
     Progress,
+    Recipient,
     RelayResult,
     RelayTransport,
-    Target,
     Trouble,
     ignore,
 )
@@ -61,7 +61,7 @@ async def broadcast(
 ) -> Mapping[str, RelayResult]:
     """Run as ``Broadcast.run``; `opened` is called with the session, which others may join."""
     if problem := await asyncio.to_thread(size_problem, delivery.image):
-        return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
+        return dict.fromkeys(delivery.nodes, RelayResult(Trouble.IMAGE, problem))
     session = ChainSession(delivery, transport, progress)
     opened(session)
     try:
@@ -82,7 +82,7 @@ class ChainSession:
         self._options = options
         self._began = time.monotonic()
         self._news = asyncio.Event()
-        self._roster = Roster([target.node for target in delivery.targets], image.size, options.silence)
+        self._roster = Roster(delivery.nodes, image.size, options.silence)
         self._head = self._open_head(delivery, secret)
         self._relays = Relays(delivery, transport, secret, self._head.peer[1:], self._news)
         self._scheduler = LaneScheduler(self._roster, self._relays, self._head, options.arity)
@@ -120,13 +120,13 @@ class ChainSession:
         finally:
             await asyncio.to_thread(self._head.stop)
 
-    def join(self, targets: Sequence[Target]) -> bool:
+    def join(self, recipients: Sequence[Recipient]) -> bool:
         """Bring more nodes in; False, and nothing was done, when it is about to end or has one already."""
-        if not self._relays.are_attended or any(target.node in self._relays for target in targets):
+        if not self._relays.are_attended or any(recipient.node in self._relays for recipient in recipients):
             return False
-        for target in targets:
-            self._roster.join(target.node)
-            self._relays.join(target)
+        for recipient in recipients:
+            self._roster.join(recipient.node)
+            self._relays.join(recipient)
         return True
 
     async def released(self, names: Collection[str]) -> Mapping[str, RelayResult]:
@@ -149,8 +149,8 @@ class ChainSession:
     async def _dismiss(self, relay: RelayHandle) -> None:
         """Stop and forget a node, which may join again."""
         await self._relays.dismiss(relay)
-        self._scheduler.dismiss(relay.target.node)
-        self._results.disputes.forget(relay.target.node)
+        self._scheduler.dismiss(relay.recipient.node)
+        self._results.disputes.forget(relay.recipient.node)
         self._news.set()
 
     async def _gather(self) -> None:

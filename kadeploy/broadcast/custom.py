@@ -70,7 +70,7 @@ class CustomBroadcast:
         self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
         if problem := await asyncio.to_thread(size_problem, delivery.image):
-            return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
+            return dict.fromkeys(delivery.nodes, RelayResult(Trouble.IMAGE, problem))
         began = time.monotonic()
         digest = delivery.image.sha256.lower() or await sha256_of(delivery.image.path)
         with tempfile.TemporaryDirectory(prefix="kadeploy-broadcast-") as folder:
@@ -83,7 +83,7 @@ class CustomBroadcast:
             good, bad = (_names(Path(words[word])) for word in ("OKFILE", "KOFILE"))
         judge = partial(self._judge, ending=ending, good=good, bad=bad, size=delivery.image.size)
         seconds = time.monotonic() - began
-        return {target.node: judge(target.node, seconds=seconds) for target in delivery.targets}
+        return {node: judge(node, seconds=seconds) for node in delivery.nodes}
 
     async def _execute(self, argv: list[str]) -> Completed:
         try:
@@ -118,9 +118,11 @@ def _written(delivery: Delivery, host_keys: str, folder: Path) -> dict[str, str]
     """Write the files of a broadcast; returns their paths by word."""
     keys = [key for key in host_keys.splitlines() if key.strip()]
     lines = {
-        "NODEFILE": [target.node for target in delivery.targets],
-        "ADDRESSFILE": [target.address for target in delivery.targets],
-        "HOSTKEYFILE": [f"{target.node},{target.address} {k}" for target in delivery.targets for k in keys],
+        "NODEFILE": delivery.nodes,
+        "ADDRESSFILE": [recipient.address for recipient in delivery.recipients],
+        "HOSTKEYFILE": [
+            f"{recipient.node},{recipient.address} {k}" for recipient in delivery.recipients for k in keys
+        ],
         "OKFILE": [],
         "KOFILE": [],
     }

@@ -46,16 +46,16 @@ class ChainOrPull:
 
         began = time.monotonic()
         results = dict(await self._chain.run(delivery, transport, progress, able))
-        suspects = [target.node for target in delivery.targets if _is_suspect(results[target.node])]
+        suspects = [node for node in delivery.nodes if _is_suspect(results[node])]
         unable = await _unable(suspects, transport, delivery.options.start_timeout)
         options = delivery.options
         if options.deadline is not None:
             left = options.deadline - (time.monotonic() - began)
             options = replace(options, deadline=max(left, 0))
         if unable:
-            targets = [target for target in delivery.targets if target.node in unable]
+            recipients = [recipient for recipient in delivery.recipients if recipient.node in unable]
             pulled = await self._pull.run(
-                replace(delivery, targets=targets, options=options), transport, progress
+                replace(delivery, recipients=recipients, options=options), transport, progress
             )
             results |= {node: replace(r, notes=(NOTE, *r.notes)) for node, r in pulled.items()}
         return results

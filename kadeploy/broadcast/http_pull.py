@@ -43,7 +43,7 @@ class HttpPullBroadcast:
         self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
         if problem := await asyncio.to_thread(size_problem, delivery.image):
-            return {target.node: RelayResult(Trouble.IMAGE, problem) for target in delivery.targets}
+            return dict.fromkeys(delivery.nodes, RelayResult(Trouble.IMAGE, problem))
         return await _PullSession(delivery, transport, progress, early).run()
 
 
@@ -57,7 +57,7 @@ class _PullSession:
         self._transport = transport
         self._progress = progress
         self._early = early
-        self._nodes = [target.node for target in delivery.targets]
+        self._nodes = delivery.nodes
         self._stages = stages_of(delivery.consumer)
         self._starts = asyncio.Semaphore(delivery.options.start_fanout)
         self._received = dict.fromkeys(self._nodes, 0)

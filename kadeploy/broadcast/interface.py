@@ -26,7 +26,7 @@ class ImageSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Recipient:
     """A node and the address at which the other nodes reach it."""
 
     node: str
@@ -70,10 +70,15 @@ class Delivery:
     """
 
     image: ImageSource
-    targets: Sequence[Target]
+    recipients: Sequence[Recipient]
     consumer: Pipeline | str
     head_address: str
     options: BroadcastOptions = field(default_factory=BroadcastOptions)
+
+    @property
+    def nodes(self) -> list[str]:
+        """Names of the recipients, in their order."""
+        return [recipient.node for recipient in self.recipients]
 
 
 class Trouble(StrEnum):
@@ -156,7 +161,7 @@ Early = Callable[[Mapping[str, RelayResult]], Awaitable[None]]
 
 
 async def ignore(results: Mapping[str, RelayResult]) -> None:
-    """Do nothing, for callers who take the results of all targets together."""
+    """Do nothing, for callers who take the results of all recipients together."""
 
 
 class Broadcast(Protocol):
@@ -165,9 +170,9 @@ class Broadcast(Protocol):
     async def run(
         self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
-        """Send the image; returns the result of every target. When it returns or is cancelled, nothing of it
-        runs on any node.
+        """Send the image; returns the result of every recipient. When it returns or is cancelled, nothing of
+        it runs on any node.
 
-        Before it returns, `early` may be told of targets that need not wait for the others: nothing runs
+        Before it returns, `early` may be told of recipients that need not wait for the others: nothing runs
         there any more, and the caller may do with them what it likes, even bring them in again.
         """

@@ -27,7 +27,7 @@ class LaneScheduler:
             return
         number, names = self._roster.next_lane(time.monotonic())
         relays = [self._relays[name] for name in names]
-        peers = [(relay.target.node, relay.target.address, relay.port) for relay in relays]
+        peers = [(relay.recipient.node, relay.recipient.address, relay.port) for relay in relays]
         lane = Lane(number, 0, self._arity, self._head.peer, peers)
         self._head.feed(lane)
         for rank, relay in enumerate(relays, 1):

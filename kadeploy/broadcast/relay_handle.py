@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from kadeploy.broadcast.interface import (
     Delivery,
+    Recipient,
     RelayProcess,
     RelayResult,
     RelayTransport,
-    Target,
     Trouble,
 )
 from kadeploy.broadcast.node.lane import Lane
@@ -62,8 +62,8 @@ def figures_of(event: Event, size: int) -> Figures:
 class RelayHandle:
     """The relay of one node. ``result`` is set once, by whoever knows first how it ended."""
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
+    def __init__(self, recipient: Recipient) -> None:
+        self.recipient = recipient
         loop = asyncio.get_running_loop()
         self.result: asyncio.Future[RelayResult] = loop.create_future()
         self.released: asyncio.Future[RelayResult] = loop.create_future()  # nobody needs it any more
@@ -85,7 +85,7 @@ class RelayHandle:
         """Start the program and wait until it listens; raises RelayLost."""
         try:
             async with time_limit(timeout):
-                self._process = await transport.start(self.target.node, ARGUMENTS)
+                self._process = await transport.start(self.recipient.node, ARGUMENTS)
                 await self._process.write(program() + _line(settings._asdict()))
                 event = await self._next_event()
         except TimeoutError:
@@ -143,12 +143,12 @@ class RelayHandle:
         raise RelayLost(Trouble.PEERS, "the relay ended", "\n".join([*self._noise, ending]))
 
 
-def settings_for(target: Target, delivery: Delivery, secret: bytes, head: tuple[str, int]) -> Settings:
-    """Settings of the relay on `target`; `head` is where the head listens."""
+def settings_for(recipient: Recipient, delivery: Delivery, secret: bytes, head: tuple[str, int]) -> Settings:
+    """Settings of the relay on `recipient`; `head` is where the head listens."""
     consumer, options = delivery.consumer, delivery.options
     return Settings(
         secret=secret.hex(),
-        address=target.address,
+        address=recipient.address,
         head=head,
         size=delivery.image.size,
         chunk=options.chunk,

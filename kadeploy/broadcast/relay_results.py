@@ -55,7 +55,7 @@ class RelayResults:
         if not relay.result.done():
             seconds = time.monotonic() - relay.began
             relay.result.set_result(RelayResult(trouble, reason, evidence, relay.received, digest, seconds))
-            self._roster.settle(relay.target.node)
+            self._roster.settle(relay.recipient.node)
             self._news.set()
 
     def spoil(self, reason: str) -> None:
@@ -83,7 +83,7 @@ class RelayResults:
         return self.disputes.judge(results)
 
     def _result(self, relay: RelayHandle) -> RelayResult:
-        member = self._roster.member(relay.target.node)
+        member = self._roster.member(relay.recipient.node)
         return replace(relay.result.result(), notes=tuple(member.notes), moved=member.moved)
 
     def _is_disputed(self, name: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
-from kadeploy.broadcast.interface import Delivery, RelayTransport, Target
+from kadeploy.broadcast.interface import Delivery, Recipient, RelayTransport
 from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.relay_handle import Event, RelayHandle, RelayLost, settings_for
 from kadeploy.errors import NodeError
@@ -46,7 +46,7 @@ class Relays(Mapping[str, RelayHandle]):
         self._secret = secret
         self._head = head
         self._news = news
-        self._relays = {target.node: RelayHandle(target) for target in delivery.targets}
+        self._relays = {recipient.node: RelayHandle(recipient) for recipient in delivery.recipients}
         self._starts = asyncio.Semaphore(self._options.start_fanout)
         self._stops = asyncio.Semaphore(self._options.start_fanout)
         self._attendants: dict[str, asyncio.Task[None]] = {}
@@ -82,9 +82,9 @@ class Relays(Mapping[str, RelayHandle]):
                 for task in self._attendants.values():
                     task.cancel()
 
-    def join(self, target: Target) -> None:
+    def join(self, recipient: Recipient) -> None:
         """Start one more relay, while the others are attended."""
-        relay = self._relays[target.node] = RelayHandle(target)
+        relay = self._relays[recipient.node] = RelayHandle(recipient)
         self._attend(relay)
 
     def feed(self, relay: RelayHandle, lane: Lane) -> None:
@@ -97,7 +97,7 @@ class Relays(Mapping[str, RelayHandle]):
 
     async def dismiss(self, relay: RelayHandle) -> None:
         """Stop a relay and forget it; its node may join again."""
-        name = relay.target.node
+        name = relay.recipient.node
         attendant = self._attendants[name]
         attendant.cancel()
         await asyncio.wait([attendant])
@@ -112,7 +112,7 @@ class Relays(Mapping[str, RelayHandle]):
 
     def _attend(self, relay: RelayHandle) -> None:
         assert self._group
-        self._attendants[relay.target.node] = self._group.create_task(self._follow(relay))
+        self._attendants[relay.recipient.node] = self._group.create_task(self._follow(relay))
 
     async def _follow(self, relay: RelayHandle) -> None:
         """Start a relay, and report what it says until it ends."""
@@ -120,7 +120,7 @@ class Relays(Mapping[str, RelayHandle]):
         assert observer
         try:
             async with self._starts:
-                settings = settings_for(relay.target, self._delivery, self._secret, self._head)
+                settings = settings_for(relay.recipient, self._delivery, self._secret, self._head)
                 await relay.start(self._transport, settings, self._options.start_timeout)
             observer.listening(relay)
             await relay.follow(self._options.report_timeout, lambda event: observer.reported(relay, event))

@@ -60,7 +60,7 @@ class Reports:
                     task.cancel()
 
     def listening(self, relay: RelayHandle) -> None:
-        self._roster.ready(relay.target.node, time.monotonic())
+        self._roster.ready(relay.recipient.node, time.monotonic())
         self._news.set()
 
     def reported(self, relay: RelayHandle, event: Event) -> None:
@@ -71,7 +71,7 @@ class Reports:
         self._news.set()
 
     def lost(self, relay: RelayHandle, lost: RelayLost) -> None:
-        accused = self._roster.member(relay.target.node).accused
+        accused = self._roster.member(relay.recipient.node).accused
         reason = ": ".join(filter(None, [lost.reason, accused]))
         self._results.settle(relay, reason, lost.evidence, lost.trouble)
 
@@ -88,7 +88,7 @@ class Reports:
     def _note(self, relay: RelayHandle, event: Event) -> None:
         """Note one event; raises ArithmeticError, LookupError, TypeError or ValueError where it is
         nonsense."""
-        name, kind = relay.target.node, event["event"]
+        name, kind = relay.recipient.node, event["event"]
         if kind in ("skipped", "slow"):
             self.gave_up(name, kind, int(event["lane"]), str(event["node"]), str(event["reason"]))
         elif kind == "damaged":
@@ -104,7 +104,7 @@ class Reports:
                 self._results.settle(relay, "", "", Trouble.NONE, digest)
 
     def _note_progress(self, relay: RelayHandle, event: Event) -> None:
-        name = relay.target.node
+        name = relay.recipient.node
         figures = figures_of(event, self._size)
         received = relay.received = figures.received
         consumed = relay.consumed = figures.consumed

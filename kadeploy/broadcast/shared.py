@@ -37,7 +37,7 @@ class SharedBroadcast:
         running = self._running
         if running is None or not running.join(delivery, progress):
             running = self._running = _RunningChain(delivery, transport, progress)
-        nodes = {target.node for target in delivery.targets}
+        nodes = set(delivery.nodes)
         try:
             return await running.results(nodes, early)
         finally:
@@ -60,7 +60,7 @@ class _RunningChain:
         """Take part with more nodes; False where another chain is needed."""
         if _common(delivery) != self._common or not self._session.done():
             return False
-        if not self._session.result().join(delivery.targets):
+        if not self._session.result().join(delivery.recipients):
             return False
         self._follow(delivery, progress)
         return True
@@ -119,7 +119,7 @@ class _RunningChain:
             del self._followers[node]
 
     def _follow(self, delivery: Delivery, progress: Progress) -> None:
-        self._followers.update({target.node: progress for target in delivery.targets})
+        self._followers.update(dict.fromkeys(delivery.nodes, progress))
 
     def _tell(self, progress: BroadcastProgress) -> None:
         if follow := self._followers.get(progress.node):
@@ -134,4 +134,4 @@ def _good_and_bad(results: Mapping[str, RelayResult]) -> list[Mapping[str, Relay
 
 def _common(delivery: Delivery) -> Delivery:
     """What all callers who share a chain must agree on."""
-    return replace(delivery, targets=())
+    return replace(delivery, recipients=())

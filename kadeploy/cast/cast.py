@@ -17,8 +17,8 @@ from kadeploy.broadcast.interface import (
     Delivery,
     ImageSource,
     Pipeline,
+    Recipient,
     RelayResult,
-    Target,
     Trouble,
 )
 from kadeploy.cast.atomic_files import AtomicFiles
@@ -76,27 +76,29 @@ class Cast:
         seen = await self._each(self._request.hosts, self._connections.addresses)
         if seen:
             head = self._request.address or head_address([ours for ours, _ in seen.values()])
-            targets = [Target(host, theirs) for host, (_, theirs) in seen.items()]
-            await self._deliver(targets, head)
+            recipients = [Recipient(host, theirs) for host, (_, theirs) in seen.items()]
+            await self._deliver(recipients, head)
         return {host: self._results[host] for host in self._request.hosts}
 
-    async def _deliver(self, targets: Sequence[Target], head: str) -> None:
+    async def _deliver(self, recipients: Sequence[Recipient], head: str) -> None:
         consumer = self._request.consumer
         if not isinstance(consumer, Destination):
-            await self._send(targets, consumer, head)
+            await self._send(recipients, consumer, head)
             return
         files = AtomicFiles(self._connections, consumer.path, consumer.mode)
         try:
-            ready = await self._each([target.node for target in targets], files.prepare)
-            await self._send([target for target in targets if target.node in ready], files.temporary, head)
+            ready = await self._each([recipient.node for recipient in recipients], files.prepare)
+            await self._send(
+                [recipient for recipient in recipients if recipient.node in ready], files.temporary, head
+            )
             await self._each([host for host in ready if self._results[host].ok], files.publish)
         finally:
             await files.aclose()
 
-    async def _send(self, targets: Sequence[Target], consumer: Pipeline | str, head: str) -> None:
+    async def _send(self, recipients: Sequence[Recipient], consumer: Pipeline | str, head: str) -> None:
         request = self._request
-        delivery = Delivery(request.image, targets, consumer, head, request.options)
-        if targets:
+        delivery = Delivery(request.image, recipients, consumer, head, request.options)
+        if recipients:
             self._results |= await self._broadcast.run(delivery, self._connections, self._progress)
 
     async def _each(

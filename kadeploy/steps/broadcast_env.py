@@ -12,8 +12,8 @@ from kadeploy import nodes
 from kadeploy.broadcast.interface import (
     Delivery,
     ImageSource,
+    Recipient,
     RelayResult,
-    Target,
     Trouble,
 )
 from kadeploy.config.clusters import Node
@@ -57,7 +57,7 @@ async def send_environment(
     broadcast, options = way(workbench)
     delivery = Delivery(
         image=ImageSource(workbench.image.path, workbench.image.size, workbench.image_sha256),
-        targets=[Target(node.name, node.address) for node in chain_order(run.node for run in runs)],
+        recipients=[Recipient(node.name, node.address) for node in chain_order(run.node for run in runs)],
         consumer=_consumer(workbench),
         head_address=workbench.site.server.network.server_address,
         options=options,

@@ -24,7 +24,7 @@ from pyroute2 import netns
 
 from benchmarks.broadcast.fleet import HEAD, Fleet
 from kadeploy.broadcast.chain import ChainBroadcast
-from kadeploy.broadcast.interface import BroadcastOptions, BroadcastProgress, Delivery, ImageSource, Target
+from kadeploy.broadcast.interface import BroadcastOptions, BroadcastProgress, Delivery, ImageSource, Recipient
 from tests.unit.broadcast.local import alive
 
 from .rig import NODES, RATE, Rig
@@ -67,7 +67,7 @@ class Course:
     def _delivery(self, image: Path, data: bytes) -> Delivery:
         return Delivery(
             ImageSource(image, len(data), hashlib.sha256(data).hexdigest()),
-            [Target(node, self._fleet.address(node)) for node in self._scenario.nodes],
+            [Recipient(node, self._fleet.address(node)) for node in self._scenario.nodes],
             [["sh", "-c", CONSUMER]],
             self._fleet.address(HEAD),
             BroadcastOptions(**{**asdict(OPTIONS), "arity": self._scenario.arity}),

@@ -22,7 +22,7 @@ from kadeploy.broadcast.interface import (
     RelayResult,
 )
 
-from .local import HEAD, LocalTransport, alive, targets
+from .local import HEAD, LocalTransport, alive, recipients
 
 IMAGE_BYTES = (24 << 20) + 12345
 STORE: Pipeline = [["sh", "-c", 'exec cat > "$OUT/$NODE"']]
@@ -48,7 +48,7 @@ class Bench:
         self.progress: list[BroadcastProgress] = []
 
     async def run(self, count: int, consumer: Pipeline | str = STORE) -> Mapping[str, RelayResult]:
-        delivery = Delivery(self.source, targets(count), consumer, HEAD, self.options)
+        delivery = Delivery(self.source, recipients(count), consumer, HEAD, self.options)
         self.results = await ChainBroadcast().run(delivery, self.transport, self.progress.append)
         return self.results
 

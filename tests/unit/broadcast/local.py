@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from kadeploy.broadcast.interface import Target
+from kadeploy.broadcast.interface import Recipient
 from kadeploy.errors import UnreachableError
 
 HEAD = "127.0.1.250"
@@ -127,8 +127,8 @@ class LocalTransport:
         return set().union(*(process.skipped for process in self.processes.values()))
 
 
-def targets(count: int) -> list[Target]:
-    return [Target(f"n{number}", f"127.0.1.{number}") for number in range(1, count + 1)]
+def recipients(count: int) -> list[Recipient]:
+    return [Recipient(f"n{number}", f"127.0.1.{number}") for number in range(1, count + 1)]
 
 
 def connected() -> tuple[socket.socket, socket.socket]:

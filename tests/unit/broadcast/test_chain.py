@@ -21,7 +21,7 @@ from kadeploy.broadcast.node.wire import FEED, FETCH, MAGIC, Greeting, PeerLost,
 from kadeploy.errors import ServiceError
 
 from .conftest import GATED, STORE, Bench
-from .local import HEAD, LocalProcess, LocalTransport, alive, patched, targets, until
+from .local import HEAD, LocalProcess, LocalTransport, alive, patched, recipients, until
 
 
 def talk(peer: tuple[str, int], *words: bytes) -> bytes:
@@ -256,7 +256,7 @@ async def test_cancelling_while_nodes_wait_to_be_started(bench: Bench, tmp_path:
 
 async def test_head_address_that_is_not_ours(bench: Bench) -> None:
     """192.0.2.0/24 is set aside for documentation (RFC 5737)."""
-    delivery = Delivery(bench.source, targets(1), STORE, "192.0.2.1", bench.options)
+    delivery = Delivery(bench.source, recipients(1), STORE, "192.0.2.1", bench.options)
     with pytest.raises(ServiceError, match=r"the broadcast cannot listen on 192\.0\.2\.1"):
         await ChainBroadcast().run(delivery, bench.transport, bench.progress.append)
     assert bench.transport.processes == {}
@@ -268,7 +268,7 @@ async def test_nobody_joins_while_the_last_inquiry_is_being_cancelled(
     """A node that came in then would get no verdict: nobody attends to it any more."""
     answered = threading.Event()
     monkeypatch.setattr(Head, "is_unchanged", lambda self, offset: answered.wait(30))
-    *first, late = targets(3)
+    *first, late = recipients(3)
     delivery = Delivery(bench.source, first, GATED, HEAD, bench.options)
     sessions: list[ChainSession] = []
     bench.shut_gates("n1", "n2")

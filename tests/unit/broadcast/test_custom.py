@@ -15,7 +15,7 @@ from kadeploy.broadcast.custom import CustomBroadcast, replaced, taking
 from kadeploy.broadcast.interface import Delivery, ImageSource, Pipeline, RelayResult, Trouble
 from kadeploy.errors import ServiceError
 
-from .local import HEAD, LocalTransport, targets
+from .local import HEAD, LocalTransport, recipients
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def delivery(tmp_path: Path) -> Delivery:
     path = tmp_path / "image"
     path.write_bytes(b"content\n" * 1000)
     source = ImageSource(path, 8000, hashlib.sha256(path.read_bytes()).hexdigest())
-    return Delivery(source, targets(3), [["cat"], ["sh", "-c", f"exec cat >'{tmp_path}/a  b'"]], HEAD)
+    return Delivery(source, recipients(3), [["cat"], ["sh", "-c", f"exec cat >'{tmp_path}/a  b'"]], HEAD)
 
 
 async def run(delivery: Delivery, script: str, *words: str) -> Mapping[str, RelayResult]:

@@ -12,7 +12,7 @@ from kadeploy.broadcast.fallback import NOTE, ChainOrPull
 from kadeploy.broadcast.interface import Delivery, Trouble
 
 from .conftest import STORE, Bench
-from .local import HEAD, LocalProcess, LocalTransport, targets
+from .local import HEAD, LocalProcess, LocalTransport, recipients
 from .pulling import SmallTransport
 
 pytestmark = pytest.mark.needs("curl")
@@ -32,7 +32,7 @@ class MixedTransport(LocalTransport):
 
 
 async def test_nodes_without_python(bench: Bench, tmp_path: Path) -> None:
-    delivery = Delivery(bench.source, targets(5), STORE, HEAD, bench.options)
+    delivery = Delivery(bench.source, recipients(5), STORE, HEAD, bench.options)
     results = await ChainOrPull().run(delivery, MixedTransport(tmp_path), bench.progress.append)
     bench.assert_exact(results, set())
     assert {node: result.notes for node, result in results.items() if result.notes} == {
@@ -46,7 +46,7 @@ async def test_other_failures_are_not_tried_again(bench: Bench, tmp_path: Path) 
     transport.unreachable.add("n1")
     transport.small.unreachable.add("n2")
     delivery = Delivery(
-        bench.source, targets(3), [["sh", "-c", "cat >/dev/null; exit 3"]], HEAD, bench.options
+        bench.source, recipients(3), [["sh", "-c", "cat >/dev/null; exit 3"]], HEAD, bench.options
     )
     results = await ChainOrPull().run(delivery, transport, bench.progress.append)
     assert [(result.trouble, result.notes) for result in results.values()] == [
@@ -60,5 +60,5 @@ async def test_a_python_that_will_not_do(bench: Bench, tmp_path: Path) -> None:
     transport = SmallTransport(tmp_path, "curl")
     (transport.bin / "python3").write_text("#!/bin/sh\nexit 1\n")
     (transport.bin / "python3").chmod(0o755)
-    delivery = Delivery(bench.source, targets(1), STORE, HEAD, bench.options)
+    delivery = Delivery(bench.source, recipients(1), STORE, HEAD, bench.options)
     bench.assert_exact(await ChainOrPull().run(delivery, transport, bench.progress.append), set())

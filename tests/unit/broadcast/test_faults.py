@@ -21,7 +21,7 @@ from kadeploy.broadcast.node.wire import Greeting
 from kadeploy.broadcast.ranges import Ranges
 
 from .conftest import GATED, STORE, Bench
-from .local import HEAD, targets, until
+from .local import HEAD, recipients, until
 
 pytestmark = pytest.mark.slow
 
@@ -154,7 +154,7 @@ async def test_slow_consumer_is_served_after_the_others(bench: Bench) -> None:
 async def test_late_node_joins_a_broadcast(bench: Bench) -> None:
     """It gets the beginning when the head is free; a node that is there already cannot join."""
     bench.shut_gates("n1", "n2")
-    sessions, everybody = list[ChainSession](), targets(3)
+    sessions, everybody = list[ChainSession](), recipients(3)
     delivery = Delivery(bench.source, everybody[:2], GATED, HEAD, bench.options)
     running = asyncio.create_task(
         broadcast(delivery, bench.transport, bench.progress.append, sessions.append)
@@ -172,7 +172,7 @@ async def test_node_that_waits_long_for_its_turn_is_not_taken_for_lost(bench: Be
     """As one that joined, or whose neighbours start slowly: it can tell nothing but that it lives."""
     bench.options = replace(bench.options, report_timeout=2.0)
     bench.shut_gates("n1")
-    sessions, everybody = list[ChainSession](), targets(2)
+    sessions, everybody = list[ChainSession](), recipients(2)
     delivery = Delivery(bench.source, everybody[:1], GATED, HEAD, bench.options)
     running = asyncio.create_task(
         broadcast(delivery, bench.transport, bench.progress.append, sessions.append)

@@ -18,7 +18,7 @@ from kadeploy.broadcast.server import PIECE, STRANGERS, ImageServer
 from kadeploy.errors import ServiceError
 
 from .conftest import STORE, Bench
-from .local import HEAD, alive, targets, until
+from .local import HEAD, alive, recipients, until
 from .pulling import SmallTransport
 
 pytestmark = pytest.mark.needs("busybox", "curl", "wget")
@@ -31,7 +31,7 @@ class PullBench(Bench):
 
     async def run(self, count: int, consumer: Pipeline | str = STORE) -> Mapping[str, RelayResult]:
         self.transport = SmallTransport(self.folder, *self.tools)
-        delivery = Delivery(self.source, targets(count), consumer, HEAD, self.options)
+        delivery = Delivery(self.source, recipients(count), consumer, HEAD, self.options)
         self.results = await HttpPullBroadcast().run(delivery, self.transport, self.progress.append)
         assert self.transport.left_files() == []
         return self.results
@@ -67,7 +67,7 @@ async def test_who_has_the_image_does_not_sleep_for_a_second(bench: PullBench, t
     sleep.unlink()
     sleep.write_text('#!/bin/sh\necho "$1" >>"$OUT/slept"\nexec /bin/sleep "$1"\n')
     sleep.chmod(0o755)
-    delivery = Delivery(bench.source, targets(1), STORE, HEAD, bench.options)
+    delivery = Delivery(bench.source, recipients(1), STORE, HEAD, bench.options)
     bench.assert_exact(await HttpPullBroadcast().run(delivery, transport, bench.progress.append), set())
     slept = tmp_path / "slept"
     assert not slept.exists() or set(slept.read_text().split()) == {"0.1"}
@@ -217,7 +217,7 @@ async def test_cancelling_leaves_nothing(bench: PullBench, tmp_path: Path) -> No
 
 
 async def test_an_address_that_is_not_ours(bench: PullBench) -> None:
-    delivery = Delivery(bench.source, targets(1), STORE, "192.0.2.1")
+    delivery = Delivery(bench.source, recipients(1), STORE, "192.0.2.1")
     with pytest.raises(ServiceError, match=r"cannot listen on 192\.0\.2\.1"):
         await HttpPullBroadcast().run(delivery, bench.transport, bench.progress.append)
 

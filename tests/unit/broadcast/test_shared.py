@@ -14,7 +14,7 @@ from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.errors import ServiceError
 
 from .conftest import GATED, Bench
-from .local import HEAD, LocalProcess, alive, targets, until
+from .local import HEAD, LocalProcess, alive, recipients, until
 
 # A consumer that ends only when its gate is opened.
 LINGERING: Pipeline = [
@@ -36,11 +36,11 @@ class Cohorts:
     def send(self, first: int, last: int, consumer: Pipeline = GATED, address: str = HEAD) -> Results:
         """Begin to send to nodes of these numbers."""
         told: dict[str, BroadcastProgress] = {}
-        nodes = targets(last)[first - 1 :]
+        nodes = recipients(last)[first - 1 :]
         delivery = Delivery(self.bench.source, nodes, consumer, address, self.bench.options)
 
         def follow(progress: BroadcastProgress) -> None:
-            assert progress.node in {target.node for target in nodes}, "news of another cohort"
+            assert progress.node in {recipient.node for recipient in nodes}, "news of another cohort"
             told[progress.node] = self.progress[progress.node] = progress
 
         async def end(results: Mapping[str, RelayResult]) -> None:

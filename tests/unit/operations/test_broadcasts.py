@@ -14,7 +14,7 @@ import yaml
 from kadeploy.broadcast.custom import CustomBroadcast
 from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.http_pull import HttpPullBroadcast
-from kadeploy.broadcast.interface import Delivery, ImageSource, Target
+from kadeploy.broadcast.interface import Delivery, ImageSource, Recipient
 from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.cluster import BroadcastCommand, ClusterConfig, LocalOperations
 from kadeploy.config.yaml_file import parse_text
@@ -72,7 +72,7 @@ async def test_a_command_is_run_in_the_configuration_directory(
     broadcast, options = broadcasts.custom(deployment)
     path = tmp_path / "image"
     path.touch()
-    delivery = Delivery(ImageSource(path, 0), [Target("red-1", "127.0.1.1")], [["cat"]], "", options)
+    delivery = Delivery(ImageSource(path, 0), [Recipient("red-1", "127.0.1.1")], [["cat"]], "", options)
     results = await broadcast.run(delivery, deployment.remote, lambda news: None)
     directory = deployment.site.directory
     assert results["red-1"].evidence.splitlines() == [

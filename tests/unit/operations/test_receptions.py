@@ -50,14 +50,14 @@ class Scripted:
     async def run(
         self, delivery: Delivery, transport: object, progress: Progress, early: Early
     ) -> Mapping[str, RelayResult]:
-        for rank, target in enumerate(delivery.targets, 1):
-            progress(BroadcastProgress(target.node, 2, 1, 9, "the head", 1, rank))
+        for rank, recipient in enumerate(delivery.recipients, 1):
+            progress(BroadcastProgress(recipient.node, 2, 1, 9, "the head", 1, rank))
         self.begun.set()
         if not self._results:
             await asyncio.sleep(60)
         await early({node: self._results[node] for node in self._early})
         await self.may_end.wait()
-        return {target.node: self._results[target.node] for target in delivery.targets}
+        return {recipient.node: self._results[recipient.node] for recipient in delivery.recipients}
 
 
 class OnlyBroadcasts:

@@ -104,7 +104,7 @@ def delivered(delivery: Delivery, options: Sequence[str]) -> dict[str, Any]:
     image = asdict(delivery.image) | {"path": str(delivery.image.path)}
     return {
         "image": image,
-        "targets": [[target.node, target.address] for target in delivery.targets],
+        "targets": [[recipient.node, recipient.address] for recipient in delivery.recipients],
         "consumer": delivery.consumer,
         "head_address": delivery.head_address,
         "options": {name: getattr(delivery.options, name) for name in options},
