@@ -14,12 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.throughput import size
 from kadeploy.cli.transcript import describe_queue
 from kadeploy.cli.transfers import NodeTransfer, place
 from kadeploy.operations.feed import Group
 from kadeploy.operations.statistics import reason
-from kadeploy.steps.deployment import Transfer
 from kadeploy.workflow.events import Failure, NodeEnded, Notice, StepEnded, StepStarted
 
 REFRESHES = 4  # per second
@@ -88,7 +88,7 @@ class LiveTable:
     def replaced(self, group: Group, spares: Sequence[str]) -> None:
         self._rows = {**self._rows, **{node: _Row() for node in spares}}  # at once: another thread draws
 
-    def transferred(self, transfer: Transfer) -> None:
+    def transferred(self, transfer: BroadcastProgress) -> None:
         self._rows[transfer.node].transfer.add(transfer, time.time())
 
     def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
@@ -138,11 +138,11 @@ class LiveTable:
         latest, rate = row.transfer.latest, row.transfer.received.rate
         if latest is None:
             return (row.step, elapsed, "", "", "", "", row.note)
-        if latest.received >= latest.total:
-            done = f"unpacked {100 * latest.consumed // max(latest.total, 1)}%"
+        if latest.received >= latest.size:
+            done = f"unpacked {100 * latest.consumed // max(latest.size, 1)}%"
             return (row.step, elapsed, done, "", "", place(latest), row.note)
-        left = f"{(latest.total - latest.received) / rate:.0f} s" if rate else ""
-        share = f"{size(latest.received)} {100 * latest.received // latest.total}%"
+        left = f"{(latest.size - latest.received) / rate:.0f} s" if rate else ""
+        share = f"{size(latest.received)} {100 * latest.received // latest.size}%"
         return (row.step, elapsed, share, f"{size(rate)}/s", left, place(latest), row.note)
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.transcript import Transcript
 from kadeploy.cli.transfers import remarks
 from kadeploy.nodes import fold
 from kadeploy.operations.feed import Group
-from kadeploy.steps.deployment import Transfer
 from kadeploy.store.receptions import Reception
 from kadeploy.terminal import printable_line
 from kadeploy.workflow.events import Notice
@@ -88,7 +88,7 @@ class Observers:
         if self._live is not None:
             self._live.replaced(group, spares)
 
-    def transferred(self, transfer: Transfer) -> None:
+    def transferred(self, transfer: BroadcastProgress) -> None:
         self._transcript.transferred(transfer)
         if self._live is not None:
             self._live.transferred(transfer)

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.labels import DEPLOYMENT, Label, label
 from kadeploy.cli.transfers import Transfers, remarks
 from kadeploy.nodes import fold
 from kadeploy.operations.feed import Group
 from kadeploy.operations.statistics import reason
-from kadeploy.steps.deployment import Transfer
 from kadeploy.store.receptions import Reception
 from kadeploy.workflow.events import (
     LEFT_BEHIND,
@@ -75,7 +75,7 @@ class Transcript:
     def replaced(self, group: Group, spares: Sequence[str]) -> None:
         self._gather(group, 1, "The spare nodes {} take the places of failed ones", spares)
 
-    def transferred(self, transfer: Transfer) -> None:
+    def transferred(self, transfer: BroadcastProgress) -> None:
         for group in self._groups:
             if group.cluster not in self._transfers:
                 continue

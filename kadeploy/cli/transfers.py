@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.throughput import Throughput, size
-from kadeploy.steps.deployment import Transfer
 from kadeploy.store.receptions import Reception
 
 LINE_INTERVAL = 2.0  # seconds between two lines, and before the first one
@@ -18,11 +18,11 @@ LINE_INTERVAL = 2.0  # seconds between two lines, and before the first one
 class NodeTransfer:
     """Transfer to one node: its last progress, and the rates of receiving and consuming."""
 
-    latest: Transfer | None = None
+    latest: BroadcastProgress | None = None
     received: Throughput = field(default_factory=Throughput)
     consumed: Throughput = field(default_factory=Throughput)
 
-    def add(self, transfer: Transfer, now: float) -> None:
+    def add(self, transfer: BroadcastProgress, now: float) -> None:
         """Record the progress."""
         self.received.add(transfer.received, now)
         self.consumed.add(transfer.consumed, now)
@@ -31,7 +31,7 @@ class NodeTransfer:
     @property
     def complete(self) -> bool:
         """True if the consumer has taken everything."""
-        return self.latest is not None and self.latest.consumed >= self.latest.total
+        return self.latest is not None and self.latest.consumed >= self.latest.size
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Transfers:
         """Remove a node that has a verdict."""
         self._nodes.pop(node, None)
 
-    def add(self, transfer: Transfer, now: float) -> str:
+    def add(self, transfer: BroadcastProgress, now: float) -> str:
         """Record the progress of a node; returns a line if one is due, else ''."""
         if transfer.node not in self._nodes:
             return ""
@@ -59,7 +59,7 @@ class Transfers:
         if now < self._due or all(node.complete for node in self._nodes.values()):
             return ""
         self._due = now + LINE_INTERVAL
-        return self._describe(transfer.total)
+        return self._describe(transfer.size)
 
     def _describe(self, total: int) -> str:
         running = [node for node in self._nodes.values() if not node.complete]
@@ -71,7 +71,7 @@ class Transfers:
         return f"Broadcast: {complete}, the slowest at {100 * done // total} %, {size(rate)}/s{left}"
 
 
-def place(transfer: Transfer) -> str:
+def place(transfer: BroadcastProgress) -> str:
     """Place of a node in its chain, and its feeder: ``2 < node-1``."""
     if not transfer.upstream:
         return "waiting"

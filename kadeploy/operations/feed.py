@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kadeploy.steps.deployment import Transfer
+from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.store.receptions import Reception
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.events import Notice
@@ -43,7 +43,7 @@ class Observer(Protocol):
     def replaced(self, group: Group, spares: Sequence[str]) -> None:
         """Spares begin, in the places of nodes that have failed."""
 
-    def transferred(self, transfer: Transfer) -> None:
+    def transferred(self, transfer: BroadcastProgress) -> None:
         """The broadcast has come further on a node."""
 
     def received(self, group: Group, receptions: Sequence[Reception]) -> None:

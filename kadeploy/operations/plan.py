@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kadeploy.boot.repository import BootRepository
+from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import MEGABYTE
 from kadeploy.config.site import Site
@@ -29,11 +30,11 @@ from kadeploy.operations.request import DeploymentRequest
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.custom_operation import File
-from kadeploy.steps.deployment import DeploymentWorkbench, Options, PostInstall, Transfer
+from kadeploy.steps.deployment import DeploymentWorkbench, Options, PostInstall
 from kadeploy.store.store import Store
 
 Grabbed = Callable[[str, str, int, int], None]
-Transferred = Callable[[Transfer], None]
+Transferred = Callable[[BroadcastProgress], None]
 
 
 DeploymentPart = Part[DeploymentWorkbench]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.config.clusters import Node
 from kadeploy.disks.layout import DiskLayout, Role, partition_device
@@ -52,23 +53,6 @@ class Options:
     install_bootloader: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """Progress of the broadcast on one node: bytes received, and taken by what unpacks, of ``total``.
-
-    ``upstream`` feeds it, nobody ('') while it waits. ``lane`` is the number of its chain: 0 is the first
-    one, nodes in later ones came late or were moved there; ``position`` is its rank there.
-    """
-
-    node: str
-    received: int
-    consumed: int
-    total: int
-    upstream: str = ""
-    lane: int = 0
-    position: int = 0
-
-
 async def _forgetful(rows: Sequence[Reception]) -> None:
     """Keeps nothing: for plans that are only looked at."""
 
@@ -92,7 +76,7 @@ class DeploymentWorkbench(BootingWorkbench):
     admin_archives: tuple[PostInstall, ...]
     user_archives: tuple[PostInstall, ...]
     options: Options
-    transferred: Callable[[Transfer], None]
+    transferred: Callable[[BroadcastProgress], None]
     broadcasts: Broadcasts = field(default_factory=Broadcasts)
     renewal: tuple[Callable[[DeploymentWorkbench, NodeRun], Awaitable[None]], ...] = ()
 

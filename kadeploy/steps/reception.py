@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from kadeploy.broadcast.interface import BroadcastProgress, RelayResult
-from kadeploy.steps.deployment import DeploymentWorkbench, Transfer
+from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.receptions import Reception
 
@@ -26,17 +26,7 @@ class Follower:
         """Take in one node's news."""
         self._last[progress.node] = progress
         self._visits[progress.node].observed = _described(progress)
-        self._workbench.transferred(
-            Transfer(
-                progress.node,
-                progress.received,
-                progress.consumed,
-                progress.size,
-                progress.upstream,
-                progress.lane,
-                progress.position,
-            )
-        )
+        self._workbench.transferred(progress)
 
     def news(self, results: Mapping[str, RelayResult]) -> Mapping[str, RelayResult]:
         """Those of nodes of which none was known."""

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli import verdict
 from kadeploy.cli.live import LiveTable
 from kadeploy.cli.transcript import Transcript
 from kadeploy.config.expression import Expression
 from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.operations.feed import Group, NodeResult, OperationResult
-from kadeploy.steps.deployment import Transfer
 from kadeploy.workflow.automaton import (
     Automaton,
     Gathering,
@@ -184,8 +184,8 @@ def test_the_live_table_draws_whatever_nodes_say() -> None:
         table.started("D-1", [GROUP])
         table.noticed(GROUP, InstanceStarted(0, "node-1", FIRST, 0))
         table.noticed(GROUP, StepStarted(0, GROUP.nodes, FIRST))
-        table.transferred(Transfer("node-1", 5_000_000, 1_000_000, 10_000_000))
-        table.transferred(Transfer("node-2", 10_000_000, 7_000_000, 10_000_000))
+        table.transferred(BroadcastProgress("node-1", 5_000_000, 1_000_000, 10_000_000))
+        table.transferred(BroadcastProgress("node-2", 10_000_000, 7_000_000, 10_000_000))
         failure = Failure("no space on [/mnt/dest] [bold")
         table.noticed(GROUP, StepEnded(1, "node-3", FIRST, 0, 0, failure))
         table.noticed(GROUP, NodeEnded(1, "node-3", Phase.KO, FIRST, failure))

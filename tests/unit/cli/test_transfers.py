@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli import verdict
 from kadeploy.cli.live import LiveTable
 from kadeploy.cli.observers import Observers
@@ -18,7 +19,6 @@ from kadeploy.cli.transcript import Transcript
 from kadeploy.cli.transfers import LINE_INTERVAL, Transfers, place
 from kadeploy.config.expression import Expression
 from kadeploy.operations.feed import Group, NodeResult, OperationResult
-from kadeploy.steps.deployment import Transfer
 from kadeploy.store.receptions import Reception
 from kadeploy.workflow.automaton import (
     Automaton,
@@ -34,7 +34,7 @@ from kadeploy.workflow.phase import Phase
 
 RECORDED = Path(__file__).parents[2] / "data" / "broadcasts" / "slow-consumer"
 EVENTS = [
-    (at, Transfer(*values))
+    (at, BroadcastProgress(*values))
     for at, *values in map(json.loads, (RECORDED / "transfers.jsonl").read_text().splitlines())
 ]
 NODES = ("n1", "n2", "n3", "n4")
@@ -100,15 +100,15 @@ async def test_nodes_that_ended_are_not_counted_any_more() -> None:
 def test_a_short_broadcast_and_one_that_is_complete_have_no_line() -> None:
     transfers = Transfers()
     transfers.begin(["n1"], 0.0)
-    assert transfers.add(Transfer("n1", 5, 5, 9), LINE_INTERVAL / 2) == ""
-    assert transfers.add(Transfer("n1", 9, 9, 9), 60.0) == ""
-    assert transfers.add(Transfer("n9", 1, 1, 9), 60.0) == "", "of another cluster"
+    assert transfers.add(BroadcastProgress("n1", 5, 5, 9), LINE_INTERVAL / 2) == ""
+    assert transfers.add(BroadcastProgress("n1", 9, 9, 9), 60.0) == ""
+    assert transfers.add(BroadcastProgress("n9", 1, 1, 9), 60.0) == "", "of another cluster"
 
 
 def test_at_most_a_line_in_two_seconds() -> None:
     transfers = Transfers()
     transfers.begin(["n1"], 0.0)
-    lines = [transfers.add(Transfer("n1", at, at, 100), at / 10) for at in range(100)]
+    lines = [transfers.add(BroadcastProgress("n1", at, at, 100), at / 10) for at in range(100)]
     assert [at for at, line in enumerate(lines) if line] == [20, 40, 60, 80]
     assert lines[20] == "Broadcast: 0 of 1 node complete, the slowest at 20 %, 10 B/s, 8 s left"
 
@@ -116,12 +116,12 @@ def test_at_most_a_line_in_two_seconds() -> None:
 @pytest.mark.parametrize(
     ("transfer", "expected"),
     [
-        (Transfer("n2", 5, 5, 9, "n1", 0, 2), "2 < n1"),
-        (Transfer("n2", 5, 5, 9, "the head", 3, 1), "lane 3: 1 < the head"),
-        (Transfer("n2", 5, 5, 9, "", 0, 2), "waiting"),
+        (BroadcastProgress("n2", 5, 5, 9, "n1", 0, 2), "2 < n1"),
+        (BroadcastProgress("n2", 5, 5, 9, "the head", 3, 1), "lane 3: 1 < the head"),
+        (BroadcastProgress("n2", 5, 5, 9, "", 0, 2), "waiting"),
     ],
 )
-def test_the_place_of_a_node(transfer: Transfer, expected: str) -> None:
+def test_the_place_of_a_node(transfer: BroadcastProgress, expected: str) -> None:
     assert place(transfer) == expected
 
 

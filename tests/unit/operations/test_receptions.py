@@ -24,7 +24,7 @@ from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.feed import Group
 from kadeploy.operations.recipe import Recipes
 from kadeploy.steps import broadcast_env
-from kadeploy.steps.deployment import DeploymentWorkbench, Transfer
+from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store import receptions, workflows
 from kadeploy.store.receptions import Reception
@@ -89,7 +89,7 @@ class Watching(Silent):
 
     def __init__(self) -> None:
         self.told: list[str] = []
-        self.transfers: list[Transfer] = []
+        self.transfers: list[BroadcastProgress] = []
         self.through: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     def noticed(self, group: Group, notice: Notice) -> None:

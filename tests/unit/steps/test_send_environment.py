@@ -28,7 +28,7 @@ from kadeploy.errors import NodeError
 from kadeploy.steps import broadcasts
 from kadeploy.steps.broadcast_env import send_environment
 from kadeploy.steps.cause import Cause, cause_of
-from kadeploy.steps.deployment import DeploymentWorkbench, Transfer
+from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.receptions import Reception
 from tests.unit.steps.case import entries, facts_of, filled
@@ -78,7 +78,7 @@ class Told:
     def ended(self, node: str, error: NodeError | None) -> None:
         self.ends.append([node, failure(error) if error else None])
 
-    def transferred(self, transfer: Transfer) -> None:
+    def transferred(self, transfer: BroadcastProgress) -> None:
         self.transfers.append(list(asdict(transfer).values()))
 
     async def keep(self, rows: Sequence[Reception]) -> None:
