@@ -117,7 +117,7 @@ class Taken(Broadcast):
         content = delivery.image.path.read_bytes()
         for command in delivery.consumer:
             content = subprocess.run(command, input=content, stdout=subprocess.PIPE, check=True).stdout
-        return {target.node: RelayResult() for target in delivery.targets}
+        return {recipient.node: RelayResult() for recipient in delivery.recipients}
 
 
 @pytest.mark.usefixtures("kind")
