@@ -12,7 +12,8 @@ from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.recipe import Recipe, Recipes
 from kadeploy.steps.catalogue import STEPS, Step
 from kadeploy.steps.workbench import Workbench
-from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position, Scope
+from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
 
 
 def build(

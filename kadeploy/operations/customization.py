@@ -15,7 +15,6 @@ from kadeploy.config.microsteps import can_be_put
 from kadeploy.errors import RefusedError
 from kadeploy.operations.operation_files import locate
 from kadeploy.steps.catalogue import Step
-from kadeploy.steps.cause import Cause
 from kadeploy.steps.custom_operation import (
     OPERATION_TIMEOUT,
     CustomOperation,
@@ -27,6 +26,7 @@ from kadeploy.steps.custom_operation import (
     substitute,
 )
 from kadeploy.steps.deployment import DeploymentWorkbench
+from kadeploy.vocabulary.cause import Cause
 
 DeploymentStep = Step[DeploymentWorkbench]
 Lists = Mapping[List, tuple[CustomOperationSetting, ...]]

@@ -8,9 +8,10 @@ from typing import Any
 
 from kadeploy.errors import KadeployError, NodeError
 from kadeploy.steps.catalogue import Step
-from kadeploy.steps.cause import Cause, cause_of
+from kadeploy.steps.caused_error import cause_of
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.terminal import printable
+from kadeploy.vocabulary.cause import Cause
 from kadeploy.workflow.events import Failure
 
 MAX_REASON = 500  # characters of the sentence that ends in lists and statistics

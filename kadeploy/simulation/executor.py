@@ -13,7 +13,8 @@ from kadeploy.operations.executor import Admission, StepExecutor
 from kadeploy.operations.plan import DeploymentPart
 from kadeploy.simulation.behaviour import Behaviour, StepName
 from kadeploy.simulation.fates import Fates
-from kadeploy.workflow.automaton import Position, Scope
+from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, Run
 

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kadeploy.workflow.automaton import Automaton, Position, Scope
+from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.events import NodeEnded, Notice, StepEnded, StepStarted, Waiting
 from kadeploy.workflow.phase import Phase
 

@@ -9,8 +9,8 @@ from enum import Enum
 
 from kadeploy.boot.requests import BootFileRequest
 from kadeploy.remote.hostkey import Answer, Sighting
-from kadeploy.steps.cause import Cause
 from kadeploy.steps.console import Mishap, Reading, Stage
+from kadeploy.vocabulary.cause import Cause
 
 DELIVERED = 200
 

@@ -24,11 +24,12 @@ from kadeploy.local.ending import add_last_line, describe_ending
 from kadeploy.remote import hostkey
 from kadeploy.steps import broadcasts, site_file
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
-from kadeploy.steps.cause import Cause, CausedError, cause_by_text
+from kadeploy.steps.caused_error import CausedError, cause_by_text
 from kadeploy.steps.deployment import DeploymentWorkbench, PostInstall
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.reception import Follower
 from kadeploy.steps.set_deployment_env import renew_deploy_part, umount_deploy_part
+from kadeploy.vocabulary.cause import Cause
 
 SCRIPT_TIMEOUT = 600.0  # seconds of one post-install script
 BOOTLOADER_TIMEOUT = 300.0  # seconds: grub-install takes long on emulated or slow disks

@@ -23,12 +23,12 @@ from kadeploy.steps import (
     set_deployment_env,
 )
 from kadeploy.steps.broadcast_env import Ended
-from kadeploy.steps.cause import Cause
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.power import PowerWorkbench
 from kadeploy.steps.reboot import RebootWorkbench
 from kadeploy.steps.workbench import Workbench
+from kadeploy.vocabulary.cause import Cause
 
 Context = TypeVar("Context", bound=Workbench, contravariant=True)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kadeploy.config.clusters import Node
-from kadeploy.steps.cause import Cause
+from kadeploy.vocabulary.cause import Cause
 
 
 @dataclass(slots=True)

@@ -22,11 +22,11 @@ from kadeploy.steps.boot import (
     watched,
 )
 from kadeploy.steps.boot_verdict import Awaited
-from kadeploy.steps.cause import Cause
 from kadeploy.steps.evidence import requests_since_reboot
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import BootingWorkbench
 from kadeploy.store.node_states import InstalledSystem
+from kadeploy.vocabulary.cause import Cause
 
 SILENT_PROBES = 3  # without any answer, in a row: one may be lost on its way
 

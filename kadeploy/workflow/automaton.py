@@ -5,17 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from kadeploy.config.expression import Expression
-
-
-class Scope(StrEnum):
-    """Whether a micro-step runs for each node on its own, or needs the nodes together."""
-
-    NODE = "node"
-    SET = "set"
+from kadeploy.vocabulary.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from kadeploy.vocabulary.cause import Cause
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.phase import Phase
 
 # The causes of failures that the engine itself makes; all others come from its executor.
-ABORTED = "aborted"
-INTERNAL = "internal"
+ABORTED = Cause.ABORTED.value
+INTERNAL = Cause.INTERNAL.value
 
 
 @dataclass(frozen=True, slots=True)

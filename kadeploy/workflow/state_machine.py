@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from kadeploy.workflow.automaton import Automaton, Position, Scope
+from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.census import Census
 from kadeploy.workflow.events import (
     ABORTED,

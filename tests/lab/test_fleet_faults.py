@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from kadeploy.lab.faults.kinds import FAULTS
-from kadeploy.steps.cause import Cause
+from kadeploy.vocabulary.cause import Cause
 
 from .laboratory import Laboratory, Outcome
 from .test_fleet import assert_gone

@@ -43,9 +43,9 @@ from kadeploy.simulation.file import (
 from kadeploy.steps import boot as steps_boot
 from kadeploy.steps import boot_new_env, broadcast_env, custom_operation, power, set_deployment_env
 from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
-from kadeploy.steps.cause import Cause
 from kadeploy.store import schema, store, tables, windows
 from kadeploy.store.statistics import FIELDS
+from kadeploy.vocabulary.cause import Cause
 from kadeploy.workflow import window
 from tests.unit import worked_examples
 

@@ -18,7 +18,7 @@ from kadeploy.errors import KadeployError
 from kadeploy.lab.faults import lots, setting
 from kadeploy.lab.faults.lots import Lot, Ticket
 from kadeploy.lab.plan import LabPlan
-from kadeploy.steps.cause import Cause
+from kadeploy.vocabulary.cause import Cause
 
 OK = "ok"
 MAX_ENTRIES = 1000

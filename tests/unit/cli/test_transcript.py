@@ -17,15 +17,8 @@ from kadeploy.cli.transcript import Transcript
 from kadeploy.config.expression import Expression
 from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.operations.feed import Group, NodeResult, OperationResult
-from kadeploy.workflow.automaton import (
-    Automaton,
-    Gathering,
-    Instance,
-    MacroStep,
-    MicroStep,
-    Position,
-    Scope,
-)
+from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
 from kadeploy.workflow.events import (
     Done,
     Event,

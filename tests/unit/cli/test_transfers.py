@@ -20,15 +20,8 @@ from kadeploy.cli.transfers import LINE_INTERVAL, Transfers, place
 from kadeploy.config.expression import Expression
 from kadeploy.operations.feed import Group, NodeResult, OperationResult
 from kadeploy.store.receptions import Reception
-from kadeploy.workflow.automaton import (
-    Automaton,
-    Gathering,
-    Instance,
-    MacroStep,
-    MicroStep,
-    Position,
-    Scope,
-)
+from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
 from kadeploy.workflow.events import NodeEnded, StepEnded, StepStarted
 from kadeploy.workflow.phase import Phase
 

@@ -15,7 +15,7 @@ from kadeploy.environments.environment import Environment, Image, System
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.store.store import Store
-from kadeploy.workflow.automaton import Scope
+from kadeploy.vocabulary.scope import Scope
 from tests.unit.operations.conftest import MakePlan
 
 KEXEC = (

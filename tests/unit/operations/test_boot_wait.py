@@ -16,10 +16,10 @@ from kadeploy.config.site import Site
 from kadeploy.errors import BrokenConnectionError, UnreachableError
 from kadeploy.steps import boot, boot_new_env
 from kadeploy.steps.catalogue import NodeStep
-from kadeploy.steps.cause import Cause
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.store import Store
+from kadeploy.vocabulary.cause import Cause
 from tests.unit.operations.conftest import MakePlan
 
 

@@ -24,8 +24,9 @@ from kadeploy.errors import (
 )
 from kadeploy.operations.failures import failure_of, interruption_of
 from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
-from kadeploy.steps.cause import Cause, CausedError, cause_of
+from kadeploy.steps.caused_error import CausedError, cause_of
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.vocabulary.cause import Cause
 from kadeploy.workflow import events
 
 CATALOGUE: dict[str, tuple[Step[Any], ...]] = {**STEPS, **REBOOTS, **POWER}

@@ -22,7 +22,8 @@ from kadeploy.simulation.path import Kind, trace
 from kadeploy.simulation.simulation import Simulation
 from kadeploy.simulation.spending import mean_spending
 from kadeploy.store.store import Store
-from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Scope
+from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep
 from kadeploy.workflow.events import Event, decode, encode
 from kadeploy.workflow.state_machine import StateMachine
 from tests.unit.operations.conftest import MakePlan

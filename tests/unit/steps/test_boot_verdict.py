@@ -20,8 +20,8 @@ from kadeploy.boot.requests import BootFileRequest, log_path, requests_of
 from kadeploy.remote.hostkey import Answer, Sighting
 from kadeploy.steps import console
 from kadeploy.steps.boot_verdict import Awaited, BootFacts, BootFile, judge
-from kadeploy.steps.cause import Cause
 from kadeploy.steps.evidence import shown
+from kadeploy.vocabulary.cause import Cause
 
 CASES = sorted((Path(__file__).parents[2] / "data" / "boots").iterdir())
 ADDRESS = "172.31.0.11"

@@ -8,7 +8,8 @@ import pytest
 from kadeploy.broadcast.interface import RelayResult, Trouble
 from kadeploy.config.clusters import Node
 from kadeploy.steps.broadcast_env import chain_order, relay_failure
-from kadeploy.steps.cause import Cause, CausedError
+from kadeploy.steps.caused_error import CausedError
+from kadeploy.vocabulary.cause import Cause
 
 
 @pytest.mark.parametrize(

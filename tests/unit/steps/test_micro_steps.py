@@ -18,9 +18,10 @@ import pytest
 from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
 from kadeploy.errors import KadeployError, NodeError
 from kadeploy.remote.hostkey import other_key
-from kadeploy.steps.cause import Cause, cause_of
+from kadeploy.steps.caused_error import cause_of
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import Workbench
+from kadeploy.vocabulary.cause import Cause
 from tests.unit.steps.case import Case, entries, facts_of, filled, merged, micro_steps
 from tests.unit.steps.port import ADDRESS, NodePort, public
 from tests.unit.steps.recorded import SCRIPTS, Recording

@@ -27,10 +27,11 @@ from kadeploy.broadcast.interface import (
 from kadeploy.errors import NodeError
 from kadeploy.steps import broadcasts
 from kadeploy.steps.broadcast_env import send_environment
-from kadeploy.steps.cause import Cause, cause_of
+from kadeploy.steps.caused_error import cause_of
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.receptions import Reception
+from kadeploy.vocabulary.cause import Cause
 from tests.unit.steps.case import entries, facts_of, filled
 from tests.unit.steps.recorded import Recording
 from tests.unit.steps.stage import machines_of

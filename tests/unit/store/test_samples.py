@@ -8,7 +8,7 @@ from kadeploy.store.samples import StepSamples
 from kadeploy.store.statistics import StepRun
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import WorkflowKind
-from kadeploy.workflow.automaton import Scope
+from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.events import Done, Started
 from kadeploy.workflow.state_machine import StateMachine
 from tests.unit.workflow.world import automaton, instance, micro

@@ -10,7 +10,8 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from kadeploy.config.expression import Expression
-from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Scope
+from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep
 from kadeploy.workflow.driver import Driver, Report
 from kadeploy.workflow.events import Done, Event, Failure, NodeEnded, Notice, Run
 from kadeploy.workflow.phase import Phase

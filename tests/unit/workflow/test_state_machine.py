@@ -6,11 +6,8 @@ from __future__ import annotations
 import pytest
 
 from kadeploy.config.expression import Expression
-from kadeploy.workflow.automaton import (
-    MicroStep,
-    Position,
-    Scope,
-)
+from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.automaton import MicroStep, Position
 from kadeploy.workflow.events import (
     LEFT_BEHIND,
     Abandoned,

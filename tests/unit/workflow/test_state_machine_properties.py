@@ -10,13 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kadeploy.workflow.automaton import (
-    Automaton,
-    Position,
-    Scope,
-    from_mapping,
-    to_mapping,
-)
+from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.automaton import Automaton, Position, from_mapping, to_mapping
 from kadeploy.workflow.events import (
     GraceOver,
     Started,

@@ -7,15 +7,8 @@ from collections import Counter
 from typing import Any
 
 from kadeploy.config.expression import Expression
-from kadeploy.workflow.automaton import (
-    Automaton,
-    Gathering,
-    Instance,
-    MacroStep,
-    MicroStep,
-    Position,
-    Scope,
-)
+from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
 from kadeploy.workflow.events import (
     Aborted,
     Done,
