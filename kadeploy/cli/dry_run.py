@@ -112,7 +112,9 @@ def _describe_instance(instance: Instance, recipe: Recipe, count: int) -> Iterat
 
 def _custom(recipe: Recipe) -> list[str]:
     """Summaries of the custom operations of an instance, '' for the other micro-steps."""
-    return [step.node.summary if isinstance(step.node, CustomOperation) else "" for step in recipe.steps]
+    return [
+        step.function.summary if isinstance(step.function, CustomOperation) else "" for step in recipe.steps
+    ]
 
 
 def _timeout(step: MicroStep, count: int) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from kadeploy.cli import program
 from kadeploy.cli.deploy_options import DeployOptions, deploy_options
 from kadeploy.cli.options import given
 from kadeploy.errors import ExitStatus, UsageError
+from kadeploy.vocabulary.deployment import MACRO_STEPS
 
 EXAMPLES = """\
 kadeploy -e debian12-min -f $OAR_NODE_FILE -k
@@ -33,6 +35,13 @@ kadeploy -e debian12-min -m node-1 --simulate what-if.yaml --simulate-nodes 1000
 kadeploy --list; kadeploy --resume D-27d177c2-d02a-46cb-b9a2-9c4a0a51939b
     go on where the nodes are held, or where a killed command has left them"""
 
+
+def _list_instances() -> str:
+    """Instances of a deployment, a paragraph for each macro-step."""
+    lists = [", ".join(instance.summary for instance in macro.instances) for macro in MACRO_STEPS]
+    return "\n".join(textwrap.fill(text, 105) for text in lists)
+
+
 SECTIONS = {
     "WHERE THE NODES COME FROM": """\
 -f and -m; without them the file that OAR_NODE_FILE names, then SLURM_JOB_NODELIST.""",
@@ -43,9 +52,8 @@ document, and the log goes to standard error. On a terminal a table of the nodes
     "STEPS": """\
 --force-steps SetDeploymentEnv|I:N:T[,I:N:T]&BroadcastEnv|I:N:T[,...]&BootNewEnv|I:N:T[,...]
 I an instance, N how often it is retried after its first attempt, T seconds of an attempt (0: no limit).
-SetDeploymentEnvUntrusted; BroadcastEnvChain (BroadcastEnvKastafior and BroadcastEnvKascade mean it, too),
-BroadcastEnvTree, BroadcastEnvHttpPull, BroadcastEnvCustom (where the administrator has given a command);
-BootNewEnvClassical, BootNewEnvKexec, BootNewEnvHardReboot.""",
+"""
+    + _list_instances(),
     "CUSTOM STEPS": """\
 The file of --custom-steps maps macro-steps or instances to micro-steps, and these to lists of operations:
 pre-ops before the micro-step, post-ops after it, substitute instead of it. They run in the deployment

@@ -19,6 +19,7 @@ from kadeploy.nodes import fold
 from kadeploy.operations.feed import Group
 from kadeploy.operations.statistics import reason
 from kadeploy.store.receptions import Reception
+from kadeploy.vocabulary.deployment import SEND_ENVIRONMENT
 from kadeploy.workflow.events import (
     LEFT_BEHIND,
     InstanceEnded,
@@ -33,7 +34,6 @@ from kadeploy.workflow.events import (
 from kadeploy.workflow.phase import Phase
 
 MOMENT = 0.2  # seconds in which equal happenings are gathered into one line
-BROADCAST_STEP = "send_environment"
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ class Transcript:
             case StepStarted():
                 step = group.automaton.microstep(notice.position).name
                 self._gather(group, 3, f"  {step} on {{}}", notice.nodes)
-                if step == BROADCAST_STEP:
+                if step == SEND_ENVIRONMENT:
                     transfers = self._transfers.setdefault(group.cluster, Transfers())
                     transfers.begin(notice.nodes, self.clock())
             case StepEnded():
@@ -127,7 +127,7 @@ class Transcript:
 
     def _step_ended(self, group: Group, notice: StepEnded) -> None:
         step = group.automaton.microstep(notice.position).name
-        if step == BROADCAST_STEP and group.cluster in self._transfers:
+        if step == SEND_ENVIRONMENT and group.cluster in self._transfers:
             self._transfers[group.cluster].end(notice.node)
         if notice.failure:
             text = f"!!! The nodes {{}} failed on step {step}: {_literal(reason(notice.failure))}"
@@ -138,7 +138,7 @@ class Transcript:
     def _step_cleared(self, group: Group, notice: StepCleared) -> None:
         name = group.automaton.instance(notice.position).name
         step = group.automaton.microstep(notice.position).name
-        if step == BROADCAST_STEP:
+        if step == SEND_ENVIRONMENT:
             self._gather(group, 3, f"   * Broadcast time: {notice.seconds:.0f}s", [])
         self._gather(group, 4, f"   ~ Time in {name}-{step}: {notice.seconds:.0f}s", [])
 

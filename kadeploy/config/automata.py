@@ -14,31 +14,11 @@ from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_
 
 from kadeploy.config.custom_operations import OperationLists
 from kadeploy.config.expression import Expression, TimeoutExpression
-from kadeploy.config.microsteps import MICRO_STEPS, placement_problems
+from kadeploy.config.placement import placement_problems
 from kadeploy.config.problems import Problem, validate
 from kadeploy.config.yaml_file import KEY, FileModel
 from kadeploy.errors import UsageError
-
-MACRO_STEPS = ("SetDeploymentEnv", "BroadcastEnv", "BootNewEnv")
-
-# Later Kadeploy versions renamed the first macro-step; the chain had two implementations.
-ALIASES = {
-    "SetDeploymentMiniOS": "SetDeploymentEnv",
-    "SetDeploymentMiniOSUntrusted": "SetDeploymentEnvUntrusted",
-}
-
-INSTANCES: dict[str, tuple[str, ...]] = {
-    "SetDeploymentEnv": ("SetDeploymentEnvUntrusted",),
-    "BroadcastEnv": (
-        "BroadcastEnvChain",
-        "BroadcastEnvKastafior",
-        "BroadcastEnvKascade",
-        "BroadcastEnvTree",
-        "BroadcastEnvHttpPull",
-        "BroadcastEnvCustom",
-    ),
-    "BootNewEnv": ("BootNewEnvClassical", "BootNewEnvKexec", "BootNewEnvHardReboot"),
-}
+from kadeploy.vocabulary.names import INSTANCE_NAMES, INSTANCES, MACRO_STEP_NAMES, canonical
 
 
 class MicroStepSetting(OperationLists):
@@ -89,7 +69,7 @@ class MacroSteps(FileModel):
         min_length=1,
     )
 
-    @field_validator(*MACRO_STEPS, mode="wrap")
+    @field_validator(*MACRO_STEP_NAMES, mode="wrap")
     @classmethod
     def _names_exist(cls, data: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         return validate(data, handler, _name_problems(info.field_name or "", data))
@@ -106,34 +86,20 @@ class Automata(FileModel):
     macrosteps: MacroSteps = MacroSteps()
 
 
-def instances_of(name: str) -> tuple[str, ...]:
-    """The instances that the name of a macro-step or of an instance means; none where it is unknown."""
-    name = ALIASES.get(name, name)
-    return INSTANCES.get(name) or ((name,) if name in MICRO_STEPS else ())
-
-
-def is_meant(name: str, instance: str) -> bool:
-    """Whether a name means an instance; the chain answers to the names of Kadeploy3's chains."""
-    return any(MICRO_STEPS[meant] is MICRO_STEPS[instance] for meant in instances_of(name))
-
-
-def known_names() -> tuple[str, ...]:
-    """What may be named: each macro-step, and behind it its instances."""
-    return tuple(name for macro, instances in INSTANCES.items() for name in (macro, *instances))
-
-
 def check_instance(macro: str, instance: str) -> None:
     """Raises ValueError naming the right instances where ``instance`` is none of ``macro``."""
-    if instance not in INSTANCES[macro]:
-        raise ValueError(f"'{instance}' is no instance of {macro}; there are {', '.join(INSTANCES[macro])}")
+    if instance not in INSTANCE_NAMES[macro]:
+        known = ", ".join(INSTANCE_NAMES[macro])
+        raise ValueError(f"'{instance}' is no instance of {macro}; there are {known}")
 
 
 def _name_problems(macro: str, data: Any) -> Iterator[Problem]:
     """Instances and micro-steps that do not exist, operations where a node is not in the miniOS."""
     for index, setting in _mappings(data):
         instance = f"{macro}{setting.get('type')}"
-        if "type" in setting and instance not in INSTANCES[macro]:
-            yield (index, "type"), f"'{instance}' is no instance; there are {', '.join(INSTANCES[macro])}"
+        if "type" in setting and instance not in INSTANCE_NAMES[macro]:
+            known = ", ".join(INSTANCE_NAMES[macro])
+            yield (index, "type"), f"'{instance}' is no instance; there are {known}"
         elif "type" in setting:
             for number, micro in _mappings(setting.get("microsteps")):
                 for location, message in _micro_problems(instance, micro):
@@ -141,11 +107,12 @@ def _name_problems(macro: str, data: Any) -> Iterator[Problem]:
 
 
 def _micro_problems(instance: str, setting: Mapping[Any, Any]) -> Iterator[Problem]:
-    known, name = MICRO_STEPS[instance], str(setting.get("name"))
-    if name in known:
-        yield from placement_problems([instance], name, setting)
+    entry, name = INSTANCES[instance], str(setting.get("name"))
+    if (step := entry.micro_step(name)) is not None:
+        yield from placement_problems([step], setting)
     elif "name" in setting:
-        yield ("name",), f"'{name}' is no micro-step of {instance}; there are {', '.join(known)}"
+        known = ", ".join(step.name for step in entry.micro_steps)
+        yield ("name",), f"'{name}' is no micro-step of {instance}; there are {known}"
 
 
 def _mappings(data: Any) -> Iterator[tuple[int, Mapping[Any, Any]]]:
@@ -164,14 +131,14 @@ def parse_force_steps(text: str) -> MacroSteps:
     """
     sections = text.strip().split("&")
     problems: list[str] = []
-    names = [ALIASES.get(section.partition("|")[0], section.partition("|")[0]) for section in sections]
-    if tuple(names) != MACRO_STEPS:
+    names = [canonical(section.partition("|")[0]) for section in sections]
+    if tuple(names) != MACRO_STEP_NAMES:
         problems.append(
-            f"wanted the macro-steps {' & '.join(MACRO_STEPS)} in this order, got {' & '.join(names)}"
+            f"wanted the macro-steps {' & '.join(MACRO_STEP_NAMES)} in this order, got {' & '.join(names)}"
         )
     settings: dict[str, Sequence[InstanceSetting]] = {}
     for name, section in zip(names, sections, strict=True):
-        if name in MACRO_STEPS:
+        if name in MACRO_STEP_NAMES:
             settings[name] = _parse_instances(name, section.partition("|")[2], problems)
     if problems:
         raise UsageError(
@@ -193,7 +160,7 @@ def _parse_instances(macro: str, text: str, problems: list[str]) -> list[Instanc
 
 def _parse_instance(macro: str, item: str, problems: list[str]) -> InstanceSetting | None:
     name, *numbers = item.split(":")
-    name = ALIASES.get(name, name)
+    name = canonical(name)
     try:
         check_instance(macro, name)
     except ValueError as error:

@@ -9,11 +9,12 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, ModelWrapValidatorHandler, RootModel, model_validator
 
-from kadeploy.config.automata import instances_of, known_names
 from kadeploy.config.custom_operations import OperationLists
-from kadeploy.config.microsteps import MICRO_STEPS, placement_problems
+from kadeploy.config.placement import placement_problems
 from kadeploy.config.problems import Problem, validate
 from kadeploy.config.yaml_file import KEY, load_file
+from kadeploy.vocabulary.instance import InstanceEntry
+from kadeploy.vocabulary.names import instances_of, known_names
 
 
 class CustomOperations(OperationLists):
@@ -56,10 +57,10 @@ def _problems(data: Mapping[Any, Any]) -> Iterator[Problem]:
                     yield (str(name), str(micro), *location), message
 
 
-def _micro_problems(name: str, meant: tuple[str, ...], micro: str, lists: Any) -> Iterator[Problem]:
-    having = [instance for instance in meant if micro in MICRO_STEPS[instance]]
-    if not having:
-        known = dict.fromkeys(step for instance in meant for step in MICRO_STEPS[instance])
+def _micro_problems(name: str, meant: tuple[InstanceEntry, ...], micro: str, lists: Any) -> Iterator[Problem]:
+    steps = [step for instance in meant if (step := instance.micro_step(micro)) is not None]
+    if not steps:
+        known = dict.fromkeys(step.name for instance in meant for step in instance.micro_steps)
         yield (KEY,), f"no micro-step of {name}; there are {', '.join(known)}"
     elif isinstance(lists, Mapping):
-        yield from placement_problems(having, micro, lists)
+        yield from placement_problems(steps, lists)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from kadeploy.config.automata import InstanceSetting, instances_of, is_meant, known_names
+from kadeploy.config.automata import InstanceSetting
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.recipe import Recipe, Recipes
-from kadeploy.steps.catalogue import STEPS, Step
+from kadeploy.steps.step import SetStep, Step
 from kadeploy.steps.workbench import Workbench
+from kadeploy.vocabulary.names import INSTANCES, instances_of, is_meant, known_names
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
 
@@ -21,7 +22,7 @@ def build(
 ) -> Automaton:
     """The automaton; raises UsageError for a breakpoint out of reach."""
     macrosteps = tuple(
-        MacroStep(macro, tuple(_instance(machines, recipe) for recipe in instances))
+        MacroStep(macro, tuple(_instance(recipe) for recipe in instances))
         for macro, instances in recipes.macrosteps.items()
     )
     gather = machines.cluster.gather
@@ -33,9 +34,9 @@ def build(
     return automaton
 
 
-def _instance(machines: Workbench, recipe: Recipe) -> Instance:
+def _instance(recipe: Recipe) -> Instance:
     setting = recipe.setting
-    steps = [_microstep(machines, step, setting) for step in recipe.steps]
+    steps = [_microstep(step, setting) for step in recipe.steps]
     if setting.breakpoint:
         steps[0] = replace(steps[0], breakpoint=True)
     return Instance(recipe.name, tuple(steps), setting.timeout, setting.retries)
@@ -54,9 +55,9 @@ def _check_timeouts(automaton: Automaton, count: int) -> None:
                 raise RefusedError(f"the timeout '{timeout}' of {name} is 0 for some number of nodes")
 
 
-def _microstep(machines: Workbench, step: Step[Any], setting: InstanceSetting) -> MicroStep:
-    scope = Scope.SET if step.together else Scope.NODE
-    micro = MicroStep(step.name, scope, step.deadline(machines), step.restart or step.name, step.retries)
+def _microstep(step: Step[Any], setting: InstanceSetting) -> MicroStep:
+    scope = Scope.SET if isinstance(step, SetStep) else Scope.NODE
+    micro = MicroStep(step.name, scope, step.timeout, step.restart, step.retries)
     own = next((own for own in setting.microsteps if own.name == step.name), None)
     if own is None:
         return micro
@@ -98,7 +99,7 @@ def _instances_meant(automaton: Automaton, name: str) -> list[Instance]:
 def _what_runs_instead(instance: Instance, micro: str) -> str:
     """The micro-step behind one that is bypassed, or all there are."""
     names = [step.name for step in instance.microsteps]
-    all_names = [step.name for step in STEPS[instance.name]]
+    all_names = [step.name for step in INSTANCES[instance.name].micro_steps]
     if micro in all_names:
         for following in all_names[all_names.index(micro) :]:
             if following in names:

@@ -11,8 +11,8 @@ from kadeploy.operations.feed import Group
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.request import Request
 from kadeploy.remote.connection import NodeConnections
-from kadeploy.steps.catalogue import Step
 from kadeploy.steps.custom_operation import CustomOperation
+from kadeploy.steps.step import Step
 from kadeploy.steps.workbench import Workbench
 
 Context = TypeVar("Context", bound=Workbench)
@@ -51,4 +51,5 @@ class Plan(Generic[Context]):
 
 def _fingerprint(step: Step[Any]) -> str:
     """A step's name, and what it does where that is not the program's own."""
-    return f"{step.name} {step.node.digest}" if isinstance(step.node, CustomOperation) else step.name
+    function = step.function
+    return f"{step.name} {function.digest}" if isinstance(function, CustomOperation) else step.name

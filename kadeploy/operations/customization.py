@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kadeploy.config.automata import MACRO_STEPS, InstanceSetting, MacroSteps, is_meant
+from kadeploy.config.automata import InstanceSetting, MacroSteps
 from kadeploy.config.custom_operations import LISTS, CustomOperationSetting, List
 from kadeploy.config.custom_steps import CustomSteps
-from kadeploy.config.microsteps import can_be_put
+from kadeploy.config.expression import Expression
+from kadeploy.config.placement import can_be_put
 from kadeploy.errors import RefusedError
 from kadeploy.operations.operation_files import locate
-from kadeploy.steps.catalogue import Step
 from kadeploy.steps.custom_operation import (
     OPERATION_TIMEOUT,
     CustomOperation,
@@ -26,7 +26,10 @@ from kadeploy.steps.custom_operation import (
     substitute,
 )
 from kadeploy.steps.deployment import DeploymentWorkbench
+from kadeploy.steps.step import NodeStep, Step
 from kadeploy.vocabulary.cause import Cause
+from kadeploy.vocabulary.micro_step import MicroStepEntry
+from kadeploy.vocabulary.names import MACRO_STEP_NAMES, is_meant
 
 DeploymentStep = Step[DeploymentWorkbench]
 Lists = Mapping[List, tuple[CustomOperationSetting, ...]]
@@ -47,7 +50,9 @@ class Customization:
 
         Raises RefusedError where two operations would be the same micro-step, or one cannot be carried out.
         """
-        groups = [(step, self._group(step, self._lists(instance, setting, step.name))) for step in steps]
+        groups = [
+            (step, self._group(step, self._lists(instance, setting, step.micro_step))) for step in steps
+        ]
         customized = _with_restarts(groups)
         for name, count in Counter(step.name for step in customized).items():
             if count > 1:
@@ -57,37 +62,40 @@ class Customization:
                 )
         return customized
 
-    def _lists(self, instance: str, setting: InstanceSetting, micro: str) -> Lists:
+    def _lists(self, instance: str, setting: InstanceSetting, micro: MicroStepEntry) -> Lists:
         """The operations that count around a micro-step of an instance; the cluster's come first."""
-        own = [lists for lists in setting.microsteps if lists.name == micro]
+        own = [lists for lists in setting.microsteps if lists.name == micro.name]
         entries = [
-            lists for name, step, lists in self.steps.entries() if step == micro and is_meant(name, instance)
+            lists
+            for name, step, lists in self.steps.entries()
+            if step == micro.name and is_meant(name, instance)
         ]
         found: dict[List, tuple[CustomOperationSetting, ...]] = {}
         for name in LISTS:
             overridden = any(lists.override and lists.gives(name) for lists in entries)
             counting = entries if overridden else [*own, *entries]
-            if can_be_put(instance, micro, name):
+            if can_be_put(micro, name):
                 found[name] = tuple(operation for lists in counting for operation in lists.operations(name))
         return found
 
     def _group(self, step: DeploymentStep, lists: Lists) -> list[DeploymentStep]:
         before, instead, after = (
-            [self._step(step.name, operation) for operation in lists.get(name, ())]
+            [self._step(step.micro_step, operation) for operation in lists.get(name, ())]
             for name in ("pre-ops", "substitute", "post-ops")
         )
         return [*before, *(instead or [step]), *after]
 
-    def _step(self, micro: str, operation: CustomOperationSetting) -> DeploymentStep:
-        name = f"{micro}-{operation.name}"  # as Kadeploy3 shows it
+    def _step(self, micro: MicroStepEntry, operation: CustomOperationSetting) -> DeploymentStep:
+        name = f"{micro.name}-{operation.name}"  # as Kadeploy3 shows it
         own = operation.timeout.seconds(1)
-        return Step(
-            name,
-            Cause.CUSTOM,
-            self._action(name, operation),
-            timeout=str(operation.timeout) if own else f"{OPERATION_TIMEOUT:g}",
+        return NodeStep(
+            name=name,
+            micro_step=micro,
+            cause=Cause.CUSTOM,
+            timeout=operation.timeout if own else Expression(f"{OPERATION_TIMEOUT:g}"),
+            restart=name,
             retries=operation.retries,
-            around=micro,
+            function=self._action(name, operation),
         )
 
     def _action(self, name: str, operation: CustomOperationSetting) -> CustomOperation:
@@ -121,7 +129,7 @@ class Customization:
 
 def operations(steps: CustomSteps, settings: Iterable[MacroSteps]) -> Iterator[CustomOperationSetting]:
     """All operations of the user and of the clusters, whether they will be run or not."""
-    own = (setting for macros in settings for macro in MACRO_STEPS for setting in macros.of(macro))
+    own = (setting for macros in settings for macro in MACRO_STEP_NAMES for setting in macros.of(macro))
     of_clusters = (lists for setting in own for lists in setting.microsteps)
     of_user = (lists for _, _, lists in steps.entries())
     for lists in (*of_clusters, *of_user):
@@ -139,7 +147,7 @@ def _with_restarts(
     """
     beginnings = {step.name: group[0].name for step, group in groups}
     return tuple(
-        replace(member, restart="" if step.restart in ("", step.name) else beginnings[step.restart])
+        replace(member, restart=member.name if step.restart == step.name else beginnings[step.restart])
         for step, group in groups
         for member in group
     )

@@ -11,8 +11,8 @@ from typing import Any
 from kadeploy.errors import KadeployError, NodeError
 from kadeploy.operations.failures import failure_of, interruption_of
 from kadeploy.operations.recipe import Recipes
-from kadeploy.steps.catalogue import Step
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.step import NodeStep, SetStep
 from kadeploy.steps.workbench import Workbench
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Run
@@ -36,15 +36,15 @@ class StepExecutor:
         """Run one micro-step on its nodes and report each."""
         step = self._recipes.step(run.position)
         runs = [NodeRun(self._machines.nodes[name], run.attempt) for name in run.nodes]
-        if step.together is not None:
-            await self._run_together(step, runs, report)
-        else:
-            await self._run_alone(step, runs[0], report)
+        match step:
+            case NodeStep():
+                await self._run_alone(step, runs[0], report)
+            case SetStep():
+                await self._run_together(step, runs, report)
 
-    async def _run_alone(self, step: Step[Any], run: NodeRun, report: Report) -> None:
-        assert step.node is not None
+    async def _run_alone(self, step: NodeStep[Any], run: NodeRun, report: Report) -> None:
         try:
-            await step.node(self._machines, run)
+            await step.function(self._machines, run)
         except KadeployError as error:
             report(run.node.name, failure_of(error, step))
         except asyncio.CancelledError as cancelled:
@@ -53,14 +53,12 @@ class StepExecutor:
         else:
             report(run.node.name, None)
 
-    async def _run_together(self, step: Step[Any], runs: Sequence[NodeRun], report: Report) -> None:
-        assert step.together is not None
-
+    async def _run_together(self, step: SetStep[Any], runs: Sequence[NodeRun], report: Report) -> None:
         def ended(node: str, error: NodeError | None) -> None:
             report(node, failure_of(error, step) if error else None)
 
         try:
-            await step.together(self._machines, runs, ended)
+            await step.function(self._machines, runs, ended)
         except KadeployError as error:
             for run in runs:
                 report(run.node.name, failure_of(error, step))

@@ -7,9 +7,9 @@ import asyncio
 from typing import Any
 
 from kadeploy.errors import KadeployError, NodeError
-from kadeploy.steps.catalogue import Step
 from kadeploy.steps.caused_error import cause_of
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.step import Step
 from kadeploy.terminal import printable
 from kadeploy.vocabulary.cause import Cause
 from kadeploy.workflow.events import Failure

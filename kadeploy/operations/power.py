@@ -24,7 +24,7 @@ from kadeploy.operations.recipe import Recipe, Recipes
 from kadeploy.operations.request import Request
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
-from kadeploy.steps.catalogue import POWER
+from kadeploy.steps.catalogue import steps_of
 from kadeploy.steps.power import PowerWorkbench
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.statistics import Record
@@ -93,7 +93,7 @@ def _part(
         level=request.level,
     )
     instance = f"Power{setting.type}"
-    recipes = Recipes({"Power": (Recipe(instance, setting, POWER[instance]),)})
+    recipes = Recipes({"Power": (Recipe(instance, setting, steps_of(instance, machines)),)})
     steps = automaton.build(machines, recipes, (), hold_failures=False)
     return Part(Group(name, site.prefixes[name], tuple(machines.nodes), steps), machines, recipes)
 

@@ -25,7 +25,7 @@ from kadeploy.operations.recipe import Recipe, Recipes
 from kadeploy.operations.request import EnvironmentName
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
-from kadeploy.steps.catalogue import REBOOTS
+from kadeploy.steps.catalogue import steps_of
 from kadeploy.steps.reboot import RebootWorkbench
 from kadeploy.store import node_states
 from kadeploy.store.node_states import InstalledSystem, NodeRecord
@@ -105,8 +105,7 @@ def _with_timeout(cluster: ClusterConfig, request: RebootRequest) -> ClusterConf
 def _part(site: Site, request: RebootRequest, machines: RebootWorkbench) -> Part[RebootWorkbench]:
     setting = InstanceSetting(type=INSTANCES[request.kind])
     name = f"Reboot{setting.type}"
-    steps = tuple(step for step in REBOOTS[name] if step.applies(machines))
-    recipes = Recipes({"Reboot": (Recipe(name, setting, steps),)})
+    recipes = Recipes({"Reboot": (Recipe(name, setting, steps_of(name, machines)),)})
     group = Group(
         machines.cluster_name,
         site.prefixes[machines.cluster_name],

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kadeploy.config.automata import MACRO_STEPS, InstanceSetting, MacroSteps, is_meant
+from kadeploy.config.automata import InstanceSetting, MacroSteps
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.custom_operations import LISTS
 from kadeploy.config.custom_steps import CustomSteps
@@ -15,14 +15,14 @@ from kadeploy.config.expression import Expression
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.request import DeploymentRequest
-from kadeploy.steps.catalogue import STEPS, NodeStep, Step
+from kadeploy.steps.catalogue import steps_of
 from kadeploy.steps.deployment import DeploymentWorkbench
+from kadeploy.steps.step import NodeFunction, NodeStep, Step
+from kadeploy.vocabulary.deployment import SET_DEPLOYMENT_ENV
+from kadeploy.vocabulary.names import MACRO_STEP_NAMES, is_meant
 from kadeploy.workflow.automaton import Position
 
 KEXEC_REPLACEMENT_MARGIN = 200  # seconds above the reboot's own timeout (Kadeploy3)
-
-# They leave a fresh file system of the target where the image is unpacked.
-RENEWAL = ("format_deploy_part", "mount_deploy_part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,14 @@ class Recipes:
         for recipes in self.macrosteps.values():
             yield from recipes
 
-    def renewal(self) -> tuple[NodeStep[DeploymentWorkbench], ...]:
-        """What makes the target's file system, with the operations around it: a broadcast may repeat it."""
-        first = self.macrosteps["SetDeploymentEnv"][0]
-        return tuple(step.node for step in first.steps if step.node and step.micro in RENEWAL)
+    def renewal(self) -> tuple[NodeFunction[DeploymentWorkbench], ...]:
+        """Functions that make the target's file system, with the operations around them.
+
+        A broadcast may repeat them.
+        """
+        first = self.macrosteps[SET_DEPLOYMENT_ENV.name][0]
+        renewing = [step for step in first.steps if step.micro_step.renews_target]
+        return tuple(step.function for step in renewing if isinstance(step, NodeStep))
 
 
 def settings_of(request: DeploymentRequest, cluster: ClusterConfig) -> MacroSteps:
@@ -69,12 +73,11 @@ def resolve(
     def recipe(macro: str, setting: InstanceSetting) -> Recipe:
         setting = _possible(deployment, macro, setting, request.kexec)
         name = macro + setting.type
-        steps = [step for step in STEPS[name] if step.applies(deployment)]
-        return Recipe(name, setting, customization.apply(name, setting, steps))
+        return Recipe(name, setting, customization.apply(name, setting, steps_of(name, deployment)))
 
     settings = settings_of(request, deployment.cluster)
     return Recipes(
-        {macro: tuple(recipe(macro, setting) for setting in settings.of(macro)) for macro in MACRO_STEPS}
+        {macro: tuple(recipe(macro, setting) for setting in settings.of(macro)) for macro in MACRO_STEP_NAMES}
     )
 
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from kadeploy.config.server import MEGABYTE
 from kadeploy.errors import UsageError
 from kadeploy.simulation import defaults
-from kadeploy.simulation.distribution import Constant, Distribution, Samples
-from kadeploy.simulation.file import CATALOGUE, BroadcastBehaviour, SimulationFile, StepBehaviour
+from kadeploy.simulation.distribution import Distribution, Samples
+from kadeploy.simulation.file import STEP_NAMES, SimulationFile, StepBehaviour
 from kadeploy.store.samples import StepSamples
+from kadeploy.vocabulary.duration import Constant, Transmission
 from kadeploy.workflow.automaton import Automaton
-
-BROADCAST_STEP = "send_environment"
 
 StepName = tuple[str, str]  # instance, micro-step
 
@@ -46,10 +45,10 @@ def of_automaton(
 def check_names(file: SimulationFile, automata: Iterable[Automaton]) -> None:
     """Raises UsageError for a custom operation in the file that none of the automata has.
 
-    Micro-steps of the catalogue may be in the file though they are bypassed: it is made for many deployments.
+    Micro-steps may be in the file though they are bypassed: it is made for many deployments.
     """
     names = [name for automaton in automata for name in _names(automaton)]
-    known = CATALOGUE | {"-".join(name) for name in names} | {micro for _, micro in names}
+    known = STEP_NAMES | {"-".join(name) for name in names} | {micro for _, micro in names}
     if unknown := [name for name in file.steps if name not in known]:
         raise UsageError(f"--simulate: this deployment has no micro-step {', '.join(unknown)}")
 
@@ -66,18 +65,18 @@ def _behaviour(
     behaviour = _by_default(name, image_size)
     if name in seen:
         behaviour = _by_records(seen[name], behaviour)
-    if name[1] == BROADCAST_STEP and file.broadcast is not None:
-        behaviour = _by_broadcast(file.broadcast, image_size, behaviour)
+    if file.broadcast is not None and isinstance(defaults.duration(*name), Transmission):
+        behaviour = replace(_by_transmission(file.broadcast.duration(), image_size, behaviour), source="file")
     own = file.steps.get("-".join(name)) or file.steps.get(name[1])
     return _by_file(own, behaviour) if own else behaviour
 
 
 def _by_default(name: StepName, image_size: int) -> Behaviour:
-    if name[1] == BROADCAST_STEP:
-        nothing = Behaviour(Constant(0), Constant(0), 0.0, 0.0, "")
-        return replace(_by_broadcast(defaults.BROADCAST, image_size, nothing), source="default")
-    duration = defaults.duration(*name)
-    return Behaviour(duration, duration, 0.0, defaults.hangs(name[1]), "default")
+    duration, hangs = defaults.duration(*name), defaults.hangs(*name)
+    if isinstance(duration, Transmission):
+        nothing = Behaviour(Constant(0), Constant(0), 0.0, hangs, "default")
+        return _by_transmission(duration, image_size, nothing)
+    return Behaviour(duration, duration, 0.0, hangs, "default")
 
 
 def _by_records(samples: StepSamples, behaviour: Behaviour) -> Behaviour:
@@ -91,9 +90,9 @@ def _by_records(samples: StepSamples, behaviour: Behaviour) -> Behaviour:
     )
 
 
-def _by_broadcast(broadcast: BroadcastBehaviour, image_size: int, behaviour: Behaviour) -> Behaviour:
-    seconds = Constant(broadcast.start + image_size / MEGABYTE / broadcast.rate)
-    return replace(behaviour, duration=seconds, failed=seconds, hop=broadcast.hop, source="file")
+def _by_transmission(transmission: Transmission, image_size: int, behaviour: Behaviour) -> Behaviour:
+    seconds = Constant(transmission.start + image_size / MEGABYTE / transmission.rate)
+    return replace(behaviour, duration=seconds, failed=seconds, hop=transmission.hop)
 
 
 def _by_file(own: StepBehaviour, behaviour: Behaviour) -> Behaviour:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Distributions of durations, each as its quantile function: share of the runs (0 to 1) to seconds.
+"""Distributions of durations that the vocabulary does not need, each as its quantile function.
 
-A share that is drawn evenly gives a duration that is distributed so, and the same share gives comparable
-durations under another distribution.
+It maps a share of the runs (0 to 1) to seconds. A share that is drawn evenly gives a duration that is
+distributed so, and the same share gives comparable durations under another distribution.
 """
 
 from __future__ import annotations
@@ -20,16 +20,6 @@ class Distribution(Protocol):
 
     def seconds(self, share: float) -> float:
         """The duration that this share of the runs stays below; ``share`` between 0 and 1, both excluded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """Always the same."""
-
-    value: float
-
-    def seconds(self, share: float) -> float:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +42,6 @@ class Normal:
 
     def seconds(self, share: float) -> float:
         return max(self.median + self.spread * _STANDARD.inv_cdf(share), 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class LogNormal:
-    """``spread`` is a factor: two thirds of the runs lie between median / spread and median * spread."""
-
-    median: float
-    spread: float
-
-    def seconds(self, share: float) -> float:
-        return float(self.median * self.spread ** _STANDARD.inv_cdf(share))
 
 
 @dataclass(frozen=True, slots=True)

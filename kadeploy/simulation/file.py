@@ -10,8 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from kadeploy import nodes
 from kadeploy.config.yaml_file import FileModel, load_file
-from kadeploy.simulation.distribution import Constant, Distribution, LogNormal, Normal, Samples, Uniform
-from kadeploy.steps.catalogue import STEPS
+from kadeploy.simulation.distribution import Distribution, Normal, Samples, Uniform
+from kadeploy.vocabulary.deployment import MACRO_STEPS
+from kadeploy.vocabulary.duration import Constant, LogNormal, Transmission
 
 WEEK = 7 * 24 * 3600.0
 MAX_SAMPLES = 100_000
@@ -19,13 +20,15 @@ MAX_SAMPLES = 100_000
 Seconds = Annotated[float, Field(ge=0, le=WEEK, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-# Micro-steps, each alone and behind its instance.
-CATALOGUE = frozenset(
+# Micro-steps of a deployment, each alone and behind its instance.
+STEP_NAMES = frozenset(
     name
-    for instance, steps in STEPS.items()
-    for step in steps
-    for name in (step.name, f"{instance}-{step.name}")
+    for macro in MACRO_STEPS
+    for instance in macro.instances
+    for step in instance.micro_steps
+    for name in (step.name, f"{instance.name}-{step.name}")
 )
+_BROADCAST = Transmission()
 
 
 class Spread(FileModel):
@@ -74,8 +77,8 @@ def _from_number(value: Any) -> Any:
 
 
 def _step_name(value: str) -> str:
-    is_custom = any(value.startswith(f"{name}-") for name in CATALOGUE)
-    if value not in CATALOGUE and not is_custom:
+    is_custom = any(value.startswith(f"{name}-") for name in STEP_NAMES)
+    if value not in STEP_NAMES and not is_custom:
         raise ValueError(f"'{value}' is no micro-step, nor Instance-micro-step")
     return value
 
@@ -98,8 +101,12 @@ class BroadcastBehaviour(FileModel):
     """Seconds of a broadcast: ``start`` + image / ``rate`` + ``hop`` for each node; ``rate`` in MB/s."""
 
     rate: float = Field(gt=0, allow_inf_nan=False)
-    start: Seconds = 5.0
-    hop: Seconds = 0.01
+    start: Seconds = _BROADCAST.start
+    hop: Seconds = _BROADCAST.hop
+
+    def duration(self) -> Transmission:
+        """The duration of a broadcast by this file."""
+        return Transmission(self.rate, self.start, self.hop)
 
 
 class SlowNodes(FileModel):

@@ -3,8 +3,17 @@
 
 from __future__ import annotations
 
-from kadeploy.steps.boot import end_system, has_left_minios
+from kadeploy.steps.binding import Binding
+from kadeploy.steps.boot import (
+    end_system,
+    has_left_minios,
+    reboot_hard,
+    switch_pxe_local_disk,
+    wait_kexec_deployed,
+    wait_reboot_deployed,
+)
 from kadeploy.steps.broadcast_env import kernel_files
+from kadeploy.steps.conditions import DEPLOYMENT
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.set_deployment_env import mount_deploy_part, umount_deploy_part
@@ -39,3 +48,35 @@ def kexec_params(workbench: DeploymentWorkbench) -> str:
     if any(param.startswith("root=") for param in params.split()):
         return params
     return f"root={workbench.target.device} {params}".strip()
+
+
+BINDINGS: tuple[Binding[DeploymentWorkbench], ...] = (
+    Binding(
+        "BootNewEnvClassical",
+        {
+            "switch_pxe": switch_pxe_local_disk,
+            "umount_deploy_part": umount_deploy_part,
+            "reboot_from_deploy_env": reboot_from_deploy_env,
+            "wait_reboot": wait_reboot_deployed,
+        },
+        conditions=DEPLOYMENT,
+    ),
+    Binding(
+        "BootNewEnvKexec",
+        {
+            "switch_pxe": switch_pxe_local_disk,
+            "umount_deploy_part": umount_deploy_part,
+            "mount_deploy_part": mount_deploy_part,
+            "kexec": kexec,
+            "wait_reboot": wait_kexec_deployed,
+        },
+    ),
+    Binding(
+        "BootNewEnvHardReboot",
+        {
+            "switch_pxe": switch_pxe_local_disk,
+            "reboot": reboot_hard,
+            "wait_reboot": wait_reboot_deployed,
+        },
+    ),
+)

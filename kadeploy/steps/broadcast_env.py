@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from importlib import resources
 
 from kadeploy import nodes
@@ -23,12 +24,15 @@ from kadeploy.errors import NodeError
 from kadeploy.local.ending import add_last_line, describe_ending
 from kadeploy.remote import hostkey
 from kadeploy.steps import broadcasts, site_file
+from kadeploy.steps.binding import Binding
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.caused_error import CausedError, cause_by_text
+from kadeploy.steps.conditions import DEPLOYMENT
 from kadeploy.steps.deployment import DeploymentWorkbench, PostInstall
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.reception import Follower
-from kadeploy.steps.set_deployment_env import renew_deploy_part, umount_deploy_part
+from kadeploy.steps.set_deployment_env import mount_deploy_part, renew_deploy_part, umount_deploy_part
+from kadeploy.steps.step import Ended
 from kadeploy.vocabulary.cause import Cause
 
 SCRIPT_TIMEOUT = 600.0  # seconds of one post-install script
@@ -38,8 +42,6 @@ SYNC_TIMEOUT = 600.0  # seconds: gigabytes of dirty pages on one spinning disk
 UNPACK_ARCHIVE = 'rm -rf "$1" && mkdir -p "$1" && tar -I "$2" -xf - -C "$1" --numeric-owner'
 RUN_SCRIPT = 'cd "$1" && shift && exec "$@"'
 READ_HOST_KEYS = resources.files("kadeploy.steps").joinpath("scripts/host-keys.sh")
-
-Ended = Callable[[str, NodeError | None], None]
 
 
 async def send_environment(
@@ -241,3 +243,30 @@ async def sync(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Write everything to the disk; of a file system that is mounted, errors of writing are told."""
     argv = ["sync", "-f", workbench.extraction_dir] if workbench.mountable else ["sync"]
     await workbench.remote.run(run.node.name, argv, timeout=SYNC_TIMEOUT)
+
+
+def _binding(instance: str, way: broadcasts.Way) -> Binding[DeploymentWorkbench]:
+    """The same functions, whichever way the image comes to the nodes."""
+    return Binding(
+        instance,
+        {
+            "mount_deploy_part": mount_deploy_part,
+            "manage_admin_post_install": manage_admin_post_install,
+            "manage_user_post_install": manage_user_post_install,
+            "check_kernel_files": check_kernel_files,
+            "send_key": send_key,
+            "install_bootloader": install_bootloader,
+            "read_host_keys": read_host_keys,
+            "sync": sync,
+        },
+        {"send_environment": partial(send_environment, way=way)},
+        conditions=DEPLOYMENT,
+    )
+
+
+BINDINGS = (
+    _binding("BroadcastEnvChain", broadcasts.chain),
+    _binding("BroadcastEnvTree", broadcasts.tree),
+    _binding("BroadcastEnvHttpPull", broadcasts.http_pull),
+    _binding("BroadcastEnvCustom", broadcasts.custom),
+)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kadeploy.config.cluster import Level
 from kadeploy.power.operation import PowerState
+from kadeploy.steps.binding import Binding
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import Workbench
 
@@ -52,3 +53,10 @@ async def _wait_for(wanted: PowerState, workbench: PowerWorkbench, run: NodeRun)
         run.observed = f"its power status is {found}"
         await asyncio.sleep(STATUS_INTERVAL)
     await workbench.remember(run.node, power=str(found))
+
+
+BINDINGS: tuple[Binding[PowerWorkbench], ...] = (
+    Binding("PowerOn", {"power_on": power_on}),
+    Binding("PowerOff", {"power_off": power_off}),
+    Binding("PowerStatus", {"power_status": power_status}),
+)

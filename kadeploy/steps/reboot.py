@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kadeploy.config.cluster import Level
 from kadeploy.remote import hostkey
 from kadeploy.remote.hostkey import Answer, Sighting
+from kadeploy.steps.binding import Binding
 from kadeploy.steps.boot import (
     POLL_INTERVAL,
     PROBE_TIMEOUT,
@@ -17,8 +18,11 @@ from kadeploy.steps.boot import (
     append_keys,
     remember_reboot,
     switch_profile,
+    switch_pxe_local_disk,
+    switch_pxe_minios,
     token_of,
     wait_for_host_key,
+    wait_reboot_minios,
     watched,
 )
 from kadeploy.steps.boot_verdict import Awaited
@@ -27,6 +31,7 @@ from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import BootingWorkbench
 from kadeploy.store.node_states import InstalledSystem
 from kadeploy.vocabulary.cause import Cause
+from kadeploy.vocabulary.condition import Condition
 
 SILENT_PROBES = 3  # without any answer, in a row: one may be lost on its way
 
@@ -124,3 +129,26 @@ async def _wait_for_any_system(workbench: RebootWorkbench, run: NodeRun, watch: 
         else:
             watch.sighting = Sighting(Answer.OTHER_KEY, "the miniOS answers", minios)
         await asyncio.sleep(POLL_INTERVAL)
+
+
+BINDINGS: tuple[Binding[RebootWorkbench], ...] = (
+    Binding("RebootSimple", {"reboot": order_reboot, "wait_reboot": wait_reboot_disk}),
+    Binding(
+        "RebootSetPXE",
+        {"switch_pxe": switch_pxe_given, "reboot": order_reboot, "wait_reboot": wait_reboot_any},
+    ),
+    Binding(
+        "RebootDeployEnv",
+        {
+            "switch_pxe": switch_pxe_minios,
+            "reboot": order_reboot,
+            "wait_reboot": wait_reboot_minios,
+            "send_key_in_deploy_env": send_key_in_deploy_env,
+        },
+        conditions={Condition.KEYS: lambda workbench: bool(workbench.keys)},
+    ),
+    Binding(
+        "RebootRecordedEnv",
+        {"switch_pxe": switch_pxe_local_disk, "reboot": order_reboot, "wait_reboot": wait_reboot_disk},
+    ),
+)

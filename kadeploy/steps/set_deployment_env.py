@@ -3,12 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kadeploy.disks import filesystems, partitioning
 from kadeploy.disks.layout import Role
 from kadeploy.steps import site_file
-from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
+from kadeploy.steps.binding import Binding
+from kadeploy.steps.boot import (
+    COMMAND_TIMEOUT,
+    append_keys,
+    reboot_soft,
+    switch_pxe_minios,
+    wait_reboot_minios,
+)
+from kadeploy.steps.conditions import DEPLOYMENT
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.step import NodeFunction
 
 FORMAT_TIMEOUT = 600.0  # seconds: mkfs of a large slow disk
 # Lazily where something still uses it (Kadeploy3): a post-install may leave mounts and daemons there.
@@ -82,3 +93,26 @@ async def mount_deploy_part(workbench: DeploymentWorkbench, run: NodeRun) -> Non
     mount = 'mkdir -p "$2" && { mountpoint -q "$2" || mount "$1" "$2"; }'
     argv = ["sh", "-c", mount, "sh", workbench.target.device, workbench.extraction_dir]
     await workbench.remote.run(run.node.name, argv, timeout=COMMAND_TIMEOUT)
+
+
+PREPARE_DISK: Mapping[str, NodeFunction[DeploymentWorkbench]] = {
+    "send_key_in_deploy_env": send_key_in_deploy_env,
+    "create_partition_table": create_partition_table,
+    "format_deploy_part": format_deploy_part,
+    "mount_deploy_part": mount_deploy_part,
+    "format_tmp_part": format_tmp_part,
+    "format_swap_part": format_swap_part,
+}
+
+BINDINGS: tuple[Binding[DeploymentWorkbench], ...] = (
+    Binding(
+        "SetDeploymentEnvUntrusted",
+        {
+            "switch_pxe": switch_pxe_minios,
+            "reboot": reboot_soft,
+            "wait_reboot": wait_reboot_minios,
+            **PREPARE_DISK,
+        },
+        conditions=DEPLOYMENT,
+    ),
+)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.steps.catalogue import STEPS
+from kadeploy.vocabulary.names import INSTANCES
 
 from .laboratory import Laboratory, Run
 
@@ -31,7 +31,8 @@ STEP_OPTION = (
 def restart(place: str) -> str:
     """Where the step that was broken off is redone."""
     instance, _, name = place.partition(":")
-    step = next(step for step in STEPS[instance] if step.name == name)
+    step = INSTANCES[instance].micro_step(name)
+    assert step is not None
     return f"{instance}:{step.restart or name}"
 
 

@@ -29,8 +29,6 @@ from kadeploy.environments.model import DescriptionModel
 from kadeploy.operations import leasing, operation, throttles, workflows
 from kadeploy.operations.request import DeploymentRequest, EnvironmentName
 from kadeploy.remote import connection, hostkey, links, process
-from kadeploy.simulation import defaults
-from kadeploy.simulation.behaviour import BROADCAST_STEP
 from kadeploy.simulation.file import (
     BroadcastBehaviour,
     Duration,
@@ -42,12 +40,15 @@ from kadeploy.simulation.file import (
 )
 from kadeploy.steps import boot as steps_boot
 from kadeploy.steps import boot_new_env, broadcast_env, custom_operation, power, set_deployment_env
-from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
 from kadeploy.store import schema, store, tables, windows
 from kadeploy.store.statistics import FIELDS
 from kadeploy.vocabulary.cause import Cause
+from kadeploy.vocabulary.deployment import MACRO_STEPS
+from kadeploy.vocabulary.duration import Transmission
+from kadeploy.vocabulary.micro_step import ClusterTimeout, MicroStepEntry
+from kadeploy.vocabulary.names import INSTANCES
 from kadeploy.workflow import window
-from tests.unit import worked_examples
+from tests.unit import vocabulary_tables, worked_examples
 
 CHECKOUT = Path(__file__).parents[2]
 DOCS = CHECKOUT / "docs"
@@ -178,21 +179,26 @@ def test_every_key_of_a_simulation_is_documented() -> None:
 
 def test_defaults_of_a_simulation_are_documented() -> None:
     page = (USERS / "simulating.md").read_text()
-    assert set(defaults.DURATIONS) >= {step.name for steps in STEPS.values() for step in steps} - {
-        BROADCAST_STEP
-    }
-    assert [name for name in defaults.DURATIONS if f"`{name}`" not in page] == []
-    assert f"{defaults.BROADCAST.rate:g} MB/s" in page and f"{LATEST_RUNS} runs" in page
+    instances = [instance for macro in MACRO_STEPS for instance in macro.instances]
+    names = {step.name for instance in instances for step in instance.micro_steps}
+    assert [name for name in names if f"`{name}`" not in page] == []
+    assert f"{Transmission().rate:g} MB/s" in page and f"{LATEST_RUNS} runs" in page
 
 
 # What a deployment does --------------------------------------------------------------------------------
 
 
-def waits() -> Iterator[tuple[str, Step[Any]]]:
-    catalogue: dict[str, tuple[Step[Any], ...]] = {**STEPS, **REBOOTS, **POWER}
-    for instance, steps in catalogue.items():
-        for step in steps:
-            yield instance, step
+def waits() -> Iterator[tuple[str, MicroStepEntry]]:
+    for instance in INSTANCES.values():
+        for step in instance.micro_steps:
+            yield instance.name, step
+
+
+@pytest.mark.parametrize("name", vocabulary_tables.TABLES)
+def test_the_tables_of_the_vocabulary_are_up_to_date(name: str) -> None:
+    page, _ = vocabulary_tables.TABLES[name]
+    assert f"<!-- {name}, " in page.read_text()
+    assert vocabulary_tables.renewed(page.read_text()) == page.read_text(), "run bin/format"
 
 
 def section(page: Path, heading: str) -> str:
@@ -206,8 +212,9 @@ def section(page: Path, heading: str) -> str:
 @pytest.mark.parametrize(
     ("instance", "step"), [pytest.param(*wait, id=f"{wait[0]}-{wait[1].name}") for wait in waits()]
 )
-def test_every_micro_step_is_in_the_table_of_waits(instance: str, step: Step[Any]) -> None:
-    deadline = step.timeout if step.timeout.isdigit() else f"`timeouts.{step.timeout}`"
+def test_every_micro_step_is_in_the_table_of_waits(instance: str, step: MicroStepEntry) -> None:
+    is_configured = isinstance(step.timeout, ClusterTimeout)
+    deadline = f"`timeouts.{step.timeout}`" if is_configured else f"{step.timeout:g}"
     assert f"| `{step.name}` | {deadline} |" in section(USERS / "waits.md", instance)
 
 

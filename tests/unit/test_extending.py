@@ -55,12 +55,13 @@ def run(tree: Path, program: str, *arguments: str) -> None:
 
 
 def apply(examples: Sequence[Example], tree: Path) -> None:
-    """Carry examples out and look at their style."""
+    """Carry examples out, make the tables that follow from them, and look at their style."""
     for example in examples:
         try:
             example.apply(tree, PAGE)
         except StaleExample as stale:
             pytest.fail(str(stale), pytrace=False)
+    run(tree, "python", "-m", "tests.unit.vocabulary_tables")
     programs = sorted({path for example in examples for path in example.paths if path.endswith(".py")})
     run(tree, "ruff", "check", "--no-cache", *programs)
     run(tree, "ruff", "format", "--diff", "--no-cache", *programs)

@@ -10,13 +10,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from kadeploy.config.automata import INSTANCES, MacroSteps
+from kadeploy.config.automata import MacroSteps
 from kadeploy.config.custom_operations import file_name
 from kadeploy.config.custom_steps import CustomSteps
-from kadeploy.config.microsteps import MICRO_STEPS
 from kadeploy.config.yaml_file import parse_text
 from kadeploy.errors import FileError
-from kadeploy.steps.catalogue import STEPS
+from kadeploy.vocabulary.names import MACRO_STEP_NAMES
 
 DATA = Path(__file__).parents[2] / "data" / "custom_steps"
 # Kadeploy3's own keys and forms, as its documentation has them.
@@ -68,12 +67,8 @@ def test_an_empty_file_changes_nothing() -> None:
     assert list(parse_text("", "file", CustomSteps).entries()) == []
 
 
-def test_the_names_are_those_of_the_catalogue() -> None:
-    for instance in (name for names in INSTANCES.values() for name in names):
-        assert list(MICRO_STEPS[instance]) == [step.name for step in STEPS[instance]]
-    assert not [name for names in MICRO_STEPS.values() for name in names if "-" in name], (
-        "it parts operations"
-    )
+def test_the_macro_steps_are_those_of_the_vocabulary() -> None:
+    assert tuple(MacroSteps.model_fields) == MACRO_STEP_NAMES
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from kadeploy.config.automata import MACRO_STEPS, parse_force_steps
+from kadeploy.config.automata import parse_force_steps
 from kadeploy.environments.environment import Environment, Image, System
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.store.store import Store
+from kadeploy.vocabulary.names import MACRO_STEP_NAMES
 from kadeploy.vocabulary.scope import Scope
 from tests.unit.operations.conftest import MakePlan
 
@@ -131,7 +132,7 @@ async def test_breakpoints(store: Store, make_plan: MakePlan, text: str) -> None
     plan = await make_plan(store, "red-1", breakpoints=(text,))
     macros = plan.parts[0].group.automaton.macrosteps
     held = [(m.name, s.name) for m in macros for s in m.instances[0].microsteps if s.breakpoint]
-    macro = next(name for name in MACRO_STEPS if text.startswith(name))
+    macro = next(name for name in MACRO_STEP_NAMES if text.startswith(name))
     first = "switch_pxe" if macro == "BootNewEnv" else "send_environment"
     assert (macro, text.partition(":")[2] or first) in held
 

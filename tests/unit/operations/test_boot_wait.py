@@ -15,9 +15,9 @@ from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
 from kadeploy.config.site import Site
 from kadeploy.errors import BrokenConnectionError, UnreachableError
 from kadeploy.steps import boot, boot_new_env
-from kadeploy.steps.catalogue import NodeStep
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.step import NodeFunction
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.cause import Cause
 from tests.unit.operations.conftest import MakePlan
@@ -43,7 +43,7 @@ def fetched(deployment: DeploymentWorkbench, path: str, count: int, status: int 
     RequestLog(log_path(deployment.boot.root)).append(request)
 
 
-async def wait_in_vain(deployment: DeploymentWorkbench, wait: NodeStep[DeploymentWorkbench]) -> NodeRun:
+async def wait_in_vain(deployment: DeploymentWorkbench, wait: NodeFunction[DeploymentWorkbench]) -> NodeRun:
     run = NodeRun(deployment.nodes["red-1"], 0)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.6):

@@ -21,9 +21,10 @@ from kadeploy.config.yaml_file import parse_text
 from kadeploy.errors import FileError, RefusedError
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.steps import broadcasts
-from kadeploy.steps.catalogue import STEPS
+from kadeploy.steps.catalogue import BOUND
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.store.store import Store
+from kadeploy.vocabulary.names import INSTANCES
 from tests.unit.operations.conftest import CLUSTER, MakePlan
 
 WAYS = {
@@ -57,8 +58,8 @@ async def deployment_of(plan: DeploymentPlan, command: str) -> DeploymentWorkben
 @pytest.mark.parametrize("kind", WAYS)
 async def test_each_instance_makes_its_broadcast(store: Store, make_plan: MakePlan, kind: str) -> None:
     deployment = await deployment_of(await make_plan(store, "red-1"), "cast ENVFILE")
-    together = STEPS[f"BroadcastEnv{kind}"][0].together
-    broadcast, options = together.keywords["way"](deployment)  # type: ignore[union-attr]
+    binding: Any = BOUND[INSTANCES[f"BroadcastEnv{kind}"].bound_name]
+    broadcast, options = binding.sets["send_environment"].keywords["way"](deployment)
     assert (type(broadcast), options.arity) == WAYS[kind]
 
 

@@ -147,7 +147,7 @@ async def test_a_new_file_system_is_made_as_the_first_one(store: Store, make_pla
     )
     plan = await make_plan(store, "red-1", custom_steps=custom(text))
     recipe = plan.parts[0].recipes.macrosteps["SetDeploymentEnv"][0]
-    made = {step.name: step.node for step in recipe.steps}
+    made = {step.name: step.function for step in recipe.steps}
     renewal = ("format_deploy_part-mkfs", "format_deploy_part-tune", "mount_deploy_part")
     assert plan.parts[0].machines.renewal == tuple(made[name] for name in renewal)
 

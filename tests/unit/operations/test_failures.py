@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kadeploy.config.clusters import Node
+from kadeploy.config.expression import Expression
 from kadeploy.errors import (
     KadeployError,
     NodeError,
@@ -23,14 +24,32 @@ from kadeploy.errors import (
     UsageError,
 )
 from kadeploy.operations.failures import failure_of, interruption_of
-from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
 from kadeploy.steps.caused_error import CausedError, cause_of
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.step import NodeStep
 from kadeploy.vocabulary.cause import Cause
+from kadeploy.vocabulary.names import INSTANCES
 from kadeploy.workflow import events
 
-CATALOGUE: dict[str, tuple[Step[Any], ...]] = {**STEPS, **REBOOTS, **POWER}
-ALL_STEPS = [(f"{instance}-{step.name}", step) for instance, steps in CATALOGUE.items() for step in steps]
+
+async def do_nothing(*_: object) -> None: ...
+
+
+ALL_STEPS: list[tuple[str, NodeStep[Any]]] = [
+    (
+        f"{instance.name}-{entry.name}",
+        NodeStep(
+            name=entry.name,
+            micro_step=entry,
+            cause=entry.cause,
+            timeout=Expression("60"),
+            restart=entry.name,
+            function=do_nothing,
+        ),
+    )
+    for instance in INSTANCES.values()
+    for entry in instance.micro_steps
+]
 PLAIN: list[type[KadeployError]] = [NotFoundError, RefusedError, ServiceError, UsageError]
 OF_NODES: list[type[NodeError]] = [NodeError, PowerError, RemoteError, UnreachableError]
 TEXTS = st.text(max_size=60)
@@ -54,7 +73,7 @@ def errors(draw: st.DrawFn) -> KadeployError:
 
 
 @pytest.mark.parametrize("step", [pytest.param(step, id=name) for name, step in ALL_STEPS])
-def test_every_step_says_what_its_failures_mean(step: Step[Any]) -> None:
+def test_every_step_says_what_its_failures_mean(step: NodeStep[Any]) -> None:
     assert isinstance(step.cause, Cause)
     assert step.cause not in (Cause.ABORTED, Cause.INTERNAL), "those are no verdict on a node"
 
@@ -69,7 +88,7 @@ def test_every_cause_comes_with_advice(cause: Cause) -> None:
 
 
 @given(errors(), st.sampled_from([step for _, step in ALL_STEPS]))
-def test_any_error_of_any_step_becomes_a_verdict(error: KadeployError, step: Step[Any]) -> None:
+def test_any_error_of_any_step_becomes_a_verdict(error: KadeployError, step: NodeStep[Any]) -> None:
     failure = failure_of(error, step)
     assert failure.cause in set(Cause)
     assert failure.reason and failure.evidence
@@ -83,7 +102,7 @@ def test_any_error_of_any_step_becomes_a_verdict(error: KadeployError, step: Ste
     st.sampled_from([s for _, s in ALL_STEPS]),
 )
 def test_any_step_that_is_broken_off_leaves_a_verdict(
-    observed: str, evidence: str, cause: Cause | None, notes: list[str], step: Step[Any]
+    observed: str, evidence: str, cause: Cause | None, notes: list[str], step: NodeStep[Any]
 ) -> None:
     run = NodeRun(Node("node-1", "10.0.0.1", "", "red"), 0, observed, evidence, cause)
     cancelled = asyncio.CancelledError()

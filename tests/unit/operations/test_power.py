@@ -15,10 +15,10 @@ from kadeploy.errors import RefusedError
 from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.power import PowerKind, PowerOperation, PowerRequest, plan_power
 from kadeploy.steps import power
-from kadeploy.steps.catalogue import POWER
 from kadeploy.store import leases, node_states, statistics, workflows
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
+from kadeploy.vocabulary.names import INSTANCES
 from tests.unit.operations.conftest import Silent
 
 
@@ -62,8 +62,9 @@ async def test_nodes_are_switched_and_looked_at(powered: Site, store: Store) -> 
 async def test_a_node_that_does_not_obey_is_not_good(
     powered: Site, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = (replace(POWER["PowerOff"][0], timeout="0.5"),)
-    monkeypatch.setitem(POWER, "PowerOff", steps)
+    entry = INSTANCES["PowerOff"]
+    steps = (replace(entry.micro_steps[0], timeout=0.5),)
+    monkeypatch.setitem(INSTANCES, "PowerOff", replace(entry, micro_steps=steps))
     [node] = (await carry_out(powered, store, PowerKind.OFF, "red-3")).nodes
     assert (node.phase, node.error, node.cause) == (
         "ko",

@@ -14,7 +14,6 @@ from kadeploy.config.expression import Expression
 from kadeploy.errors import UsageError
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.simulation import behaviour, clock
-from kadeploy.simulation.distribution import Constant
 from kadeploy.simulation.fates import Fates
 from kadeploy.simulation.file import PowerFailure, SimulationFile, SlowNodes
 from kadeploy.simulation.nodes import imagine
@@ -22,6 +21,7 @@ from kadeploy.simulation.path import Kind, trace
 from kadeploy.simulation.simulation import Simulation
 from kadeploy.simulation.spending import mean_spending
 from kadeploy.store.store import Store
+from kadeploy.vocabulary.duration import Constant
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep
 from kadeploy.workflow.events import Event, decode, encode

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from kadeploy.environments.compression import Compression
 from kadeploy.environments.local_file import LocalFile
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
-from kadeploy.steps.catalogue import POWER, REBOOTS, STEPS, Step
+from kadeploy.steps.catalogue import BOUND
 from kadeploy.steps.custom_operation import CustomOperation, Execute, File, RunScript, Send
 from kadeploy.steps.deployment import DeploymentWorkbench, Options, PostInstall, Target
 from kadeploy.steps.power import PowerWorkbench
@@ -26,22 +26,28 @@ from kadeploy.steps.reboot import RebootWorkbench
 from kadeploy.steps.set_deployment_env import format_deploy_part, mount_deploy_part
 from kadeploy.steps.workbench import Memory, MiniOs, NodeFacts, Probes, Workbench
 from kadeploy.store.node_states import InstalledSystem
+from kadeploy.vocabulary.micro_step import MicroStepEntry
+from kadeploy.vocabulary.names import INSTANCES
+from kadeploy.vocabulary.power import POWER
+from kadeploy.vocabulary.reboot import REBOOT
 from tests.unit.steps.recorded import RecordedRemote, Recording
 
 CLUSTER = "red"
-CATALOGUE: Mapping[str, Sequence[Step[Any]]] = {**STEPS, **REBOOTS, **POWER}
+OF_POWER = {entry.name for entry in POWER.instances}
+OF_REBOOT = {entry.name for entry in REBOOT.instances}
 
 
-def step_of(name: str) -> Step[Any]:
-    """The step of the catalogue that is INSTANCE.STEP."""
+def entry_of(name: str) -> MicroStepEntry:
+    """The entry of INSTANCE.STEP."""
     instance, _, micro = name.partition(".")
-    [step] = [step for step in CATALOGUE[instance] if step.name == micro]
+    [step] = [step for step in INSTANCES[instance].micro_steps if step.name == micro]
     return step
 
 
-def function_of(step: Step[Any]) -> Any:
-    """What runs a step on one node, None for one of all nodes together."""
-    return step.node
+def function_of(name: str) -> Any:
+    """The function that runs INSTANCE.STEP on one node, None for a step of all nodes together."""
+    instance, _, micro = name.partition(".")
+    return BOUND[INSTANCES[instance].bound_name].nodes.get(micro)
 
 
 def custom_operation(settings: Mapping[str, Any]) -> CustomOperation:
@@ -61,10 +67,10 @@ def machines_of(facts: Mapping[str, Any], instance: str, directory: Path, record
     """What the steps of an instance get: a DeploymentWorkbench, unless it is one of a reboot or of power."""
     site = _site(facts, directory)
     shared = _shared(facts, site, recording)
-    if instance in POWER:
+    if instance in OF_POWER:
         return PowerWorkbench(**shared, level=facts.get("level", "soft"))
     minios = MiniOs("kernels/vmlinuz", "kernels/initrd", facts["minios_key"])
-    if instance in REBOOTS:
+    if instance in OF_REBOOT:
         return RebootWorkbench(**shared, minios=minios, **_reboot(facts))
     deployment = DeploymentWorkbench(**shared, minios=minios, **_deployment(facts, site))
     recording.variables = lambda name: deployment.variables(deployment.nodes[name])

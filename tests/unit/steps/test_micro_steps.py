@@ -18,14 +18,16 @@ import pytest
 from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
 from kadeploy.errors import KadeployError, NodeError
 from kadeploy.remote.hostkey import other_key
+from kadeploy.steps.catalogue import steps_of
 from kadeploy.steps.caused_error import cause_of
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import Workbench
 from kadeploy.vocabulary.cause import Cause
+from kadeploy.vocabulary.names import INSTANCES
 from tests.unit.steps.case import Case, entries, facts_of, filled, merged, micro_steps
 from tests.unit.steps.port import ADDRESS, NodePort, public
 from tests.unit.steps.recorded import SCRIPTS, Recording
-from tests.unit.steps.stage import CATALOGUE, custom_operation, function_of, machines_of, step_of
+from tests.unit.steps.stage import custom_operation, entry_of, function_of, machines_of
 
 NODE = "node-1"
 CASES = micro_steps()
@@ -65,9 +67,9 @@ async def run(case: Case, machines: Workbench, seen: Callable[[], bool]) -> dict
 
     One that would not end is broken off, as at its deadline, when everything that is expected was ``seen``.
     """
-    step = step_of(case.step) if case.step else None
-    run, rule = NodeRun(machines.nodes[NODE], case.attempt), step.cause if step else Cause.CUSTOM
-    function: Any = function_of(step) if step else custom_operation(case.custom or {})
+    rule = entry_of(case.step).cause if case.step else Cause.CUSTOM
+    run = NodeRun(machines.nodes[NODE], case.attempt)
+    function: Any = function_of(case.step) if case.step else custom_operation(case.custom or {})
     async with asyncio.timeout(LIMIT):
         running = asyncio.create_task(function(machines, run))
         while case.broken_off and not running.done() and not seen():
@@ -105,7 +107,9 @@ async def test_a_micro_step(case: Case, tmp_path: Path, host_keys: Keys) -> None
         facts = filled(facts_of(case.site, merged(case.given, here)), values)
         machines = machines_of(facts | {"slot": port.slot}, case.instance, tmp_path, recording)
         prepare(case, machines)
-        assert not case.step or step_of(case.step).applies(machines)
+        if case.step:
+            running = [step.micro_step for step in steps_of(case.instance, machines)]
+            assert entry_of(case.step) in running
 
         def seen() -> bool:
             told = len(orders(tmp_path)) >= len(case.orders)
@@ -131,7 +135,7 @@ def test_the_micro_steps_that_an_instance_runs(case: dict[str, Any], tmp_path: P
     facts = facts_of(case.get("site", "bios"), case.get("given", {}))
     for instance, expected in case["runs"].items():
         machines = machines_of(facts, instance, tmp_path, Recording({}))
-        assert [step.name for step in CATALOGUE[instance] if step.applies(machines)] == expected
+        assert [step.name for step in steps_of(instance, machines)] == expected
 
 
 @pytest.mark.parametrize("case", entries("variables.yaml"))
@@ -143,8 +147,8 @@ def test_the_variables_of_scripts(case: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_every_micro_step_has_a_case() -> None:
-    """All functions of the catalogue; send_environment, of all nodes together, has cases of its own."""
+    """All functions that are bound; send_environment, of all nodes together, has cases of its own."""
     cases: list[Case] = [parameter.values[0] for parameter in CASES]
-    seen = {function_of(step_of(case.step)) for case in cases if case.step}
-    steps = [step for steps in CATALOGUE.values() for step in steps]
-    assert [step.name for step in steps if function_of(step) not in {None, *seen}] == []
+    seen = {function_of(case.step) for case in cases if case.step}
+    names = [f"{entry.name}.{step.name}" for entry in INSTANCES.values() for step in entry.micro_steps]
+    assert [name for name in names if function_of(name) not in {None, *seen}] == []

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bindings: the functions that carry out the micro-steps of an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+from kadeploy.config.cluster import ClusterConfig
+from kadeploy.config.expression import Expression
+from kadeploy.steps.step import Context, NodeFunction, NodeStep, SetFunction, SetStep, Step
+from kadeploy.vocabulary.condition import Condition
+from kadeploy.vocabulary.instance import InstanceEntry
+from kadeploy.vocabulary.micro_step import ClusterTimeout, MicroStepEntry
+from kadeploy.vocabulary.scope import Scope
+
+Predicate = Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Binding(Generic[Context]):
+    """Functions of the micro-steps of one instance, by their names.
+
+    ``nodes`` are those of node-scoped micro-steps, ``sets`` of set-scoped ones. ``conditions`` has a
+    predicate for each condition that the micro-steps have.
+    """
+
+    instance: str
+    nodes: Mapping[str, NodeFunction[Context]] = field(default_factory=dict)
+    sets: Mapping[str, SetFunction[Context]] = field(default_factory=dict)
+    conditions: Mapping[Condition, Predicate] = field(default_factory=dict)
+
+    def problems(self, entry: InstanceEntry) -> Iterator[str]:
+        """Differences from the entry of the instance, each as a sentence."""
+        scoped = {Scope.NODE: self.nodes, Scope.SET: self.sets}
+        for step in entry.micro_steps:
+            if step.name not in scoped[step.scope]:
+                yield f"no function for {step.name} of {self.instance}, whose scope is '{step.scope}'"
+            if step.condition is not Condition.ALWAYS and step.condition not in self.conditions:
+                yield f"no predicate for {step.condition}, which {step.name} of {self.instance} has"
+        names = {(step.scope, step.name) for step in entry.micro_steps}
+        for scope, functions in scoped.items():
+            for name in functions:
+                if (scope, name) not in names:
+                    yield f"a function for {name} of {self.instance}, which has no such micro-step '{scope}'"
+
+    def steps(self, entry: InstanceEntry, facts: Any, cluster: ClusterConfig) -> Iterator[Step[Context]]:
+        """Steps that run on a cluster, without those that are bypassed by the ``facts`` of the operation."""
+        for step in entry.micro_steps:
+            if step.condition is Condition.ALWAYS or self.conditions[step.condition](facts):
+                yield self._step(step, cluster)
+
+    def _step(self, step: MicroStepEntry, cluster: ClusterConfig) -> Step[Context]:
+        values: dict[str, Any] = {
+            "name": step.name,
+            "micro_step": step,
+            "cause": step.cause,
+            "timeout": _deadline(step, cluster),
+            "restart": step.restart or step.name,
+            "throttled": step.throttled,
+        }
+        if step.scope is Scope.SET:
+            return SetStep(**values, function=self.sets[step.name])
+        return NodeStep(**values, function=self.nodes[step.name])
+
+
+def _deadline(step: MicroStepEntry, cluster: ClusterConfig) -> Expression:
+    match step.timeout:
+        case ClusterTimeout.REBOOT:
+            return cluster.timeouts.reboot
+        case ClusterTimeout.KEXEC:
+            return cluster.timeouts.kexec
+        case seconds:
+            return Expression(f"{seconds:g}")
