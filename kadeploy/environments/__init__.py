@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Environments: their descriptions, where they are recorded, and the images they are made of."""
+"""Environments: descriptions, registry, and the files of images and archives."""

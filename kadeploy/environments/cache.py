@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cache directory: digests of local files, and copies of remote ones under their digests.
+"""Cache directory: digests of local files, and copies of remote files under their digests.
 
-Several processes use it at once: every file appears by a rename, complete, and is never changed after.
-Only what is below ``digests``, ``downloads`` and ``images`` is ever touched.
+Several processes use it at once: each file appears complete, by a rename, and is never changed afterwards.
+Files outside of ``digests``, ``downloads`` and ``images`` are left alone.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from kadeploy.errors import ServiceError
 
 # Seconds in which a copy is not evicted after its last use: another process may be serving it by its path.
 IN_USE = 3600.0
-# A temporary file that old belongs to no living download.
+# Seconds after which a temporary file belongs to no running download any more.
 ABANDONED = 24 * 3600.0
 
 
 class FileCache:
-    """``max_bytes`` bounds the copies; copies that were used lately stay even beyond it."""
+    """Cache of one site; copies in use stay even where all together are larger than ``max_bytes``."""
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
         self.directory = directory
@@ -36,12 +36,12 @@ class FileCache:
 
     @classmethod
     def of(cls, site: Site) -> FileCache:
-        """The cache that a site's server.conf describes."""
+        """Cache that a site's server.conf describes."""
         settings = site.server.cache
         return cls(site.path(settings.directory), settings.size * MEGABYTE)
 
     def image(self, sha256: str) -> Path | None:
-        """The copy with this digest, marked as used now; None where there is none."""
+        """Copy with this digest, marked as used now; None where there is none."""
         path = self._folder("images") / sha256
         try:
             os.utime(path)
@@ -50,14 +50,14 @@ class FileCache:
         return path
 
     def keep(self, temporary: Path, sha256: str) -> Path:
-        """Make a complete temporary file the copy with this digest, and room for it."""
+        """Rename a complete temporary file to the copy with this digest, and evict others for it."""
         path = self._folder("images") / sha256
         temporary.replace(path)
         self.evict()
         return path
 
     def temporary(self) -> Path:
-        """A new empty file of the caller's, to download to."""
+        """Create an empty file for a download; the caller keeps or removes it."""
         folder = self._folder("images")
         try:
             descriptor, name = tempfile.mkstemp(dir=folder, prefix=".partial-")
@@ -67,7 +67,7 @@ class FileCache:
         return Path(name)
 
     def evict(self) -> None:
-        """Remove the copies that were not used for longest until the rest fits."""
+        """Remove the copies whose last use is longest ago until the rest fits."""
         now = time.time()
         total = 0
         for used, size, path in sorted(self._copies(), reverse=True):
@@ -87,7 +87,7 @@ class FileCache:
         return copies
 
     def remember(self, kind: str, key: str, facts: Mapping[str, Any]) -> None:
-        """Keep facts (JSON values) about a thing; ``kind`` is ``digests`` or ``downloads``."""
+        """Write facts (JSON values) about a file or URL; ``kind`` is ``digests`` or ``downloads``."""
         folder = self._folder(kind)
         try:
             with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".", delete=False) as file:
@@ -97,7 +97,7 @@ class FileCache:
             raise _unusable(folder, error) from error
 
     def recall(self, kind: str, key: str) -> dict[str, Any]:
-        """The facts kept about a thing, empty where there are none that can be read."""
+        """Read the facts about a file or URL, empty where there are none that can be read."""
         try:
             facts = json.loads((self.directory / kind / _name(key)).read_text())
         except (OSError, ValueError):

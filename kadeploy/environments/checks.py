@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of a description on the tree of its YAML text: contradictions between fields, and warnings.
 
-They need no valid model, so that what they find is told together with the errors of single fields.
+They need no valid model, so that their problems are reported together with those of single fields.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Location = tuple[str | int, ...]
 
 
 def contradictions(root: yaml.Node | None, path: str) -> list[FileProblem]:
-    """What no field alone shows to be wrong, by the rules of Kadeploy3."""
+    """Contradictions between fields, by the rules of Kadeploy3."""
     found: list[tuple[Location, str]] = []
     found.extend(_lacks_of_kind(root, _text(root, "image", "kind")))
     if _is_multipart(root):
@@ -30,7 +30,7 @@ def contradictions(root: yaml.Node | None, path: str) -> list[FileProblem]:
 
 
 def warnings(root: yaml.Node | None, model: type[BaseModel], path: str) -> list[FileProblem]:
-    """What is probably not meant: unknown fields, forgotten multipart, decimal partition types."""
+    """Warnings of probable mistakes: unknown fields, forgotten multipart, decimal partition types."""
     found = [
         FileProblem(
             path, f"'{name}' is not known and ignored", key.start_mark.line + 1, key.start_mark.column + 1
@@ -98,7 +98,7 @@ def _unknown_fields(
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """The model in ``Model``, ``Model | None`` or ``tuple[Model, ...]``."""
+    """Model in ``Model``, ``Model | None`` or ``tuple[Model, ...]``."""
     for candidate in (annotation, *getattr(annotation, "__args__", ())):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
@@ -106,7 +106,7 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def _text(root: yaml.Node | None, *location: str | int) -> str:
-    """The scalar at a location as it is written, '' where there is none."""
+    """Text of the scalar at a location, '' where there is none."""
     node = _locate(root, location)
     return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
 
@@ -123,7 +123,7 @@ def _locate(node: yaml.Node | None, location: Location) -> yaml.Node | None:
 
 
 def _problem(root: yaml.Node | None, path: str, location: Location, message: str) -> FileProblem:
-    """A problem at its place, or at that of what should have held it."""
+    """Problem at its place in the file, or at that of the innermost field that is there."""
     for length in range(len(location), -1, -1):
         node = _locate(root, location[:length])
         if node is not None:

@@ -25,7 +25,7 @@ MAX_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A description that was read. ``owner`` is empty unless the file names one (``user:``)."""
+    """Description that was read. ``owner`` is empty unless the file names one (``user:``)."""
 
     model: DescriptionModel
     warnings: tuple[FileProblem, ...] = ()
@@ -35,7 +35,7 @@ class Description:
         return self.model.user or ""
 
     def environment(self, owner: str) -> Environment:
-        """The environment described, as that of ``owner``."""
+        """Environment of this description, owned by ``owner``."""
         return build(self.model, owner)
 
 
@@ -53,7 +53,7 @@ def parse(text: str, path: str) -> Description:
 
 
 def build(model: DescriptionModel, owner: str) -> Environment:
-    """The environment of a checked description."""
+    """Environment of a checked description."""
     image = model.image
     return Environment(
         name=model.name,
@@ -87,7 +87,7 @@ def _build_archive(model: ArchiveModel) -> Archive:
 
 
 def to_mapping(environment: Environment) -> dict[str, Any]:
-    """The fields of a description, without the owner and without empty optional ones, as JSON values."""
+    """Fields of a description, without the owner and without empty optional ones, as JSON values."""
     fields: dict[str, Any] = asdict(environment)
     del fields["owner"]
     partitions = fields.pop("partitions")
@@ -106,7 +106,7 @@ _EMPTY: tuple[object, ...] = ("", None, {}, [], ())
 
 
 def _plain(value: Any) -> Any:
-    """Values of JSON; mappings without what is empty in them."""
+    """JSON values; mappings without their empty values."""
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items() if item not in _EMPTY}
     if isinstance(value, list | tuple):
@@ -115,12 +115,12 @@ def _plain(value: Any) -> Any:
 
 
 def from_mapping(mapping: Mapping[str, Any], owner: str) -> Environment:
-    """The environment that ``to_mapping`` was given."""
+    """Environment of a mapping that ``to_mapping`` made."""
     return build(DescriptionModel.model_validate(dict(mapping)), owner)
 
 
 class _Hexadecimal(int):
-    """A number that is written as 0x83."""
+    """Number that is written as 0x83."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -134,7 +134,7 @@ _Dumper.add_representer(
 
 
 def to_yaml(environment: Environment) -> str:
-    """The description as ``kaenv -a`` reads it; the owner is not part of it."""
+    """Description as ``kaenv -a`` reads it; the owner is not part of it."""
     mapping = to_mapping(environment)
     if "partition_type" in mapping:
         mapping["partition_type"] = _Hexadecimal(mapping["partition_type"])

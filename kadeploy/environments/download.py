@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files over HTTP: bounded, retried where the line or the server was at fault, resumed where they broke."""
+"""Downloads over HTTP: bounded in size, retried after faults of line or server, and resumed."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ Progress = Callable[[int, int | None], None]
 
 
 def ignore_progress(done: int, total: int | None) -> None:
-    """For callers who do not want to be told bytes done and bytes in all (None where unknown)."""
+    """Ignore a progress: bytes done, and bytes in all (None where unknown)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What a server says of the state of a file, to ask it later whether that has changed."""
+    """Validators of a file's state (RFC 9110), by which a server tells later whether the file has changed."""
 
     etag: str = ""
     last_modified: str = ""
 
     def conditions(self) -> dict[str, str]:
-        """Headers of a request that wants the file only if it has changed."""
+        """Headers of a request for the file only if it has changed."""
         headers = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
         return {name: value for name, value in headers.items() if value}
 
 
 class _TransientError(Exception):
-    """The server was at fault, perhaps not for long."""
+    """Fault of the server that may pass."""
 
 
 async def fetch_bytes(url: str, max_bytes: int) -> bytes:
-    """The content of a small file; raises NotFoundError, RefusedError (too large), ServiceError."""
+    """Content of a small file; raises NotFoundError, RefusedError (too large), ServiceError."""
     content = b""
 
     async def attempt(client: httpx2.AsyncClient) -> None:
@@ -63,7 +63,7 @@ async def fetch_bytes(url: str, max_bytes: int) -> bytes:
 async def download(
     url: str, target: Path, max_bytes: int, known: Validators, progress: Progress
 ) -> Validators | None:
-    """Write the file to ``target``, which is the caller's own; None where it is as ``known`` says.
+    """Write the file to ``target``, a file of the caller's; None where it is unchanged since ``known``.
 
     Raises NotFoundError, RefusedError (too large), ServiceError (no answer, or only faults).
     """
@@ -73,7 +73,7 @@ async def download(
 
 
 class _Transfer:
-    """One download over several attempts; a later one goes on where the one before broke."""
+    """Download over several attempts; each continues where the one before broke."""
 
     def __init__(self, url: str, target: Path, max_bytes: int, known: Validators, progress: Progress) -> None:
         self._url = url
@@ -100,7 +100,7 @@ class _Transfer:
             await self._receive(response)
 
     def _resumption(self) -> dict[str, str]:
-        """Headers that ask for the rest, if the file is still the same; a weak ETag does not promise it."""
+        """Headers of a request for the rest of an unchanged file; a weak ETag does not prove that."""
         etag = self.validators.etag
         if not self._done or not etag or etag.startswith("W/"):
             return {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An environment as the engine sees it: checked, complete, immutable."""
+"""Environment as the engine uses it: checked, complete, immutable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kadeploy.environments.image_kind import IMAGE_KINDS, ImageKind
 
 
 class Visibility(StrEnum):
-    """Who sees an environment: its owner, those who name its owner, or everybody."""
+    """Visibility of an environment: to its owner, to users who name its owner, or to everybody."""
 
     PRIVATE = "private"
     SHARED = "shared"
@@ -20,7 +20,7 @@ class Visibility(StrEnum):
 
 
 class System(StrEnum):
-    """What is booted, for the files that a bootloader needs differ."""
+    """System that is booted, for the files that a bootloader needs differ."""
 
     LINUX = "linux"
     XEN = "xen"
@@ -43,7 +43,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A pre- or post-install: a tar archive, and the script in it (``none`` to extract only)."""
+    """Pre- or post-install: a tar archive, and the script in it (``none`` to extract only)."""
 
     archive: str
     compression: Compression
@@ -53,9 +53,9 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """What is booted: absolute paths in the image, and parameters of kernel and hypervisor.
+    """Boot settings: absolute paths in the image, and parameters of kernel and hypervisor.
 
-    ``block_device`` and ``partition`` say where from, for images of a whole disk.
+    ``block_device`` and ``partition`` are those from which an image of a whole disk boots.
     """
 
     kernel: str = ""
@@ -69,7 +69,7 @@ class Boot:
 
 @dataclass(frozen=True, slots=True)
 class ImagePartition:
-    """A partition of an image of a whole disk."""
+    """Partition of an image of a whole disk."""
 
     id: int
     device: str
@@ -77,7 +77,7 @@ class ImagePartition:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Everything that a description says, and its owner. ``partition_type`` is the type's number."""
+    """Environment of an owner, with all fields of a description; ``partition_type`` is the type's number."""
 
     name: str
     owner: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images and archives as files of this machine, and what is known about their content."""
+"""Files of images and archives on this machine, with their digests and compressions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _YOUNG = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file on this machine; ``size`` in bytes."""
+    """File on this machine; ``size`` in bytes."""
 
     path: Path
     size: int
@@ -36,7 +36,7 @@ class LocalFile:
 async def fetch(
     uri: str, cache: FileCache, *, expected_sha256: str = "", progress: Progress = ignore_progress
 ) -> LocalFile:
-    """The file of a URI with its true digest, which the caller compares with the one it was promised.
+    """File of a URI with its true digest, which the caller compares with the declared one.
 
     Remote files are copied into the cache; ``expected_sha256`` saves the transfer where a copy with that
     digest is there. Raises NotFoundError, RefusedError (unfit), ServiceError (the other side is at fault).
@@ -87,7 +87,7 @@ async def _fetch_remote(uri: str, cache: FileCache, expected: str, progress: Pro
 
 
 async def digest(path: Path, progress: Progress = ignore_progress) -> str:
-    """SHA-256 of a file, off the event loop; can be cancelled between chunks."""
+    """Digest (SHA-256) of a file, made outside of the event loop; can be cancelled between chunks."""
     total = (await asyncio.to_thread(_status, path)).st_size
     state = hashlib.sha256()
     done = 0
@@ -100,7 +100,7 @@ async def digest(path: Path, progress: Progress = ignore_progress) -> str:
 
 
 def check_compression(path: Path, compression: Compression) -> None:
-    """Raises RefusedError where the first bytes of a file are not those of its declared compression."""
+    """Check a file's first bytes; raises RefusedError where another compression was declared."""
     with open_file(path) as file:
         head = file.read(8)
     found = recognize(head)
@@ -123,7 +123,7 @@ def _status(path: Path) -> os.stat_result:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """A file to be read; raises NotFoundError."""
+    """Open a file for reading; raises NotFoundError."""
     try:
         return path.open("rb")
     except OSError as error:

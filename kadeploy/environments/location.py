@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where files of environments are: a path, ``local://``, ``server://``, ``http(s)://``.
+"""Locations of files of environments: a path, ``local://``, ``server://``, ``http(s)://``.
 
 While the engine runs in the command's own process, the client's files and the server's are the same.
 """
@@ -17,7 +17,7 @@ def is_http(uri: str) -> bool:
 
 
 def local_path(uri: str) -> Path:
-    """The path of a URI that is not HTTP; raises RefusedError for a scheme that is not known."""
+    """Path of a URI that is not HTTP; raises RefusedError for an unknown scheme."""
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return Path(uri)
@@ -27,7 +27,7 @@ def local_path(uri: str) -> Path:
 
 
 def resolve(uri: str, origin: str) -> str:
-    """A file named in a description, relative to ``origin``, the place of the description itself."""
+    """Make a location absolute that a description names; ``origin`` is the description's own location."""
     if "://" in uri or uri.startswith("/"):
         return uri
     if is_http(origin):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fields of a description, and what each may hold.
+"""Models of a description: its fields and their values.
 
 ``partition_type`` is a number or hexadecimal digits: ``0x83`` and 131 are numbers, ``'83'`` in quotes is
 0x83, which is how Kadeploy3 writes it out. The number 83 without quotes is 0x53, as it was for Kadeploy3,
-and brings a warning, for hardly anybody means that.
+and brings a warning, because it is probably a mistake.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class OptionsModel(_Model):
 
 
 class DescriptionModel(_Model):
-    """The fields of Kadeploy3 (3.3), and arch, alias, custom_variables of its later versions."""
+    """Description: fields of Kadeploy3 (3.3), and arch, alias, custom_variables of its later versions."""
 
     name: Name
     version: Version = 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descriptions as Kadeploy 3.1 wrote them (``.env``): one ``key : value`` per line.
 
-Lines of another shape are comments. The new fields are those of ``model``; ``fdisktype`` is hexadecimal,
+Other lines are comments. The new fields are those of ``model``; ``fdisktype`` is hexadecimal,
 ``visibility`` is ``shared`` unless said otherwise, as it was then.
 """
 
@@ -51,7 +51,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
 
 
 def is_old(text: str) -> bool:
-    """Whether a text has a line that only the old format has."""
+    """Recognize the old format by a line that only it has."""
     return bool(_ONLY_HERE.search(text))
 
 
@@ -61,7 +61,7 @@ def parse(text: str, path: str) -> Description:
 
 
 class _Reader:
-    """Collects the fields of one file, where they were found, and what is wrong with them."""
+    """Reader of one file: collects its fields, their places, and its problems."""
 
     def __init__(self, path: str) -> None:
         self._path = path

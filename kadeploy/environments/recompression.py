@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images in zstd instead of gzip, bzip2 or xz, which a node unpacks more slowly than its link brings them."""
+"""Recompression of images with zstd: a node unpacks others more slowly than its link brings them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from kadeploy.errors import RefusedError, ServiceError
 LEVEL = 10  # of zstd: smaller than what gzip -6 makes, and faster made
 MOST_THREADS = 8
 CHUNK = 1 << 20
-WORTH = 32 << 20  # bytes: below, it is about a second
+WORTH = 32 << 20  # bytes: recompressing a smaller image saves a second or less
 
 LINK = 117  # MB/s that 1 Gbit/s brings
-# What would be larger than that is no image that somebody has compressed.
+# Bounds of the new file: old size times the first, plus the second in bytes.
 MOST_GROWTH, SPARE = 4, 64 << 20
 
 # Ends of the names of files that can be recompressed, and what is left of them.
@@ -44,7 +44,7 @@ _SUFFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class RecompressedImage:
-    """The new file; sizes in bytes."""
+    """Image after recompression, in a new file; sizes in bytes."""
 
     path: Path
     sha256: str
@@ -53,7 +53,7 @@ class RecompressedImage:
 
 
 def advice(environment: Environment) -> str:
-    """What can be done about an image that nodes unpack more slowly than a link brings it, '' for nothing."""
+    """Advice for an image that nodes unpack more slowly than a link brings it, '' for others."""
     image = environment.image
     rate, best = image.compression.facts.rate, Compression.ZSTD.facts.rate
     if rate >= LINK or (not is_http(image.file) and local_path(image.file).stat().st_size < WORTH):
@@ -66,7 +66,7 @@ def advice(environment: Environment) -> str:
 
 
 def target_of(path: Path) -> Path:
-    """Beside the image: x.tar.zst for x.tgz and x.tar.gz."""
+    """Path of the new file, beside the image: x.tar.zst for x.tgz and x.tar.gz."""
     for suffix, rest in _SUFFIXES.items():
         if path.name.endswith(suffix):
             return path.with_name(f"{path.name.removesuffix(suffix)}{rest}.zst")
@@ -80,12 +80,12 @@ def recompress(
     stopped: threading.Event,
     progress: Progress = ignore_progress,
 ) -> RecompressedImage:
-    """Write the content of an image as zstd beside it; the file appears whole or not at all.
+    """Write an image with zstd to a new file beside it, which appears complete or not at all.
 
-    It gets owner and permissions of the old one, which stays. ``sha256`` is what the old one must have.
-    Raises NotFoundError where the image cannot be read, RefusedError where it is not what was declared, or
+    It gets owner and permissions of the old file, which stays. ``sha256`` is the digest of the old file.
+    Raises NotFoundError where the image cannot be read, RefusedError where it is not the declared one, or
     the new file exists; ServiceError where it cannot be written, InterruptedError when ``stopped`` is set.
-    For a thread of its own.
+    Blocks; call it in a thread of its own.
     """
     target = target_of(path)
     if target.exists():
@@ -128,7 +128,7 @@ def _copy(source: _Source, compression: Compression, target: _Written, stopped: 
 
 
 class _Source:
-    """The old file as it is read, with its digest."""
+    """Old file while it is read, and its digest."""
 
     def __init__(self, file: BinaryIO, progress: Progress) -> None:
         self._file = file
@@ -145,7 +145,7 @@ class _Source:
         return piece
 
     def rest_digest(self) -> str:
-        """SHA-256 of all of it, with what lies behind the compressed data."""
+        """Digest (SHA-256) of the whole file, also of bytes behind the compressed data."""
         while self.read():
             pass
         return self._digest.hexdigest()
@@ -158,7 +158,7 @@ class _Source:
 
 
 class _Written:
-    """The new file, nameless to others until it is kept; gone if it is not."""
+    """New file, under a temporary name until it is kept; removed where it is not kept."""
 
     def __init__(self, target: Path, most: int) -> None:
         self._target = target
@@ -190,7 +190,7 @@ class _Written:
         self._file.flush()
 
     def keep(self, former: Path) -> str:
-        """Give it its name and the rights of the former file; its digest."""
+        """Give the file its name and the rights of the former one; returns its digest."""
         self._file.flush()
         shutil.copymode(former, self._file.name)
         status = former.stat()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user does with recorded environments: the registry's rules joined with the files they name."""
+"""Service of recorded environments: rules of the registry, and checks of the files that descriptions name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from kadeploy.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentService:
-    """Where one caller records and changes environments of one site."""
+    """Service by which one caller records and changes environments of one site."""
 
     store: Store
     caller: Caller
@@ -37,7 +37,7 @@ class EnvironmentService:
         return FileCache.of(self.site)
 
     async def record(self, description: Description, owner: str | None = None) -> Environment:
-        """Record what is described, with the digests of its files, and return it so.
+        """Record the environment of a description with the digests of its files, and return it.
 
         Raises NotFoundError and RefusedError: a file is missing, is not what the description says, or the
         registry refuses.
@@ -49,7 +49,7 @@ class EnvironmentService:
         return examined
 
     async def examine(self, environment: Environment) -> Environment:
-        """The environment with the true digests of its files, each compared with what is declared of it."""
+        """Environment with the true digests of its files, each compared with the declared one."""
         return replace(
             environment,
             image=await self._examine_image(environment.image),
@@ -60,14 +60,14 @@ class EnvironmentService:
     async def find(
         self, name: str, owner: str | None, version: int | None, all_versions: bool
     ) -> list[Environment]:
-        """The last version of an environment, the given one, or all of them."""
+        """Find the last version of an environment, the given one, or all of them."""
         found = await registry.find_versions(self.store, name, self.caller, owner=owner, version=version)
         return found if all_versions else found[-1:]
 
     async def list_visible(
         self, pattern: str, owner: str | None, version: int | None, all_versions: bool
     ) -> list[Environment]:
-        """What the caller sees of the registry, restricted to a version where one is given."""
+        """List the environments that the caller sees, of one version where it is given."""
         found = await registry.list_visible(
             self.store,
             self.caller,
@@ -82,7 +82,7 @@ class EnvironmentService:
         await registry.remove(self.store, found, self.caller)
 
     async def change_visibility(self, found: Sequence[Environment], visibility: str) -> None:
-        """Set who sees these versions."""
+        """Set the visibility of these versions."""
         changed = [replace(item, visibility=Visibility(visibility)) for item in found]
         await registry.replace_recorded(self.store, changed, self.caller)
 
@@ -104,7 +104,7 @@ class EnvironmentService:
     async def recompress(
         self, environment: Environment, progress: Progress = ignore_progress
     ) -> RecompressedImage:
-        """Make zstd of the image, beside it, and let the environment have that. The old image stays.
+        """Recompress the image with zstd to a new file, and record that as the image. The old file stays.
 
         Raises RefusedError where it is zstd already, is on another machine, or is not what is recorded;
         NotFoundError where it is gone.
@@ -129,7 +129,7 @@ class EnvironmentService:
         return made
 
     async def _refresh(self, environment: Environment, part: str) -> Environment:
-        """The environment with the present digests of one part, whatever was declared of it."""
+        """Environment with the present digests of one part, whatever was recorded."""
         if part == "image":
             image = replace(environment.image, sha256="")
             return replace(environment, image=await self._examine_image(image))
@@ -167,7 +167,7 @@ class EnvironmentService:
 async def _in_thread(
     work: Callable[[threading.Event, Progress], RecompressedImage], progress: Progress
 ) -> RecompressedImage:
-    """The work's result; cancelled, it is told to stop, and waited for."""
+    """Run work in a thread; when cancelled, stop the work and wait for its end."""
     stopped = threading.Event()
     working = asyncio.create_task(asyncio.to_thread(work, stopped, progress))
     try:

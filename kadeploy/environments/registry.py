@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorded environments: who may see which, who may change which.
+"""Registry of environments, with the rights to see and to change each.
 
-Rules of Kadeploy3: name, version and owner are unique together; the last version is the highest. Without an
-owner asked for, one sees one's own and everybody's public ones; of a named owner, the public and the shared
+Rules of Kadeploy3: name, version and owner are unique together; the last version is the highest. Without a
+named owner, a caller sees his own and everybody's public ones; of a named owner, the public and the shared
 ones. Almighty users see and change everything, and only theirs may be public.
 """
 
@@ -27,7 +27,7 @@ _RANKS = {Visibility.PUBLIC: 0, Visibility.PRIVATE: 1, Visibility.SHARED: 2}
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and the users who may do everything at this site."""
+    """Caller of the registry, and the users who may do everything at this site."""
 
     name: str
     almighty_users: frozenset[str] = frozenset()
@@ -38,7 +38,7 @@ class Caller:
 
 
 async def check_new(store: Store, environment: Environment, caller: Caller) -> None:
-    """Raises RefusedError where ``add`` would, before anybody takes the trouble to read images."""
+    """Check the rights to ``add``, before images are read; raises RefusedError as that does."""
     _check_owner(environment.owner, caller)
     _check_public(environment.owner, environment.visibility, caller)
     if await records.exists(store, environment.name, environment.version, environment.owner):
@@ -53,7 +53,7 @@ async def add(store: Store, environment: Environment, caller: Caller) -> None:
 
 
 async def replace_recorded(store: Store, changed: Sequence[Environment], caller: Caller) -> None:
-    """Put new contents in the places of recorded environments of the same name, version and owner."""
+    """Replace recorded environments of the same name, version and owner."""
     for environment in changed:
         _check_owner(environment.owner, caller)
         _check_public(environment.owner, environment.visibility, caller)
@@ -68,9 +68,9 @@ async def list_visible(
     pattern: str | None = None,
     all_versions: bool = False,
 ) -> list[Environment]:
-    """What the caller sees: public, private, shared, and each by name, owner and version.
+    """List the environments that the caller sees: public, private, shared, each by name, owner and version.
 
-    ``owner`` ``*`` stands for everybody; ``%`` in ``pattern`` for any text. Without ``all_versions`` only
+    ``owner`` ``*`` means everybody; ``%`` in ``pattern`` for any text. Without ``all_versions`` only
     the last version of each name and owner.
     """
     rows = await records.find(store, _selection(caller, owner), pattern=pattern)
@@ -81,9 +81,9 @@ async def list_visible(
 async def find(
     store: Store, name: str, caller: Caller, *, owner: str | None = None, version: int | None = None
 ) -> Environment:
-    """The one environment that the caller means, its last version unless one is given.
+    """Find one environment, its last version unless one is given.
 
-    The caller's own is preferred to a public one. Raises NotFoundError naming what is near, RefusedError
+    The caller's own is preferred to a public one. Raises NotFoundError with similar names, RefusedError
     where several owners have one.
     """
     found = await find_versions(store, name, caller, owner=owner, version=version)
@@ -93,7 +93,7 @@ async def find(
 async def find_versions(
     store: Store, name: str, caller: Caller, *, owner: str | None = None, version: int | None = None
 ) -> list[Environment]:
-    """All visible versions, or the given one, of one owner, oldest first; raises as ``find``."""
+    """Find all visible versions, or the given one, of one owner, oldest first; raises as ``find``."""
     rows = await records.find(store, _selection(caller, owner), name=name)
     if not rows:
         raise await _unknown(store, name, caller, owner)
@@ -119,7 +119,7 @@ def _exists(environment: Environment) -> RefusedError:
 
 
 def check_owners(found: Sequence[Environment], caller: Caller) -> None:
-    """Raises RefusedError where the caller may not change one of these."""
+    """Check the right to change these; raises RefusedError where the caller may not change one of them."""
     for environment in found:
         _check_owner(environment.owner, caller)
 
@@ -137,7 +137,7 @@ def _check_public(owner: str, visibility: Visibility, caller: Caller) -> None:
 
 
 def _selection(caller: Caller, owner: str | None) -> Selection:
-    """What the caller sees of an owner, of everybody (``*``), or where he names no owner (None)."""
+    """Environments of an owner, of everybody (``*``), or of no named owner (None) that the caller sees."""
     one = None if owner == EVERYBODY else owner
     if caller.almighty or owner == caller.name:
         return Selection(one)
@@ -146,7 +146,7 @@ def _selection(caller: Caller, owner: str | None) -> Selection:
 
 
 def _preferred(found: Sequence[Environment], caller: Caller) -> list[Environment]:
-    """Those of the caller, else the public ones, else the others; of one owner only."""
+    """Environments of the caller, else the public ones, else the others; of one owner only."""
     ranks = [_rank(environment, caller) for environment in found]
     best = [environment for environment, rank in zip(found, ranks, strict=True) if rank == min(ranks)]
     owners = sorted({environment.owner for environment in best})
@@ -175,7 +175,7 @@ async def _unknown(store: Store, name: str, caller: Caller, owner: str | None) -
 
 
 def _last_versions(found: Sequence[Environment]) -> list[Environment]:
-    """The highest version of each name and owner, in the order of all."""
+    """Environments of the highest version for each name and owner, in their order."""
     last: dict[tuple[str, str], int] = {}
     for environment in found:
         key = (environment.name, environment.owner)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a description from where the user says it is, in whichever of the two formats it is."""
+"""Sources of descriptions: files, URLs and standard input, in the present or the old format."""
 
 from __future__ import annotations
 

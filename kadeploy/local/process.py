@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The identity of a process: what tells whether the holder of a lease still lives."""
+"""Identity of a process, by which a lease of a dead process is recognized."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kadeploy.local.process_stat import read_stat
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process: the machine and its pid namespace, the boot of that machine, pid, and start in ticks.
+    """Process: its machine and pid namespace, the boot of that machine, pid, and start in ticks.
 
     A pid alone is used again after some hours; with the start time and the boot it is unique.
     """
@@ -25,12 +25,12 @@ class Process:
 
     @classmethod
     def current(cls) -> Process:
-        """The process that calls this."""
+        """Process of the caller."""
         return cls(_machine(), _boot(), os.getpid(), _start(os.getpid()) or 0)
 
     @classmethod
     def parse(cls, text: str) -> Process:
-        """The process that ``str`` wrote."""
+        """Process of a text that ``str`` made."""
         machine, boot, pid, start = text.rsplit(" ", 3)
         return cls(machine, boot, int(pid), int(start))
 
@@ -38,7 +38,7 @@ class Process:
         return f"{self.machine} {self.boot} {self.pid} {self.start}"
 
     def is_dead(self) -> bool:
-        """Whether it is known to have ended; of processes of other machines nothing is known."""
+        """Report that the process has ended; False for processes of other machines."""
         if self.machine != _machine():
             return False
         return self.boot != _boot() or self.start != _start(self.pid)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What outlives a process: environments, workflows, their journals and statistics, leases, node states."""
+"""Store: environments, workflows, their journals and statistics, leases, states of nodes."""

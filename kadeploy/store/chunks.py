@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names in portions that one statement of the store can take."""
+"""Chunks of names, as many as one statement of the store takes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ CHUNK = 10_000  # SQLite takes at most 32,766 values in one statement
 
 
 def chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The names in their order, at most CHUNK at a time."""
+    """Names in their order, at most CHUNK at a time."""
     for start in range(0, len(names), CHUNK):
         yield names[start : start + CHUNK]

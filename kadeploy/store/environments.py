@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorded environments as rows; who may see and change which is decided in kadeploy/environments."""
+"""Recorded environments as rows; rights to them are checked in kadeploy/environments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kadeploy.store.tables import environments as table
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRecord:
-    """One environment; name, version and owner are unique together, ``description`` is of JSON values."""
+    """Row of an environment, unique by name, version and owner; ``description`` is of JSON values."""
 
     name: str
     version: int
@@ -48,13 +48,13 @@ class Selection:
 
 
 async def exists(store: Store, name: str, version: int, owner: str) -> bool:
-    """Whether there is an environment of this name, version and owner."""
+    """Report that an environment of this name, version and owner exists."""
     query = select(table.c.id).where(_is(name, version, owner))
     return await store.read(lambda connection: connection.scalar(query)) is not None
 
 
 async def add(store: Store, record: EnvironmentRecord) -> bool:
-    """Record an environment; False where one of its name, version and owner exists, which stays as it is."""
+    """Record an environment; False where one of the same name, version and owner exists, which stays."""
     values = _values(record) | {"recorded": time.time()}
 
     def change(connection: Connection) -> bool:
@@ -68,7 +68,7 @@ async def add(store: Store, record: EnvironmentRecord) -> bool:
 
 
 async def replace(store: Store, records: Sequence[EnvironmentRecord]) -> None:
-    """Put contents in the places of recorded environments, all or none.
+    """Replace recorded environments, all or none.
 
     Raises NotFoundError where one is not recorded any more.
     """
@@ -97,9 +97,9 @@ async def remove(store: Store, records: Sequence[EnvironmentRecord]) -> None:
 async def find(
     store: Store, selection: Selection, *, name: str | None = None, pattern: str | None = None
 ) -> list[EnvironmentRecord]:
-    """The environments of a selection by name, owner and version.
+    """Find the environments of a selection, sorted by name, owner and version.
 
-    ``name``: those of this one; ``pattern``: those of names that fit, where ``%`` stands for any text.
+    ``name``: only this name; ``pattern``: only names that match it, where ``%`` stands for any text.
     """
     query = select(table).where(selection.condition)
     if name is not None:
@@ -113,7 +113,7 @@ async def find(
 
 
 async def names(store: Store, selection: Selection) -> list[str]:
-    """The names of a selection's environments, each once."""
+    """Names of a selection's environments, each once."""
     query = select(table.c.name).where(selection.condition).distinct().order_by(table.c.name)
     return await store.read(lambda connection: list(connection.scalars(query)))
 

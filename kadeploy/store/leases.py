@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Leases of nodes: what keeps two operations, of whatever process, off the same node.
+"""Leases of nodes, by which no two operations, of any process, use the same node.
 
 A lease ends when it is released, when its time is over, or when the process that holds it has ended. Held
 nodes are leased to nobody: only their workflow may take them over.
@@ -37,10 +37,10 @@ async def acquire(
 ) -> dict[str, float]:
     """Lease all the nodes for this process, or none.
 
-    Returns what ``give_back`` wants: those that were held for the workflow, and until when. With ``force``
-    nodes of other workflows are taken from them. A caller that may be cancelled puts this call inside the
-    ``try`` whose ``finally`` releases. Raises RefusedError naming the nodes in use, or those of the same
-    workflow in another process: two engines must never write one journal.
+    Returns the argument of ``give_back``: expiry times of nodes that were held for the workflow. With
+    ``force`` nodes of other workflows are taken from them. A caller that may be cancelled puts this call
+    inside the ``try`` whose ``finally`` releases. Raises RefusedError naming the nodes in use, or those of
+    the same workflow in another process: two engines must never write one journal.
     """
     owner = str(Process.current())
 
@@ -72,7 +72,7 @@ async def acquire(
 
 
 async def give_back(store: Store, workflow_id: str, held: Mapping[str, float]) -> None:
-    """Undo an ``acquire`` that returned ``held``: held nodes wait for their user again, others are free."""
+    """Undo an ``acquire`` that returned ``held``: held nodes are held again, others are free."""
     owner = str(Process.current())
     own = (leases.c.workflow_id == workflow_id) & (leases.c.owner == owner)
     keep = update(leases).where(own & (leases.c.node == bindparam("held")))
@@ -94,7 +94,7 @@ async def keep(
     *,
     now: Callable[[], float] = time.time,
 ) -> None:
-    """Let the leases of held nodes outlive this process, for some seconds from now."""
+    """Keep the leases of held nodes beyond the end of this process, for ``seconds`` from now."""
 
     def change(connection: Connection) -> None:
         values = {"owner": NOBODY, "expires_at": now() + seconds}
@@ -108,7 +108,7 @@ async def keep(
 async def renew(
     store: Store, workflow_id: str, seconds: float, *, now: Callable[[], float] = time.time
 ) -> list[str]:
-    """Make the leases of a workflow last ``seconds`` from now; the nodes it still holds."""
+    """Renew the leases of a workflow for ``seconds`` from now; returns its nodes."""
 
     owner = str(Process.current())
 
@@ -144,13 +144,13 @@ async def abandon(store: Store, workflow_id: str) -> None:
 
 
 async def held(store: Store, nodes: Sequence[str], *, now: Callable[[], float] = time.time) -> dict[str, str]:
-    """Which of the nodes are leased, and the workflow that holds each."""
+    """Map the nodes that are leased to the workflows of their leases."""
     rows = await store.read(lambda connection: _held(connection, nodes, now()))
     return {row.node: row.workflow_id for row in rows}
 
 
 def _held(connection: Connection, nodes: Sequence[str], now: float) -> list[_Lease]:
-    """Living leases of the nodes."""
+    """Valid leases of the nodes."""
     rows: list[_Lease] = []
     for chunk in chunks(nodes):
         rows.extend(_living(connection, leases.c.node.in_(chunk), now))
@@ -158,7 +158,7 @@ def _held(connection: Connection, nodes: Sequence[str], now: float) -> list[_Lea
 
 
 def _living(connection: Connection, wanted: ColumnElement[bool], now: float) -> list[_Lease]:
-    """Those of some leases that are not expired, and whose process is not known to have ended."""
+    """Leases that are not expired, and whose process is not known to have ended."""
     query = select(*leases.c)
     alive = wanted & (leases.c.expires_at > now)
     rows = connection.execute(query.where(alive)).all()

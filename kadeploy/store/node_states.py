@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known about each node: its state, who brought it there, and the environment it runs."""
+"""States of nodes: each with its user, its workflow, and the environment that the node runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kadeploy.store.tables import nodes
 
 
 class NodeState(StrEnum):
-    """The states of Kadeploy3, under its names, and ``held`` for nodes at a breakpoint."""
+    """State of a node, as Kadeploy3 names it, and ``held`` for nodes at a breakpoint."""
 
     DEPLOYING = "deploying"
     DEPLOYED = "deployed"
@@ -41,7 +41,7 @@ _ON_DISK = ("environment_name", "environment_version", "environment_user", "devi
 
 @dataclass(frozen=True, slots=True)
 class InstalledSystem:
-    """A system that was seen to run from a disk: the device that it is on, and its public ssh host keys."""
+    """System that has run from a disk: its device, and its public ssh host keys."""
 
     device: str = ""
     host_keys: tuple[str, ...] = ()
@@ -49,9 +49,9 @@ class InstalledSystem:
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """What is known about one node; ``environment_version`` None where it has no known environment.
+    """Record of one node; ``environment_version`` is None where its environment is unknown.
 
-    ``device`` and ``host_keys`` are those of its environment, where that was seen to run, else empty.
+    ``device`` and ``host_keys`` are those of its environment, empty where that has not run.
     """
 
     name: str
@@ -76,9 +76,9 @@ async def record(
     environment: tuple[str, int, str] | None = None,
     installed: Mapping[str, InstalledSystem] | None = None,
 ) -> None:
-    """Set the state of nodes and what is on their disks.
+    """Set the state of nodes and the environment on their disks.
 
-    ``environment`` is name, version and owner; ``installed`` maps the nodes on which it was seen to run.
+    ``environment`` is name, version and owner; ``installed`` maps the nodes on which it has run.
     """
     systems = {node: (installed or {}).get(node, InstalledSystem()) for node in names}
     rows = [_row(node, state, user, workflow_id, environment, systems[node]) for node in names]
@@ -88,7 +88,7 @@ async def record(
 async def change(
     store: Store, names: Sequence[str], state: NodeState, *, user: str, workflow_id: str
 ) -> None:
-    """Set the state of nodes, on whose disks remains what is known to be there."""
+    """Set the state of nodes; the environment on their disks stays."""
     rows = [_row(node, state, user, workflow_id, None, InstalledSystem()) for node in names]
     await _upsert(store, rows, kept=("name", *_ON_DISK))
 
@@ -117,7 +117,7 @@ def _row(
 
 
 async def _upsert(store: Store, rows: Sequence[Mapping[str, Any]], kept: Sequence[str]) -> None:
-    """Write rows; of those that are there the columns ``kept`` stay."""
+    """Write rows; in rows that exist the columns ``kept`` stay."""
     if not rows:
         return
     statement = insert(nodes)
@@ -127,7 +127,7 @@ async def _upsert(store: Store, rows: Sequence[Mapping[str, Any]], kept: Sequenc
 
 
 async def read(store: Store, names: Iterable[str]) -> dict[str, NodeRecord]:
-    """What is known about nodes; a node without a record is missing from the result."""
+    """Records of nodes; a node without one is missing from the result."""
     wanted = sorted(set(names))
 
     def query(connection: Connection) -> dict[str, NodeRecord]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How nodes received their images: one row per node and broadcast, and what they say of a broadcast."""
+"""Receptions of images: one row per node and broadcast, and summaries of broadcasts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from kadeploy.store.tables import receptions
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """What one node received in a broadcast that began at ``started``, in seconds since the epoch.
+    """Reception of one node in a broadcast that began at ``started``, in seconds since the epoch.
 
     ``lane`` is the last one in which it was (0: the chain that began first), ``position`` its rank there, 0
     where it was in none. ``bytes`` are those of the image as it was sent, ``seconds`` until its verdict.
-    ``moved`` counts how often it was taken out of its lane, ``notes`` tell why.
+    ``moved`` counts how often it was taken out of its lane, ``notes`` are the reasons.
     """
 
     started: float
@@ -37,13 +37,13 @@ class Reception:
 
     @property
     def rate(self) -> float:
-        """Bytes per second."""
+        """Rate in bytes per second."""
         return self.bytes / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class BroadcastSummary:
-    """One broadcast: the most bytes that a node received, the seconds of the last node to end.
+    """Summary of a broadcast: the most bytes that a node received, the seconds of the last node to end.
 
     Rates in bytes per second: of the node in the middle, and of the slowest, of those that are ok, 0 where
     there is none. ``moved`` counts nodes.
@@ -62,14 +62,14 @@ class BroadcastSummary:
 
 
 async def add(store: Store, workflow_id: str, rows: Sequence[Reception]) -> None:
-    """Record what nodes of a workflow that is in the store have received."""
+    """Record receptions of nodes; their workflow must be in the store."""
     values = [asdict(row) | {"workflow_id": workflow_id, "notes": list(row.notes)} for row in rows]
     if values:
         await store.write(lambda connection: connection.execute(insert(receptions), values))
 
 
 async def latest(store: Store, workflow_id: str) -> dict[str, Reception]:
-    """What each node of a workflow received the last time."""
+    """Last reception of each node of a workflow."""
     query = select(receptions).where(receptions.c.workflow_id == workflow_id).order_by(receptions.c.started)
 
     def collect(connection: Connection) -> dict[str, Reception]:

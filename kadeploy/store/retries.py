@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patience with a store that others keep locked: what lasts for a while need not be renewed at once."""
+"""Retries while others keep the store locked, for work that need not be done at once."""
 
 from __future__ import annotations
 

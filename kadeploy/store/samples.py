@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long micro-steps really took, run by run, for whoever wants to foresee the next deployment."""
+"""Samples of durations of micro-steps, from which a simulation foretells deployments."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TIMEOUT = "Timeout in the "  # how the engine's reason begins where a deadline h
 
 @dataclass(frozen=True, slots=True)
 class StepSamples:
-    """The latest runs of a micro-step; durations in seconds, ascending: of good runs, and of failed ones.
+    """Samples of a micro-step, its latest runs: durations in seconds, ascending, of good and failed ones.
 
-    ``timeouts`` counts the runs that a deadline has ended: how long they would have taken nobody knows.
+    ``timeouts`` counts the runs that a deadline has ended, whose durations are unknown.
     """
 
     instance: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Creating the file of the store and bringing its schema to the version of this program."""
+"""Schema of the store: creation of its file, and upgrades to the version of this program."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def prepare(engine: Engine, path: Path) -> None:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """One process at a time in a directory. The change to WAL does not wait for others by itself."""
+    """Lock a directory for one process at a time: SQLite's change to WAL does not wait for others."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         for attempt in Retrying(

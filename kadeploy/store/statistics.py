@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures about the past: one record per node and workflow, one run per micro-step and node."""
+"""Statistics: one record per node and workflow, one run per micro-step and node."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kadeploy.store.workflows import WorkflowKind
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How one workflow went on one node, as kastat tells it.
+    """Record of one workflow on one node, as kastat prints it.
 
     ``stepN`` is the last instance run for macro-step N, timeouts and durations are in seconds, retries
     count the attempts after the first (fallbacks too), ``env`` is ``name:version``, ``md5`` carries the
@@ -60,7 +60,7 @@ FIELDS = tuple(Record.__slots__)  # in the order in which kastat prints them
 
 @dataclass(frozen=True, slots=True)
 class StepRun:
-    """One run of a micro-step on one node; ``started_at`` since the epoch, ``duration`` in seconds."""
+    """Run of a micro-step on one node; ``started_at`` since the epoch, ``duration`` in seconds."""
 
     node: str
     macro: str
@@ -76,7 +76,7 @@ class StepRun:
 
 @dataclass(frozen=True, slots=True)
 class CauseSummary:
-    """How many records failed for a class of causes ('' where none was recorded), and on which nodes."""
+    """Summary of a class of causes ('' where none was recorded): count of failed records, and nodes."""
 
     cause: str
     count: int
@@ -85,7 +85,7 @@ class CauseSummary:
 
 @dataclass(frozen=True, slots=True)
 class StepSummary:
-    """Durations in seconds of all runs of a micro-step; ``failure_rate`` from 0 to 1."""
+    """Summary of all runs of a micro-step, durations in seconds; ``failure_rate`` from 0 to 1."""
 
     macro: str
     instance: str
@@ -99,7 +99,7 @@ class StepSummary:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which records are wanted; times are inclusive, on the start of a node's workflow.
+    """Filter of records; times are inclusive, on the start of a node's workflow.
 
     ``min_retries`` must be reached in each of ``retry_steps``, or in any step where there are none.
     """
@@ -117,7 +117,7 @@ class Filter:
 
 
 async def add_records(store: Store, rows: Sequence[Record]) -> None:
-    """Record how a workflow went on its nodes; the workflow must be in the store."""
+    """Write the records of a workflow's nodes; the workflow must be in the store."""
     values = [asdict(row) for row in rows]
     for value in values:
         value["workflow_id"] = value.pop("wid")
@@ -127,7 +127,7 @@ async def add_records(store: Store, rows: Sequence[Record]) -> None:
 
 
 async def add_steps(store: Store, workflow_id: str, runs: Iterable[StepRun]) -> None:
-    """Record runs of micro-steps of a workflow that is in the store."""
+    """Write runs of micro-steps; their workflow must be in the store."""
     values = [asdict(run) | {"workflow_id": workflow_id} for run in runs]
     # In parts: thousands of nodes make some 100,000 rows, for which no other writer should have to wait.
     for start in range(0, len(values), _ROWS_AT_ONCE):
@@ -141,7 +141,7 @@ def _insert_steps(values: Sequence[dict[str, Any]], connection: Connection) -> N
 
 
 async def list_records(store: Store, wanted: Filter) -> list[Record]:
-    """The wanted records, sorted; raises UsageError for a sort field that does not exist."""
+    """Records of a filter, sorted; raises UsageError for a sort field that does not exist."""
     unknown = [name for name in wanted.sort if name not in FIELDS]
     if unknown:
         raise UsageError(f"unknown field: {', '.join(unknown)}", hint=f"there are {', '.join(FIELDS)}")
@@ -151,7 +151,7 @@ async def list_records(store: Store, wanted: Filter) -> list[Record]:
 
 
 async def list_steps(store: Store, wanted: Filter) -> list[StepRun]:
-    """The wanted runs of micro-steps in the order of their starts.
+    """Runs of micro-steps of a filter, in the order of their starts.
 
     Of the filter its times (on the start of the step), hosts, kind and workflow count.
     """
@@ -174,7 +174,7 @@ async def failure_rates(store: Store, wanted: Filter) -> dict[str, float]:
 
 
 async def summarize_causes(store: Store, wanted: Filter) -> list[CauseSummary]:
-    """The causes of the wanted records that failed, the most frequent first."""
+    """Causes of a filter's failed records, the most frequent first."""
     query = _restrict(select(records.c.cause, records.c.hostname, func.count()), wanted)
     query = query.where(_FAILED).group_by(records.c.cause, records.c.hostname)
     rows = await store.read(lambda connection: connection.execute(query.order_by(records.c.cause)).all())
@@ -187,7 +187,7 @@ async def summarize_causes(store: Store, wanted: Filter) -> list[CauseSummary]:
 
 
 async def summarize_steps(store: Store, wanted: Filter) -> list[StepSummary]:
-    """Durations per micro-step, in the order of their first starts.
+    """Summaries of micro-steps, in the order of their first starts.
 
     Of the filter its times (on the start of the step), hosts, kind and workflow count.
     """
@@ -204,7 +204,7 @@ async def summarize_steps(store: Store, wanted: Filter) -> list[StepSummary]:
 
 
 def _summarize(names: tuple[str, str, str], rows: Sequence[Any]) -> tuple[float, StepSummary]:
-    """When the step was first started, and the summary of its rows, which are sorted by duration."""
+    """Time of a step's first start, and the summary of its rows, which are sorted by duration."""
     durations = [row.duration for row in rows]
     nearest_rank = -(-95 * len(durations) // 100) - 1
     failed = sum(not row.ok for row in rows)
@@ -229,7 +229,7 @@ def _restrict(query: Select[Any], wanted: Filter) -> Select[Any]:
 
 
 def conditions(wanted: Filter, columns: Any, host: Any, start: Any) -> list[Any]:
-    """SQL for the times, hosts, kind and workflow of a filter, on the columns of a table with workflows."""
+    """Conditions for times, hosts, kind and workflow of a filter, on columns of a table with workflows."""
     found = []
     if wanted.since is not None:
         found.append(start >= wanted.since)

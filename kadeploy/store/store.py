@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The store itself: one SQLite file that several processes use at once.
+"""Store: one SQLite file that several processes use at once.
 
 SQL runs on one thread that each Store owns, so that the event loop never waits for the disk or for another
 process's lock, and so that transactions of one process queue in the order in which they were asked for.
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 
 class Store:
-    """Runs functions of a connection, each in a transaction of its own."""
+    """Store that runs functions of a connection, each in a transaction of its own."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,7 +39,7 @@ class Store:
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Store]:
-        """Open the file, created or upgraded if need be.
+        """Open the file; create or upgrade it where necessary.
 
         Raises RefusedError where the file's rights forbid it, ServiceError where it is no usable store.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of the store. Times are seconds since the epoch, durations seconds.
+"""Tables of the store. Times are seconds since the epoch, durations seconds.
 
 A change here needs a migration beside it (``migrations/versions``) and a new ``migrations.HEAD``.
 """

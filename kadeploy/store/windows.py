@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The claims of windows: how many nodes of which workflow may do at once what hurts when all do it.
+"""Claims of windows, which bound the number of nodes that reboot or are probed at once.
 
 Slots are counted, not listed: one row per workflow, process and window, whatever the number of nodes. A row
 ends when it is dropped, when its time is over, or when the process that wrote it has ended, as leases do.
@@ -32,9 +32,9 @@ columns = window_claims.c
 
 
 class StoreTable:
-    """The claims of one window, a workflow.window.Table. Each process goes by its own ``size``.
+    """Claims of one window, a workflow.window.Table. Each process applies its own ``size``.
 
-    Several of them in a process do not know of each other, and must be of different workflows.
+    Several tables of a process do not know of each other, and must be of different workflows.
     """
 
     def __init__(self, store: Store, window: str, size: int, *, now: Callable[[], float] = time.time) -> None:
@@ -47,10 +47,10 @@ class StoreTable:
         self._workflows: set[str] = set()  # of which there may be claims of ours
 
     async def exchange(self, owner: str, own: Sequence[Claim]) -> Settlement:
-        """Replace the own claims, and grant them what is due to them, in one transaction.
+        """Replace the own claims, and grant their share of slots, in one transaction.
 
-        Written only where something changes: who waits in vain only reads. Raises ServiceError where the
-        store does not work for so long that the claims end.
+        Written only where something changes: a claim that waits in vain only reads. Raises ServiceError where
+        the store does not work for so long that the claims end.
         """
         left = self._renewed + CLAIM_SECONDS - self._now() if self._written else CLAIM_SECONDS
         return await retry(lambda: self._exchange(owner, own), left, "the exchange of slots")
@@ -85,11 +85,11 @@ class StoreTable:
             log.warning("%s; its slots are free when this process has ended", error)
 
     def _bounded(self, own: Sequence[Claim]) -> tuple[Claim, ...]:
-        """How many more wait than there are slots is nobody's business, and would be written for each."""
+        """Claims that wait for at most ``size`` slots: larger numbers would be written for nothing."""
         return tuple(replace(claim, waiting=min(claim.waiting, self.size)) for claim in own)
 
     def _settle(self, connection: Connection, owner: str, own: Sequence[Claim]) -> Settlement:
-        """What an exchange will bring; dead claims do not count."""
+        """Settlement of an exchange; claims of dead processes do not count."""
         others = self._claims(connection, ~self._is_own(owner))
         dead = _dead(others)
         return settle(self.size, own, [claim for claim in others if claim.owner not in dead], self._now())
@@ -107,7 +107,7 @@ class StoreTable:
         return (columns.owner == owner) & columns.workflow_id.in_(self._workflows)
 
     def _claims(self, connection: Connection, wanted: ColumnElement[bool]) -> list[Claim]:
-        """Some of the claims whose time is not over."""
+        """Claims that meet a condition and are not expired."""
         query = select(columns.workflow_id, columns.owner, columns.held, columns.waiting, columns.since)
         lasting = (columns.window == self._window) & (columns.expires_at > self._now())
         return [Claim(*row) for row in connection.execute(query.where(lasting & wanted))]
@@ -133,6 +133,6 @@ class StoreTable:
 
 
 def _dead(claims: Sequence[Claim]) -> set[str]:
-    """The owners that are known to have ended."""
+    """Owners that are known to have ended."""
     owners = {claim.owner for claim in claims} - {NOBODY}
     return {owner for owner in owners if Process.parse(owner).is_dead()}

@@ -19,7 +19,7 @@ from kadeploy.store.tables import workflows
 
 
 class WorkflowKind(StrEnum):
-    """Operations; their identifiers begin with the first letter, as in Kadeploy3."""
+    """Kind of a workflow; identifiers begin with the first letter, as in Kadeploy3."""
 
     DEPLOY = "deploy"
     REBOOT = "reboot"
@@ -31,12 +31,12 @@ class WorkflowKind(StrEnum):
 
     @classmethod
     def of(cls, workflow_id: str) -> WorkflowKind:
-        """The kind of a workflow by its identifier."""
+        """Kind of a workflow by its identifier."""
         return next(kind for kind in cls if workflow_id.startswith(kind.prefix))
 
 
 class State(StrEnum):
-    """States of a workflow; ``error`` is a trouble of ours, not of its nodes."""
+    """State of a workflow; ``error`` is a failure of the engine, not of nodes."""
 
     RUNNING = "running"
     HELD = "held"
@@ -47,7 +47,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """One operation; times in seconds since the epoch, ``request`` of JSON values."""
+    """Workflow: one operation; times in seconds since the epoch, ``request`` of JSON values."""
 
     id: str
     kind: WorkflowKind
@@ -61,7 +61,7 @@ class Workflow:
 async def create(store: Store, kind: WorkflowKind, user: str, request: Mapping[str, Any]) -> Workflow:
     """Record a new running workflow; its identifier is ``D-<uuid4>`` for a deployment.
 
-    None is left where this is cancelled: nobody would know its identifier, and end it.
+    No row is left where this is cancelled: its identifier would be unknown, and it would never end.
     """
     workflow = Workflow(f"{kind.prefix}{uuid.uuid4()}", kind, user, request, State.RUNNING, time.time(), None)
     values = {
@@ -82,7 +82,7 @@ async def create(store: Store, kind: WorkflowKind, user: str, request: Mapping[s
 
 
 async def change_state(store: Store, workflow_id: str, state: State) -> None:
-    """Set the state; also the time of the end where the state is an end."""
+    """Set the state, and the time of the end where the state is final."""
     finished = None if state in (State.RUNNING, State.HELD) else time.time()
     change = (
         update(workflows).where(workflows.c.id == workflow_id).values(state=str(state), finished=finished)
@@ -92,7 +92,7 @@ async def change_state(store: Store, workflow_id: str, state: State) -> None:
 
 
 async def read(store: Store, workflow_id: str) -> Workflow:
-    """The workflow of an identifier; raises NotFoundError."""
+    """Read the workflow of an identifier; raises NotFoundError."""
     query = select(workflows).where(workflows.c.id == workflow_id)
     row = await store.read(lambda connection: connection.execute(query).one_or_none())
     if row is None:
@@ -101,7 +101,7 @@ async def read(store: Store, workflow_id: str) -> Workflow:
 
 
 async def list_states(store: Store, *states: State) -> list[Workflow]:
-    """The workflows in any of these states (all without any), oldest first."""
+    """List the workflows in any of these states (in any state without them), oldest first."""
     query = select(workflows).order_by(workflows.c.started)
     if states:
         query = query.where(workflows.c.state.in_([str(state) for state in states]))

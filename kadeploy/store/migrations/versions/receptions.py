@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How nodes received their image."""
+"""Receptions of images by nodes."""
 
 from __future__ import annotations
 

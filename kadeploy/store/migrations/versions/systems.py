@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of the system on each node's disk."""
+"""System on each node's disk: its device and host keys."""
 
 from __future__ import annotations
 
