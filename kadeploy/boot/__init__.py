@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What machines fetch when they boot: profiles, kernels, and the servers that hand them out."""
+"""Network boot of machines: profiles, kernels, and the servers from which they fetch them."""

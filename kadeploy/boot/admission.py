@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of the boot server is given away at once: in all, and to one client."""
+"""Limits of the boot server: connections and transfers at once, in all and of one client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OTHER_FILES = 64  # of the process itself
 
 
 class Admission:
-    """Counts the places that clients have; ``most`` at once, ``each`` of them for one address."""
+    """Counter of the places that clients occupy: ``most`` at once, ``each`` of them by one address."""
 
     def __init__(self, most: int, each: int) -> None:
         self._most = most
@@ -22,29 +22,29 @@ class Admission:
         self._places: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:
-        """Take a place; false, and none taken, where there is none left."""
+        """Occupy a place; False where none is left."""
         if self._places[address] >= self._each or self._places.total() >= self._most:
             return False
         self._places[address] += 1
         return True
 
     def leave(self, address: str) -> None:
-        """Give back a place that was taken."""
+        """Free a place."""
         self._places[address] -= 1
         if not self._places[address]:
             del self._places[address]
 
 
 def open_files() -> int:
-    """How many files this process may have open beside its own."""
+    """Number of files that this process may open beside its own."""
     return max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES)
 
 
 def transfers() -> int:
-    """How many files may be sent over HTTP at once; each has two descriptors, one that waits has one."""
+    """Number of files sent over HTTP at once; each has two descriptors, one that waits has one."""
     return max(1, min(MAX_TRANSFERS, open_files() // 4))
 
 
 def connections() -> int:
-    """How many connections may be open at once."""
+    """Number of connections that may be open at once."""
     return max(1, min(MAX_CONNECTIONS, open_files() - transfers()))

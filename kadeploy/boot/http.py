@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP side of the boot server: the files of the repository, read-only, with ranges and sendfile.
 
-How much of a file was sent is counted in a method that aiohttp keeps to itself, ``FileResponse._sendfile``.
-No other file relies on what aiohttp is like inside.
+The bytes that were sent are counted in a private method of aiohttp, ``FileResponse._sendfile``. No other file
+relies on the inside of aiohttp.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ async def serving(
     stall: float = STALL,
     idle: float = IDLE,
 ) -> AsyncIterator[None]:
-    """Serve a repository; ``record`` is told each finished request but those for the health.
+    """Serve a repository; ``record`` receives each finished request but those for the health.
 
     Raises OSError where the port cannot be had.
     """
@@ -70,7 +70,7 @@ async def serving(
 
 
 class _Server(web.Server):
-    """Ends connections at once that are too many of one client, or too many in all."""
+    """Server that ends connections which are too many of one client, or too many in all."""
 
     def __init__(self, handler: Any, **options: Any) -> None:
         super().__init__(handler, **options)
@@ -78,7 +78,7 @@ class _Server(web.Server):
         self._admitted: dict[object, str] = {}
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
-        """Keep it or end it."""
+        """Admit or end a new connection."""
         super().connection_made(handler, transport)
         client = transport.get_extra_info("peername")
         if client is not None and self._admission.enter(client[0]):
@@ -88,7 +88,7 @@ class _Server(web.Server):
             asyncio.get_running_loop().call_soon(transport.abort)
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
-        """Its place is free."""
+        """Free the place of a connection."""
         super().connection_lost(handler, exc)
         if (client := self._admitted.pop(handler, None)) is not None:
             self._admission.leave(client)
@@ -118,7 +118,7 @@ def _health(healthy: bool) -> web.Response:
 
 
 class _File(web.FileResponse):
-    """Waits for a place, and records what was sent.
+    """File response that waits for a place, and records the bytes that were sent.
 
     aiohttp knows neither how much sendfile sent nor that the client went away.
     """

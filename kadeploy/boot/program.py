@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The family of boot programs: how profiles are written for each, and under which names it fetches them."""
+"""Family of boot programs: the texts and names of their profiles, and the files that each needs."""
 
 from __future__ import annotations
 

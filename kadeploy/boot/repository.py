@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory from which machines boot: profiles, kernels, and the boot programs themselves.
+"""Boot repository, the directory from which machines boot: profiles, kernels, and boot programs.
 
-    boot.ipxe              the script that DHCP hands to iPXE; goes on with the node's profile
+    boot.ipxe              script that DHCP hands to iPXE; continues with the node's profile
     profiles/172.31.0.11   profiles of iPXE, named as server.conf says
     pxelinux.0, *.c32      PXELINUX (method PXElinux)
     pxelinux.cfg/AC1F000B  its profiles; directory and names are PXELINUX's own
@@ -45,7 +45,7 @@ class BootRepository:
 
     @classmethod
     def of(cls, site: Site) -> BootRepository:
-        """The repository that a site's server.conf describes."""
+        """Repository that a site's server.conf describes."""
         boot = site.server.pxe.dhcp
         return cls(site.path(boot.repository), boot, site.server.network)
 
@@ -127,7 +127,7 @@ class BootRepository:
             raise ServiceError(f"the boot profile of {node.name} cannot be written: {error}") from error
 
     def remove_profile(self, node: Node) -> None:
-        """Forget a node's profile, if it has one: it will boot its own disk; raises ServiceError."""
+        """Remove a node's profile, if it has one: the node will boot its own disk; raises ServiceError."""
         try:
             self.profile_path(node).unlink(missing_ok=True)
         except OSError as error:
@@ -147,7 +147,7 @@ class BootRepository:
 
 
 def find_file(root: Path, name: str) -> Path | None:
-    """The regular file of this name below the repository, None for anything else.
+    """Regular file of this name below the repository, None for anything else.
 
     Hidden files (being written), links that lead out of the repository, and special files are not served.
     """
@@ -178,7 +178,7 @@ def _write(path: Path, text: str) -> None:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BufferedRandom]:
-    """A file that takes the place of ``path`` when the block ends well and is gone when it does not."""
+    """Temporary file that replaces ``path`` when the block ends well, and is removed when it does not."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w+b") as writer:

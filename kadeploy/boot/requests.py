@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log of what machines fetched: the evidence that is shown when one of them does not come back."""
+"""Log of boot files that machines fetched: evidence for a machine that does not come back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Method = Literal["GET", "HEAD"]
 
 @dataclass(frozen=True, slots=True)
 class BootFileRequest:
-    """One finished request.
+    """Finished request for a boot file.
 
     ``time``: when it ended, UTC; ``status``: HTTP's, also for TFTP (200, 404, 403), 499 where the client
     went away before the end; ``bytes``: of the file's content; ``seconds``: from request to end;
@@ -40,17 +40,17 @@ class BootFileRequest:
 
     @property
     def fetches(self) -> bool:
-        """Whether the content was asked for."""
+        """True for a request for the content."""
         return self.method == "GET"
 
     def to_json(self) -> str:
-        """One line, without its end."""
+        """JSON text in one line, without its end."""
         time = self.time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return json.dumps(asdict(self) | {"time": time})
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """The request that to_json wrote; raises ValueError."""
+        """Request from a line of to_json; raises ValueError."""
         fields = json.loads(line)
         try:
             return cls(**fields | {"time": datetime.fromisoformat(fields["time"])})
@@ -64,12 +64,12 @@ class BootFileRequest:
 
 
 def log_path(repository: Path) -> Path:
-    """The log of a boot repository; beside it, for what is in the repository is served."""
+    """Log of a boot repository; beside it, as all files in the repository are served."""
     return repository.parent / "requests.jsonl"
 
 
 class RequestLog:
-    """Appends requests to the log of one repository; safe to use from several threads of one process."""
+    """Writer of the log of one repository; safe to use from several threads of one process."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
         self._path = path
@@ -91,7 +91,7 @@ class RequestLog:
 
 
 def requests_of(repository: Path, address: str, since: datetime) -> list[BootFileRequest]:
-    """What a machine fetched since then, oldest first; reads the log from its end only as far as needed."""
+    """Requests of a machine since then, oldest first; reads the log from its end only as far as needed."""
     found: list[BootFileRequest] = []
     path, mark = log_path(repository), f'"client": {json.dumps(address)}'
     lines = (line for file in (path, _older(path)) for line in _lines_from_end(file))

@@ -72,7 +72,7 @@ def _port_error(protocol: str, address: str, port: int, reason: str) -> ServiceE
 
 
 class TftpProcess:
-    """The child that serves TFTP; it ends when the pipe to it is closed, also by a kill of this process."""
+    """Child that serves TFTP; it ends when the pipe to it is closed, also by a kill of this process."""
 
     def __init__(self, root: Path, address: str, port: int, record: Record) -> None:
         self._root = root
@@ -83,7 +83,7 @@ class TftpProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the child is there."""
+        """True while the child runs."""
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The TFTP server: tftpy in a process of its own, read-only, confined to the repository.
+"""TFTP server: tftpy in a process of its own, read-only, confined to the repository.
 
 A process of its own because tftpy select()s in a blocking loop. Started by kadeploy.boot.service as
 ``python -m kadeploy.boot.tftp REPOSITORY ADDRESS PORT``. Its standard output is one line ``ready``, then a
@@ -45,7 +45,7 @@ _READ, _WRITE = b"\0\1", b"\0\2"  # opcodes
 
 
 class TftpTransfer(TftpContextServer):  # type: ignore[misc]
-    """One transfer; whatever a client sends ends its own session at most, and each end is reported.
+    """Transfer of one file; bad packets end their own session at most, and each end is reported.
 
     tftpy lets any exception but its own end the server, for example the UnicodeDecodeError of a file name.
     """
@@ -58,7 +58,7 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
     _admitted = False
 
     def start(self, buffer: bytes) -> None:
-        """Answer the first packet, or be silent where there is no room: the client asks again in a while.
+        """Answer the first packet, or stay silent where there is no room: the client asks again in a while.
 
         An error would make it give up.
         """

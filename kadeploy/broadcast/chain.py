@@ -75,7 +75,7 @@ async def broadcast(
 
 
 class ChainSession:
-    """One run of a chain broadcast, which more nodes may join and each may leave before the others."""
+    """Run of one chain broadcast, which more nodes may join and each may leave before the others."""
 
     def __init__(self, delivery: Delivery, transport: RelayTransport, progress: Progress) -> None:
         image, options, secret = delivery.image, delivery.options, secrets.token_bytes(32)
@@ -121,7 +121,7 @@ class ChainSession:
             await asyncio.to_thread(self._head.stop)
 
     def join(self, recipients: Sequence[Recipient]) -> bool:
-        """Bring more nodes in; False, and nothing was done, when it is about to end or has one already."""
+        """Add more nodes; False, and nothing was done, when it is about to end or has one already."""
         if not self._relays.are_attended or any(recipient.node in self._relays for recipient in recipients):
             return False
         for recipient in recipients:
@@ -137,7 +137,7 @@ class ChainSession:
         return {name: future.result() for name, future in futures.items() if future.done()}
 
     async def leave(self, names: Collection[str]) -> None:
-        """Take nodes out, whatever they are doing; nothing runs there any more when it returns."""
+        """Remove nodes, whatever they are doing; nothing runs there any more when it returns."""
         relays = [self._relays[name] for name in names if name in self._relays]
         for relay in relays:
             self._results.settle(relay, "taken out of the broadcast")
@@ -192,8 +192,8 @@ class ChainSession:
         self._news.clear()
 
     def _open_head(self, delivery: Delivery, secret: bytes) -> Head:
-        """Open the file and the socket; raises ServiceError. What threads of the head find out is handed to
-        the event loop."""
+        """Open the file and the socket; raises ServiceError. Calls by threads of the head are
+        passed on to the event loop."""
         loop = asyncio.get_running_loop()
 
         def told(event: str, lane: int, node: str, reason: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chain, and HTTP for those nodes that have no Python to be a part of it."""
+"""Chain broadcast, with HTTP for nodes that have no Python to be a part of the chain."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class ChainOrPull:
 
 
 def _is_suspect(result: RelayResult) -> bool:
-    """Whether it may be Python that is lacking there."""
+    """True when a lack of Python may be the cause."""
     return result.trouble is Trouble.PEERS and not result.received
 
 
 async def _unable(nodes: list[str], transport: RelayTransport, timeout: float) -> set[str]:
-    """Nodes of these that can start programs, but not the relay."""
+    """Nodes among these that can start programs, but not the relay."""
 
     async def one(node: str) -> None:
         try:

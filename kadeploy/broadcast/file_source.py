@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the head's forwarders take from the file of the image, as frames."""
+"""Source of the head's forwarders: the file of the image as frames."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The head: feeds lanes of nodes from the file and serves ranges to whoever asks.
+"""Head of a broadcast: feeds lanes of nodes from the file, and serves ranges to nodes that ask for them.
 
 Threads do the sending (sendfile may wait for the disk), so that the event loop of the engine never waits.
 """
@@ -23,7 +23,7 @@ HEAD = "the head"  # its name in reasons
 
 
 class Head:
-    """The file, the listening socket and the threads of one broadcast.
+    """Head with the file, the listening socket and the threads of one broadcast.
 
     `told("skipped" or "slow", lane, node, reason)` and `broken(reason)` are called from threads.
     """
@@ -65,11 +65,11 @@ class Head:
 
     @property
     def free(self) -> bool:
-        """Whether no node is being fed from the file any more."""
+        """True when no node is being fed from the file any more."""
         return all(source.exhausted or source.released for source in self._sources)
 
     def is_unchanged(self, offset: int) -> bool:
-        """Whether the file is, up to the end of the chunk at `offset`, still what was sealed."""
+        """True when the file is, up to the end of the chunk at `offset`, still what was sealed."""
         return self._sealer.agrees(offset)
 
     def feed(self, lane: Lane) -> None:
@@ -97,7 +97,7 @@ class Head:
         os.close(self._descriptor)
 
     def _tell(self, event: str, lane: int, node: str, reason: str) -> None:
-        """Pass on what a thread has found out; a thread that was waiting for an answer may do so after the
+        """Pass on a loss that a thread has found; a thread that was waiting for an answer may do so after the
         end, when nobody listens."""
         with self._lock:
             if not self._stopping:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every node fetches the image from this machine by itself, over HTTP, with what any system has.
+"""Broadcast by HTTP: every node fetches the image from this machine, with programs that any system has.
 
 All share this machine's link, so it takes as many times longer as there are nodes. It needs no Python there
 but a shell, curl or a wget, sha256sum, mkfifo and tee. The image itself is not encrypted.
@@ -48,7 +48,7 @@ class HttpPullBroadcast:
 
 
 class _PullSession:
-    """One broadcast over HTTP."""
+    """Run of one broadcast over HTTP."""
 
     def __init__(
         self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early
@@ -68,7 +68,7 @@ class _PullSession:
         self._server = ImageServer(image.path, image.size, self._note, self._spoil)
 
     async def run(self) -> Mapping[str, RelayResult]:
-        """Serve everybody until all have ended or the deadline is over."""
+        """Serve all nodes until all have ended or the deadline is over."""
         await self._server.start(self._delivery.head_address, self._nodes)
         try:
             async with asyncio.TaskGroup() as group:
@@ -150,7 +150,7 @@ class _PullSession:
         return replace(known, sha256=digest if received == size else "")
 
     def _note(self, node: str, offset: int) -> None:
-        """Report what the server has sent: it is on its way through the node's pipeline."""
+        """Report the bytes that the server has sent: each is on its way through the node's pipeline."""
         self._received[node] = offset
         self._progress(BroadcastProgress(node, offset, offset, self._delivery.image.size))
 
@@ -172,7 +172,7 @@ class _PullSession:
             return ""
 
     async def _judge(self, expected: str) -> Mapping[str, RelayResult]:
-        """Compare the digests; where one is wrong, see whether the file itself is to blame."""
+        """Compare the digests; where one is wrong, check whether the file itself is to blame."""
         results = {node: compare(self._results[node], expected) for node in self._nodes}
         declared = self._delivery.image.sha256
         if declared and any(result.trouble is Trouble.DATA for result in results.values()):

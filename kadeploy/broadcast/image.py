@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file that is broadcast: whether it is what was declared."""
+"""Checks of the file that is broadcast against its declared size and digest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HASH_CHUNK = 1 << 20
 
 
 def size_problem(image: ImageSource) -> str:
-    """Check the file before anything is sent; returns what is wrong with it, '' for nothing."""
+    """Check the file before anything is sent; returns the problem, '' for none."""
     try:
         with image.path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every way to broadcast an image takes and gives, and what it needs from its caller.
+"""Interface of broadcasts: values in and out, and what a broadcast needs from its caller.
 
 A caller makes a ``Delivery`` and gives it, with a ``RelayTransport`` that can start a program on a node, to a
 ``Broadcast``: ``results = await ChainBroadcast().run(delivery, transport, progress)``.
@@ -18,7 +18,7 @@ Pipeline = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """The file to send: size in bytes, SHA-256 in hexadecimal, empty where the environment declares none."""
+    """Image file to send: size in bytes, SHA-256 in hexadecimal, empty where none is declared."""
 
     path: Path
     size: int
@@ -27,7 +27,7 @@ class ImageSource:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A node and the address at which the other nodes reach it."""
+    """Node and the address at which the other nodes reach it."""
 
     node: str
     address: str
@@ -37,13 +37,13 @@ class Recipient:
 class BroadcastOptions:
     """Deadlines in seconds, sizes in bytes.
 
-    arity: how many others a node feeds; 1 is the chain, more a tree.
-    window: what a node keeps of the stream in memory.
-    chunk: what is checked, and sent again when it arrived wrong, as one.
+    arity: number of others that a node feeds; 1 is the chain, more a tree.
+    window: part of the stream that a node keeps in memory.
+    chunk: part that is checked, and sent again when it arrived wrong, as one.
     silence: a peer that has given no sign of life for so long is asked whether it lives, and has half of that
         to answer, whatever TCP thinks of it.
-    patience: how long a node without a predecessor waits for another one.
-    absence: how long the head takes its own link for cut when it hears of no node at all.
+    patience: time for which a node without a predecessor waits for another one.
+    absence: time for which the head assumes that its own link is cut when no node answers.
     start_timeout: from the start of a relay to its listening.
     report_timeout: a relay that has told the head nothing for so long is lost.
     deadline: for the whole broadcast, after which unfinished nodes are failed; None leaves it to the caller.
@@ -63,7 +63,7 @@ class BroadcastOptions:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One image for many nodes, in the order of the chain.
+    """Image for many nodes, in the order of the chain.
 
     `consumer` is what takes the stream on each node: a pipeline of argument lists, or the path to write.
     `head_address` is where the nodes reach this process.
@@ -136,7 +136,7 @@ class BroadcastProgress:
 
 
 class RelayProcess(Protocol):
-    """A program running on a node, most often through ssh."""
+    """Program that runs on a node, most often through ssh."""
 
     async def readline(self) -> bytes:
         """Next line of its standard output, b"" at the end."""
@@ -150,7 +150,7 @@ class RelayProcess(Protocol):
 
 
 class RelayTransport(Protocol):
-    """Starts programs on nodes."""
+    """Transport that starts programs on nodes."""
 
     async def start(self, node: str, arguments: Sequence[str]) -> RelayProcess:
         """Start `arguments` on `node`; raises NodeError."""
@@ -165,7 +165,7 @@ async def ignore(results: Mapping[str, RelayResult]) -> None:
 
 
 class Broadcast(Protocol):
-    """One way to bring an image to many nodes."""
+    """Broadcast of an image to many nodes, by one method."""
 
     async def run(
         self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
@@ -173,6 +173,6 @@ class Broadcast(Protocol):
         """Send the image; returns the result of every recipient. When it returns or is cancelled, nothing of
         it runs on any node.
 
-        Before it returns, `early` may be told of recipients that need not wait for the others: nothing runs
-        there any more, and the caller may do with them what it likes, even bring them in again.
+        Before it returns, `early` may receive results of recipients that need not wait for the others:
+        nothing runs there any more, and the caller may use these nodes, even add them again.
         """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is to blame for data that were damaged: the node that sent them, or the one that found them so.
+"""Blame for damaged data: on the node that sent them, or on the one that found them damaged.
 
-A relay passes on chunks with a seal once it has checked them, so damage came about on the last stretch. Who
-gets the rest undamaged from elsewhere was right about its feeder; who finds damaged what the head itself
-sends, too, is the cause.
+A relay passes on chunks with a seal once it has checked them, so damage came about on the last stretch. A
+node that gets the rest undamaged from elsewhere was right about its feeder; a node that finds damaged what
+the head itself sends, too, is the cause.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ class Disputes:
 
 
 def digest_problem(declared: str, actual: str) -> str:
-    """Compare the image's digest with the declared one; returns what is wrong, '' for nothing. A digest of ''
-    is not known."""
+    """Compare the image's digest with the declared one; returns the problem, '' for none. A digest of '' is
+    not known."""
     if not declared or not actual or declared == actual:
         return ""
     return f"the image's SHA-256 is {actual}, the environment declares {declared}"
 
 
 def spoiled(results: Mapping[str, RelayResult], reason: str) -> dict[str, RelayResult]:
-    """Results as they are where the image itself is to blame."""
+    """Results of a broadcast whose image itself is to blame."""
     return {name: replace(result, trouble=Trouble.IMAGE, reason=reason) for name, result in results.items()}
 
 

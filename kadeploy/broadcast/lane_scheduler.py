@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lanes of one broadcast: the roster says who belongs into which, here the head and relays are told."""
+"""Scheduler of lanes: orders the head and the relays into the lanes that the roster makes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from kadeploy.broadcast.roster import Roster
 
 
 class LaneScheduler:
-    """Orders to the head and to the relays, each with its entry in the roster."""
+    """Scheduler of the lanes of one broadcast; each order has its entry in the roster."""
 
     def __init__(self, roster: Roster, relays: Relays, head: Head, arity: int) -> None:
-        """`arity`: how many others a node feeds."""
+        """`arity`: number of others that a node feeds."""
         self._roster = roster
         self._relays = relays
         self._head = head
         self._arity = arity
 
     def feed_next(self) -> None:
-        """Begin to feed those that wait, once the head is through with the lane before."""
+        """Begin to feed the nodes that wait, once the head has finished the lane before."""
         if not (self._roster.anybody_waits() and self._head.free):
             return
         number, names = self._roster.next_lane(time.monotonic())
@@ -34,7 +34,7 @@ class LaneScheduler:
             self._relays.feed(relay, lane._replace(rank=rank))
 
     def part(self, name: str, note: str, *, last: bool = False, lags: bool = False) -> None:
-        """Take a node out of its lane, to be served in a later one; arguments as of ``Roster.part``."""
+        """Remove a node from its lane, to be served in a later one; arguments as of ``Roster.part``."""
         lane = self._roster.member(name).lane
         if self._roster.part(name, note, last=last, lags=lags):
             self._relays.leave(self._relays[name], lane)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of one node of a broadcast: its lane and rank, how far it is, and what was said of it."""
+"""Member of a roster: lane, rank, progress and accusations of one node of a broadcast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPAN = 0.5  # seconds over which a rate is measured
 
 @dataclass(slots=True)
 class ConsumerSpeed:
-    """The rates that the consumer of a node has shown, in bytes per second."""
+    """Rates of the consumer of a node, in bytes per second."""
 
     best: float = 0.0
     rate: float = 0.0
@@ -42,13 +42,13 @@ class ConsumerSpeed:
         self._taken = taken
 
     def is_held(self, now: float) -> bool:
-        """Whether it has held its node up for long."""
+        """True when it has held its node up for long."""
         return self.held_since is not None and now - self.held_since >= HELD
 
 
 @dataclass(slots=True)
 class Member:
-    """One node. ``waiting``: for a lane; ``accused``: the reason, '' for none."""
+    """Node of a broadcast. ``waiting``: for a lane; ``accused``: the reason, '' for none."""
 
     name: str
     waiting: bool = False
@@ -73,22 +73,22 @@ class Member:
 
     @property
     def is_chained(self) -> bool:
-        """Whether it is in a lane, without a result, and not accused."""
+        """True when it is in a lane, without a result, and not accused."""
         return self.lane >= 0 and not (self.settled or self.waiting or self.accused)
 
     def has_come_far(self, size: int) -> bool:
-        """Whether its lane has brought it a good part of the image of `size` bytes."""
+        """True when its lane has brought it a good part of the image of `size` bytes."""
         return FAR * (self.received - self.begin) >= max(size, 1)
 
     def may_be_fed(self, now: float, size: int) -> bool:
-        """Whether others of its lane may still feed it: not if it was given up and not heard of since."""
+        """True when others of its lane may still feed it: not if it was given up and silent since."""
         if self.waiting or self.received == size:
             return False
         is_silent = self.heard_at <= self.accused_at <= now - HEARTBEATS
         return not (self.accused and is_silent)
 
     def enter(self, lane: int, rank: int, now: float, size: int) -> None:
-        """Put it into a lane. Lanes in vain are counted; the count begins anew after one that has brought it
+        """Enter a lane. Lanes in vain are counted; the count begins anew after one that has brought it
         far."""
         self.tries = 1 if self.has_come_far(size) else self.tries + 1
         self.waiting = False
@@ -113,7 +113,7 @@ class Member:
         self.received = received
 
     def note(self, note: str) -> None:
-        """Keep what happened to it, the newest NOTES of it."""
+        """Keep a note of what happened to it, the newest NOTES of them."""
         if note not in self.notes[-NOTES:]:
             self.notes = [*self.notes[1 - NOTES :], note]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the relay gets to a node that has only python3-minimal: as text on its standard input.
+"""Program of the relay, sent as text on standard input to a node that has only python3-minimal.
 
 ``ARGUMENTS`` start an interpreter whose first input line says how long the program is that follows;
 ``program`` is both of them. The modules in it keep the names by which they import each other, so that what

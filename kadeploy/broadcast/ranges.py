@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges of the image for nodes that lack what the ring of their feeder does not hold any more."""
+"""Ranges of the image for nodes whose feeder has dropped them from its ring."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ class Ranges:
             self._changed.wait_for(lambda: not self._peers, self._silence)
 
     def _is_range(self, first: int, last: int) -> bool:
-        """Whether it may be asked for: it ends with a seal, for it is checked chunk by chunk like the
-        stream."""
+        """True for a range that a node may ask for: it ends with a seal, as it is checked chunk by chunk
+        like the stream."""
         return first < last <= self._size and (not last % self._chunk or last == self._size)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The head's side of one relay: starts it, gives it orders, takes in what it reports."""
+"""Handle of one relay on the head's side: starts it, gives it orders, receives its reports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Event = Mapping[str, Any]
 
 
 class RelayLost(Exception):
-    """End of a relay, or why there was none: kind of trouble, reason, evidence."""
+    """End of a relay, or failure to start it: kind of trouble, reason, evidence."""
 
     def __init__(self, trouble: Trouble, reason: str, evidence: str = "") -> None:
         super().__init__(reason)
@@ -60,7 +60,7 @@ def figures_of(event: Event, size: int) -> Figures:
 
 
 class RelayHandle:
-    """The relay of one node. ``result`` is set once, by whoever knows first how it ended."""
+    """Handle of the relay of one node. ``result`` is set once, by the first that knows how it ended."""
 
     def __init__(self, recipient: Recipient) -> None:
         self.recipient = recipient
@@ -78,7 +78,7 @@ class RelayHandle:
 
     @property
     def is_starting(self) -> bool:
-        """Whether it does not listen yet, and may still do so."""
+        """True while it does not listen yet, and may still do so."""
         return not self.port and not self.result.done()
 
     async def start(self, transport: RelayTransport, settings: Settings, timeout: float) -> None:
@@ -114,7 +114,7 @@ class RelayHandle:
         await self._order("feed", *lane)
 
     async def leave(self, lane: int) -> None:
-        """Order it to take nothing more of that lane; raises NodeError or OSError."""
+        """Order it to receive nothing more of that lane; raises NodeError or OSError."""
         await self._order("leave", lane)
 
     async def stop(self) -> None:
@@ -144,7 +144,7 @@ class RelayHandle:
 
 
 def settings_for(recipient: Recipient, delivery: Delivery, secret: bytes, head: tuple[str, int]) -> Settings:
-    """Settings of the relay on `recipient`; `head` is where the head listens."""
+    """Settings of the relay on `recipient`; `head` is the address and port of the head."""
     consumer, options = delivery.consumer, delivery.options
     return Settings(
         secret=secret.hex(),

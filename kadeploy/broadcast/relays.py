@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The relays of one broadcast, one on each node: started, listened to, given orders, and stopped."""
+"""Relays of one broadcast, one on each node: starts them, listens to them, gives orders, stops them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kadeploy.time_limit import time_limit
 
 
 class RelayObserver(Protocol):
-    """Learns what becomes of each relay, and what it reports."""
+    """Observer of the relays: of their starts, reports and ends."""
 
     def listening(self, relay: RelayHandle) -> None:
         """Note that it has started."""
@@ -64,7 +64,7 @@ class Relays(Mapping[str, RelayHandle]):
 
     @property
     def are_attended(self) -> bool:
-        """Whether more may join, and orders are given."""
+        """True while more may join and orders are given."""
         return self._group is not None
 
     @asynccontextmanager
@@ -92,7 +92,7 @@ class Relays(Mapping[str, RelayHandle]):
         self._order(relay.feed(lane))
 
     def leave(self, relay: RelayHandle, lane: int) -> None:
-        """Order a relay to take nothing more of the lane of that number; returns at once."""
+        """Order a relay to receive nothing more of the lane of that number; returns at once."""
         self._order(relay.leave(lane))
 
     async def dismiss(self, relay: RelayHandle) -> None:
@@ -115,7 +115,7 @@ class Relays(Mapping[str, RelayHandle]):
         self._attendants[relay.recipient.node] = self._group.create_task(self._follow(relay))
 
     async def _follow(self, relay: RelayHandle) -> None:
-        """Start a relay, and report what it says until it ends."""
+        """Start a relay, and pass on its reports until it ends."""
         observer = self._observer
         assert observer
         try:

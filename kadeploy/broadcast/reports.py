@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reports of the relays and of the head, and what is noted of them: in the roster, as a result, or as a
-complaint that has to be examined.
+"""Reports of the relays and of the head: noted in the roster, as a result, or as a complaint that has to be
+examined.
 
-What a node reports is no more than a claim: nonsense is its own failure, and nobody else's.
+A report is no more than a claim of its node: nonsense is a failure of that node, and of no other.
 """
 
 from __future__ import annotations

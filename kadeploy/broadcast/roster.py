@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who of a broadcast is in which lane, who is accused of what, and what follows from it.
+"""Roster of a broadcast: lanes and accusations of all nodes, and what follows from them.
 
-Pure: what happened comes in by methods, with the time; what is to be done is asked for. Being accused by a
-peer is no result, for the accuser may be the one that is cut off: who goes on receiving is reinstated, who
-is heard of but receives nothing is served in the next lane, who is not heard of any more is lost. Whom nobody
-feeds for long, without anybody having been accused, is served in the next lane as well.
+Pure: methods note what happened, with the time; other methods return what is to be done. An accusation by a
+peer is no result, for the accuser may be the one that is cut off: a node that continues to receive is
+reinstated, a node that reports but receives nothing is served in the next lane, a silent node is lost. A node
+without a feeder for long, although no other was accused, is served in the next lane as well.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Roster:
         member.received_then = None
 
     def is_believed(self, name: str, other: str, lane: int) -> bool:
-        """Whether a report of `name` about `other` counts: `other` must be in that lane, and `name` neither
+        """True when a report of `name` about `other` counts: `other` must be in that lane, and `name` neither
         accused nor out of its lane. The head is no member, and never accused."""
         member = self._members.get(name)  # None: the head
         if self._members[other].lane != lane:
@@ -77,12 +77,12 @@ class Roster:
         return member is None or not (member.accused or member.waiting)
 
     def complain(self, name: str) -> None:
-        """Note that a node has found damaged what it was sent. The head feeds it next time if it can: that
-        tells who is to blame."""
+        """Note that a node has received damaged data. The head feeds it next time if it can: that
+        shows which node is to blame."""
         self._members[name].complaints += 1
 
     def part(self, name: str, note: str, *, last: bool = False, lags: bool = False) -> bool:
-        """Take a node out of its lane, for the reason in `note`, to be served in a later one, and with no
+        """Remove a node from its lane, for the reason in `note`, to be served in a later one, and with no
         node behind it if `last`. `lags`: its consumer is slow. False when it was in no lane, or needs nothing
         more."""
         member = self._members[name]
@@ -164,9 +164,9 @@ class Roster:
     def next_lane(self, now: float) -> tuple[int, list[str]]:
         """Put waiting nodes into a new lane; returns its number and its members in their order.
 
-        Who lacks most comes first, as it can feed the others. Of those that may feed nobody there is one, at
-        the end. Nodes that were in no lane before have one to themselves: who is slow must not hold up those
-        that are only late.
+        The node that lacks most comes first, as it can feed the others. Of those that may feed no other there
+        is one, at the end. Nodes that were in no lane before have one to themselves: slow nodes must not hold
+        up those that are only late.
         """
         waiting = [m for m in self._members.values() if m.waiting]
         waiting = [m for m in waiting if not m.tries] or waiting
@@ -181,10 +181,11 @@ class Roster:
         return number, self._lanes[-1]
 
     def has_left(self, name: str) -> bool:
-        """Whether it was in a lane, and is no member any more."""
+        """True when it was in a lane, and is no member any more."""
         return name not in self._members and any(name in names for names in self._lanes)
 
     def anybody_waits(self) -> bool:
+        """True when a node waits for a lane."""
         return any(member.waiting for member in self._members.values())
 
     def dispensable(self, now: float) -> list[str]:
@@ -200,6 +201,7 @@ class Roster:
         return found
 
     def member(self, name: str) -> Member:
+        """Member of that name; raises KeyError."""
         return self._members[name]
 
     def name(self, lane: int, rank: int) -> str:
@@ -215,6 +217,6 @@ class Roster:
         return member.accused_at + 2 * self._silence
 
     def _has_parted_enough(self) -> bool:
-        """Whether a tenth of the nodes was parted with as slow: beyond that they are no exception."""
+        """True when a tenth of the nodes was removed as slow: beyond that they are no exception."""
         parted = sum(member.lags for member in self._members.values())
         return parted >= max(1, len(self._members) // 10)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the image once, ahead of those who send it, and makes the seal of each chunk."""
+"""Sealer: reads the image once, ahead of the threads that send it, and makes the seal of each chunk."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serves one image over HTTP to the nodes of one broadcast, each at a path that nobody else can guess.
+"""HTTP server of one image for the nodes of one broadcast, each at a path that no other can guess.
 
 ``/TOKEN/OFFSET`` is the image from that byte on. That the offset is in the path, and not in a header Range,
-lets every client go on where a connection broke: busybox' wget takes no answer 206 for a plain download.
+lets every client continue where a connection broke: busybox' wget takes no answer 206 for a plain download.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain that several callers share: who comes while it runs joins it, with nodes of its own.
+"""Chain that several callers share: later callers join it while it runs, with nodes of their own.
 
-Two chains for the same image would share the head's link, and each take twice as long. Each caller is told of
-its own nodes as soon as nobody needs them any more, and ends for them only: cancelled, timed out or done.
+Two chains for the same image would share the head's link, and each take twice as long. Each caller receives
+the results of its own nodes as soon as no other node needs them, and ends for them only: cancelled, timed out
+or done.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class SharedBroadcast:
 
 
 class _RunningChain:
-    """One chain, which ends when the last of its callers does."""
+    """Chain that ends when the last of its callers does."""
 
     def __init__(self, delivery: Delivery, transport: RelayTransport, progress: Progress) -> None:
         self._common = _common(delivery)
@@ -57,7 +58,7 @@ class _RunningChain:
         )
 
     def join(self, delivery: Delivery, progress: Progress) -> bool:
-        """Take part with more nodes; False where another chain is needed."""
+        """Join with more nodes; False where another chain is needed."""
         if _common(delivery) != self._common or not self._session.done():
             return False
         if not self._session.result().join(delivery.recipients):
@@ -66,8 +67,8 @@ class _RunningChain:
         return True
 
     async def results(self, nodes: set[str], early: Early) -> Mapping[str, RelayResult]:
-        """Wait for the results of `nodes`; those that have left are taken out of it. Raises what has ended
-        the chain for all."""
+        """Wait for the results of `nodes`; those that have left are taken out of it. Raises the
+        exception that has ended the chain for all."""
         results: dict[str, RelayResult] = {}
 
         async def let_go(released: Mapping[str, RelayResult]) -> None:
@@ -89,7 +90,7 @@ class _RunningChain:
         return results
 
     async def leave(self, nodes: set[str]) -> None:
-        """Take nodes out. Nothing runs on them when this returns; nothing at all after the last of them."""
+        """Remove nodes. Nothing runs on them when this returns; nothing at all after the last of them."""
         try:
             if self._session.done():
                 await self._session.result().leave(nodes)
@@ -133,5 +134,5 @@ def _good_and_bad(results: Mapping[str, RelayResult]) -> list[Mapping[str, Relay
 
 
 def _common(delivery: Delivery) -> Delivery:
-    """What all callers who share a chain must agree on."""
+    """Delivery without its recipients: callers that share a chain must agree on it."""
     return replace(delivery, recipients=())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ssh algorithms we ask for, chosen for their cost.
+"""Ssh algorithms that we propose, chosen for their cost.
 
 Hundreds of handshakes run at once in one process, and every node is as slow as its firmware left it.
 The post-quantum key exchanges that come first by default cost five to seven times the processor time of
@@ -42,7 +42,7 @@ def signatures_of_type(key_type: str) -> tuple[str, ...]:
 
 
 def signatures_of_keys(keys: Iterable[asyncssh.SSHKey]) -> tuple[str, ...]:
-    """The signature algorithms with which the holders of these keys can prove that they hold them."""
+    """Signature algorithms with which the holders of these keys can prove that they hold them."""
     algorithms: dict[str, None] = {}
     for key in keys:
         name = key.get_algorithm()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is run on a node: the one place where a remote command line is made, and the fixed shell texts.
+"""Command lines for nodes: the one place where they are made, and the fixed shell texts.
 
 Values never become part of a shell text: they are positional parameters or environment variables.
 """
@@ -78,7 +78,7 @@ exit 1
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a command ended: ``status`` is negative for a signal; of the streams, their last 20 kB."""
+    """Result of a command: ``status`` is negative for a signal; of the streams, their last 20 kB."""
 
     arguments: Sequence[str]
     status: int
@@ -88,22 +88,22 @@ class Result:
 
     @property
     def ending(self) -> str:
-        """Label of how it ended."""
+        """End of the command in words."""
         return label_ending(self.status)
 
     @property
     def output(self) -> str:
-        """Stream that tells why it failed."""
+        """Stream with the reason of its failure."""
         return select_output(self.stdout, self.stderr)
 
     @property
     def evidence(self) -> str:
-        """The command, how it ended, and the last lines that it wrote."""
+        """Evidence: the command, how it ended, and the last lines that it wrote."""
         return evidence(self.arguments, self.ending, self.output)
 
 
 class Tail:
-    """The last bytes of a stream that may be endless."""
+    """Last bytes of a stream that may be endless."""
 
     __slots__ = ("_data", "_limit")
 
@@ -121,7 +121,7 @@ class Tail:
 
 
 def command_line(arguments: Sequence[str], env: Mapping[str, str] | None, run: str) -> str:
-    """The text that the node's login shell gets. ``run`` names this run for KILL_TEXT.
+    """Text for the login shell of a node. ``run`` names this run for KILL_TEXT.
 
     The variables travel in it because sshd's AcceptEnv refuses unknown ones. Those of the caller are set by
     ``env``, since shells keep some names for themselves (bash: UID). Only where there are any: to start one
@@ -139,13 +139,13 @@ def command_line(arguments: Sequence[str], env: Mapping[str, str] | None, run: s
 
 
 def described(arguments: Sequence[str]) -> str:
-    """A command as messages name it: quoted, short, and without the text of our own scripts."""
+    """Command as messages name it: quoted, short, and without the text of our own scripts."""
     own = list(arguments[:2]) == ["sh", "-c"]
     return _quoted(["sh", "-c", "…", *arguments[3:]] if own else arguments, 120)
 
 
 def evidence(arguments: Sequence[str], ending: str, written: str = "") -> str:
-    """A command that failed: its line, how it ended, and the last lines of what it wrote."""
+    """Evidence of a command that failed: its line, how it ended, and the last lines of what it wrote."""
     line = _quoted(["…" if "\n" in word else word for word in arguments], 300)
     return "\n".join([f"$ {line}", ending, *written.splitlines()[-EVIDENCE_LINES:]])
 

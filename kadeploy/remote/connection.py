@@ -35,7 +35,7 @@ KILL_TIME = 5.0  # seconds for ending what a cancelled command left on its node
 
 
 class Commands(Links):
-    """Runs commands on nodes through their connections. Its owner calls aclose() in the end."""
+    """Runner of commands on nodes through their connections. Its owner calls aclose() in the end."""
 
     async def run(
         self,
@@ -144,7 +144,7 @@ class Commands(Links):
         env: Mapping[str, str] | None,
         on_output: Callable[[bytes], None] | None,
     ) -> AsyncIterator[CommandSession]:
-        """A command that runs inside this context; left before its end, it is ended."""
+        """Session of a command; a context that is left before its end ends the command."""
         run = secrets.token_hex(8)
         command = command_line(arguments, env, run)
         async with self.sessions(node):
@@ -182,7 +182,7 @@ class Commands(Links):
 
 
 class NodeConnections(Commands, ConnectionPool):
-    """Runs commands on nodes as the engine does: as root, with pinned host keys."""
+    """Runner of commands for the engine: as root, with pinned host keys."""
 
 
 def _overdue(
@@ -197,6 +197,6 @@ def _overdue(
 
 
 def _shown(result: Result) -> str:
-    """A command's output as indented lines, for those who follow every command."""
+    """Output of a command as indented lines, for the log of every command."""
     streams = (("stdout", result.stdout), ("stderr", result.stderr))
     return "".join(f"\n  {name}: {line}" for name, text in streams for line in text.splitlines())

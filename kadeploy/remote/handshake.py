@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The beginning of an ssh connection, made cheap: hundreds of them begin in one process.
+"""Handshakes of ssh connections, made cheap: hundreds of them begin in one process.
 
 asyncssh.connect() prepares all of its options anew for each connection, in a thread; and a login by it takes
 three requests: whether none is needed, whether this key would do, and its signature. sshd lets each of the
 first two wait for 5 ms or more. Here options are prepared once, and the signature is the first request. The
-host key is checked by asyncssh, as ever. No other file relies on what asyncssh is like inside.
+host key is checked by asyncssh, as ever. No other file relies on the inside of asyncssh.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Options = asyncssh.SSHClientConnectionOptions
 
 
 class OtherHostKey(asyncssh.HostKeyNotVerifiable):
-    """``key`` is the public key line that the server says is its own, '' for none; it has not proven that."""
+    """Unexpected host key of a server: ``key`` is its public key line, '' for none; it is not proven."""
 
     def __init__(self, reason: str, key: str) -> None:
         super().__init__(reason)
@@ -37,7 +37,7 @@ class OtherHostKey(asyncssh.HostKeyNotVerifiable):
 
 
 class NodeConnection(asyncssh.SSHClientConnection):
-    """Logs in by one request."""
+    """Connection that logs in by one request."""
 
     _pair: SSHKeyPair | None = None
 
@@ -65,7 +65,7 @@ class NodeConnection(asyncssh.SSHClientConnection):
 
 
 def login_options(key: asyncssh.SSHKey, username: str) -> Options:
-    """What is the same for the connections to all nodes; nothing of it comes from files of the user."""
+    """Options of the connections to all nodes; nothing of them comes from files of the user."""
     return Options(
         config=None,
         username=username,
@@ -84,7 +84,7 @@ def login_options(key: asyncssh.SSHKey, username: str) -> Options:
 
 
 async def connect(address: str, port: int) -> socket.socket:
-    """A TCP connection. Raises OSError; has no deadline."""
+    """Open a TCP connection. Raises OSError; has no deadline."""
     loop = asyncio.get_running_loop()
     # The loop asks a thread for names only; asked by getaddrinfo() it would for addresses, too.
     connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
@@ -98,7 +98,7 @@ async def connect(address: str, port: int) -> socket.socket:
 
 
 async def first_bytes(connection: socket.socket) -> None:
-    """Wait until the server says something, or hangs up; has no deadline."""
+    """Wait until the server sends something, or hangs up; has no deadline."""
     loop = asyncio.get_running_loop()
     readable: asyncio.Future[None] = loop.create_future()
     loop.add_reader(connection, _settle, readable)
@@ -119,7 +119,7 @@ async def log_in(
 
 
 async def host_key(connection: socket.socket, algorithms: Sequence[str]) -> asyncssh.SSHKey | None:
-    """The host key that the server proves to hold, by one of these signature algorithms; hangs up.
+    """Host key that the server proves to hold, by one of these signature algorithms; hangs up.
 
     Raises asyncssh.Error or OSError; has no deadline. The socket is taken over, and detached.
     """
@@ -136,7 +136,7 @@ async def _open(
     stage: Literal["kex", "auth"],
     trusted: Sequence[asyncssh.SSHKey] | None,
 ) -> NodeConnection:
-    """An ssh connection that has come as far as ``stage``."""
+    """Ssh connection that has come as far as ``stage``."""
     loop = asyncio.get_running_loop()
     own = copy.copy(options)
     own.host, own.port = connection.getpeername()[:2]
@@ -178,7 +178,7 @@ def _settle(future: asyncio.Future[None]) -> None:
 
 
 def _key_line(data: bytes) -> str:
-    """A public key in the form of the protocol (RFC 4253 6.6) as a line of OpenSSH, '' where it is none."""
+    """Public key in the form of the protocol (RFC 4253 6.6) as a line of OpenSSH, '' where it is none."""
     name = data[4 : 4 + int.from_bytes(data[:4])]
     line = b" ".join((name, base64.b64encode(data)))
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which host key answers at an address, asked without logging in: the proof that the right system runs.
+"""Host keys that answer at an address, asked without logging in: the proof that the right system runs.
 
 The key exchange makes the server sign with its private key, so a matching answer comes from its holder.
 """
@@ -32,7 +32,7 @@ Connected = tuple[socket.socket, contextlib.AsyncExitStack]  # the stack closes 
 
 
 class Answer(StrEnum):
-    """What was found at a port instead of an expected host key."""
+    """Kind of answer at a port that is no expected host key."""
 
     NONE = "none"
     REFUSED = "refused"
@@ -42,7 +42,7 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One attempt that did not find what it looked for; ``key`` is the public key line of who answered."""
+    """Failed probe of a port; ``key`` is the public key line of the sshd that answered instead."""
 
     answer: Answer
     text: str
@@ -53,7 +53,7 @@ class Sighting:
 
 
 class Unexpected(Exception):
-    """An sshd answers, but not as it should."""
+    """Answer of an sshd that is not the expected one."""
 
     def __init__(self, sighting: Sighting) -> None:
         super().__init__(sighting.text)
@@ -61,7 +61,7 @@ class Unexpected(Exception):
 
 
 async def host_key(address: str, port: int, timeout: float, key_type: str = "ed25519") -> str | None:
-    """The public key line of an sshd's ``ed25519``, ``ecdsa`` or ``rsa`` host key.
+    """Public key line of an sshd's ``ed25519``, ``ecdsa`` or ``rsa`` host key.
 
     None when nothing answers within ``timeout`` seconds or the sshd has no key of that type.
     """
@@ -75,7 +75,7 @@ async def host_key(address: str, port: int, timeout: float, key_type: str = "ed2
 
 
 async def answering_key(address: str, port: int, timeout: float, *, preferred: str) -> str | None:
-    """The public key line of the host key, of whatever type, with which an sshd answers.
+    """Public key line of the host key, of whatever type, with which an sshd answers.
 
     None when none does within ``timeout`` seconds. Of several it shows the type of ``preferred`` first.
     """
@@ -91,7 +91,7 @@ async def answering_key(address: str, port: int, timeout: float, *, preferred: s
 
 
 async def probe(address: str, port: int) -> Answer | None:
-    """What is at a port: nothing, a machine that refuses, or, for None, somebody who takes connections."""
+    """Answer at a port: none, a refusal, or None for a server that accepts connections."""
     try:
         async with time_limit(TCP_TIMEOUT):
             (await handshake.connect(address, port)).close()
@@ -112,7 +112,7 @@ async def wait_for_host_key(
 ) -> str:
     """Wait until an sshd answers with one of the ``expected`` keys (public key lines); returns that one.
 
-    Has no deadline: the caller sets one by time_limit, and learns from the last sighting that
+    Has no deadline: the caller sets one by time_limit, and learns from the last failed probe that
     ``on_attempt`` got what was there instead. Each attempt waits for a ``slot``, which bounds how many
     sockets and key exchanges there are at once. Attempts start every ``interval`` seconds; on the node's own
     link Linux asks for its address only once per second while it is silent, whatever we do, unless
@@ -186,7 +186,7 @@ async def _first_connection(
 
 @contextlib.asynccontextmanager
 async def _ending(lanes: Sequence[asyncio.Task[Connected]]) -> AsyncIterator[None]:
-    """Cancel those of the lanes that are left in the end, and close what one may have got nevertheless."""
+    """Cancel the rows that are left in the end, and close a connection that one has opened nevertheless."""
     try:
         yield
     finally:
@@ -205,7 +205,7 @@ def _unanswered(port: int, error: BaseException) -> Sighting:
 async def _keep_trying(
     address: str, port: int, delay: float, period: float, on_attempt: Callable[[Sighting], None], slot: Slot
 ) -> Connected:
-    """One of the overlapping rows of attempts: the first after ``delay`` seconds, then every ``period``."""
+    """Connect every ``period`` seconds, the first time after ``delay``: one of the overlapping rows."""
     await asyncio.sleep(delay)
     loop = asyncio.get_running_loop()
     while True:
@@ -226,7 +226,7 @@ async def _connect_in_slot(address: str, port: int, slot: Slot) -> Connected:
 
 
 def usable(lines: Iterable[str]) -> list[str]:
-    """Those of some public key lines that can be read; of an image's files any may be broken."""
+    """Public key lines that can be read, of some lines: any file of an image may be broken."""
     keys = []
     for line in lines:
         with contextlib.suppress(asyncssh.KeyImportError):
@@ -248,7 +248,7 @@ def _line(key: asyncssh.SSHKey) -> str:
 
 
 def other_key(line: str) -> Sighting:
-    """The sighting of an sshd with this public key line, '' for none."""
+    """Failed probe that found an sshd with this public key line, '' for none."""
     key = asyncssh.import_public_key(line) if line else None
     fingerprint = "none" if key is None else f"{key.get_algorithm()} {key.get_fingerprint()}"
     return Sighting(Answer.OTHER_KEY, f"an sshd answers with another host key ({fingerprint})", line)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The connections that stand, one for each node and boot; how one is made is left to those who inherit."""
+"""Open connections, one for each node and boot; subclasses make them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Opened = TypeVar("Opened")
 
 @dataclass(slots=True)
 class _Link:
-    """What is kept of one node; ``boot`` counts forget(), so that a handshake under way notices it."""
+    """Connection of one node, and its lock; a handshake under way notices forget() by the count ``boot``."""
 
     connection: asyncssh.SSHClientConnection | None = None
     boot: int = 0
@@ -39,14 +39,14 @@ class _Link:
 
 
 class Links(ABC):
-    """Keeps a connection for each node, opened when first needed and reopened when dead."""
+    """Keeper of a connection for each node, opened when first needed and reopened when dead."""
 
     def __init__(self) -> None:
         self._links: dict[str, _Link] = {}
 
     @abstractmethod
     async def _connect(self, node: str) -> asyncssh.SSHClientConnection:
-        """A new connection to a node; raises RemoteError."""
+        """Open a connection to a node; raises RemoteError."""
 
     def forget(self, node: str) -> None:
         """Drop the connection, because the node reboots."""
@@ -69,17 +69,17 @@ class Links(ABC):
                 await asyncio.gather(*(connection.wait_closed() for connection in connections))
 
     def sessions(self, node: str) -> asyncio.Semaphore:
-        """To be held by whoever runs one of many commands on a node."""
+        """Semaphore to hold for each of many commands on a node."""
         return self._link(node).sessions
 
     def standing(self, node: str) -> asyncssh.SSHClientConnection | None:
-        """The connection to a node, if there is one; nothing is opened."""
+        """Connection to a node, None where there is none; nothing is opened."""
         return self._link(node).standing()
 
     async def open(
         self, node: str, make: Callable[[asyncssh.SSHClientConnection], Awaitable[Opened]]
     ) -> Opened:
-        """What ``make`` makes of the node's connection; a connection that proves dead is replaced once.
+        """Call ``make`` with the node's connection; a connection that proves dead is replaced once.
 
         Raises UnreachableError.
         """
@@ -118,7 +118,7 @@ class Links(ABC):
     def _kept(
         self, node: str, connection: asyncssh.SSHClientConnection, boot: int
     ) -> asyncssh.SSHClientConnection:
-        """The node's connection from now on, if it is of the boot in which it was begun."""
+        """Keep a connection, unless the node was rebooted since it was begun."""
         link = self._link(node)
         if link.boot != boot:
             connection.abort()
@@ -131,7 +131,7 @@ async def open_session(
     connection: asyncssh.SSHClientConnection,
     make: Callable[[asyncssh.SSHClientConnection], Awaitable[Opened]],
 ) -> Opened:
-    """What ``make`` makes of a connection; again for some 2 s while sshd says that there is no place.
+    """Call ``make`` with a connection, again for some 2 s while sshd replies that there is no place.
 
     Raises asyncssh.Error or OSError. sshd refuses sessions beyond MaxSessions by OPEN_CONNECT_FAILED, and
     counts one until it has cleaned up behind it. Nothing ran where the channel was refused.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine's ssh connections to nodes whose host keys are pinned."""
+"""Ssh connections of the engine to nodes whose host keys are pinned."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kadeploy.time_limit import time_limit
 
 
 class ConnectionPool(Links):
-    """Connections of the engine, to nodes whose host keys are pinned.
+    """Pool of connections of the engine, to nodes whose host keys are pinned.
 
     ``address`` maps a node to where its sshd listens. ``connect_timeout`` is the number of seconds for each
     of: the TCP connection, the first line of the sshd, the handshake. ``handshakes`` bounds how many of these
@@ -47,7 +47,7 @@ class ConnectionPool(Links):
         self._options = handshake.login_options(_client_key(client_key), username)
 
     def pin(self, node: str, keys: Sequence[str]) -> None:
-        """From now on accept these host keys of ``node`` (OpenSSH public key lines), and no other.
+        """Accept these host keys of ``node`` (OpenSSH public key lines) and no other from now on.
 
         A connection that stands is dropped if its key is not among them.
         """
@@ -87,7 +87,7 @@ class ConnectionPool(Links):
         self._kept(node, connection, boot)
 
     async def _log_in(self, reached: socket.socket, keys: Sequence[asyncssh.SSHKey]) -> NodeConnection:
-        """Only servers that have spoken get a place: one that accepts and is silent takes it from nobody."""
+        """Log in; only servers that have sent a first line get a place: silent ones take none."""
         try:
             async with time_limit(self._connect_timeout):
                 await handshake.first_bytes(reached)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A long-running program on a node, spoken to through its standard streams."""
+"""Long-running programs on nodes, used through their standard streams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = 65536
 
 
 class RemoteProcess:
-    """Made by NodeConnections.start; whoever has it must call stop() or kill() in the end."""
+    """Program made by NodeConnections.start; its owner must call stop() or kill() in the end."""
 
     def __init__(
         self, process: asyncssh.SSHClientProcess[bytes], end_on_node: Callable[[], Awaitable[None]]
@@ -36,7 +36,7 @@ class RemoteProcess:
             self._stderr.add(f"\nthe connection broke: {error}".encode())
 
     async def readline(self) -> bytes:
-        """The next line of standard output with its end, b"" after the last one.
+        """Next line of standard output with its end, b"" after the last one.
 
         A broken connection is the end of the output, too: wait() tells the difference.
         """
@@ -54,17 +54,17 @@ class RemoteProcess:
             raise RemoteError("the program does not read its input any more", evidence=self.stderr) from error
 
     def close_input(self) -> None:
-        """Tell the program that no more input comes."""
+        """Close the standard input of the program."""
         if not self._process.stdin.is_closing():
             self._process.stdin.write_eof()
 
     @property
     def stderr(self) -> str:
-        """The last lines of standard error until now."""
+        """Last lines of standard error until now."""
         return "\n".join(self._stderr.text().strip().splitlines()[-EVIDENCE_LINES:])
 
     async def wait(self) -> int:
-        """The exit status, negative for a signal; UnreachableError when the connection broke before.
+        """Exit status, negative for a signal; UnreachableError when the connection broke before.
 
         Standard output that nobody read is thrown away once the program ends, not before: read it.
         """
@@ -86,7 +86,7 @@ class RemoteProcess:
             await asyncio.gather(self._reader, return_exceptions=True)
 
     async def stop(self) -> str:
-        """Close standard input, wait some seconds, use force. Tells how it ended, with its last words."""
+        """Close standard input, wait some seconds, use force. Returns how it ended, with its last lines."""
         try:
             async with time_limit(STOP_TIME):
                 self.close_input()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One command in one ssh channel: input with flow control, bounded output, the way it ended."""
+"""Session of one command in one ssh channel: input with flow control, bounded output, result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = 256 * 1024
 
 
 class CommandSession(asyncssh.SSHClientSession[bytes]):
-    """Receives a command's output as it comes; nothing but the last part of it is kept."""
+    """Session that receives the output of a command; only the last part of it is kept."""
 
     def __init__(self, arguments: Sequence[str], on_output: Callable[[bytes], None] | None = None) -> None:
         self.arguments = arguments
@@ -67,7 +67,7 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
 
     @property
     def ended(self) -> bool:
-        """Whether the channel is closed, after which nothing of the command is known any more."""
+        """True when the channel is closed, after which nothing of the command is known any more."""
         return self._closed.done()
 
     async def feed(self, chunks: AsyncIterator[bytes]) -> None:
@@ -82,7 +82,7 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
             self._channel.write_eof()
 
     async def result(self) -> Result:
-        """How the command ended; BrokenConnectionError when the connection ended before it."""
+        """Result of the command; raises BrokenConnectionError when the connection ended before it."""
         error = await self._closed
         if self.status is None:
             why = f": {error}" if error is not None else ""
@@ -93,7 +93,7 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
         return Result(self.arguments, self.status, self.stdout.text(), self.stderr.text(), seconds)
 
     def evidence(self, ending: str) -> str:
-        """What is known of a command that has not ended by itself."""
+        """Evidence of a command that has not ended by itself."""
         return evidence(self.arguments, ending, select_output(self.stdout.text(), self.stderr.text()))
 
     def abandon(self) -> None:
@@ -115,7 +115,7 @@ async def start_command(
 
 
 async def chunks_of(source: bytes | Path) -> AsyncIterator[bytes]:
-    """The bytes of a file, or these bytes, in pieces that a window of ssh can carry."""
+    """Pieces of a file, or of these bytes, that a window of ssh can carry."""
     if isinstance(source, bytes):
         for start in range(0, len(source), CHUNK):
             yield source[start : start + CHUNK]

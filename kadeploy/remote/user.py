@@ -24,7 +24,7 @@ _PLAIN = {"agent_forwarding": False, "x11_forwarding": False, "request_pty": Fal
 
 
 class UserConnections(Commands):
-    """A connection for each host, by the name the user gives it.
+    """Connections to hosts, by the names that the user gives them.
 
     ``user``, ``port`` and ``key`` (a path) win over the configuration where they are given, ``known_hosts``
     over its known hosts. ``connect_timeout`` is in seconds, from the name to the login; ``handshakes`` is how
@@ -67,7 +67,7 @@ class UserConnections(Commands):
             raise UsageError(f"the ssh configuration cannot be understood: {error}") from error
 
     async def addresses(self, node: str) -> tuple[str, str]:
-        """Where ``node`` sees this machine, and its own address to which this machine's way has led."""
+        """Two addresses of one connection: of this machine as ``node`` sees it, and of the node."""
         command = ["sh", "-c", 'printf %s "$SSH_CONNECTION"']
         words = (await self.run(node, command, timeout=self._timeout)).stdout.split()
         if len(words) != 4:
@@ -98,7 +98,7 @@ class UserConnections(Commands):
 
 
 def _in_words(error: asyncssh.Error | OSError) -> str:
-    """What went wrong, without the address that asyncio adds in its own manner."""
+    """Reason of an error, without the address that asyncio adds to it."""
     if isinstance(error, OSError) and error.errno and error.errno > 0:
         return os.strerror(error.errno)
     return getattr(error, "strerror", None) or str(error)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the stream ends on this node: a pipeline of commands in a process group of its own, or a path.
+"""Consumer of the stream on this node: a pipeline of commands in a process group of its own, or a path.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -24,7 +24,7 @@ KILL_SECONDS = 1.0  # for the kernel to end a killed stage, unless that hangs in
 
 
 class Consumer:
-    """Takes the whole stream; afterwards `reason` is empty, or says what failed, with `evidence`.
+    """Consumer of the whole stream; afterwards `reason` is empty, or says what failed, with `evidence`.
 
     Raises OSError from the constructor when a command or the path cannot be opened.
     """
@@ -148,5 +148,5 @@ def sync(descriptor: int) -> None:
 
 
 def _has_ended(stage: subprocess.Popen[bytes]) -> bool:
-    """Whether a stage runs no more; it is not reaped."""
+    """True when a stage runs no more; it is not reaped."""
     return os.waitid(os.P_PID, stage.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may feed this node: it has one feeder at a time, and another one may come to replace it.
+"""Feeders of this node: it has one at a time, and another one may replace it.
 
-Only feeders of a later lane, or nearer to the head than the last one (or that one again) are taken: a relay
-that was given up and comes back to life finds its successors taken over and cannot disturb them.
+Only feeders of a later lane, or nearer to the head than the last one (or that one again) are accepted: a
+relay that was given up and runs again finds its successors fed by another and cannot disturb them.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -17,11 +17,11 @@ from kadeploy.broadcast.node.wire import FETCH, FRAME, REFUSED, Greeting, PeerLo
 
 
 class NoFeeder(Exception):
-    """No feeder came in time, or the head could not supply what the ring of the feeder had forgotten."""
+    """Lack of a feeder: none came in time, or the head could not supply what its ring had dropped."""
 
 
 class Feeders:
-    """The present feeder, or the last one, and the one that has been offered to replace it.
+    """Present feeder, or the last one, and the one that has been offered to replace it.
 
     `offer`, `expect` and `leave` are called by any thread, `next`, `begin` and `end` by the one that
     receives.
@@ -46,7 +46,7 @@ class Feeders:
 
     @property
     def is_fed(self) -> bool:
-        """Whether this node has a feeder, or is about to have one."""
+        """True when this node has a feeder, or is about to have one."""
         return bool(self._taken or self._offered)
 
     def expect(self, lane: int, nodes: int) -> None:
@@ -57,13 +57,13 @@ class Feeders:
                 self._admit(lane, expecting=True)
 
     def leave(self, lane: int) -> None:
-        """Take nothing more of that lane or earlier ones, and wait until `expect` names another."""
+        """Receive nothing more of that lane or earlier ones, and wait until `expect` names another."""
         with self.changed:
             if self._lane <= lane:
                 self._admit(lane + 1, expecting=False)
 
     def offer(self, sock: socket.socket, greeting: Greeting) -> None:
-        """Take `sock` as the new feeder, dropping the present one, or refuse it."""
+        """Accept `sock` as the new feeder, dropping the present one, or refuse it."""
         with self.changed:
             last = self.last
             if (greeting.lane, -greeting.rank) < max((self._lane, -1 << 62), (last.lane, -last.rank)):
@@ -93,8 +93,8 @@ class Feeders:
                     return  # the receiving thread will see the loss
 
     def next(self) -> tuple[socket.socket, Greeting] | None:
-        """Wait for a feeder. None when the ring has the whole stream and nobody comes; raises NoFeeder when
-        nobody has come in time."""
+        """Wait for a feeder. None when the ring has the whole stream and none comes; raises NoFeeder when
+        none has come in time."""
         with self.changed:
             self.changed.wait_for(lambda: self._offered or self._expecting)
             while not self.changed.wait_for(lambda: self._offered, self._patience):
@@ -147,7 +147,7 @@ class Feeders:
 
 
 def refuse(sock: socket.socket, *, left: bool) -> None:
-    """Tell a feeder that it is not wanted: this node has `left` its lane, or has one nearer to the head."""
+    """Refuse a feeder: this node has `left` its lane, or has a feeder nearer to the head."""
     with sock:
         try:
             sock.sendall(FRAME.pack(REFUSED, left))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feeds one successor until it and everybody behind it are complete; the head and every relay use it.
+"""Forwarder: feeds one successor until it and all behind it are complete; the head and every relay use it.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -36,15 +36,15 @@ SIGNS_OF_LIFE = (ACK, HELD)
 
 
 class Superseded(Exception):
-    """The successor has a feeder nearer to the head, because this relay was given up."""
+    """Refusal of a successor that has a feeder nearer to the head, because this relay was given up."""
 
 
 class PeerLeft(Exception):
-    """The successor was told to leave the chain."""
+    """Refusal of a successor that was ordered to leave the chain."""
 
 
 class PeerSlow(Exception):
-    """The successor takes less than this node could send to another."""
+    """Loss of a successor that receives less than this node could send to another."""
 
 
 class Source(Protocol):
@@ -59,7 +59,7 @@ class Source(Protocol):
 
     @property
     def between_frames(self) -> bool:
-        """Whether a frame other than data may be sent now."""
+        """True when a frame other than data may be sent now."""
 
     def seek(self, offset: int) -> int:
         """Go to `offset`, or to the first boundary after it that is still there, or back to where what was
@@ -76,7 +76,7 @@ class Source(Protocol):
 
 
 class Forwarder:
-    """The connection to one successor. `elsewhere(rate)` is the rate in bytes per second at which this node
+    """Connection to one successor. `elsewhere(rate)` is the rate in bytes per second at which this node
     could send to another one than the successor, 0 where there is none, exact if it is beyond `rate`."""
 
     def __init__(

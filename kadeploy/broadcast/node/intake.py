@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads from a socket in pieces that are worth the processor they cost, but short enough for the chain.
+"""Reads from a socket in pieces that are worth their processor time, but short enough for the chain.
 
-Every packet of a slow link would wake two threads of each node. So the kernel is told to wait for what
+Every packet of a slow link would wake two threads of each node. So the kernel is asked to wait for what
 arrives within some milliseconds (SO_RCVLOWAT). Each node of a chain adds that delay once, so the whole chain
-shares a budget. Who sleeps is not woken by less than SO_RCVLOWAT, whatever he has asked for and been given
-of it already (tcp_data_ready in Linux), so it must never exceed half of what is sure to come.
+shares a budget. A thread that sleeps is not woken by less than SO_RCVLOWAT, whatever it has asked for and
+been given of it already (tcp_data_ready in Linux), so it must never exceed half of what is sure to come.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -21,7 +21,7 @@ SPAN = 0.25  # seconds over which the rate is measured
 
 
 class Intake:
-    """Reads one connection; `nodes` is the length of the chain."""
+    """Reader of one connection; `nodes` is the length of the chain."""
 
     def __init__(self, sock: socket.socket, nodes: int) -> None:
         self._sock = sock

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who feeds whom: a tree over the ranks of a lane, of which a chain is the one of arity 1.
+"""Lane: a tree of nodes over their ranks, of which a chain is the one of arity 1.
 
-Rank 0 is the head; the children of rank r are arity·r+1 … arity·r+arity: who knows the list knows the tree.
+Rank 0 is the head; the children of rank r are arity·r+1 … arity·r+arity: the list of peers gives the tree.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -15,7 +15,7 @@ Peer = tuple[str, str, int]  # name, address, port
 
 
 class Lane(NamedTuple):
-    """One tree of nodes that is fed by the head: the peers have the ranks 1, 2, …; `rank` is this node's."""
+    """Tree of nodes that is fed by the head: the peers have the ranks 1, 2, …; `rank` is this node's."""
 
     number: int
     rank: int
@@ -29,7 +29,7 @@ class Lane(NamedTuple):
         return list(range(first, min(first + self.arity, len(self.peers) + 1)))
 
     def family(self, rank: int, most: int) -> list[int]:
-        """Take `rank` and the nearest below it, at most `most` together."""
+        """Collect `rank` and the nearest below it, at most `most` together."""
         found = [rank]
         for member in found:
             if len(found) >= most:
@@ -43,7 +43,7 @@ class Lane(NamedTuple):
         return sorted({0, (len(self.peers) + 1) // 2, len(self.peers)} - {rank, self.rank})
 
     def heirs(self, rank: int, dead: Collection[int]) -> tuple[list[int], list[int]]:
-        """Find who is to be fed in place of `rank`: the nearest below it that live, and the dead above
+        """Find the ranks to feed in place of `rank`: the nearest below it that live, and the dead above
         those."""
         heirs: list[int] = []
         passed: list[int] = []
@@ -57,4 +57,5 @@ class Lane(NamedTuple):
         return heirs, passed
 
     def peer(self, rank: int) -> Peer:
+        """Peer of that rank; 0 is the head."""
         return self.peers[rank - 1] if rank else self.head

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accepts peers, whoever else connects.
+"""Listener for peers; other connections do not disturb it.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -18,7 +18,7 @@ STRANGERS = 32  # so many may be about to prove the secret at once
 
 
 class Listener:
-    """Accepts peers; each that proved the secret is handed to `welcome(socket, greeting)` in its own
+    """Listener for peers; each that proved the secret is passed to `welcome(socket, greeting)` in its own
     thread."""
 
     def __init__(

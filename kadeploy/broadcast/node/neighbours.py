@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The other nodes of a lane as seen from this one: which of them live, and how fast the way to one is.
+"""Neighbours in a lane as seen from this node: which of them live, and how fast the way to one is.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -21,11 +21,11 @@ LOOKS = (0.003, 8 << 10), (0.024, 16 << 10), (0.2, 64 << 10)
 
 
 class Neighbours:
-    """Sends probes to the nodes of `lane`."""
+    """Prober of the nodes of `lane`."""
 
     def __init__(self, lane: Lane, secret: bytes, silence: float, patience: float) -> None:
         """`silence`: seconds within which a node answers. `patience`: for how many seconds a node that hears
-        of nobody takes itself for cut off."""
+        of no other assumes that it is cut off itself."""
         self._lane = lane
         self._secret = secret
         self._silence = silence
@@ -33,11 +33,11 @@ class Neighbours:
         self._stopped = False
 
     def stop(self) -> None:
-        """Ask nobody again."""
+        """Send no more probes."""
         self._stopped = True
 
     def find_dead(self, rank: int) -> dict[int, str]:
-        """Ask `rank` and the nearest below it; returns those that do not answer, and why.
+        """Probe `rank` and the nearest below it; returns those that do not answer, and why.
 
         When not even nodes far away answer, they are asked again until the patience is over.
         """
@@ -53,7 +53,7 @@ class Neighbours:
 
     def measure_other(self, rank: int, rate: float) -> float:
         """Bytes per second to another node than `rank`, exact if it is beyond `rate`; 0.0 when the first few
-        do not answer, and after the first lane, where those are who are slow."""
+        do not answer, and after the first lane, which slow nodes are in."""
         if self._lane.number:
             return 0.0
         others = self._lane.family(rank, 3)[1:] + self._lane.witnesses(rank)
@@ -83,7 +83,7 @@ class Neighbours:
 
 
 class _RollCall:
-    """Asks several nodes at the same time whether they live."""
+    """Check of several nodes at the same time: do they live?"""
 
     def __init__(self, ranks: list[int], ask: Callable[[int], object]) -> None:
         self._ranks = ranks
@@ -103,7 +103,7 @@ class _RollCall:
         return {rank: reason for rank, reason in answers.items() if reason}
 
     def _decided(self) -> bool:
-        """Whether one lives, and all that come before it are known to be dead."""
+        """True when one lives, and all that come before it are known to be dead."""
         for rank in self._ranks:
             if not self._answers.get(rank, "not yet"):
                 return True

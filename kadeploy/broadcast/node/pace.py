@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a successor is slower than it should be: it takes less than its feeder could send to another.
+"""Pace of a successor: it is too slow when it receives less than its feeder could send to another.
 
 A chain is as fast as its slowest link, so a low rate alone says nothing about the successor. It is to blame
-when its feeder always had data for it, more than it took, nobody behind it held it up, and the way to another
-is much faster. That is measured last, as it takes of the very links that are slow.
+when its feeder always had data for it, more than it took, no node behind it held it up, and the way to
+another is much faster. That is measured last, as it loads the very links that are slow.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -22,7 +22,7 @@ LONGEST = 8.0  # seconds of such a wait
 
 
 class Pace:
-    """Compares the rate of a successor; `note` is called for each of its signs of life."""
+    """Measure of the rate of a successor; `note` is called for each of its signs of life."""
 
     def __init__(
         self, elsewhere: Callable[[float], float], clock: Callable[[], float] = time.monotonic

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Receives the stream into the ring, from whoever is this node's feeder at the moment.
+"""Receiver of the stream into the ring, from the present feeder of this node.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -37,7 +37,7 @@ DAMAGES = 2  # a chunk that arrives wrong is asked for again; a feeder who sends
 
 
 class Receiver:
-    """The one thread that reads data is in `run`, the one that checks them in `verify`."""
+    """Receiver of one node: one thread reads data in `run`, another one checks them in `verify`."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Receiver:
         patience: float,
         accuse: Callable[[Greeting, int], None],
     ) -> None:
-        """`accuse(feeder, offset)` is told of a feeder that sends damaged data, and where that began."""
+        """`accuse(feeder, offset)` is called for a feeder that sends damaged data from that offset on."""
         self._ring = ring
         self._feeders = feeders
         self._secret = secret
@@ -97,7 +97,7 @@ class Receiver:
                 self._take_in(sock, intake, kind, number)
 
     def _take_in(self, sock: socket.socket, intake: Intake, kind: int, number: int) -> None:
-        """One frame of the stream, from a feeder or of a range."""
+        """Receive one frame of the stream, from a feeder or of a range."""
         ring = self._ring
         if kind == DATA and 0 < number <= ring.boundary(self._verifier.sealed) - ring.end:
             self._fill(intake, number)
@@ -126,8 +126,8 @@ class Receiver:
             count -= received
 
     def _find_damage(self) -> None:
-        """Note that the verifier found a wrong chunk. Whoever has sent all of it is to blame,
-        as it had checked it; of what came from two feeders nobody knows which part is wrong."""
+        """Note that the verifier found a wrong chunk. A feeder that has sent all of it is to blame,
+        as it had checked it; of a chunk from two feeders it is unknown which part is wrong."""
         with self._feeders.changed:
             self._damaged = True
             feeder, begin = self._feeders.source

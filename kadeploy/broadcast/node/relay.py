@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program a node runs during a broadcast: receive, verify, forward, consume, report.
+"""Relay, the program that a node runs during a broadcast: receive, verify, forward, consume, report.
 
 Each of these is a thread that goes through the ring at its own pace. With the head, over standard input and
 output, a line each. In come ``Settings``, then orders: ``feed`` names the lane this node is in from now on,
 ``leave`` takes it out of its lane until the next one. Out go ``listening``, then ``progress``, ``skipped``,
-``slow`` and ``damaged``, and at last one verdict, ``done`` or ``failed``. The end of standard input means:
+``slow`` and ``damaged``, and at last one result, ``done`` or ``failed``. The end of standard input means:
 stop now and leave nothing running.
 
 Runs on nodes: only modules of Debian's python3-minimal, which has no json. The head sends JSON of strings,
@@ -68,7 +68,7 @@ def escape(character: str) -> str:
 
 
 class Relay:
-    """The threads of one node, for as long as the process lives."""
+    """Relay of one node: its threads, for as long as the process lives."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -186,7 +186,7 @@ class Relay:
         return HELD if holder else ACK
 
     def _complete(self) -> bool:
-        """Whether this node and all behind it have everything."""
+        """True when this node and all behind it have everything."""
         behind = self._succession
         if behind is None or behind.superseded or not behind.finished.is_set():
             return False
@@ -206,11 +206,11 @@ class Relay:
             with self._ring.proven:
                 self._ring.proven.wait(1.0)  # a consumer that failed early; others still need the stream
         self._news.set()
-        verdict = {"sha256": self._receiver.sha256, **self._figures()}
+        result = {"sha256": self._receiver.sha256, **self._figures()}
         if reason := self._consumer.reason:
-            self.emit({"event": "failed", "reason": reason, "evidence": self._consumer.evidence, **verdict})
+            self.emit({"event": "failed", "reason": reason, "evidence": self._consumer.evidence, **result})
         else:
-            self.emit({"event": "done", **verdict})
+            self.emit({"event": "done", **result})
 
     def _figures(self) -> dict[str, object]:
         feeder = self._feeders.last

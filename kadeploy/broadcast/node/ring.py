@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bounded window of the stream that a relay keeps in memory.
+"""Ring: the bounded window of the stream that a relay keeps in memory.
 
-The stream is cut into chunks. What has been received of a chunk is provisional until its seal has been
+The stream is cut into chunks. Data of a chunk are provisional until its seal has been
 checked; it may be forwarded at once, for latency, but is consumed only afterwards, and can be taken back.
 
 Runs on nodes: only modules of Debian's python3-minimal.
@@ -17,7 +17,7 @@ MORSEL = 64 << 10  # bytes that are worth waking the hashing thread for
 
 
 class Ring:
-    """The last `capacity` bytes of the stream. A byte is overwritten only when every cursor is past it.
+    """Ring of the last `capacity` bytes of the stream; a byte is overwritten once every cursor is past it.
 
     `end` is how much was received, `verified` how much of that is known to be right: always at a boundary,
     that is the end of a chunk or of the stream. `seals` maps each verified boundary to its seal.
@@ -44,7 +44,7 @@ class Ring:
 
     @property
     def full(self) -> bool:
-        """Whether nothing more can be received until the slowest reader has gone on."""
+        """True when nothing more can be received until the slowest reader has read."""
         with self._lock:
             return not self._free()
 
@@ -140,8 +140,8 @@ class Ring:
 
 
 class Cursor:
-    """One reader's place in a ring. It waits on `news`, one of the ring's conditions: a reader that waits for
-    what is `proven` sees only what is verified."""
+    """Place of one reader in a ring. It waits on `news`, one of the ring's conditions: a reader that waits
+    for what is `proven` sees only what is verified."""
 
     def __init__(self, ring: Ring, news: threading.Condition) -> None:
         self.ring = ring

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a relay's forwarder takes from its ring, as frames.
+"""Source of a relay's forwarders: its ring as frames.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feeds everybody below one node, and takes over what those who are lost should have fed.
+"""Succession: feeds all nodes below one node, in place of lost ones, too.
 
 When a node is lost, all candidates for its place are asked at the same time whether they live, so neighbours
 that died together cost no more time than one.
@@ -34,8 +34,9 @@ class Succession:
         superseded: Callable[[], None] = lambda: None,
     ) -> None:
         """`source()` makes the source of one branch. `patience`: for how many seconds a node that gets no
-        answer at all takes itself for cut off. From threads are called `told(event, lane, node, reason)` with
-        "skipped" or "slow", and `superseded()` when those before this node turn out to have given it up."""
+        answer at all assumes that it is cut off itself. From threads are called
+        `told(event, lane, node, reason)` with "skipped" or "slow", and `superseded()` when nodes before this
+        one have given it up."""
         self.superseded = False  # what lies below is no longer this node's to vouch for
         self.finished = threading.Event()
         self._lane = lane
@@ -72,7 +73,7 @@ class Succession:
                 forwarder.stop()
 
     def _serve(self, rank: int, source: Source) -> None:
-        """Feed one branch: `rank`, or those that have to be fed instead."""
+        """Feed one branch: `rank`, or those in its place."""
         heirs = [rank]
         while heirs and not self._stopped:
             rank, *others = heirs
@@ -91,7 +92,7 @@ class Succession:
             spawn(self._serve, rank, self._source())
 
     def _feed(self, rank: int, source: Source) -> list[int]:
-        """Feed `rank`; returns who has to be fed then: nobody, `rank` again, or others in its place."""
+        """Feed `rank`; returns the ranks to feed then: none, `rank` again, or others in its place."""
         name, host, port = self._lane.peer(rank)
         greeting = Greeting(FEED, self._lane.number, self._lane.rank)
         forwarder = Forwarder(
@@ -126,7 +127,7 @@ class Succession:
 
     def _replace(self, rank: int, reason: str) -> list[int]:
         """Handle the loss of `rank`: it is tried again if it lives and that may help, else passed over.
-        Returns who has to be fed then."""
+        Returns the ranks to feed then."""
         losses = self._losses[rank] = self._losses.get(rank, 0) + 1
         dead = self._neighbours.find_dead(rank)
         if self._stopped:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hashes the stream once, in its order, and checks it against the seal of each chunk.
+"""Verifier: hashes the stream once, in its order, and checks it against the seal of each chunk.
 
 A seal is the SHA-256 of everything from the first byte to the end of its chunk, so the seal of the last chunk
 is the digest of the image: chunks cost no hashing of their own.
@@ -17,10 +17,10 @@ from kadeploy.broadcast.node.ring import Cursor, Ring
 
 
 class Verifier:
-    """Checks chunks. `announce` is called by the thread that receives, `run` is a thread of its own."""
+    """Verifier of chunks. `announce` is called by the thread that receives, `run` is a thread of its own."""
 
     def __init__(self, ring: Ring, damaged: Callable[[], None]) -> None:
-        """`damaged` is called when a chunk is not what its seal says; it must see to a retraction."""
+        """`damaged` is called when a chunk does not match its seal; it must retract the chunk."""
         self._ring = ring
         self._damaged = damaged
         self._cursor = Cursor(ring, ring.ripe)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What peers say to each other over TCP: the handshake that proves the secret, and frames.
+"""Protocol of peers over TCP: the handshake that proves the secret, and frames.
 
-The one who connects wants one of three things, its role:
+The peer that connects has one of three roles:
 
 FEED    The receiver answers from which OFFSET it wants the stream, then sends signs of life (ACK, or
-        HELD when it could take no more) until COMPLETE: it and everybody behind it have everything.
+        HELD when it could receive no more) until COMPLETE: it and all behind it have everything.
         The feeder sends DATA, as many bytes as the frame says. Where a chunk ends it sends a SEAL with the
         SHA-256 of the whole stream up to there, once it has checked that itself; what was sent of a chunk
         before its seal is provisional. RETRACT, the first frame if any, takes it back.
 FETCH   The head answers with the same frames for a range of the stream.
-PROBE   The other end lives, and takes as many bytes as were announced, at the rate the way to it allows.
+PROBE   The other end lives, and reads as many bytes as were announced, at the rate the way to it allows.
 
 Runs on nodes: only modules of Debian's python3-minimal, which has neither json nor hmac nor dataclasses.
 """
@@ -55,11 +55,11 @@ GREETING = struct.Struct("!BIIQQ")
 
 
 class PeerLost(Exception):
-    """The other end is gone or cannot be trusted."""
+    """Loss of a peer: the other end is gone or cannot be trusted."""
 
 
 class Retracted(Exception):
-    """The chunk that is being sent was found damaged before it came here: the successor has to discard it."""
+    """Retraction of the chunk that is being sent, as it arrived damaged: the successor has to discard it."""
 
 
 def spawn(target: Callable[..., None], *arguments: object) -> threading.Thread:
@@ -190,7 +190,7 @@ def open_for_data(sock: socket.socket, silence: float) -> None:
 
 
 def shut(sock: socket.socket | None) -> None:
-    """Wake whoever is blocked on `sock`; closing it is left to its owner."""
+    """Wake the thread that is blocked on `sock`; closing it is left to its owner."""
     if sock is not None:
         try:
             sock.shutdown(socket.SHUT_RDWR)
