@@ -17,13 +17,14 @@ from kadeploy.broadcast.interface import (
     RelayResult,
     Trouble,
 )
+from kadeploy.broadcast.method import METHODS, BroadcastMethod, BroadcastSetup
 from kadeploy.config.clusters import Node
 from kadeploy.disks import bootloader
 from kadeploy.environments import image_kind
 from kadeploy.errors import NodeError
 from kadeploy.local.ending import add_last_line, describe_ending
 from kadeploy.remote import hostkey
-from kadeploy.steps import broadcasts, site_file
+from kadeploy.steps import site_file
 from kadeploy.steps.binding import Binding
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.caused_error import CausedError, cause_by_text
@@ -48,7 +49,7 @@ async def send_environment(
     workbench: DeploymentWorkbench,
     runs: Sequence[NodeRun],
     ended: Ended,
-    way: broadcasts.Way = broadcasts.chain,
+    method: BroadcastMethod = METHODS["Chain"],
 ) -> None:
     """Broadcast the image to the nodes; each unpacks it while it receives it.
 
@@ -57,15 +58,14 @@ async def send_environment(
     runs = await _renew_written(workbench, runs, ended)
     if not runs:
         return
-    broadcast, options = way(workbench)
     delivery = Delivery(
         image=ImageSource(workbench.image.path, workbench.image.size, workbench.image_sha256),
         recipients=[Recipient(node.name, node.address) for node in chain_order(run.node for run in runs)],
         consumer=_consumer(workbench),
         head_address=workbench.site.server.network.server_address,
-        options=options,
+        options=method.options(workbench.cluster.broadcast),
     )
-
+    broadcast = method.make(setup_of(workbench))
     follower = Follower(workbench, runs)
 
     async def keep(results: Mapping[str, RelayResult]) -> None:
@@ -80,6 +80,13 @@ async def send_environment(
         await keep(await broadcast.run(delivery, workbench.remote, follower.follow, keep))
     finally:
         await follower.close()
+
+
+def setup_of(workbench: DeploymentWorkbench) -> BroadcastSetup:
+    """Inputs of a method of broadcast: the site, the cluster, and the chain that is shared."""
+    return BroadcastSetup(
+        workbench.site, workbench.cluster, workbench.minios.host_key, workbench.broadcasts.shared
+    )
 
 
 def chain_order(workbench: Iterable[Node]) -> list[Node]:
@@ -245,10 +252,10 @@ async def sync(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     await workbench.remote.run(run.node.name, argv, timeout=SYNC_TIMEOUT)
 
 
-def _binding(instance: str, way: broadcasts.Way) -> Binding[DeploymentWorkbench]:
-    """The same functions, whichever way the image comes to the nodes."""
+def _binding(method: str) -> Binding[DeploymentWorkbench]:
+    """The same functions, whichever method brings the image to the nodes."""
     return Binding(
-        instance,
+        f"BroadcastEnv{method}",
         {
             "mount_deploy_part": mount_deploy_part,
             "manage_admin_post_install": manage_admin_post_install,
@@ -259,14 +266,9 @@ def _binding(instance: str, way: broadcasts.Way) -> Binding[DeploymentWorkbench]
             "read_host_keys": read_host_keys,
             "sync": sync,
         },
-        {"send_environment": partial(send_environment, way=way)},
+        {"send_environment": partial(send_environment, method=METHODS[method])},
         conditions=DEPLOYMENT,
     )
 
 
-BINDINGS = (
-    _binding("BroadcastEnvChain", broadcasts.chain),
-    _binding("BroadcastEnvTree", broadcasts.tree),
-    _binding("BroadcastEnvHttpPull", broadcasts.http_pull),
-    _binding("BroadcastEnvCustom", broadcasts.custom),
-)
+BINDINGS = tuple(_binding(method) for method in METHODS.names)

@@ -15,12 +15,13 @@ from kadeploy.broadcast.custom import CustomBroadcast
 from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.http_pull import HttpPullBroadcast
 from kadeploy.broadcast.interface import Delivery, ImageSource, Recipient
+from kadeploy.broadcast.method import METHODS
 from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.cluster import BroadcastCommand, ClusterConfig, LocalOperations
 from kadeploy.config.yaml_file import parse_text
 from kadeploy.errors import FileError, RefusedError
 from kadeploy.operations.plan import DeploymentPlan
-from kadeploy.steps import broadcasts
+from kadeploy.steps.broadcast_env import setup_of
 from kadeploy.steps.catalogue import BOUND
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.store.store import Store
@@ -59,7 +60,8 @@ async def deployment_of(plan: DeploymentPlan, command: str) -> DeploymentWorkben
 async def test_each_instance_makes_its_broadcast(store: Store, make_plan: MakePlan, kind: str) -> None:
     deployment = await deployment_of(await make_plan(store, "red-1"), "cast ENVFILE")
     binding: Any = BOUND[INSTANCES[f"BroadcastEnv{kind}"].bound_name]
-    broadcast, options = binding.sets["send_environment"].keywords["way"](deployment)
+    method = binding.sets["send_environment"].keywords["method"]
+    broadcast, options = method.make(setup_of(deployment)), method.options(deployment.cluster.broadcast)
     assert (type(broadcast), options.arity) == WAYS[kind]
 
 
@@ -70,7 +72,8 @@ async def test_a_command_is_run_in_the_configuration_directory(
     script = 'pwd; cat "$1" "$2"; echo "$3"; exit 1'
     command = f"sh -c '{script}' cast NODEFILE HOSTKEYFILE SSH_KEY"
     deployment = await deployment_of(await make_plan(store, "red-1"), command)
-    broadcast, options = broadcasts.custom(deployment)
+    method = METHODS["Custom"]
+    broadcast, options = method.make(setup_of(deployment)), method.options(deployment.cluster.broadcast)
     path = tmp_path / "image"
     path.touch()
     delivery = Delivery(ImageSource(path, 0), [Recipient("red-1", "127.0.1.1")], [["cat"]], "", options)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import pytest
 
 from kadeploy import families
-from kadeploy.broadcast.interface import Broadcast, BroadcastOptions, Delivery, RelayResult
+from kadeploy.broadcast.interface import Broadcast, Delivery, RelayResult
 from kadeploy.environments import description
 from kadeploy.environments.image_kind import IMAGE_KINDS, ImageKind
 from kadeploy.errors import FileError, RefusedError, UsageError
@@ -22,6 +22,7 @@ from kadeploy.steps.broadcast_env import send_environment
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.store import Store
+from tests.unit.given_broadcast import GivenBroadcast
 from tests.unit.operations.conftest import ENVIRONMENT, MakePlan
 
 BUILT_IN = IMAGE_KINDS.names
@@ -132,7 +133,7 @@ async def test_its_command_takes_the_image(
     workbench: DeploymentWorkbench = replace(machines, site=replace(machines.site, server=server))
     ended: dict[str, object] = {}
     runs = [NodeRun(workbench.nodes["red-1"], attempt=0)]
-    await send_environment(workbench, runs, ended.__setitem__, lambda _: (Taken(), BroadcastOptions()))
+    await send_environment(workbench, runs, ended.__setitem__, GivenBroadcast(Taken()))
     assert ended == {"red-1": None}
     assert (tmp_path / "target").read_bytes() == b"a system"
     assert list((tmp_path / "ram").iterdir()) == []

@@ -6,15 +6,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from kadeploy.broadcast.interface import (
-    Broadcast,
-    BroadcastOptions,
     BroadcastProgress,
     Delivery,
     Early,
@@ -24,14 +21,16 @@ from kadeploy.broadcast.interface import (
     Trouble,
     ignore,
 )
+from kadeploy.broadcast.method import METHODS
+from kadeploy.config.cluster import BroadcastSettings
 from kadeploy.errors import NodeError
-from kadeploy.steps import broadcasts
 from kadeploy.steps.broadcast_env import send_environment
 from kadeploy.steps.caused_error import cause_of
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.receptions import Reception
 from kadeploy.vocabulary.cause import Cause
+from tests.unit.given_broadcast import GivenBroadcast
 from tests.unit.steps.case import entries, facts_of, filled
 from tests.unit.steps.recorded import Recording
 from tests.unit.steps.stage import machines_of
@@ -122,10 +121,7 @@ async def test_send_environment(case: dict[str, Any], tmp_path: Path) -> None:
     deployment.broadcasts.keep = told.keep
     runs = [NodeRun(node, 0) for node in deployment.nodes.values()]
 
-    def way(asked: DeploymentWorkbench) -> tuple[Broadcast, BroadcastOptions]:
-        return recorded, broadcasts.chain(asked)[1]
-
-    sending = asyncio.create_task(send_environment(deployment, runs, told.ended, way))
+    sending = asyncio.create_task(send_environment(deployment, runs, told.ended, GivenBroadcast(recorded)))
     if "results" not in case and not case.get("unneeded"):
         await recorded.begun.wait()
         sending.cancel()
@@ -156,16 +152,14 @@ async def test_statistics_that_cannot_be_kept_do_not_hide_how_a_node_ended(tmp_p
     deployment.broadcasts.keep = full
     recorded = RecordedBroadcast({"results": {"node-1": {"received": 1000}}})
     runs = [NodeRun(node, 0) for node in deployment.nodes.values()]
-    send = partial(send_environment, way=lambda asked: (recorded, broadcasts.chain(asked)[1]))
     with pytest.raises(OSError, match="disk full"):
-        await send(deployment, runs, told.ended)
+        await send_environment(deployment, runs, told.ended, GivenBroadcast(recorded))
     assert told.ends == [["node-1", None]]
 
 
-def test_the_tree_differs_from_the_chain_by_its_arity(tmp_path: Path) -> None:
-    facts = facts_of("bios", {"cluster": {"broadcast": {"arity": 5, "window": 1}}})
-    deployment = cast("DeploymentWorkbench", machines_of(facts, "BroadcastEnvChain", tmp_path, Recording({})))
-    chain, tree = broadcasts.chain(deployment)[1], broadcasts.tree(deployment)[1]
+def test_the_tree_differs_from_the_chain_by_its_arity() -> None:
+    settings = BroadcastSettings(arity=5, window=1)
+    chain, tree, pull = (METHODS[name].options(settings) for name in ("Chain", "Tree", "HttpPull"))
     assert (chain.arity, tree.arity) == (1, 5)
     assert tree == replace(chain, arity=5) and chain.window == 1 << 20
-    assert broadcasts.http_pull(deployment)[1] == chain
+    assert pull == chain

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Family of broadcast methods; each is an instance of BroadcastEnv: Chain makes BroadcastEnvChain.
+
+The configuration of each cluster is checked by the members, in all programs. So a member imports what carries
+out a broadcast only when it makes one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kadeploy.broadcast.interface import Broadcast, BroadcastOptions
+from kadeploy.families import Family
+
+if TYPE_CHECKING:
+    from kadeploy.broadcast.shared import SharedBroadcast
+    from kadeploy.config.cluster import BroadcastSettings, ClusterConfig
+    from kadeploy.config.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastSetup:
+    """Inputs of a method for one cluster.
+
+    ``host_keys`` are public key lines that all nodes have; ``shared`` is the chain that late nodes join.
+    """
+
+    site: Site
+    cluster: ClusterConfig
+    host_keys: str
+    shared: SharedBroadcast
+
+
+class BroadcastMethod(ABC):
+    """Method of broadcast; ``name`` is the suffix of its instance of BroadcastEnv."""
+
+    name: str
+
+    def missing(self, cluster: ClusterConfig) -> str:
+        """Keys that the method needs and a cluster's file lacks, as YAML in one line; '' for none."""
+        return ""
+
+    def options(self, settings: BroadcastSettings) -> BroadcastOptions:
+        """Options of a broadcast by the settings of a cluster."""
+        return BroadcastOptions(silence=settings.silence, window=settings.window << 20)
+
+    @abstractmethod
+    def make(self, setup: BroadcastSetup) -> Broadcast:
+        """Make the broadcast for nodes of one cluster."""
+
+
+METHODS: Family[BroadcastMethod] = Family("broadcast method", "kadeploy.broadcast.methods")

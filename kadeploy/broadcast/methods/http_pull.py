@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HttpPull: each node fetches the image from this machine."""
+
+from __future__ import annotations
+
+from kadeploy.broadcast.interface import Broadcast
+from kadeploy.broadcast.method import BroadcastMethod, BroadcastSetup
+
+
+class HttpPullMethod(BroadcastMethod):
+    """Method by HTTP."""
+
+    name = "HttpPull"
+
+    def make(self, setup: BroadcastSetup) -> Broadcast:
+        from kadeploy.broadcast.http_pull import HttpPullBroadcast
+
+        return HttpPullBroadcast()
+
+
+MEMBER = HttpPullMethod()
