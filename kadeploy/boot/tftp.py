@@ -89,7 +89,7 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
                 self._guard(self.state.resendLast)
                 return
         except tftpy.TftpException:
-            pass  # nobody to send to any more: as after the last retry
+            pass  # the client is gone: as after the last retry
         self.retry_count = self.retries
         raise tftpy.TftpTimeout("the client does not answer any more")
 

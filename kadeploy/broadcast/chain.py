@@ -6,9 +6,10 @@
 orders, and ``RelayResults`` keeps the result of each node. The data go through ``Head``; what runs on the
 nodes is in ``node/``.
 
-The secret of each broadcast goes to the relays over ssh and authenticates peers to each other, so nobody else
-on the network can feed a node or be fed. The stream itself is neither encrypted nor authenticated byte by
-byte: who can rewrite packets between two nodes can spoil it, which the seal of the chunk detects.
+The secret of each broadcast goes to the relays over ssh and authenticates peers to each other, so no
+other machine on the network can feed a node or be fed. The stream itself is neither encrypted nor
+authenticated byte by byte: a machine that can rewrite packets between two nodes can spoil it, which the seal
+of the chunk detects.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class ChainSession:
             async with (
                 time_limit(self._options.deadline),
                 self._reports.examined(),
-                self._relays.attended(self._reports),  # the first to close: nobody joins what is ending
+                self._relays.attended(self._reports),  # the first to close: no node joins what is ending
             ):
                 await self._gather()
                 await self._conduct()
@@ -130,7 +131,7 @@ class ChainSession:
         return True
 
     async def released(self, names: Collection[str]) -> Mapping[str, RelayResult]:
-        """Wait until at least one of these nodes is needed by nobody any more; returns the results of
+        """Wait until no other node needs at least one of these any more; returns the results of
         those."""
         futures = {name: self._relays[name].released for name in names}
         await asyncio.wait(futures.values(), return_when=asyncio.FIRST_COMPLETED)

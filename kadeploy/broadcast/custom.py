@@ -76,10 +76,10 @@ class CustomBroadcast:
         with tempfile.TemporaryDirectory(prefix="kadeploy-broadcast-") as folder:
             words = (
                 self._words
-                | _written(delivery, self._host_keys, Path(folder))
-                | {"DECOMPRESS": taking(delivery, digest)}
+                | _write_files(delivery, self._host_keys, Path(folder))
+                | {"DECOMPRESS": receive_command(delivery, digest)}
             )
-            ending = await self._execute(replaced(self._command, words))
+            ending = await self._execute(replace_words(self._command, words))
             good, bad = (_names(Path(words[word])) for word in ("OKFILE", "KOFILE"))
         judge = partial(self._judge, ending=ending, good=good, bad=bad, size=delivery.image.size)
         seconds = time.monotonic() - began
@@ -101,20 +101,20 @@ class CustomBroadcast:
         return RelayResult(Trouble.PEERS, f"{self._command[0]} {how}", ending.evidence, seconds=seconds)
 
 
-def replaced(command: Sequence[str], words: Mapping[str, str]) -> list[str]:
-    """Arguments with their words replaced; a value never becomes more than a part of one argument."""
+def replace_words(command: Sequence[str], words: Mapping[str, str]) -> list[str]:
+    """Arguments with their words replaced. A value never becomes more than a part of one argument."""
     pattern = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(words)})(?![A-Za-z0-9_])")
     return [pattern.sub(lambda match: words[match[0]], argument) for argument in command]
 
 
-def taking(delivery: Delivery, digest: str) -> str:
+def receive_command(delivery: Delivery, digest: str) -> str:
     """Shell command that takes the image on a node from its standard input, and compares the digest."""
     stages = stages_of(delivery.consumer)
     text = shell_function(stages) + _TAKE.read_text("utf-8")
     return shlex.join(["sh", "-c", text, "take", digest, *(word for stage in stages for word in stage)])
 
 
-def _written(delivery: Delivery, host_keys: str, folder: Path) -> dict[str, str]:
+def _write_files(delivery: Delivery, host_keys: str, folder: Path) -> dict[str, str]:
     """Write the files of a broadcast; returns their paths by word."""
     keys = [key for key in host_keys.splitlines() if key.strip()]
     lines = {

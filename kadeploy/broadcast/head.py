@@ -98,7 +98,7 @@ class Head:
 
     def _tell(self, event: str, lane: int, node: str, reason: str) -> None:
         """Pass on a loss that a thread has found; a thread that was waiting for an answer may do so after the
-        end, when nobody listens."""
+        end, when no one listens."""
         with self._lock:
             if not self._stopping:
                 self._told(event, lane, node, reason)

@@ -33,7 +33,7 @@ from kadeploy.errors import NodeError, UnreachableError
 from kadeploy.time_limit import time_limit
 
 PREFIX = "pull: "
-SAID_LINES = 20  # kept of what a node tells
+SAID_LINES = 20  # kept of the output of a node
 
 
 class HttpPullBroadcast:

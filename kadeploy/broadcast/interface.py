@@ -45,7 +45,7 @@ class BroadcastOptions:
     patience: time for which a node without a predecessor waits for another one.
     absence: time for which the head assumes that its own link is cut when no node answers.
     start_timeout: from the start of a relay to its listening.
-    report_timeout: a relay that has told the head nothing for so long is lost.
+    report_timeout: a relay that has reported nothing for so long is lost.
     deadline: for the whole broadcast, after which unfinished nodes are failed; None leaves it to the caller.
     """
 
@@ -122,7 +122,7 @@ class RelayResult:
 class BroadcastProgress:
     """Bytes that `node` has received and its consumer has taken, of `size`.
 
-    `upstream`: who feeds it, '' as long as nobody does. `lane`: 0 at first, more where it came late or was
+    `upstream`: its feeder, '' as long as there is none. `lane`: 0 at first, more where it came late or was
     moved out of its chain, and is served after the others. `position`: its rank there, from 1 on.
     """
 
@@ -161,7 +161,7 @@ Early = Callable[[Mapping[str, RelayResult]], Awaitable[None]]
 
 
 async def ignore(results: Mapping[str, RelayResult]) -> None:
-    """Do nothing, for callers who take the results of all recipients together."""
+    """Do nothing, for callers that wait for the results of all recipients together."""
 
 
 class Broadcast(Protocol):

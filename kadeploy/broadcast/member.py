@@ -24,7 +24,7 @@ class ConsumerSpeed:
 
     def begin(self, now: float) -> None:
         """Begin to measure, unless that was begun in a lane before: the first moments count, later the
-        slowest consumer of all may hold up everybody."""
+        slowest consumer of all may hold up all nodes."""
         self._since = self._since or now
 
     def note(self, now: float, taken: int, held: bool) -> None:
@@ -52,7 +52,7 @@ class Member:
 
     name: str
     waiting: bool = False
-    last: bool = False  # nobody may be fed by it
+    last: bool = False  # it may feed no other node
     lags: bool = False  # it was parted with for its slow consumer
     settled: bool = False
     lane: int = -1

@@ -6,7 +6,7 @@ from __future__ import annotations
 from kadeploy.broadcast.interface import Pipeline
 from kadeploy.local.ending import describe_ending
 
-SIGPIPE = 128 + 13  # the status of who wrote to somebody who had ended
+SIGPIPE = 128 + 13  # the status of a program that wrote to another one that had ended
 
 
 def stages_of(consumer: Pipeline | str) -> list[list[str]]:
@@ -31,7 +31,7 @@ def shell_function(stages: list[list[str]]) -> str:
 def failure(stages: list[list[str]], statuses: list[int]) -> str:
     """Find the stage of a pipeline that has failed, and how; '' for none."""
     ended = list(zip(stages, statuses, strict=False))
-    # Who was ended by SIGPIPE only tells that the one after it ended first.
+    # A stage that SIGPIPE ended shows only that the one after it ended first.
     guilty = [(words, status) for words, status in ended if status not in (0, SIGPIPE)] or ended[-1:]
     if not guilty or not guilty[-1][1]:
         return ""

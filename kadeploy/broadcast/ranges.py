@@ -11,7 +11,7 @@ from collections.abc import Callable
 from kadeploy.broadcast.file_source import FileSource
 from kadeploy.broadcast.node.wire import FETCH, Greeting, shut
 
-PATIENCE = 60  # seconds: nobody acknowledges a range, who takes nothing for so long has lost its claim
+PATIENCE = 60  # seconds without progress, as ranges are not acknowledged; then the connection ends
 
 
 class Ranges:

@@ -65,7 +65,7 @@ class RelayResults:
             self.settle(relay, reason, trouble=Trouble.IMAGE)
 
     def release(self, names: Sequence[str]) -> None:
-        """Set the results of nodes that nobody needs any more, but of none that is in a dispute."""
+        """Set the results of nodes that no other needs any more, but of none that is in a dispute."""
         free = [name for name in names if not (self._relays[name].released.done() or self._is_disputed(name))]
         results = self.judged() if free else {}
         for name in free:

@@ -133,7 +133,7 @@ class Relays(Mapping[str, RelayHandle]):
                 async with time_limit(self._options.report_timeout):
                     await order
             except (NodeError, OSError, TimeoutError):
-                self._news.set()  # whoever follows this relay finds out how it ended
+                self._news.set()  # the task that follows this relay finds out how it ended
 
         if self._group:
             self._group.create_task(give())

@@ -150,7 +150,7 @@ class Roster:
     def laggard(self, now: float) -> tuple[str, str] | None:
         """Node whose consumer alone holds the others up, and the note about that."""
         chained = [m for m in self._members.values() if m.is_chained]
-        # Of a node that is silent nobody knows what holds it up now.
+        # It is unknown what holds a silent node up now.
         held = [m for m in chained if m.consumer.is_held(now) and now - m.heard_at < HEARTBEATS]
         if not held or 3 * len(held) > len(chained) or self._has_parted_enough():
             return None

@@ -22,7 +22,7 @@ class Sealer:
         self._chunk = chunk
         self._broken = broken
         self._seals: list[bytes] = []  # of chunk 0, 1, …
-        self._wanted = 0  # nobody has asked for what lies behind this offset
+        self._wanted = 0  # no data behind this offset were asked for
         self._stopped = False
         self._changed = threading.Condition()
 

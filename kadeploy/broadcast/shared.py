@@ -128,7 +128,7 @@ class _RunningChain:
 
 
 def _good_and_bad(results: Mapping[str, RelayResult]) -> list[Mapping[str, RelayResult]]:
-    """Part the results: what runs on a node that has failed may take seconds to stop."""
+    """Split the results: programs on a node that has failed may need seconds to stop."""
     parts = ({node: result for node, result in results.items() if result.ok is ok} for ok in (True, False))
     return [part for part in parts if part]
 

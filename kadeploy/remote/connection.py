@@ -124,7 +124,7 @@ class Commands(Links):
         except UnreachableError as error:
             error.evidence = error.evidence or evidence(arguments, "was not run")
             raise
-        except asyncio.CancelledError as cancelled:  # whoever has set a deadline wants to know what it hit
+        except asyncio.CancelledError as cancelled:  # its caller needs to know what the deadline hit
             cancelled.add_note(f"command '{described(arguments)}' was running on {node}")
             cancelled.add_note(session.evidence("had not ended") if session else "it had not begun")
             raise

@@ -41,7 +41,7 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class FailedProbe:
     """Failed probe of a port; ``key`` is the public key line of the sshd that answered instead."""
 
     answer: Answer
@@ -52,12 +52,12 @@ class Sighting:
         return self.text
 
 
-class Unexpected(Exception):
+class UnexpectedAnswer(Exception):
     """Answer of an sshd that is not the expected one."""
 
-    def __init__(self, sighting: Sighting) -> None:
-        super().__init__(sighting.text)
-        self.sighting = sighting
+    def __init__(self, failed_probe: FailedProbe) -> None:
+        super().__init__(failed_probe.text)
+        self.failed_probe = failed_probe
 
 
 async def host_key(address: str, port: int, timeout: float, key_type: str = "ed25519") -> str | None:
@@ -107,7 +107,7 @@ async def wait_for_host_key(
     port: int,
     expected: Collection[str],
     interval: float = 0.25,
-    on_attempt: Callable[[Sighting], None] = lambda _: None,
+    on_attempt: Callable[[FailedProbe], None] = lambda _: None,
     slot: Slot = contextlib.nullcontext,
 ) -> str:
     """Wait until an sshd answers with one of the ``expected`` keys (public key lines); returns that one.
@@ -129,7 +129,7 @@ async def wait_for_host_key(
         for wanted, line in keys.items():
             if key == wanted:
                 return line
-        raise Unexpected(other_key("" if key is None else _line(key)))
+        raise UnexpectedAnswer(other_key("" if key is None else _line(key)))
 
     return await wait_for_sshd(address, port, look, interval, on_attempt, slot)
 
@@ -139,32 +139,32 @@ async def wait_for_sshd(
     port: int,
     exchange: Callable[[socket.socket], Awaitable[Found]],
     interval: float,
-    on_attempt: Callable[[Sighting], None],
+    on_attempt: Callable[[FailedProbe], None],
     slot: Slot,
 ) -> Found:
     """Connect until ``exchange`` makes something of a connection; as wait_for_host_key in all else.
 
-    ``exchange`` fails by Unexpected, asyncssh.Error, OSError or TimeoutError. The socket is closed behind it,
-    if it has not detached it.
+    ``exchange`` fails by UnexpectedAnswer, asyncssh.Error, OSError or TimeoutError. The socket is closed
+    behind it, if it has not detached it.
     """
     while True:
         connection, stack = await _first_connection(address, port, interval, on_attempt, slot)
         try:
             async with stack:
                 return await exchange(connection)
-        except Unexpected as unexpected:
-            on_attempt(unexpected.sighting)
+        except UnexpectedAnswer as unexpected:
+            on_attempt(unexpected.failed_probe)
         except asyncssh.KeyExchangeFailed:
             text = "an sshd answers that has no host key of the expected type"
-            on_attempt(Sighting(Answer.OTHER_KEY, text))
+            on_attempt(FailedProbe(Answer.OTHER_KEY, text))
         except (OSError, asyncssh.Error, TimeoutError) as error:
             text = f"port {port} is open, but no sshd answers there ({_reason(error)})"
-            on_attempt(Sighting(Answer.NO_SSHD, text))
+            on_attempt(FailedProbe(Answer.NO_SSHD, text))
         await asyncio.sleep(interval)
 
 
 async def _first_connection(
-    address: str, port: int, interval: float, on_attempt: Callable[[Sighting], None], slot: Slot
+    address: str, port: int, interval: float, on_attempt: Callable[[FailedProbe], None], slot: Slot
 ) -> Connected:
     """Connect again and again, overlapping, since a connect may be lost without any answer."""
     count = math.ceil(TCP_TIMEOUT / interval)
@@ -197,13 +197,18 @@ async def _ending(lanes: Sequence[asyncio.Task[Connected]]) -> AsyncIterator[Non
                 await late[1].aclose()
 
 
-def _unanswered(port: int, error: BaseException) -> Sighting:
+def _unanswered(port: int, error: BaseException) -> FailedProbe:
     answer = Answer.REFUSED if isinstance(error, ConnectionRefusedError) else Answer.NONE
-    return Sighting(answer, f"port {port} does not answer ({_reason(error)})")
+    return FailedProbe(answer, f"port {port} does not answer ({_reason(error)})")
 
 
 async def _keep_trying(
-    address: str, port: int, delay: float, period: float, on_attempt: Callable[[Sighting], None], slot: Slot
+    address: str,
+    port: int,
+    delay: float,
+    period: float,
+    on_attempt: Callable[[FailedProbe], None],
+    slot: Slot,
 ) -> Connected:
     """Connect every ``period`` seconds, the first time after ``delay``: one of the overlapping rows."""
     await asyncio.sleep(delay)
@@ -247,11 +252,11 @@ def _line(key: asyncssh.SSHKey) -> str:
     return " ".join(key.export_public_key("openssh").decode().split()[:2])
 
 
-def other_key(line: str) -> Sighting:
+def other_key(line: str) -> FailedProbe:
     """Failed probe that found an sshd with this public key line, '' for none."""
     key = asyncssh.import_public_key(line) if line else None
     fingerprint = "none" if key is None else f"{key.get_algorithm()} {key.get_fingerprint()}"
-    return Sighting(Answer.OTHER_KEY, f"an sshd answers with another host key ({fingerprint})", line)
+    return FailedProbe(Answer.OTHER_KEY, f"an sshd answers with another host key ({fingerprint})", line)
 
 
 def _reason(error: BaseException) -> str:

@@ -14,7 +14,7 @@ import asyncssh
 from kadeploy.errors import RemoteError, UnreachableError
 from kadeploy.remote import handshake
 from kadeploy.remote.handshake import NodeConnection, OtherHostKey
-from kadeploy.remote.hostkey import Answer, Sighting, Slot, Unexpected, other_key, wait_for_sshd
+from kadeploy.remote.hostkey import Answer, FailedProbe, Slot, UnexpectedAnswer, other_key, wait_for_sshd
 from kadeploy.remote.links import Links
 from kadeploy.time_limit import time_limit
 
@@ -63,7 +63,7 @@ class ConnectionPool(Links):
         self,
         node: str,
         interval: float,
-        on_attempt: Callable[[Sighting], None],
+        on_attempt: Callable[[FailedProbe], None],
         slot: Slot = contextlib.nullcontext,
     ) -> None:
         """Wait until the sshd of a node that boots answers with a pinned key, and keep the connection.
@@ -78,10 +78,10 @@ class ConnectionPool(Links):
             try:
                 return await self._log_in(reached, keys)
             except OtherHostKey as error:
-                raise Unexpected(other_key(error.key)) from error
+                raise UnexpectedAnswer(other_key(error.key)) from error
             except asyncssh.PermissionDenied as error:
-                refusal = Sighting(Answer.NO_SSHD, f"{node} refuses the engine's key")
-                raise Unexpected(refusal) from error
+                refusal = FailedProbe(Answer.NO_SSHD, f"{node} refuses the engine's key")
+                raise UnexpectedAnswer(refusal) from error
 
         connection = await wait_for_sshd(self._address(node), self._port, enter, interval, on_attempt, slot)
         self._kept(node, connection, boot)

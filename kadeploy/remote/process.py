@@ -38,7 +38,7 @@ class RemoteProcess:
     async def readline(self) -> bytes:
         """Next line of standard output with its end, b"" after the last one.
 
-        A broken connection is the end of the output, too: wait() tells the difference.
+        A broken connection is the end of the output, too: wait() shows the difference.
         """
         try:
             return await self._process.stdout.readline()
@@ -66,7 +66,7 @@ class RemoteProcess:
     async def wait(self) -> int:
         """Exit status, negative for a signal; UnreachableError when the connection broke before.
 
-        Standard output that nobody read is thrown away once the program ends, not before: read it.
+        Standard output that was not read is thrown away once the program ends, not before: read it.
         """
         await self._process.wait_closed()
         await self._reader

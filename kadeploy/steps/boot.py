@@ -17,7 +17,7 @@ from kadeploy.config.cluster import Level
 from kadeploy.config.clusters import Node
 from kadeploy.errors import BrokenConnectionError, RemoteError
 from kadeploy.remote import hostkey
-from kadeploy.remote.hostkey import Answer, Sighting
+from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.boot_verdict import Awaited, judge
 from kadeploy.steps.evidence import console_size, gather, shown
 from kadeploy.steps.node_run import NodeRun
@@ -82,9 +82,9 @@ async def _is_booted_by(token: str, workbench: BootingWorkbench, run: NodeRun, w
         result = await workbench.remote.run(node, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT)
     except RemoteError as error:
         # It was on its way down, or has just come up: the caller asks again until its deadline.
-        watch.sighting = Sighting(Answer.NO_SSHD, error.message)
+        watch.failed_probe = FailedProbe(Answer.NO_SSHD, error.message)
         return False
-    watch.sighting = Sighting(
+    watch.failed_probe = FailedProbe(
         Answer.OTHER_KEY, "the miniOS of an earlier boot answered", workbench.minios.host_key
     )
     return token in result.stdout.split()
@@ -110,20 +110,20 @@ async def _wait_for_deployed(workbench: BootingWorkbench, run: NodeRun, awaited:
 class Watch:
     """What a node that is waited for was last seen to do."""
 
-    sighting: Sighting
+    failed_probe: FailedProbe
 
-    def note(self, sighting: Sighting) -> None:
-        self.sighting = sighting
+    def note(self, failed_probe: FailedProbe) -> None:
+        self.failed_probe = failed_probe
 
 
 @asynccontextmanager
 async def watched(workbench: BootingWorkbench, run: NodeRun, awaited: Awaited) -> AsyncIterator[Watch]:
     """A wait that is judged when it is broken off."""
-    watch = Watch(Sighting(Answer.NONE, "it was not looked for yet"))
+    watch = Watch(FailedProbe(Answer.NONE, "it was not looked for yet"))
     try:
         yield watch
     except asyncio.CancelledError:
-        facts = await asyncio.to_thread(gather, workbench, run.node, awaited, watch.sighting)
+        facts = await asyncio.to_thread(gather, workbench, run.node, awaited, watch.failed_probe)
         verdict = judge(facts)
         run.cause, run.observed, run.evidence = verdict.cause, verdict.sentence, shown(facts)
         raise

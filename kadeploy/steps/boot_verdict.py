@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kadeploy.boot.requests import BootFileRequest
-from kadeploy.remote.hostkey import Answer, Sighting
+from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.console import Mishap, Reading, Stage
 from kadeploy.vocabulary.cause import Cause
 
@@ -41,7 +41,7 @@ class BootFacts:
     """
 
     awaited: Awaited
-    sighting: Sighting
+    failed_probe: FailedProbe
     requests: tuple[BootFileRequest, ...] | None
     files: tuple[BootFile, ...]
     console: Reading | None
@@ -55,7 +55,7 @@ class BootFacts:
     @property
     def answers(self) -> bool:
         """Whether something is there, if not what is awaited."""
-        return self.sighting.answer is not Answer.NONE
+        return self.failed_probe.answer is not Answer.NONE
 
     @property
     def stage(self) -> Stage:
@@ -94,7 +94,7 @@ class Verdict:
 def judge(facts: BootFacts) -> Verdict:
     """The verdict on a node that was waited for in vain."""
     verdict = _judge_minios(facts) if facts.awaited is Awaited.MINIOS else _judge_deployed(facts)
-    return Verdict(verdict.cause, f"{verdict.sentence}; {facts.sighting}")
+    return Verdict(verdict.cause, f"{verdict.sentence}; {facts.failed_probe}")
 
 
 # The miniOS -------------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def _judge_minios(facts: BootFacts) -> Verdict:
 
 def _judge_firmware(facts: BootFacts) -> Verdict:
     """A node that has asked for nothing."""
-    if facts.answers and (facts.sighting.key == facts.minios_key or _shows_no_boot(facts.console)):
+    if facts.answers and (facts.failed_probe.key == facts.minios_key or _shows_no_boot(facts.console)):
         return Verdict(Cause.REBOOT, "it was not rebooted: it has asked for no boot file since")
     if line := facts.mishap(Mishap.NO_FILE):
         return Verdict(
@@ -162,7 +162,7 @@ def _repetitions(facts: BootFacts) -> str:
 
 
 def _judge_deployed(facts: BootFacts) -> Verdict:
-    if facts.sighting.answer is Answer.OTHER_KEY:
+    if facts.failed_probe.answer is Answer.OTHER_KEY:
         return _judge_other_system(facts)
     if line := facts.mishap(Mishap.NO_ROOT):
         return Verdict(Cause.KERNEL, f"its kernel did not find its root: {line}")
@@ -180,7 +180,7 @@ def _judge_deployed(facts: BootFacts) -> Verdict:
 
 
 def _judge_other_system(facts: BootFacts) -> Verdict:
-    if facts.sighting.key != facts.minios_key:
+    if facts.failed_probe.key != facts.minios_key:
         return Verdict(Cause.VERIFICATION, "the node runs another system than the one on its disk")
     if facts.requests:
         return Verdict(Cause.REBOOT, "it has booted the miniOS again, not its disk")

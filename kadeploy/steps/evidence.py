@@ -10,7 +10,7 @@ from pathlib import Path
 from kadeploy.boot.repository import BootRepository
 from kadeploy.boot.requests import BootFileRequest, log_path, requests_of
 from kadeploy.config.clusters import Node
-from kadeploy.remote.hostkey import Sighting
+from kadeploy.remote.hostkey import FailedProbe
 from kadeploy.steps import console
 from kadeploy.steps.boot_verdict import Awaited, BootFacts, BootFile
 from kadeploy.steps.console import EVIDENCE_LINES, Reading
@@ -34,11 +34,11 @@ def console_size(workbench: Workbench, node: Node) -> int:
     return console.size(path) if path else 0
 
 
-def gather(workbench: BootingWorkbench, node: Node, awaited: Awaited, sighting: Sighting) -> BootFacts:
+def gather(workbench: BootingWorkbench, node: Node, awaited: Awaited, failed_probe: FailedProbe) -> BootFacts:
     """Everything that is known of the node's boot since it was ordered."""
     return BootFacts(
         awaited=awaited,
-        sighting=sighting,
+        failed_probe=failed_probe,
         requests=requests_since_reboot(workbench, node),
         files=tuple(_files(workbench, node, awaited)),
         console=_console(workbench, node),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from kadeploy.config.cluster import Level
 from kadeploy.remote import hostkey
-from kadeploy.remote.hostkey import Answer, Sighting
+from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.binding import Binding
 from kadeploy.steps.boot import (
     POLL_INTERVAL,
@@ -125,9 +125,9 @@ async def _wait_for_any_system(workbench: RebootWorkbench, run: NodeRun, watch: 
         if key not in (None, minios):
             return
         if key is None:
-            watch.sighting = Sighting(Answer.NONE, f"no ssh server answers on port {port}")
+            watch.failed_probe = FailedProbe(Answer.NONE, f"no ssh server answers on port {port}")
         else:
-            watch.sighting = Sighting(Answer.OTHER_KEY, "the miniOS answers", minios)
+            watch.failed_probe = FailedProbe(Answer.OTHER_KEY, "the miniOS answers", minios)
         await asyncio.sleep(POLL_INTERVAL)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.broadcast.custom import CustomBroadcast, replaced, taking
+from kadeploy.broadcast.custom import CustomBroadcast, receive_command, replace_words
 from kadeploy.broadcast.interface import Delivery, ImageSource, Pipeline, RelayResult, Trouble
 from kadeploy.errors import ServiceError
 
@@ -85,7 +85,7 @@ async def test_a_command_that_does_not_exist(delivery: Delivery, tmp_path: Path)
 
 def test_values_are_not_replaced_again() -> None:
     words = {"ENVFILE": "/srv/NODEFILE", "NODEFILE": "n"}
-    assert replaced(["ENVFILE:NODEFILE", "XENVFILE"], words) == ["/srv/NODEFILE:n", "XENVFILE"]
+    assert replace_words(["ENVFILE:NODEFILE", "XENVFILE"], words) == ["/srv/NODEFILE:n", "XENVFILE"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_values_are_not_replaced_again() -> None:
 def test_taking(
     delivery: Delivery, tmp_path: Path, consumer: Pipeline, content: bytes, status: int, said: bytes
 ) -> None:
-    line = taking(replace(delivery, consumer=consumer), delivery.image.sha256)
+    line = receive_command(replace(delivery, consumer=consumer), delivery.image.sha256)
     environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
     done = subprocess.run(["sh", "-c", line], input=content, capture_output=True, env=environment, timeout=30)
     assert done.returncode == status, done.stderr

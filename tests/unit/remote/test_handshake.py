@@ -13,7 +13,7 @@ import pytest
 
 from kadeploy.errors import UnreachableError
 from kadeploy.remote.connection import NodeConnections
-from kadeploy.remote.hostkey import Answer, Sighting
+from kadeploy.remote.hostkey import Answer, FailedProbe
 
 from .conftest import NODE, Keys, Sshd
 
@@ -27,9 +27,9 @@ def silent_server(address: str, port: int) -> Iterator[None]:
         yield
 
 
-async def awaited(connections: NodeConnections, seconds: float = 5) -> list[Sighting]:
+async def awaited(connections: NodeConnections, seconds: float = 5) -> list[FailedProbe]:
     """What was seen of the node until it was found or the time was over."""
-    seen: list[Sighting] = []
+    seen: list[FailedProbe] = []
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await connections.wait_for(NODE, 0.1, seen.append)
@@ -67,7 +67,7 @@ async def test_the_connection_of_a_node_that_was_waited_for_is_kept(
     waiting = asyncio.create_task(awaited(nodes))
     await asyncio.sleep(0.3)
     sshd.start()
-    assert {sighting.answer for sighting in await waiting} == {Answer.REFUSED}
+    assert {failed_probe.answer for failed_probe in await waiting} == {Answer.REFUSED}
     connections = {(await nodes.run(NODE, WHERE, timeout=10)).stdout for _ in range(2)}
     assert len(connections) == 1
     assert earlier not in connections

@@ -14,7 +14,7 @@ import asyncssh
 import pytest
 
 from kadeploy.errors import RemoteError
-from kadeploy.remote.hostkey import Answer, Sighting, answering_key, host_key, probe, wait_for_host_key
+from kadeploy.remote.hostkey import Answer, FailedProbe, answering_key, host_key, probe, wait_for_host_key
 from tests.ports import free_port
 
 from .conftest import Keys
@@ -44,11 +44,11 @@ async def _full_server() -> AsyncIterator[int]:
 
 
 async def seen_until_timeout(port: int, expected: str, seconds: float = 0.7) -> set[str]:
-    return {sighting.text for sighting in await sightings_until_timeout(port, expected, seconds)}
+    return {failed_probe.text for failed_probe in await failed_probes_until_timeout(port, expected, seconds)}
 
 
-async def sightings_until_timeout(port: int, expected: str, seconds: float = 0.7) -> set[Sighting]:
-    seen: set[Sighting] = set()
+async def failed_probes_until_timeout(port: int, expected: str, seconds: float = 0.7) -> set[FailedProbe]:
+    seen: set[FailedProbe] = set()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(seconds):
             await wait_for_host_key(LOOPBACK, port, [expected], interval=0.1, on_attempt=seen.add)

@@ -28,7 +28,7 @@ from kadeploy import errors
 from kadeploy.disks import bootloader
 from kadeploy.errors import RemoteError
 from kadeploy.remote.command import SCRIPT_TEXT, Result, described
-from kadeploy.remote.hostkey import Answer, Sighting
+from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.workbench import NodeFacts
 
 ANSWERS = frozenset({"status", "stdout", "stderr", "raises", "says", "sees", "hangs"})
@@ -145,11 +145,11 @@ class RecordedRemote:
         await self._result(node, call, ["put"], True, None)
 
     async def wait_for(
-        self, node: str, interval: float, on_attempt: Callable[[Sighting], None], slot: object
+        self, node: str, interval: float, on_attempt: Callable[[FailedProbe], None], slot: object
     ) -> None:
         answer = self._recording.answer(node, {"wait_for": "pinned"})
         for sight in answer.get("sees", []):
-            on_attempt(Sighting(Answer(sight["answer"]), sight["text"], sight.get("key", "")))
+            on_attempt(FailedProbe(Answer(sight["answer"]), sight["text"], sight.get("key", "")))
         if answer.get("hangs"):
             await asyncio.Event().wait()
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kadeploy.boot.requests import BootFileRequest, log_path, requests_of
-from kadeploy.remote.hostkey import Answer, Sighting
+from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps import console
 from kadeploy.steps.boot_verdict import Awaited, BootFacts, BootFile, judge
 from kadeploy.steps.evidence import shown
@@ -38,7 +38,7 @@ def facts_of(case: Path) -> BootFacts:
     logged = log_path(repository).exists()
     return BootFacts(
         awaited=awaited,
-        sighting=Sighting(Answer(content["answer"]), content["text"], content["key"]),
+        failed_probe=FailedProbe(Answer(content["answer"]), content["text"], content["key"]),
         requests=tuple(requests_of(repository, ADDRESS, REBOOTED)) if logged else None,
         files=(PROFILE, KERNEL, INITRD) if awaited is Awaited.MINIOS else (PROFILE,),
         console=console.read(console.text_since(record, 0)) if record.exists() else None,
@@ -108,7 +108,7 @@ def test_any_facts_have_a_verdict(
             facts,
             requests=requests,
             console=None if lines is None else console.read("\n".join(lines)),
-            sighting=replace(facts.sighting, answer=answer),
+            failed_probe=replace(facts.failed_probe, answer=answer),
         )
     )
     assert verdict.cause in set(Cause)

@@ -41,9 +41,9 @@ Keys = Mapping[str, asyncssh.SSHKey]
 def values_of(port: NodePort, keys: Keys, directory: Path) -> dict[str, str]:
     """What is another one in each run."""
     lines = {f"{name} key": public(key) for name, key in keys.items()}
-    sightings = {f"{name} sighting": other_key(public(key)).text for name, key in keys.items()}
+    failed_probes = {f"{name} failed probe": other_key(public(key)).text for name, key in keys.items()}
     sizes = {f"{name} size": str(len(content)) for content, name in SCRIPTS.items()}
-    return {"port": str(port.number), "directory": str(directory), **lines, **sightings, **sizes}
+    return {"port": str(port.number), "directory": str(directory), **lines, **failed_probes, **sizes}
 
 
 def prepare(case: Case, machines: Workbench) -> None:
