@@ -10,7 +10,7 @@ from typing import Any
 
 from kadeploy.simulation.forecast import MILESTONES, Forecast, Item, StepForecast
 from kadeploy.simulation.hints import hints
-from kadeploy.simulation.path import Kind
+from kadeploy.simulation.path import SpanKind
 from kadeploy.simulation.spending import Spending
 
 ROWS = 12  # of the curve on the terminal
@@ -21,11 +21,11 @@ ITEMS = 8  # of a critical path on the terminal
 MEAN = "Mean seconds of a good node"
 
 KINDS = {
-    Kind.WORK: "",
-    Kind.WINDOW: "waiting for the window of ",
-    Kind.GRACE: "waiting for late nodes at ",
-    Kind.LOST: "attempts that failed: ",
-    Kind.SPARE: "another node, until that had failed, and ",
+    SpanKind.WORK: "",
+    SpanKind.WINDOW: "waiting for the window of ",
+    SpanKind.GRACE: "waiting for late nodes at ",
+    SpanKind.LOST: "attempts that failed: ",
+    SpanKind.SPARE: "another node, until that had failed, and ",
 }
 
 
@@ -121,10 +121,10 @@ def _steps(steps: Sequence[StepForecast]) -> Iterator[str]:
     columns = f"{'Runs':>8} {'Failed':>7} {'In time-out':>11} {'Median':>8} {'p99':>8} {'Timeout':>8}"
     yield f"{'Micro-step':<{width}} {columns}  Known from"
     for name, step in zip(names, steps, strict=True):
-        tally = step.tally
-        ended = tally.step_deadlines + tally.instance_deadlines
+        counts = step.counts
+        ended = counts.step_deadlines + counts.instance_deadlines
         median, p99 = ("-" if value is None else f"{value:.1f}" for value in (step.median, step.p99))
-        figures = f"{tally.runs:>8} {tally.failures:>7} {ended:>11} {median:>8} {p99:>8} {step.timeout:>8g}"
+        figures = f"{counts.runs:>8} {counts.failures:>7} {ended:>11} {median:>8} {p99:>8} {step.timeout:>8g}"
         yield f"{name:<{width}} {figures}  {step.source}"
     if any("default" in step.source for step in steps):
         yield "default: of these nothing is known; give --simulate a file, or deploy once for the records"
@@ -179,17 +179,17 @@ def _item(item: Item) -> dict[str, Any]:
 
 
 def _step(step: StepForecast) -> dict[str, Any]:
-    tally = step.tally
+    counts = step.counts
     return {
         "cluster": step.cluster,
         "instance": step.instance,
         "micro": step.micro,
         "known_from": step.source,
-        "runs": tally.runs,
-        "failed": tally.failures,
-        "hung": tally.hangs,
-        "ended_by_step_timeout": tally.step_deadlines,
-        "ended_by_instance_timeout": tally.instance_deadlines,
+        "runs": counts.runs,
+        "failed": counts.failures,
+        "hung": counts.hangs,
+        "ended_by_step_timeout": counts.step_deadlines,
+        "ended_by_instance_timeout": counts.instance_deadlines,
         "median": _rounded(step.median),
         "p99": _rounded(step.p99),
         "timeout": step.timeout,

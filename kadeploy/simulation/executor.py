@@ -24,7 +24,7 @@ FAILED = Failure("the simulation lets this run fail")
 
 
 @dataclass(slots=True)
-class Tally:
+class StepCounts:
     """The runs of one micro-step; ``durations`` in seconds, as long as they take without a deadline.
 
     ``step_deadlines`` and ``instance_deadlines`` count the runs that were ended by the deadline of the
@@ -40,7 +40,7 @@ class Tally:
 
 
 class SimulatedExecutor(StepExecutor):
-    """Executor of one cluster's part; ``tallies`` maps a position to what was run there."""
+    """Executor of one cluster's part; ``counts`` maps a position to what was run there."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class SimulatedExecutor(StepExecutor):
     ) -> None:
         super().__init__(part.machines, part.recipes, reboot)
         self._automaton = part.group.automaton
-        self.tallies: defaultdict[Position, Tally] = defaultdict(Tally)
+        self.counts: defaultdict[Position, StepCounts] = defaultdict(StepCounts)
         self._behaviours = behaviours
         self._fates = fates
         self._failures: Counter[str] = Counter()
@@ -61,60 +61,60 @@ class SimulatedExecutor(StepExecutor):
 
     async def __call__(self, run: Run, report: Report) -> None:
         """Let the time of a micro-step pass, and report its nodes as chance has it."""
-        tally = self.tallies[run.position]
-        tally.runs += len(run.nodes)
+        counts = self.counts[run.position]
+        counts.runs += len(run.nodes)
         began = asyncio.get_running_loop().time()
         try:
             if self._automaton.microstep(run.position).scope is Scope.SET:
-                await self._run_set(run, report, tally)
+                await self._run_set(run, report, counts)
             else:
-                await self._run_node(run, report, tally)
+                await self._run_node(run, report, counts)
         except asyncio.CancelledError:
             if run.timeout is not None and asyncio.get_running_loop().time() >= began + run.timeout:
-                self._count_deadline(run, tally)
+                self._count_deadline(run, counts)
             raise
 
-    async def _run_node(self, run: Run, report: Report, tally: Tally) -> None:
+    async def _run_node(self, run: Run, report: Report, counts: StepCounts) -> None:
         node, name = run.nodes[0], self._name(run.position)
         behaviour = self._behaviours[name]
         lot, moment = self._lot(name, node)
         fails = lot < behaviour.failures
         duration = (behaviour.failed if fails else behaviour.duration).seconds(moment) * self._factors[node]
         hangs = not fails and lot < behaviour.failures + behaviour.hangs
-        await _pass(duration, tally, hangs=hangs or self._is_off(node, name[1], duration))
+        await _pass(duration, counts, hangs=hangs or self._is_off(node, name[1], duration))
         if name[1] == REBOOT_STEP:
             self._restore_power(node)
-        self._report(node, report, tally, fails=fails)
+        self._report(node, report, counts, fails=fails)
 
-    async def _run_set(self, run: Run, report: Report, tally: Tally) -> None:
+    async def _run_set(self, run: Run, report: Report, counts: StepCounts) -> None:
         """The nodes end together, as those of a chain do; a cohort hangs as a whole."""
         name = self._name(run.position)
         behaviour = self._behaviours[name]
         self._cohorts[run.position] += 1
         lot, moment = self._fates.shares(*name, "cohort", self._cohorts[run.position])
         duration = behaviour.duration.seconds(moment) + behaviour.hop * len(run.nodes)
-        await _pass(duration, tally, hangs=lot < behaviour.hangs)
+        await _pass(duration, counts, hangs=lot < behaviour.hangs)
         for node in run.nodes:
             fails = self._lot(name, node)[0] < behaviour.failures or self._is_off(node, name[1], 0.0)
-            self._report(node, report, tally, fails=fails)
+            self._report(node, report, counts, fails=fails)
 
     def _lot(self, name: StepName, node: str) -> tuple[float, float]:
         # A node repeats a step after a failure only, so the number of its failures tells its runs apart.
         return self._fates.shares(*name, node, self._failures[node])
 
-    def _report(self, node: str, report: Report, tally: Tally, *, fails: bool) -> None:
+    def _report(self, node: str, report: Report, counts: StepCounts, *, fails: bool) -> None:
         if fails:
-            tally.failures += 1
+            counts.failures += 1
             self._failures[node] += 1
         report(node, FAILED if fails else None)
 
-    def _count_deadline(self, run: Run, tally: Tally) -> None:
+    def _count_deadline(self, run: Run, counts: StepCounts) -> None:
         self._failures.update(run.nodes)
         own = self._automaton.microstep(run.position).timeout.seconds(run.count)
         if run.timeout is not None and run.timeout < own:
-            tally.instance_deadlines += len(run.nodes)
+            counts.instance_deadlines += len(run.nodes)
         else:
-            tally.step_deadlines += len(run.nodes)
+            counts.step_deadlines += len(run.nodes)
 
     def _is_off(self, node: str, micro: str, duration: float) -> bool:
         """Whether a node has no power at the end of a step that needs it."""
@@ -134,9 +134,9 @@ class SimulatedExecutor(StepExecutor):
         return self._automaton.instance(position).name, self._automaton.microstep(position).name
 
 
-async def _pass(duration: float, tally: Tally, *, hangs: bool) -> None:
+async def _pass(duration: float, counts: StepCounts, *, hangs: bool) -> None:
     if hangs:
-        tally.hangs += 1
+        counts.hangs += 1
         await asyncio.get_running_loop().create_future()  # ended by the deadline
-    tally.durations.append(duration)
+    counts.durations.append(duration)
     await asyncio.sleep(duration)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from kadeploy.operations.plan import DeploymentPlan
 from kadeploy.operations.statistics import place
-from kadeploy.simulation.executor import Tally
-from kadeploy.simulation.path import Kind, Span, trace
+from kadeploy.simulation.executor import StepCounts
+from kadeploy.simulation.path import Span, SpanKind, trace
 from kadeploy.simulation.simulation import Outcome
 from kadeploy.simulation.spending import Spending, mean_spending
 from kadeploy.workflow.automaton import Position
@@ -24,7 +24,7 @@ MILESTONES = (0.5, 0.9, 0.95, 0.99, 1.0)
 class Item:
     """Seconds of a critical path that went into a step of an instance, for one kind of reason."""
 
-    kind: Kind
+    kind: SpanKind
     macro: str
     instance: str
     micro: str
@@ -42,7 +42,7 @@ class StepForecast:
     instance: str
     micro: str
     source: str
-    tally: Tally
+    counts: StepCounts
     timeout: float
     median: float | None
     p99: float | None
@@ -109,7 +109,7 @@ def _bad_places(outcome: Outcome) -> Iterator[str]:
 
 
 def _path(outcome: Outcome, end: NodeEnded) -> list[Item]:
-    sums: defaultdict[tuple[Kind, Position], float] = defaultdict(float)
+    sums: defaultdict[tuple[SpanKind, Position], float] = defaultdict(float)
     for span in trace(outcome.timeline, end.node):
         sums[span.kind, span.position] += span.seconds
     items = [_item(outcome, Span(*key, seconds)) for key, seconds in sums.items()]
@@ -129,15 +129,15 @@ def _item(outcome: Outcome, span: Span) -> Item:
 
 def _steps(outcome: Outcome) -> Iterator[StepForecast]:
     group = outcome.part.group
-    for position, tally in sorted(outcome.tallies.items()):
+    for position, counts in sorted(outcome.counts.items()):
         instance, micro = group.automaton.instance(position), group.automaton.microstep(position)
-        durations = sorted(tally.durations)
+        durations = sorted(counts.durations)
         yield StepForecast(
             cluster=group.cluster,
             instance=instance.name,
             micro=micro.name,
             source=outcome.behaviours[instance.name, micro.name].source,
-            tally=tally,
+            counts=counts,
             timeout=micro.timeout.seconds(len(group.nodes)),
             median=_quantile(durations, 0.5),
             p99=_quantile(durations, 0.99),

@@ -15,7 +15,7 @@ from kadeploy.simulation.timeline import Cohort, Stay, Timeline
 from kadeploy.workflow.automaton import Position
 
 
-class Kind(StrEnum):
+class SpanKind(StrEnum):
     """What a span was spent on.
 
     ``lost`` are attempts of an instance that failed in the end; ``spare`` is the time until another node had
@@ -33,7 +33,7 @@ class Kind(StrEnum):
 class Span:
     """A part of the critical path, at a position."""
 
-    kind: Kind
+    kind: SpanKind
     position: Position
     seconds: float
 
@@ -49,7 +49,7 @@ def trace(timeline: Timeline, node: str) -> Iterator[Span]:
         if cohort is None or cohort.trigger is None:
             index -= 1
             if index < 0 and stay.asked > 0:
-                yield Span(Kind.SPARE, stay.position, stay.asked)
+                yield Span(SpanKind.SPARE, stay.position, stay.asked)
             continue
         yield from _grace(cohort, stay.position)
         if cohort.trigger.node != node:
@@ -58,11 +58,11 @@ def trace(timeline: Timeline, node: str) -> Iterator[Span]:
 
 
 def _spans(stay: Stay, *, lost: bool) -> Iterator[Span]:
-    yield Span(Kind.LOST if lost else Kind.WORK, stay.position, stay.ended - stay.began)
+    yield Span(SpanKind.LOST if lost else SpanKind.WORK, stay.position, stay.ended - stay.began)
     if stay.began > stay.asked:
-        yield Span(Kind.WINDOW, stay.position, stay.began - stay.asked)
+        yield Span(SpanKind.WINDOW, stay.position, stay.began - stay.asked)
 
 
 def _grace(cohort: Cohort, position: Position) -> Iterator[Span]:
     if cohort.by_grace and cohort.trigger is not None:
-        yield Span(Kind.GRACE, position, cohort.at - cohort.trigger.at)
+        yield Span(SpanKind.GRACE, position, cohort.at - cohort.trigger.at)

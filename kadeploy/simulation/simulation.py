@@ -14,7 +14,7 @@ from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
 from kadeploy.operations.pursuit import Pursuit
 from kadeploy.simulation import behaviour, clock
 from kadeploy.simulation.behaviour import Behaviour, StepName
-from kadeploy.simulation.executor import SimulatedExecutor, Tally
+from kadeploy.simulation.executor import SimulatedExecutor, StepCounts
 from kadeploy.simulation.fates import Fates
 from kadeploy.simulation.file import SimulationFile
 from kadeploy.simulation.timeline import Timeline
@@ -30,13 +30,13 @@ OWNER = "simulation"  # workflow and process of all claims in its window
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a simulation does with one cluster's part; ``tallies`` maps positions to the runs there."""
+    """What a simulation does with one cluster's part; ``counts`` maps positions to the runs there."""
 
     part: DeploymentPart
     driver: Driver
     behaviours: Mapping[StepName, Behaviour]
     timeline: Timeline
-    tallies: Mapping[Position, Tally]
+    counts: Mapping[Position, StepCounts]
 
 
 class NoJournal:
@@ -108,7 +108,7 @@ class Simulation:
 
         now = asyncio.get_running_loop().time
         driver = Driver(StateMachine(steps), executor, self._journals(part), observe, now)
-        outcome = Outcome(part, driver, behaviours, timeline, executor.tallies)
+        outcome = Outcome(part, driver, behaviours, timeline, executor.counts)
         return outcome
 
     def _begin_spare(self, outcome: Outcome, name: str) -> None:

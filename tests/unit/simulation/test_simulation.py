@@ -17,7 +17,7 @@ from kadeploy.simulation import behaviour, clock
 from kadeploy.simulation.fates import Fates
 from kadeploy.simulation.file import PowerFailure, SimulationFile, SlowNodes
 from kadeploy.simulation.nodes import imagine
-from kadeploy.simulation.path import Kind, trace
+from kadeploy.simulation.path import SpanKind, trace
 from kadeploy.simulation.simulation import Simulation
 from kadeploy.simulation.spending import mean_spending
 from kadeploy.store.store import Store
@@ -78,9 +78,9 @@ def test_it_is_the_machine_of_real_deployments(plan: DeploymentPlan) -> None:
 def test_rates_are_those_of_the_file(simulated: Simulate) -> None:
     steps = constant(sync={"duration": 1, "failures": 0.2}, check_kernel_files={"duration": 1, "hangs": 0.1})
     outcome = simulated(400, steps=steps)
-    tallies = {step.micro: step.tally for step in outcome.forecast.steps}
-    assert tallies["sync"].failures / tallies["sync"].runs == pytest.approx(0.2, abs=0.05)
-    checks = tallies["check_kernel_files"]
+    counts = {step.micro: step.counts for step in outcome.forecast.steps}
+    assert counts["sync"].failures / counts["sync"].runs == pytest.approx(0.2, abs=0.05)
+    checks = counts["check_kernel_files"]
     assert checks.hangs / checks.runs == pytest.approx(0.1, abs=0.04)
     assert checks.step_deadlines == checks.hangs and checks.failures == 0
 
@@ -103,7 +103,7 @@ def test_the_window_is_the_one_of_the_site(simulated: Simulate) -> None:
     assert forecast.seconds == pytest.approx(30, abs=3)
     windows = mean_spending("red", outcome.timeline)[0].windows
     assert windows == pytest.approx((50 * 0 + 50 * 10 + 20 * 20) / 120, abs=1)
-    assert [item.kind for item in forecast.longest if item.seconds > 15] == [Kind.WINDOW]
+    assert [item.kind for item in forecast.longest if item.seconds > 15] == [SpanKind.WINDOW]
 
 
 def test_a_hang_lasts_until_the_deadline(simulated: Simulate) -> None:
@@ -117,7 +117,7 @@ def test_a_hang_lasts_until_the_deadline(simulated: Simulate) -> None:
 def test_a_step_that_is_longer_than_its_timeout_ends_in_it(simulated: Simulate) -> None:
     outcome = simulated(2, steps=constant(sync={"duration": 700, "hangs": 0, "failures": 0}))
     step = next(step for step in outcome.forecast.steps if step.micro == "sync")
-    assert (step.tally.step_deadlines, step.tally.runs, step.p99, step.timeout) == (6, 6, 700, 600)
+    assert (step.counts.step_deadlines, step.counts.runs, step.p99, step.timeout) == (6, 6, 700, 600)
 
 
 @pytest.mark.parametrize(("returns", "phase"), [(True, "ok"), (False, "ko")])
@@ -140,12 +140,12 @@ def test_a_critical_path_has_no_gap(simulated: Simulate) -> None:
     """Its spans add up to the end of the node, through windows, graces, failed attempts, failed nodes."""
     trouble = TROUBLE | {"power_failures": [{"share": 0.05}]}
     timeline = simulated(80, seed=4, limits={"spares": ("red-3",)}, **trouble).timeline
-    kinds: Counter[Kind] = Counter()
+    kinds: Counter[SpanKind] = Counter()
     for end in timeline.good():
         spans = list(trace(timeline, end.node))
         kinds.update(span.kind for span in spans)
         assert sum(span.seconds for span in spans) == pytest.approx(end.at)
-    assert set(kinds) == set(Kind)
+    assert set(kinds) == set(SpanKind)
 
 
 def test_the_time_of_a_good_node_is_spent_completely(simulated: Simulate) -> None:
