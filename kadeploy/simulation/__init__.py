@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deployments that only seem to happen: the engine itself on a clock that jumps, with imagined nodes."""
+"""Simulated deployments: the engine itself on a clock that jumps, with nodes that do not exist."""

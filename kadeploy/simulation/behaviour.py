@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each micro-step of an automaton behaves: by the file, else by the records, else by the defaults."""
+"""Behaviour of each micro-step of an automaton: by the file, else by the records, else by the defaults."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ StepName = tuple[str, str]  # instance, micro-step
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """One micro-step; ``hop`` seconds are added for each node of a step that nodes do together.
+    """Behaviour of one micro-step; ``hop`` seconds are added for each node of a set-scoped step.
 
-    ``failed`` is how long runs take that fail. ``failures`` and ``hangs`` are shares of the runs. ``source``
-    says where this comes from.
+    ``failed`` is the duration of runs that fail. ``failures`` and ``hangs`` are shares of the runs.
+    ``source`` names the origin of all this.
     """
 
     duration: Distribution
@@ -37,7 +37,7 @@ class Behaviour:
 def of_automaton(
     automaton: Automaton, image_size: int, file: SimulationFile, records: Iterable[StepSamples]
 ) -> dict[StepName, Behaviour]:
-    """The behaviour of every micro-step; ``image_size`` in bytes."""
+    """Behaviour of every micro-step; ``image_size`` in bytes."""
     seen = {(samples.instance, samples.micro): samples for samples in records}
     return {name: _behaviour(name, image_size, file, seen) for name in _names(automaton)}
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An event loop that never waits: when nothing is ready, its clock jumps to the next timer.
+"""Event loop that never waits: when nothing is ready, its clock jumps to the next timer.
 
-Code under it is the real one: asyncio.sleep and asyncio.timeout look at the loop's time. What runs in
-threads (a store) takes no time of this clock, but it is waited for, so that the order of events does not
-depend on how fast this machine is.
+The code on it is the real one: asyncio.sleep and asyncio.timeout use the loop's time. Work in threads (a
+store) takes no time of this clock, but it is waited for, so that the order of events does not depend on the
+speed of this machine.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ COLLECTIONS = (100_000, 20, 50)  # of the cyclic garbage collector; Python's own
 
 
 class StandstillError(RuntimeError):
-    """Everything waits, and nothing is left that could end it."""
+    """Deadlock: all tasks wait, and no timer or thread is left that could wake one."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Moves the clock on by what it was asked to wait."""
+    """Selector that advances the clock by the time that it was asked to wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine on a clock of its own; no event loop may run here.
 
-    It has no result, because the runner would make a text of that, for nobody, which takes seconds.
+    It has no result, because the runner would format that as a text, which takes seconds.
     """
     with _few_collections(), asyncio.Runner(loop_factory=JumpingLoop) as runner:
         runner.run(main)
@@ -65,7 +65,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 @contextmanager
 def _few_collections() -> Iterator[None]:
-    """Look for garbage seldom: of thousands of tasks none is garbage, and looking took 40 % of the time."""
+    """Collect garbage seldom: thousands of tasks are no garbage, and looking took 40 % of the time."""
     usual = gc.get_threshold()
     gc.set_threshold(*COLLECTIONS)
     try:
@@ -75,7 +75,7 @@ def _few_collections() -> Iterator[None]:
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """Event loop whose time begins at 0 and passes in jumps."""
+    """Event loop whose time begins at 0 and jumps."""
 
     def __init__(self) -> None:
         self._clock = _JumpingSelector()
@@ -88,7 +88,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Arguments], Result], *args: *Arguments
     ) -> asyncio.Future[Result]:
-        """As usual; the clock stands still until the thread is back."""
+        """Run in a thread; the clock stands still until the thread is back."""
         self._clock.threads += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._come_back)

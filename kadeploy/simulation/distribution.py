@@ -16,15 +16,15 @@ _STANDARD = NormalDist()
 
 
 class Distribution(Protocol):
-    """How long runs of a micro-step take."""
+    """Distribution of the durations of a micro-step."""
 
     def seconds(self, share: float) -> float:
-        """The duration that this share of the runs stays below; ``share`` between 0 and 1, both excluded."""
+        """Quantile: the duration below which this share of the runs stays; 0 < ``share`` < 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """Evenly between two durations."""
+    """Uniform distribution between two durations."""
 
     low: float
     high: float
@@ -35,7 +35,7 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """``spread`` is the standard deviation in seconds; what would be negative is 0."""
+    """Normal distribution; ``spread`` is the standard deviation in seconds; negative durations are 0."""
 
     median: float
     spread: float
@@ -46,7 +46,7 @@ class Normal:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What was seen, in ascending order; between two samples it is a straight line."""
+    """Samples in ascending order, with straight lines between them."""
 
     values: tuple[float, ...]
 

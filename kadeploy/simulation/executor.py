@@ -25,7 +25,7 @@ FAILED = Failure("the simulation lets this run fail")
 
 @dataclass(slots=True)
 class StepCounts:
-    """The runs of one micro-step; ``durations`` in seconds, as long as they take without a deadline.
+    """Counts of the runs of one micro-step; ``durations`` in seconds, those without a deadline.
 
     ``step_deadlines`` and ``instance_deadlines`` count the runs that were ended by the deadline of the
     micro-step, or by that of the instance; ``hangs`` those that only a deadline could end.
@@ -40,7 +40,7 @@ class StepCounts:
 
 
 class SimulatedExecutor(StepExecutor):
-    """Executor of one cluster's part; ``counts`` maps a position to what was run there."""
+    """Executor of one cluster's part; ``counts`` maps a position to the counts of its runs."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class SimulatedExecutor(StepExecutor):
         self._losses = {node: losses for node in part.machines.nodes if (losses := fates.losses(node))}
 
     async def __call__(self, run: Run, report: Report) -> None:
-        """Let the time of a micro-step pass, and report its nodes as chance has it."""
+        """Let the time of a micro-step pass, and report its nodes as drawn by lot."""
         counts = self.counts[run.position]
         counts.runs += len(run.nodes)
         began = asyncio.get_running_loop().time()
@@ -87,7 +87,7 @@ class SimulatedExecutor(StepExecutor):
         self._report(node, report, counts, fails=fails)
 
     async def _run_set(self, run: Run, report: Report, counts: StepCounts) -> None:
-        """The nodes end together, as those of a chain do; a cohort hangs as a whole."""
+        """Run a set-scoped step: its nodes end together, as in a chain; a cohort hangs as a whole."""
         name = self._name(run.position)
         behaviour = self._behaviours[name]
         self._cohorts[run.position] += 1
@@ -117,7 +117,7 @@ class SimulatedExecutor(StepExecutor):
             counts.step_deadlines += len(run.nodes)
 
     def _is_off(self, node: str, micro: str, duration: float) -> bool:
-        """Whether a node has no power at the end of a step that needs it."""
+        """True if a node has no power at the end of a step that needs it."""
         if node not in self._losses or micro in WITHOUT_NODE:
             return False
         end = asyncio.get_running_loop().time() + duration

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What chance has in store for a node: a function of the seed, the node and the step, and of nothing else.
+"""Fates of nodes by lot: functions of the seed, the node and the step, and of nothing else.
 
 So two simulations that differ in a window, a timeout or a retry can be compared: the same nodes are slow,
 and the same runs fail.
@@ -16,7 +16,7 @@ from kadeploy.simulation.file import PowerFailure, SlowNodes
 
 @dataclass(frozen=True, slots=True)
 class PowerLoss:
-    """A node has no power from ``at`` (seconds since the beginning); a reboot may bring it back."""
+    """Loss of a node's power ``at`` seconds since the beginning; a reboot may bring it back."""
 
     at: float
     returns: bool
@@ -24,24 +24,24 @@ class PowerLoss:
 
 @dataclass(frozen=True, slots=True)
 class Fates:
-    """The fates of all nodes of a simulation."""
+    """Fates of all nodes of a simulation."""
 
     seed: int
     slow: SlowNodes
     power_failures: Sequence[PowerFailure]
 
     def shares(self, *what: object) -> tuple[float, float]:
-        """Two numbers drawn evenly between 0 and 1, both excluded; the same ones for the same question."""
+        """Two numbers drawn evenly between 0 and 1, both excluded; equal arguments give equal numbers."""
         text = "/".join(map(str, (self.seed, *what)))
         digest = blake2b(text.encode(), digest_size=16).digest()
         return _share(digest[:8]), _share(digest[8:])
 
     def factor(self, node: str) -> float:
-        """How many times as long as others a node takes."""
+        """Factor by which a node is slower than others."""
         return self.slow.factor if self.shares("slow", node)[0] < self.slow.share else 1.0
 
     def losses(self, node: str) -> tuple[PowerLoss, ...]:
-        """When a node loses its power."""
+        """Losses of power of a node."""
         drawn = [
             (failure, *self.shares("power", index, node)) for index, failure in enumerate(self.power_failures)
         ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of --simulate: how nodes and micro-steps behave, where that is known better than from records."""
+"""File of --simulate: behaviour of nodes and micro-steps that is known better than from records."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _BROADCAST = Transmission()
 
 
 class Spread(FileModel):
-    """``spread``: the standard deviation in seconds of a normal, the factor of a lognormal distribution."""
+    """Spread: the standard deviation in seconds of a normal, the factor of a lognormal distribution."""
 
     median: Seconds
     spread: Seconds
 
 
 class Duration(FileModel):
-    """Exactly one of the distributions; a number alone is a constant."""
+    """Duration by exactly one of the distributions; a number alone is a constant."""
 
     constant: Seconds | None = None
     uniform: tuple[Seconds, Seconds] | None = None
@@ -58,7 +58,7 @@ class Duration(FileModel):
         return self
 
     def distribution(self) -> Distribution:
-        """The one that is given."""
+        """Distribution that is given."""
         if self.uniform is not None:
             return Uniform(*self.uniform)
         if self.normal is not None:
@@ -84,7 +84,7 @@ def _step_name(value: str) -> str:
 
 
 class StepBehaviour(FileModel):
-    """``failures`` and ``hangs``: shares of the runs that fail, and that run into their deadline."""
+    """Behaviour of a micro-step: shares of the runs that fail, and that run into their deadline."""
 
     duration: Annotated[Duration, BeforeValidator(_from_number)] | None = None
     failures: Share | None = None
@@ -110,16 +110,16 @@ class BroadcastBehaviour(FileModel):
 
 
 class SlowNodes(FileModel):
-    """The share of the nodes that take ``factor`` times as long for everything they do alone."""
+    """Share of the nodes that take ``factor`` times as long for all node-scoped steps."""
 
     share: Share = 0.0
     factor: float = Field(default=2.0, ge=1, le=1000)
 
 
 class PowerFailure(FileModel):
-    """A share of the nodes loses power at a moment between two times, in seconds since the beginning.
+    """Share of the nodes that lose power at a moment between two times, in seconds since the beginning.
 
-    Where the power ``returns``, the next reboot through the BMC brings a node back.
+    If the power ``returns``, the next reboot through the BMC brings a node back.
     """
 
     share: Share
@@ -135,9 +135,9 @@ class PowerFailure(FileModel):
 
 
 class SimulationFile(FileModel):
-    """The whole file; everything may be left out.
+    """Content of the file; every key may be left out.
 
-    ``nodes``: as many are imagined instead of the chosen ones. ``records``: whether the store is asked.
+    ``nodes``: number of simulated nodes instead of the chosen ones. ``records``: the store is asked.
     ``steps`` maps ``Instance-micro-step``, or a micro-step of all instances, to its behaviour; custom
     operations are micro-steps named behind the one that they belong to.
     """

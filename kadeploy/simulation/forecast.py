@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulation foretells: when nodes are good, what that took, and which settings stood in the way."""
+"""Forecast of a simulation: times of good nodes, critical paths, and the settings that cost time."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class StepForecast:
-    """The runs of one micro-step; seconds. ``timeout`` is the one for all nodes of the cluster.
+    """Forecast of one micro-step, in seconds. ``timeout`` is the one for all nodes of the cluster.
 
-    ``median`` and ``p99`` are of the durations without deadlines; None where every run hung.
+    ``median`` and ``p99`` are of the durations without deadlines; None if every run hung.
     """
 
     cluster: str
@@ -50,12 +50,11 @@ class StepForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The whole. Times are seconds since the beginning, ascending.
+    """Forecast of a deployment. Times are seconds since the beginning, ascending.
 
     ``nodes`` are wanted, ``spares`` took the places of others; ``phases`` counts all of them by their end.
-    ``longest`` is the critical path of the last good node, longest part first; ``typical`` that of the one in
-    the middle. ``cohorts`` are the sizes of the broadcasts, and ``failures`` says where nodes came to a bad
-    end, and how many.
+    ``longest`` is the critical path of the last good node, longest part first; ``typical`` that of the median
+    one. ``cohorts`` are the sizes of the broadcasts, and ``failures`` counts bad ends by their place.
     """
 
     nodes: int
@@ -71,13 +70,13 @@ class Forecast:
     cohorts: Sequence[int]
 
     def after(self, share: float) -> float | None:
-        """When this share of all nodes is good; None for never."""
+        """Time when this share of all nodes is good; None for never."""
         count = math.ceil(share * self.nodes)
         return self.good[count - 1] if count <= len(self.good) else None
 
 
 def foretell(plan: DeploymentPlan, outcomes: Sequence[Outcome]) -> Forecast:
-    """The forecast of a simulation of a plan."""
+    """Forecast of a simulation of a plan."""
     ends = [end for outcome in outcomes for end in outcome.timeline.ends.values()]
     good = sorted(
         ((outcome, end) for outcome in outcomes for end in outcome.timeline.good()),
@@ -145,5 +144,5 @@ def _steps(outcome: Outcome) -> Iterator[StepForecast]:
 
 
 def _quantile(ascending: Sequence[float], share: float) -> float | None:
-    """By nearest rank, as kastat does it."""
+    """Quantile by nearest rank, as kastat does it."""
     return ascending[math.ceil(share * len(ascending)) - 1] if ascending else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a forecast says about timeouts, windows, gathering and retries, as sentences with figures."""
+"""Hints of a forecast about timeouts, windows, gathering and retries, as sentences with figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WORTH_TELLING = 0.1  # share of the last good node's time from which on a wait i
 
 
 def hints(forecast: Forecast) -> Iterator[str]:
-    """The settings that a user may want to change, each with the figure that says why."""
+    """Settings that a user may want to change, each with the figure that says why."""
     for step in forecast.steps:
         yield from _of_step(step)
     yield from _of_instances(forecast)

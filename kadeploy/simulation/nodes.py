@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that no site has: as many as somebody wonders about, each like those of a planned cluster."""
+"""Simulated nodes: any number, each like those of a planned cluster."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
 
 
 def imagine(plan: DeploymentPlan, count: int) -> DeploymentPlan:
-    """A plan for ``count`` nodes instead of its own, spread over its clusters as those are; spares stay.
+    """Plan for ``count`` nodes instead of its own, spread over its clusters in proportion; spares stay.
 
-    Raises RefusedError where a timeout has no value for so many nodes.
+    Raises RefusedError if a timeout has no value for so many nodes.
     """
     own, parts, before = sum(len(part.group.nodes) for part in plan.parts), [], 0
     for part in plan.parts:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The critical path: what the end of a node waited for, followed back to the beginning.
+"""Critical path: the waits before the end of a node, followed back to the beginning.
 
-Where a node waited for others, the path goes on with the one whose arrival (or end) let them begin. So the
+If a node waited for others, the path goes on with the one whose arrival (or end) let them begin. So the
 spans follow each other without gap, and their seconds add up to the end of the node.
 """
 
@@ -16,7 +16,7 @@ from kadeploy.workflow.automaton import Position
 
 
 class SpanKind(StrEnum):
-    """What a span was spent on.
+    """Use of the time of a span.
 
     ``lost`` are attempts of an instance that failed in the end; ``spare`` is the time until another node had
     failed, whose place this one took.
@@ -31,7 +31,7 @@ class SpanKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of the critical path, at a position."""
+    """Part of the critical path, at a position."""
 
     kind: SpanKind
     position: Position
@@ -39,7 +39,7 @@ class Span:
 
 
 def trace(timeline: Timeline, node: str) -> Iterator[Span]:
-    """The spans of a node's critical path, the last one first."""
+    """Spans of a node's critical path, the last one first."""
     index, failed = len(timeline.stays[node]) - 1, None
     while index >= 0:
         stay = timeline.stays[node][index]

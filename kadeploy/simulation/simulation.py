@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the engine over imagined nodes: the machine, the driver, the windows and the automata of a plan."""
+"""Run of the engine over simulated nodes: state machine, driver, windows and automata of a plan."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OWNER = "simulation"  # workflow and process of all claims in its window
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a simulation does with one cluster's part; ``counts`` maps positions to the runs there."""
+    """Outcome of one cluster's part; ``counts`` maps positions to the counts of their runs."""
 
     part: DeploymentPart
     driver: Driver
@@ -40,19 +40,19 @@ class Outcome:
 
 
 class NoJournal:
-    """Nobody will take a simulation over."""
+    """Journal that keeps nothing: a simulation is not taken over."""
 
     async def append(self, events: Sequence[Event]) -> None:
-        """Forget them."""
+        """Drop the events."""
 
 
 Records = Mapping[str, Sequence[StepSamples]]
 
 
 def simulate(plan: DeploymentPlan, file: SimulationFile, records: Records, seed: int) -> list[Outcome]:
-    """Deploy in no time. ``records`` maps a cluster to the samples of its steps.
+    """Deploy on a clock that jumps. ``records`` maps a cluster to the samples of its steps.
 
-    The result is a function of the arguments. It must not be called where an event loop runs.
+    The result is a function of the arguments. It must not be called while an event loop runs.
     """
     simulation = Simulation(plan, file, records, seed, lambda _: NoJournal())
     clock.run(simulation.run())
@@ -60,7 +60,7 @@ def simulate(plan: DeploymentPlan, file: SimulationFile, records: Records, seed:
 
 
 class Simulation:
-    """One deployment that only seems to happen. To be run on a JumpingLoop; ``outcomes`` then tells it."""
+    """Simulated deployment, to be run on a JumpingLoop; ``outcomes`` are its results."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Simulation:
         self.outcomes: list[Outcome] = []
 
     async def run(self) -> None:
-        """Take every node to its end."""
+        """Run every node to its end."""
         request = self._plan.request
         enough = request.min_ok if request.stop_at_min_ok else None
         goal = Goal(len(request.nodes), enough, list(request.spares))
@@ -119,7 +119,7 @@ class Simulation:
 
 
 def _reboot_window(plan: DeploymentPlan) -> Window:
-    """The window of the site, which nobody else uses."""
+    """Window of the site, which no other workflow uses."""
     settings = plan.parts[0].machines.site.server.windows.reboot
     now = asyncio.get_running_loop().time
     return Window(MemoryTable(settings.size, now), OWNER, pause=settings.pause, now=now)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the good nodes spent their time on, in the mean, in each macro-step."""
+"""Spending of time by good nodes, in the mean, in each macro-step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Spending:
 
 
 def mean_spending(cluster: str, timeline: Timeline) -> list[Spending]:
-    """One for each macro-step; nothing where no node was good."""
+    """Spending in each macro-step; empty if no node was good."""
     good = timeline.good()
     found = [Spending(cluster, macro.name) for macro in timeline.automaton.macrosteps]
     for end in good:
@@ -46,7 +46,7 @@ def _add(found: Sequence[Spending], stays: Sequence[Stay], weight: float) -> Non
 
 
 def _with_waits(stays: Sequence[Stay]) -> Iterator[tuple[Stay, float, bool]]:
-    """Each stay, the last one first, how long it was waited for, and whether its attempt failed."""
+    """Stays, the last one first, each with the seconds it was waited for, and True if its attempt failed."""
     failed = None
     for index in range(len(stays) - 1, -1, -1):
         stay = stays[index]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who was where and when in a workflow, and for whom those waited that began a step together."""
+"""Timeline of a workflow: stays of nodes, and the nodes for which a cohort waited."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kadeploy.workflow.phase import Phase
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """One run of a micro-step on a node; ``asked`` is before, ``began`` behind its wait for a window."""
+    """Run of a micro-step on a node; ``asked`` is before, ``began`` behind its wait for a window."""
 
     position: Position
     asked: float
@@ -26,7 +26,7 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What let a cohort begin: the end of a stay (a node and its index), or a grace that this one began."""
+    """Trigger of a cohort: the end of a stay (a node and its index), or a grace that this one began."""
 
     node: str
     stay: int
@@ -45,7 +45,7 @@ class Cohort:
 
 @dataclass(slots=True)
 class Timeline:
-    """Observer that keeps all stays of all nodes. Times are in seconds since the beginning.
+    """Timeline of all stays of all nodes, by observed notices. Times are in seconds since the beginning.
 
     ``cohorts`` maps position and time to the cohort that began there then.
     """
@@ -60,7 +60,7 @@ class Timeline:
     _graces: dict[Position, Trigger | None] = field(init=False, default_factory=dict)
 
     def observe(self, notice: Notice) -> None:
-        """Take one notice of the machine into account."""
+        """Record one notice of the state machine."""
         match notice:
             case StepStarted():
                 self._asked.update(dict.fromkeys(notice.nodes, notice.at))
@@ -87,7 +87,7 @@ class Timeline:
         self.cohorts[notice.position, notice.at] = cohort
 
     def good(self) -> Sequence[NodeEnded]:
-        """The ends that were asked for, deployed or held at a breakpoint, the first one first."""
+        """Ends that were asked for, deployed or held at a breakpoint, the first one first."""
         return sorted((end for end in self.ends.values() if _is_good(end)), key=lambda end: end.at)
 
 

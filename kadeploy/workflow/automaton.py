@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a workflow does: macro-steps, each with ordered instances, each made of micro-steps."""
+"""Automaton of a workflow: macro-steps, each with ordered instances, each made of micro-steps."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kadeploy.vocabulary.scope import Scope
 
 @dataclass(frozen=True, slots=True)
 class MicroStep:
-    """An elementary operation; ``timeout`` in seconds, ``retries`` are attempts after the first.
+    """Elementary operation; ``timeout`` in seconds, ``retries`` are attempts after the first.
 
-    ``restart`` says what a node whose engine was killed during this step does about it: the name of the
-    micro-step of the same instance from which it is redone, itself where it may be repeated as it is.
+    ``restart`` is the micro-step of the same instance from which a node goes on whose engine was killed in
+    this step; the step itself if it may be repeated as it is.
     """
 
     name: str
@@ -29,7 +29,7 @@ class MicroStep:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One implementation of a macro-step; ``timeout`` is the seconds of one attempt, 0 for none."""
+    """Implementation of a macro-step; ``timeout`` is the seconds of one attempt, 0 for none."""
 
     name: str
     microsteps: tuple[MicroStep, ...]
@@ -46,7 +46,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class MacroStep:
-    """A macro-step and the instances tried in order."""
+    """Macro-step and its instances in the order in which they are tried."""
 
     name: str
     instances: tuple[Instance, ...]
@@ -54,11 +54,10 @@ class MacroStep:
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """When a set-scoped step starts without the late ones.
+    """Bounds of the wait of a set-scoped step for late nodes.
 
-    From the moment when the share ``quorum`` of the nodes is there, the others get as many seconds as those
-    that are there took from the first to the last of them, but no less than ``least`` and no more than
-    ``grace``.
+    From the moment when the share ``quorum`` of the nodes has arrived, the others get as many seconds as
+    those took from the first to the last of them, but no less than ``least`` and no more than ``grace``.
     """
 
     quorum: float
@@ -66,7 +65,7 @@ class Gathering:
     least: float = 0.0
 
     def seconds(self, spread: float) -> float:
-        """How long the late ones are waited for, when those that are there came within ``spread`` seconds."""
+        """Seconds to wait for late nodes, if those that are there arrived within ``spread`` seconds."""
         return min(max(spread, self.least), self.grace)
 
 
@@ -80,7 +79,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Automaton:
-    """The macro-steps in order, for all nodes of one cluster.
+    """Macro-steps in order, for all nodes of one cluster.
 
     With ``hold_failures`` a node that fails is held where it failed instead of being tried again.
     """
@@ -90,15 +89,15 @@ class Automaton:
     hold_failures: bool = False
 
     def instance(self, position: Position) -> Instance:
-        """The instance of a position."""
+        """Instance of a position."""
         return self.macrosteps[position.macro].instances[position.instance]
 
     def microstep(self, position: Position) -> MicroStep:
-        """The micro-step of a position."""
+        """Micro-step of a position."""
         return self.instance(position).microsteps[position.micro]
 
     def following(self, position: Position) -> Position | None:
-        """Where a node goes after success; None at the end of the last macro-step."""
+        """Position after success; None at the end of the last macro-step."""
         if position.micro + 1 < len(self.instance(position).microsteps):
             return Position(position.macro, position.instance, position.micro + 1)
         if position.macro + 1 < len(self.macrosteps):
@@ -107,7 +106,7 @@ class Automaton:
 
 
 def to_mapping(automaton: Automaton) -> dict[str, Any]:
-    """An automaton as JSON values: an engine's events mean what they meant only under its own automaton."""
+    """Encode an automaton as JSON values: events have a meaning only under their own automaton."""
     return {
         "macrosteps": [
             [macro.name, [_instance_to_mapping(instance) for instance in macro.instances]]
@@ -124,7 +123,7 @@ def _instance_to_mapping(instance: Instance) -> dict[str, Any]:
 
 
 def from_mapping(mapping: Mapping[str, Any]) -> Automaton:
-    """The automaton that ``to_mapping`` was given."""
+    """Decode the automaton that ``to_mapping`` encoded."""
     macrosteps = [
         MacroStep(name, tuple(_instance_from_mapping(instance) for instance in instances))
         for name, instances in mapping["macrosteps"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the live nodes of a workflow are, as numbers: what gathering and the ``n`` of timeouts ask for."""
+"""Counts of the live nodes of a workflow by position, for gathering and the ``n`` of timeouts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kadeploy.workflow.automaton import Position
 
 @dataclass(slots=True)
 class Census:
-    """Live nodes by position, ``live`` of them in all, and how many of each place try again.
+    """Live nodes by position, ``live`` of them in all, and the number of each place that try again.
 
-    ``emptied`` is set when the last node leaves a place; who has looked what that means takes it back.
+    ``emptied`` is set when the last node leaves a place; the caller resets it after handling it.
     """
 
     live: int = 0
@@ -27,7 +27,7 @@ class Census:
         self._change(position, 1, retrying=retrying)
 
     def leave(self, position: Position, *, retrying: bool) -> None:
-        """A node that was counted with the same words is no longer there."""
+        """Uncount a live node that was counted with the same arguments."""
         self._change(position, -1, retrying=retrying)
 
     def _change(self, position: Position, change: int, *, retrying: bool) -> None:
@@ -43,19 +43,19 @@ class Census:
             self.emptied = True
 
     def coming(self, position: Position) -> int:
-        """How many are on their way to a position."""
+        """Number of live nodes that are on their way to a position."""
         return sum(self._places[place] for place in self.before(position))
 
     def is_passed(self, position: Position) -> bool:
-        """Whether nobody is at a position nor on the way to it."""
+        """True if no live node is at a position or on the way to it."""
         return position not in self._places and next(self.before(position), None) is None
 
     def coming_again(self, position: Position) -> int:
-        """How many of those on their way to a position have failed before."""
+        """Number of nodes on their way to a position that have failed before."""
         return sum(self._retrying[place] for place in self.before(position))
 
     def before(self, position: Position) -> Iterator[Position]:
-        """Where nodes come from to a position: earlier macro-steps lead only to a first instance."""
+        """Places from which nodes come to a position: earlier macro-steps lead only to a first instance."""
         macro, instance, _ = position
         for place in self._places:
             if place[0] < macro:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The asyncio driver of a state machine: journals events first, then applies them and acts."""
+"""Asyncio driver of a state machine: journals events first, then applies them and acts."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ Report = Callable[[str, Failure | None], None]
 
 
 class Executor(Protocol):
-    """Runs micro-steps. It calls ``report`` once per node as soon as that node has ended."""
+    """Executor of micro-steps. It calls ``report`` once per node as soon as that node has ended."""
 
     def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
-        """What a micro-step waits for before it begins, and gives back when it has ended (a window)."""
+        """Context in which a micro-step runs: entered before its deadline begins (a slot of a window)."""
 
     async def __call__(self, run: Run, report: Report) -> None: ...
 
 
 class Journal(Protocol):
-    """Keeps events so that they survive this process."""
+    """Journal of events, which survives this process."""
 
     async def append(self, events: Sequence[Event]) -> None: ...
 
 
 class Driver:
-    """Drives one machine until all its nodes have ended.
+    """Driver of one state machine until all its nodes have ended.
 
-    When ``run`` is cancelled or fails, the nodes that had not ended are aborted. ``observe`` is told every
-    notice, in order; it must neither block nor raise.
+    When ``run`` is cancelled or fails, the nodes that had not ended are aborted. ``observe`` is called with
+    every notice, in order; it must neither block nor raise.
     """
 
     def __init__(
@@ -81,19 +81,19 @@ class Driver:
 
     @property
     def running(self) -> bool:
-        """Whether events are being applied; if not, ``start`` takes nodes in addition."""
+        """True while events are applied; then ``start`` adds nodes."""
         return self._active
 
     def add(self, nodes: Sequence[str]) -> None:
-        """Take nodes in addition while it runs."""
+        """Start nodes in addition, while others run."""
         self._events.put_nowait(Started(self._now(), tuple(nodes)))
 
     async def resume(self, nodes: Sequence[str], start: Position | None = None) -> None:
-        """Let nodes of a machine that was replayed from its journal go on to their ends."""
+        """Let nodes of a state machine that was replayed from its journal go on to their ends."""
         await self._run(Resumed(self._now(), tuple(nodes), start))
 
     def abort(self, nodes: Sequence[str], reason: str) -> None:
-        """End some nodes from outside; the others go on."""
+        """Abort some nodes; the others go on."""
         self._events.put_nowait(Aborted(self._now(), reason, tuple(nodes)))
 
     async def _run(self, first: Event) -> None:
@@ -142,7 +142,7 @@ class Driver:
         return self._take(events)
 
     def _take(self, events: Sequence[Event]) -> list[Effect]:
-        """Change the machine; returns what it wants done and has not called off again by the last event."""
+        """Apply events; returns the effects that the last event has not cancelled again."""
         wanted: list[Effect] = []
         for event in events:
             effects, notices = self.state_machine.apply(event)
@@ -157,7 +157,7 @@ class Driver:
             self._observe(notice)
 
     def _cancel_deserted(self) -> None:
-        """End the tasks whose nodes have all been aborted or told of; a broadcast goes on for the others."""
+        """Cancel tasks whose nodes have all been aborted or reported; a broadcast goes on for the others."""
         for number, task in self._running.items():
             if not self.state_machine.is_running(number):
                 task.cancel()
@@ -201,7 +201,7 @@ class Driver:
     async def _execute_in_time(
         self, run: Run, admitted: Callable[[], None], report: Report, deadline: asyncio.Timeout
     ) -> Failure | None:
-        """Run a step; returns what became of the nodes that it did not report."""
+        """Run a step within its deadline; returns the result of the nodes that it did not report."""
         try:
             # The deadline is the step's own: what it waits for others is not its time.
             async with self._execute.admission(run), deadline:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to a workflow (events), and what it wants done (effects) and told (notices).
+"""Events of a workflow, and its effects (orders to the driver) and notices (to observers).
 
 Events are the journal: applied again in their order they give the same state. ``at`` is in seconds since
-the epoch, written by the driver, so that the machine itself never looks at a clock.
+the epoch, written by the driver, so that the state machine itself reads no clock.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ INTERNAL = Cause.INTERNAL.value
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a node failed: one sentence, the last lines that show it, and the class of its cause."""
+    """Failure of a node: one sentence, the last lines of evidence, and the class of its cause."""
 
     reason: str
     evidence: str = ""
@@ -37,7 +37,7 @@ LEFT_BEHIND = Failure("left behind by a killed command, not resumed", cause=ABOR
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The workflow begins with these nodes, or takes them in addition."""
+    """Start of the workflow with these nodes, or of nodes in addition."""
 
     at: float
     nodes: tuple[str, ...]
@@ -45,9 +45,9 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One node of a task has ended; ``failure`` None means ok, ``timed_out`` that a deadline passed.
+    """End of one node of a task; ``failure`` None means ok, ``timed_out`` that a deadline passed.
 
-    ``waited``: seconds until the task was admitted to its window, which are nobody's time.
+    ``waited``: seconds until the task was admitted to its window, which count for no deadline.
     """
 
     at: float
@@ -60,7 +60,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class GraceOver:
-    """The late nodes of a set-scoped step have been waited for long enough; ``grace`` of StartGrace."""
+    """End of the grace for late nodes of a set-scoped step; ``grace`` of StartGrace."""
 
     at: float
     position: Position
@@ -69,9 +69,9 @@ class GraceOver:
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """The workflow, or its part on some nodes, was ended from outside: those not ended are aborted.
+    """Abort of the workflow, or of its part on some nodes: those that have not ended are aborted.
 
-    Of nodes that have not begun yet, the later beginning counts for nothing.
+    Nodes that have not begun yet do not begin later either.
     """
 
     at: float
@@ -81,11 +81,11 @@ class Aborted:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Another engine takes over; it lets these nodes go on, the others that had not ended are held.
+    """Take-over by another engine: these nodes go on, the others that had not ended are held.
 
-    Nodes that were in a micro-step begin where that one says it is to be redone, held nodes pass their
-    breakpoint or repeat the micro-step that failed, failed and aborted ones begin the macro-step in which
-    they ended. With ``start`` all of them begin there, but for those that had not begun yet.
+    Nodes that were in a micro-step begin at its ``restart``, held nodes pass their breakpoint or repeat the
+    failed micro-step, failed and aborted ones begin the macro-step in which they ended. With ``start`` all of
+    them begin there, but for those that had not begun yet.
     """
 
     at: float
@@ -95,7 +95,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """Nobody will let these nodes go on, which are held or were left behind by a dead engine."""
+    """End of nodes that are held or were left behind by a dead engine."""
 
     at: float
     nodes: tuple[str, ...]
@@ -111,7 +111,7 @@ _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _KINDS.
 
 
 def encode(event: Event) -> tuple[str, dict[str, Any]]:
-    """Kind and JSON-ready content of an event."""
+    """Encode an event as its kind and JSON-ready content."""
     kind = type(event)
     return kind.__name__, {name: _plain(getattr(event, name)) for name in _FIELDS[kind]}
 
@@ -126,7 +126,7 @@ def _plain(value: Any) -> Any:
 
 
 def decode(kind: str, content: Mapping[str, Any]) -> Event:
-    """The event that ``encode`` was given.
+    """Decode the event that ``encode`` encoded.
 
     Raises KeyError or TypeError for a kind or a field that this version does not know, or that is missing.
     """
@@ -146,7 +146,7 @@ def decode(kind: str, content: Mapping[str, Any]) -> Event:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run a micro-step on nodes; ``timeout`` in seconds, None for none.
+    """Order to run a micro-step on nodes; ``timeout`` in seconds, None for none.
 
     ``attempt`` counts the attempts of the instance from 0, ``count`` is the ``n`` of timeouts.
     """
@@ -161,7 +161,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class StartGrace:
-    """Send GraceOver for a position after some seconds, with the number of this grace."""
+    """Order to send GraceOver for a position after some seconds, with the number of this grace."""
 
     position: Position
     seconds: float
@@ -176,7 +176,7 @@ Effect = Run | StartGrace
 
 @dataclass(frozen=True, slots=True)
 class InstanceStarted:
-    """A node begins an attempt of an instance."""
+    """Start of an attempt of an instance by a node."""
 
     at: float
     node: str
@@ -186,7 +186,7 @@ class InstanceStarted:
 
 @dataclass(frozen=True, slots=True)
 class InstanceEnded:
-    """A node has ended an attempt of an instance after ``seconds``."""
+    """End of an attempt of an instance by a node, after ``seconds``."""
 
     at: float
     node: str
@@ -198,7 +198,7 @@ class InstanceEnded:
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
-    """Nodes begin a micro-step together."""
+    """Start of a micro-step by nodes together."""
 
     at: float
     nodes: tuple[str, ...]
@@ -207,7 +207,7 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepEnded:
-    """A node has ended a micro-step after ``seconds``; ``started`` when it was admitted to its window."""
+    """End of a micro-step by a node after ``seconds``; ``started`` when it was admitted to its window."""
 
     at: float
     node: str
@@ -223,7 +223,7 @@ class StepEnded:
 
 @dataclass(frozen=True, slots=True)
 class StepCleared:
-    """No node is in a micro-step or on its way to it; it took ``seconds`` from its first to its last."""
+    """End of a micro-step for all live nodes; ``seconds`` from its first to its last."""
 
     at: float
     position: Position
@@ -232,7 +232,7 @@ class StepCleared:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Nodes that wait at a set-scoped step for others, for at most ``seconds`` more."""
+    """Wait of nodes at a set-scoped step for others, for at most ``seconds`` more."""
 
     at: float
     position: Position
@@ -243,7 +243,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class NodeEnded:
-    """A node has come to its end: ok, ko, held or aborted."""
+    """End of a node: ok, ko, held or aborted."""
 
     at: float
     node: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the state machine knows of one node."""
+"""Progress of one node in the state machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIRST = Position(0, 0, 0)
 
 @dataclass(slots=True)
 class NodeProgress:
-    """One node: its position, its attempts, and the seconds that its instance may still run."""
+    """Progress of one node: position, attempts, and the seconds left to its instance."""
 
     position: Position
     phase: Phase = Phase.WAITING

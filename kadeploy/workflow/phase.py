@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The phases of a node in a workflow."""
+"""Phases of a node in a workflow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """Where a node is with respect to its end."""
+    """Phase of a node on the way to its end."""
 
     WAITING = "waiting"
     RUNNING = "running"

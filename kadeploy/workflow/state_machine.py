@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state machine of a workflow: (state, event) -> (state, effects, notices), without clock or IO.
+"""State machine of a workflow: (state, event) -> (state, effects, notices), without clock or IO.
 
 A node that fails repeats the micro-step (its own retries), then the same instance from its first
 micro-step, then the next instance, and then it is ko; an automaton may ask to hold it instead. Node-scoped
@@ -43,7 +43,7 @@ from kadeploy.workflow.phase import Phase
 
 @dataclass(slots=True)
 class _Task:
-    """A running micro-step: who is still in it, and which limit its timeout stands for."""
+    """Micro-step that runs: the nodes still in it, and the limit that its timeout stands for."""
 
     position: Position
     nodes: set[str]
@@ -62,7 +62,7 @@ class _Cohort:
 
 @dataclass(slots=True)
 class StateMachine:
-    """A workflow over the nodes of one cluster. ``apply`` is the only way to change it."""
+    """State machine of the nodes of one cluster. ``apply`` is the only way to change it."""
 
     automaton: Automaton
     nodes: dict[str, NodeProgress] = field(default_factory=dict)
@@ -77,20 +77,20 @@ class StateMachine:
     _passages: dict[Position, float] = field(init=False, default_factory=dict)
 
     def is_running(self, task: int) -> bool:
-        """Whether a task that Run has asked for still has nodes."""
+        """True while a task that Run has ordered still has nodes."""
         return task in self._tasks
 
     @property
     def finished(self) -> bool:
-        """Whether every node has come to an end."""
+        """True when every node has come to an end."""
         return bool(self.nodes) and not self._census.live
 
     def in_phase(self, phase: Phase) -> list[str]:
-        """The nodes in a phase, in the order in which they were given."""
+        """Nodes in a phase, in the order in which they were given."""
         return [name for name, node in self.nodes.items() if node.phase is phase]
 
     def apply(self, event: Event) -> tuple[list[Effect], list[Notice]]:
-        """Change the state; returns what is to be done and what is to be told."""
+        """Apply an event; returns effects and notices."""
         self._effects = []
         self._notices = []
         match event:
@@ -169,7 +169,7 @@ class StateMachine:
             self._leave_task(node.task, name)
 
     def _abandon(self, event: Abandoned) -> None:
-        """Give up nodes that are held, or that a dead engine has left behind."""
+        """Abandon nodes that are held, or that a dead engine has left behind."""
         failure = Failure("the node was abandoned", cause=ABORTED)
         for name in event.nodes:
             if name not in self.nodes:
@@ -204,7 +204,7 @@ class StateMachine:
             self._enter_instance(event.at, name, FIRST)
 
     def _step_back(self, name: str) -> None:
-        """Put a node where the micro-step that its dead engine has left says that it is to be redone."""
+        """Move a node back to the ``restart`` of the micro-step in which its engine died."""
         node = self.nodes[name]
         if node.phase is Phase.RUNNING:
             names = [step.name for step in self.automaton.instance(node.position).microsteps]
@@ -212,7 +212,7 @@ class StateMachine:
             self._move(name, Position(node.position.macro, node.position.instance, restart))
 
     def _continue(self, at: float, name: str, start: Position | None) -> None:
-        """Let a node go on: at ``start``, where it is, or, if it failed, where its macro-step begins."""
+        """Let a node go on: at ``start``, at its position, or, if it failed, where its macro-step begins."""
         node = self.nodes[name]
         if start is None and node.phase not in (Phase.KO, Phase.ABORTED):
             node.step_attempt = 0
@@ -287,7 +287,7 @@ class StateMachine:
             self._cohorts.setdefault(position, _Cohort({}, at)).nodes[name] = None
 
     def _reopen(self, at: float, name: str) -> None:
-        """Count an ended node among the live ones again; the time it lay still is nobody's."""
+        """Count an ended node as live again; the time since its end counts for no deadline."""
         node = self.nodes[name]
         self._census.enter(node.position, retrying=node.retrying)
         node.instance_started += at - node.ended
@@ -351,13 +351,13 @@ class StateMachine:
         self._begin(at, position, list(self._cohorts.pop(position).nodes))
 
     def _may_leave_behind(self, position: Position, present: int, awaited: int) -> bool:
-        """With a quorum, or when those that are still to come have all failed once already."""
+        """True with a quorum, or when all nodes still to come have failed once already."""
         if present >= self.automaton.gathering.quorum * (present + awaited):
             return True
         return awaited == self._census.coming_again(position)
 
     def _clear_passages(self, at: float) -> None:
-        """Told right behind the end that cleared them, before what begins because of it."""
+        """Insert StepCleared after the end that emptied the step, and before all that it triggers."""
         self._census.emptied = False
         cleared = [place for place in self._passages if self._census.is_passed(place)]
         index = 1 if self._notices and isinstance(self._notices[0], StepEnded) else len(self._notices)

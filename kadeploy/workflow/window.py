@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A window: at most so many nodes at once, of all workflows in all processes that share a table of claims.
+"""Window: at most so many nodes at once, of all workflows in all processes that share a table of claims.
 
 A process exchanges claims with the table in one transaction for all that its tasks have taken, given back
-and asked for meanwhile, and only then: nothing is asked of the table for each node, nothing at all while
-nobody waits. As long as no other workflow waits, a slot goes from node to node inside this process.
+and requested meanwhile, and only then: the table is not asked for each node, and not at all while no task
+waits. As long as no other workflow waits, a slot goes from node to node inside this process.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ RENEWAL = 15.0  # seconds after which a claim is told again
 
 
 class Table(Protocol):
-    """Where the claims of all processes stand."""
+    """Table of the claims of all processes."""
 
     async def exchange(self, owner: str, own: Sequence[Claim]) -> Settlement:
-        """Replace the claims of an owner, and grant them what is due to them, in one transaction."""
+        """Replace the claims of an owner, and grant them the slots that are due, in one transaction."""
 
     async def leave(self, owner: str, cooling: Mapping[str, int], seconds: float) -> None:
         """Drop the claims of an owner, but for slots (by workflow) that stay taken for some seconds."""
 
 
 class MemoryTable:
-    """The table of windows that all live in this process, as in a simulation; ``now`` is its clock."""
+    """Table of windows that all live in this process, as in a simulation; ``now`` is its clock."""
 
     def __init__(self, size: int, now: Callable[[], float] = time.time) -> None:
         self.size = size
@@ -46,7 +46,7 @@ class MemoryTable:
 
     @property
     def claims(self) -> list[Claim]:
-        """All claims that count now."""
+        """Claims that count now."""
         now = self._now()
         self._cooling = [(until, claim) for until, claim in self._cooling if until > now]
         return [
@@ -66,13 +66,13 @@ class MemoryTable:
         self._cooling += [(until, Claim(workflow, "", n, 0, 0.0)) for workflow, n in cooling.items()]
 
     def kill(self, owner: str) -> None:
-        """What the store does about an owner that has died."""
+        """Drop the claims of an owner, as the store does for a dead one."""
         self._claims.pop(owner, None)
 
 
 @dataclass(slots=True)
 class _Seat:
-    """A workflow in this process.
+    """Claim of a workflow in this process.
 
     Of its ``held`` slots some are ``used`` by nodes and some ``cooling``; at least ``unused`` of the others
     were idle since the last exchange. ``queue`` maps what each waiting task awaits to its node, and to the
@@ -99,7 +99,7 @@ class _Seat:
         self.unused = min(self.unused, self.idle)
 
     def serve(self) -> None:
-        """Give idle slots to those who wait, in the order in which they came."""
+        """Give idle slots to waiting tasks, in the order of their arrival."""
         while self.idle and self.queue:
             place = next(iter(self.queue))
             del self.queue[place]
@@ -109,7 +109,7 @@ class _Seat:
 
 
 class Window:
-    """The slots of the workflows of one process, ``owner`` in the table.
+    """Slots of the workflows of one process, ``owner`` in the table.
 
     A slot that was used is given again ``pause`` seconds later at the earliest. ``now`` gives seconds since
     the epoch; waits are by the loop's clock.
@@ -140,7 +140,7 @@ class Window:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Window]:
-        """Slots are given while the block runs; in the end whatever this process has goes back."""
+        """Open the window for a block; at its end all slots of this process are given back."""
         try:
             async with asyncio.TaskGroup() as group:
                 keeper = group.create_task(self._keep(), name="window")
@@ -155,7 +155,7 @@ class Window:
 
     @asynccontextmanager
     async def slot(self, workflow: str, node: str) -> AsyncIterator[None]:
-        """A slot for a node, waited for without deadline: whoever holds one has a deadline, or dies."""
+        """Slot for a node, waited for without deadline: each holder of a slot has a deadline, or dies."""
         seat = self._seats.setdefault(workflow, _Seat())
         await self._enter(seat, node)
         try:
@@ -164,7 +164,7 @@ class Window:
             self._leave(seat)
 
     def overdue(self, seconds: float) -> list[str]:
-        """The nodes of this process that have waited for so long already, the first first."""
+        """Nodes of this process that have waited for some seconds, the longest wait first."""
         until = asyncio.get_running_loop().time() - seconds
         queues = (seat.queue.values() for seat in self._seats.values())
         found = sorted((asked, node) for queue in queues for node, asked in queue if asked <= until)
@@ -207,7 +207,7 @@ class Window:
         self._free(seat)
 
     def _free(self, seat: _Seat) -> None:
-        """Let a slot be used again: at once by the next node, unless it may be another workflow's turn."""
+        """Free a slot: at once for the next node, unless it may be another workflow's turn."""
         if self._is_crowded(seat):
             self._wake.set()
             return
@@ -264,7 +264,7 @@ class Window:
             seat.since = self._now()
 
     def _accept(self, before: Claim, after: Claim) -> int:
-        """Use what was granted to a workflow; the number of slots."""
+        """Take the slots that were granted to a workflow; returns their number."""
         seat, slots = self._seats[after.workflow], after.held - before.held
         seat.held += slots
         seat.since = after.since
@@ -273,7 +273,7 @@ class Window:
         return slots
 
     def _arm(self) -> None:
-        """Look soon for slots that stay idle."""
+        """Schedule an exchange for slots that stay idle."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._linger, self._ring)
 
