@@ -7,7 +7,7 @@ from kadeploy.cli import operation_command, program
 from kadeploy.cli.options import OperationOptions
 from kadeploy.cli.request import node_names
 from kadeploy.config import site as configuration
-from kadeploy.config.cluster import Level
+from kadeploy.config.remote_operations import Level
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
 from kadeploy.operations.feed import OperationResult

@@ -19,7 +19,7 @@ from kadeploy.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from kadeploy.config.cluster import Level
+    from kadeploy.config.remote_operations import Level
 
 power_options = declare(
     click.option("--on", is_flag=True, help="Switch the nodes on."),

@@ -20,7 +20,7 @@ from kadeploy.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from kadeploy.config.cluster import Level
+    from kadeploy.config.remote_operations import Level
 
 KINDS = {
     "simple": "simple",

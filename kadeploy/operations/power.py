@@ -10,8 +10,8 @@ from typing import Any
 
 from kadeploy.boot.repository import BootRepository
 from kadeploy.config.automata import InstanceSetting
-from kadeploy.config.cluster import Level
 from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import Level
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
 from kadeploy.operations import automaton

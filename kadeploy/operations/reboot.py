@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from kadeploy.config.cluster import Level
 from kadeploy.config.expression import Expression
+from kadeploy.config.remote_operations import Level
 from kadeploy.disks.layout import Role, layout_of
 from kadeploy.errors import UsageError
 from kadeploy.operations.base_plan import Plan

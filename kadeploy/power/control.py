@@ -6,12 +6,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from kadeploy.config.cluster import LEVELS, Level, PowerOperation, RemoteOperations
 from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import LEVELS, Level, PowerWaySetting, RemoteOperations
 from kadeploy.errors import NodeError, PowerError
 from kadeploy.power import command, ssh
 from kadeploy.power.ipmi import Bmc
-from kadeploy.power.operation import Action, Failure, PowerState, RemoteRunner, Switched
+from kadeploy.power.operation import FailedLevel, PowerAction, PowerState, RemoteRunner, SwitchResult
 
 logger = logging.getLogger(__name__)
 
@@ -30,26 +30,26 @@ class PowerControl:
         self._directory = directory
         self._remote = remote
 
-    async def reboot(self, node: Node, level: Level = "soft", *, booted_as: str = "") -> Switched:
+    async def reboot(self, node: Node, level: Level = "soft", *, booted_as: str = "") -> SwitchResult:
         """Reboot, or switch on where it is off; raises PowerError when no level from there on works.
 
         A system that has ``booted_as``, a word, on its kernel command line is as wanted: method ssh leaves it
         alone.
         """
-        return await self._escalate(Action.REBOOT, node, level, booted_as)
+        return await self._escalate(PowerAction.REBOOT, node, level, booted_as)
 
-    async def power_on(self, node: Node, level: Level = "soft") -> Switched:
+    async def power_on(self, node: Node, level: Level = "soft") -> SwitchResult:
         """Switch on; raises PowerError when no level from there on works."""
-        return await self._escalate(Action.POWER_ON, node, level)
+        return await self._escalate(PowerAction.POWER_ON, node, level)
 
-    async def power_off(self, node: Node, level: Level = "soft") -> Switched:
+    async def power_off(self, node: Node, level: Level = "soft") -> SwitchResult:
         """Switch off; raises PowerError when no level from there on works."""
-        return await self._escalate(Action.POWER_OFF, node, level)
+        return await self._escalate(PowerAction.POWER_OFF, node, level)
 
     async def status(self, node: Node) -> PowerState:
         """Whether the node is on or off; raises PowerError or RemoteError where that cannot be told."""
         if not self._operations.power_status:
-            raise _not_configured(Action.STATUS, node)
+            raise _not_configured(PowerAction.STATUS, node)
         operation = self._operations.power_status[0]
         match operation.method:
             case "ipmi":
@@ -61,17 +61,19 @@ class PowerControl:
                     operation.cmd, node, timeout=operation.timeout, directory=self._directory
                 )
 
-    async def _escalate(self, action: Action, node: Node, level: Level, booted_as: str = "") -> Switched:
-        failures: list[Failure] = []
+    async def _escalate(
+        self, action: PowerAction, node: Node, level: Level, booted_as: str = ""
+    ) -> SwitchResult:
+        failures: list[FailedLevel] = []
         ways, known = await self._sensible_ways(action, node, level)
         for operation in ways:
             try:
                 await self._switch(action, node, operation, booted_as, None if failures else known)
             except NodeError as error:
-                failures.append(Failure(operation.name, error.message, error.evidence))
+                failures.append(FailedLevel(operation.name, error.message, error.evidence))
                 logger.info("%s of %s: %s", action, node.name, failures[-1])
             else:
-                return Switched(operation.name, tuple(failures))
+                return SwitchResult(operation.name, tuple(failures))
         tried = "; ".join(str(failure) for failure in failures)
         raise PowerError(
             f"{action} of {node.name} failed at every level ({tried})",
@@ -80,8 +82,8 @@ class PowerControl:
         )
 
     async def _sensible_ways(
-        self, action: Action, node: Node, level: Level
-    ) -> tuple[list[PowerOperation], PowerState | None]:
+        self, action: PowerAction, node: Node, level: Level
+    ) -> tuple[list[PowerWaySetting], PowerState | None]:
         """The operations to try, without asking the system of a machine that is off: nobody would answer.
 
         And its state, where that was looked for.
@@ -97,9 +99,9 @@ class PowerControl:
             return ways, None
         return (others if state is PowerState.OFF else ways), state
 
-    def _ways(self, action: Action, node: Node, level: Level) -> list[PowerOperation]:
+    def _ways(self, action: PowerAction, node: Node, level: Level) -> list[PowerWaySetting]:
         """The operations to try in order; where all are softer than what is asked for, the hardest one."""
-        configured: tuple[PowerOperation, ...] = getattr(self._operations, action)
+        configured: tuple[PowerWaySetting, ...] = getattr(self._operations, action)
         ordered = sorted(configured, key=lambda operation: LEVELS.index(operation.name))
         if not ordered:
             raise _not_configured(action, node)
@@ -108,9 +110,9 @@ class PowerControl:
 
     async def _switch(
         self,
-        action: Action,
+        action: PowerAction,
         node: Node,
-        operation: PowerOperation,
+        operation: PowerWaySetting,
         booted_as: str,
         known: PowerState | None,
     ) -> None:
@@ -125,7 +127,7 @@ class PowerControl:
                     operation.cmd, node, timeout=operation.timeout, directory=self._directory
                 )
 
-    def _bmc(self, node: Node, operation: PowerOperation) -> Bmc:
+    def _bmc(self, node: Node, operation: PowerWaySetting) -> Bmc:
         if self._operations.ipmi is None:
             raise PowerError("there is no IPMI account", hint="give 'ipmi' in remoteops")
         return Bmc(self._operations.ipmi, self._directory, node, operation.timeout)
@@ -136,7 +138,7 @@ class PowerControl:
         return self._remote
 
 
-def _not_configured(action: Action, node: Node) -> PowerError:
+def _not_configured(action: PowerAction, node: Node) -> PowerError:
     return PowerError(
         f"no {action} is configured for {node.name}", hint=f"give remoteops.{action} in the cluster's file"
     )

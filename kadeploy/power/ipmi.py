@@ -11,12 +11,12 @@ from pathlib import Path
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from kadeploy.config.cluster import Ipmi, Level
 from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import Ipmi, Level
 from kadeploy.errors import PowerError
 from kadeploy.local.program import Completed
 from kadeploy.power.command import check, execute
-from kadeploy.power.operation import Action, PowerState
+from kadeploy.power.operation import PowerAction, PowerState
 
 SESSION_ATTEMPTS = 3
 STATUS_INTERVAL = 0.5  # seconds
@@ -59,16 +59,16 @@ class Bmc:
             *(("-C", str(account.cipher_suite)) if account.interface == "lanplus" else ()),
         ]
 
-    async def switch(self, action: Action, level: Level, known: PowerState | None = None) -> None:
+    async def switch(self, action: PowerAction, level: Level, known: PowerState | None = None) -> None:
         """Do what is asked and wait until the BMC says it is so; raises PowerError.
 
         ``known`` is what the BMC has just said of the machine, where it was asked.
         """
         match action:
-            case Action.POWER_OFF:
+            case PowerAction.POWER_OFF:
                 said = await self._order("soft" if level == "soft" else "off")
                 await self._reach(PowerState.OFF, said)
-            case Action.REBOOT if (known or await self.status()) is PowerState.ON:
+            case PowerAction.REBOOT if (known or await self.status()) is PowerState.ON:
                 said = await self._order("cycle" if level == "very_hard" else "reset", from_network=True)
                 await self._reach(PowerState.ON, said)
             case _:  # a machine that is off obeys no reset

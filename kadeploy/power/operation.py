@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from kadeploy.config.cluster import Level
+from kadeploy.config.remote_operations import Level
 
 
-class Action(StrEnum):
+class PowerAction(StrEnum):
     """The four things one can ask of a machine's power; a list of remoteops each."""
 
     REBOOT = "reboot"
@@ -26,7 +26,7 @@ class PowerState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedLevel:
     """A level that did not work; ``evidence`` holds the last lines of what its command wrote."""
 
     level: Level
@@ -38,11 +38,11 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Switched:
+class SwitchResult:
     """A machine was switched, at ``level``, after the levels in ``failures`` had not worked."""
 
     level: Level
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[FailedLevel, ...] = ()
 
 
 class RemoteRunner(Protocol):

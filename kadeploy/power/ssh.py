@@ -5,17 +5,17 @@ from __future__ import annotations
 
 from kadeploy.config.clusters import Node
 from kadeploy.errors import PowerError
-from kadeploy.power.operation import Action, PowerState, RemoteRunner
+from kadeploy.power.operation import PowerAction, PowerState, RemoteRunner
 
 # Started in a session of its own and a moment later, for sshd is to report the end of this command first.
 _DETACHED = "setsid sh -c 'sleep 0.5; exec {command}' </dev/null >/dev/null 2>&1 &"
 # A machine that was in its firmware when its profile was written has booted as wanted before it is asked.
 _UNLESS_BOOTED = 'case " $(cat /proc/cmdline) " in *" $1 "*) exit 0;; esac; '
-_COMMANDS = {Action.REBOOT: "reboot", Action.POWER_OFF: "poweroff"}
+_COMMANDS = {PowerAction.REBOOT: "reboot", PowerAction.POWER_OFF: "poweroff"}
 
 
 async def switch(
-    remote: RemoteRunner, action: Action, node: Node, *, timeout: float, booted_as: str = ""
+    remote: RemoteRunner, action: PowerAction, node: Node, *, timeout: float, booted_as: str = ""
 ) -> None:
     """Ask the system to reboot or to power off; raises PowerError or RemoteError where it is not reached.
 

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from kadeploy.boot.profile import TOKEN_PARAMETER
-from kadeploy.config.cluster import Level
 from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import Level
 from kadeploy.errors import BrokenConnectionError, RemoteError
 from kadeploy.remote import hostkey
 from kadeploy.remote.hostkey import Answer, FailedProbe

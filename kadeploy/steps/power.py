@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from kadeploy.config.cluster import Level
+from kadeploy.config.remote_operations import Level
 from kadeploy.power.operation import PowerState
 from kadeploy.steps.binding import Binding
 from kadeploy.steps.node_run import NodeRun

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kadeploy.config.cluster import Level
+from kadeploy.config.remote_operations import Level
 from kadeploy.remote import hostkey
 from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.binding import Binding

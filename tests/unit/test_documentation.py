@@ -20,9 +20,10 @@ from kadeploy.cli import kacast, kadeploy, kadeploy_boot, kaenv, kalab, kapower,
 from kadeploy.cli.simulate import LATEST_RUNS
 from kadeploy.config import site
 from kadeploy.config.automata import InstanceSetting, MacroSteps
-from kadeploy.config.cluster import ClusterConfig, PowerOperation
+from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.clusters import ClustersConfig
 from kadeploy.config.custom_operations import CustomOperationSetting
+from kadeploy.config.remote_operations import PowerWaySetting
 from kadeploy.config.server import ServerConfig
 from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
@@ -93,7 +94,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
         if inner is None:
             yield path, default_of(field)
         elif is_list(field):
-            if inner in (PowerOperation, InstanceSetting, CustomOperationSetting):
+            if inner in (PowerWaySetting, InstanceSetting, CustomOperationSetting):
                 yield path, default_of(field)
             yield from keys(inner, f"{path}[].")
         else:

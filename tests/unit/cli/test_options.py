@@ -19,7 +19,7 @@ from kadeploy.cli.lab_options import UpOptions
 from kadeploy.cli.power_options import PowerOptions
 from kadeploy.cli.reboot_options import RebootOptions
 from kadeploy.cli.report_options import ReportOptions
-from kadeploy.config.cluster import Level
+from kadeploy.config.remote_operations import Level
 from kadeploy.lab import plan
 
 COMMANDS: dict[type[Any], click.Command] = {

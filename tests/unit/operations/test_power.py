@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kadeploy.config.cluster import PowerOperation as Way
+from kadeploy.config.remote_operations import PowerWaySetting as Way
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
 from kadeploy.operations.feed import OperationResult

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.config.cluster import Ipmi
 from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import Ipmi
 from tests.ports import free_port
 
 PASSWORD = "s3cret-Bmc"

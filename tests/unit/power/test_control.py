@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.config.cluster import Level, RemoteOperations
 from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import Level, RemoteOperations
 from kadeploy.errors import PowerError, RemoteError
 from kadeploy.power import command
 from kadeploy.power.control import PowerControl

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.config.cluster import Ipmi, Level
 from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import Ipmi, Level
 from kadeploy.errors import PowerError
 from kadeploy.power.ipmi import Bmc
-from kadeploy.power.operation import Action, PowerState
+from kadeploy.power.operation import PowerAction, PowerState
 from tests.ports import free_port
 
 from .conftest import PASSWORD, VirtualBmc
@@ -26,10 +26,10 @@ def connect(virtual: VirtualBmc, node: Node, timeout: float = 15) -> Bmc:
 
 async def test_on_and_off(bmc: VirtualBmc, node: Node) -> None:
     assert await connect(bmc, node).status() is PowerState.OFF
-    await connect(bmc, node).switch(Action.POWER_ON, "hard")
+    await connect(bmc, node).switch(PowerAction.POWER_ON, "hard")
     assert bmc.power == "1"
     assert await connect(bmc, node).status() is PowerState.ON
-    await connect(bmc, node).switch(Action.POWER_OFF, "hard")
+    await connect(bmc, node).switch(PowerAction.POWER_OFF, "hard")
     assert bmc.power == "0"
     assert await connect(bmc, node).status() is PowerState.OFF
 
@@ -46,21 +46,21 @@ async def test_on_and_off(bmc: VirtualBmc, node: Node) -> None:
 )
 async def test_reboot(bmc: VirtualBmc, node: Node, power: str, level: Level, orders: list[str]) -> None:
     bmc.set_power(power)
-    await connect(bmc, node).switch(Action.REBOOT, level)
+    await connect(bmc, node).switch(PowerAction.REBOOT, level)
     assert bmc.orders == orders
     assert bmc.power == "1"
 
 
 async def test_soft_power_off_asks_the_system(bmc: VirtualBmc, node: Node) -> None:
     bmc.set_power("1")
-    await connect(bmc, node).switch(Action.POWER_OFF, "soft")
+    await connect(bmc, node).switch(PowerAction.POWER_OFF, "soft")
     assert bmc.orders == ["set shutdown 1"]
 
 
 async def test_machine_that_does_not_obey(bmc: VirtualBmc, node: Node) -> None:
     bmc.deafen()
     with pytest.raises(PowerError, match=r"node-1.site.example is not on after 2 s"):
-        await connect(bmc, node, timeout=2).switch(Action.POWER_ON, "hard")
+        await connect(bmc, node, timeout=2).switch(PowerAction.POWER_ON, "hard")
 
 
 async def test_wrong_password(bmc: VirtualBmc, node: Node) -> None:
@@ -100,7 +100,7 @@ async def test_transient_errors_are_tried_again(tmp_path: Path, monkeypatch: pyt
 
 async def test_an_order_takes_one_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = "echo 'Set Boot Device to pxe'; echo 'Chassis Power Control: Up/On'; echo 'Chassis Power is on'"
-    await pretend(tmp_path, monkeypatch, answer).switch(Action.REBOOT, "hard", PowerState.OFF)
+    await pretend(tmp_path, monkeypatch, answer).switch(PowerAction.REBOOT, "hard", PowerState.OFF)
     assert (tmp_path / "tries").read_text() == "x\n"
     assert (tmp_path / "asked").read_text() == "chassis bootdev pxe\nchassis power on\nchassis power status\n"
 
@@ -110,7 +110,7 @@ async def test_a_boot_device_that_is_refused_is_no_failure(
 ) -> None:
     refusal = "Error setting Chassis Boot Parameter 5"
     answer = f"echo '{refusal}' >&2; echo 'Chassis Power Control: Reset'; echo 'Chassis Power is on'; exit 1"
-    await pretend(tmp_path, monkeypatch, answer).switch(Action.REBOOT, "hard", PowerState.ON)
+    await pretend(tmp_path, monkeypatch, answer).switch(PowerAction.REBOOT, "hard", PowerState.ON)
     assert refusal in caplog.text
 
 
@@ -118,7 +118,7 @@ async def test_an_order_that_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     refusal = "Set Chassis Power Control to Reset failed: Command not supported in present state"
     answer = f"echo 'Set Boot Device to pxe'; echo '{refusal}' >&2; echo 'Chassis Power is off'; exit 1"
     with pytest.raises(PowerError, match=f"chassis power reset; chassis power status: .*{refusal}"):
-        await pretend(tmp_path, monkeypatch, answer).switch(Action.REBOOT, "hard", PowerState.ON)
+        await pretend(tmp_path, monkeypatch, answer).switch(PowerAction.REBOOT, "hard", PowerState.ON)
     assert (tmp_path / "tries").read_text() == "x\n"
 
 
@@ -129,7 +129,7 @@ async def test_an_order_is_not_repeated_for_an_unanswered_question(
         '[ "$(wc -l <tries)" -gt 1 ] && echo "Chassis Power is on" && exit\n'
         "echo 'Chassis Power Control: Cycle'; echo 'Error: Unable to establish LAN session' >&2; exit 1"
     )
-    await pretend(tmp_path, monkeypatch, answer).switch(Action.REBOOT, "very_hard", PowerState.ON)
+    await pretend(tmp_path, monkeypatch, answer).switch(PowerAction.REBOOT, "very_hard", PowerState.ON)
     assert (tmp_path / "asked").read_text().count("cycle") == 1
     assert (tmp_path / "tries").read_text() == "x\n" * 2
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from kadeploy.config.clusters import Node
 from kadeploy.power import ssh
-from kadeploy.power.operation import Action
+from kadeploy.power.operation import PowerAction
 
 
 class Recorder:
@@ -23,9 +23,9 @@ class Recorder:
 
 async def test_a_system_that_was_booted_as_wanted_is_left_alone(node: Node) -> None:
     runner = Recorder()
-    await ssh.switch(runner, Action.REBOOT, node, timeout=1)
+    await ssh.switch(runner, PowerAction.REBOOT, node, timeout=1)
     assert runner.arguments[2].startswith("setsid") and len(runner.arguments) == 3
-    await ssh.switch(runner, Action.REBOOT, node, timeout=1, booted_as="kadeploy.boot=1f")
+    await ssh.switch(runner, PowerAction.REBOOT, node, timeout=1, booted_as="kadeploy.boot=1f")
     script, *arguments = runner.arguments[2:]
     assert script.startswith('case " $(cat /proc/cmdline) " in *" $1 "*) exit 0;; esac; setsid')
     assert arguments == ["sh", "kadeploy.boot=1f"]
