@@ -21,6 +21,7 @@ from kadeploy.disks.layout import Role
 from kadeploy.lab.bmc import CIPHER_SUITE
 from kadeploy.operations.plan import Planner
 from kadeploy.operations.request import DeploymentRequest, EnvironmentName
+from kadeploy.power.ways.ipmi import IpmiAccount
 from kadeploy.steps.deployment import DeploymentWorkbench, PostInstall
 from kadeploy.store.store import Store
 
@@ -62,9 +63,9 @@ def renew_profile(inputs: Path) -> None:
 def _assignments(node: MeasuredNode, deployment: DeploymentWorkbench) -> list[str]:
     key, work = node.lab.key, node.lab.directory
     known = next(iter(deployment.nodes.values()))
-    ipmi = deployment.cluster.remoteops.ipmi
+    ipmi = deployment.cluster.remoteops.account("ipmi")
     swap = deployment.layout.device(Role.SWAP)
-    assert ipmi is not None and swap is not None, "the lab has both"
+    assert isinstance(ipmi, IpmiAccount) and swap is not None, "the lab has both"
     (work / "minios.template").write_text(
         deployment.boot.minios_profile(
             kernel=deployment.minios.kernel,

@@ -21,10 +21,37 @@ def validate(data: Any, handler: Callable[[Any], Validated], found: Iterable[Pro
     try:
         value = handler(data)
     except ValidationError as error:
-        details += [_detail(inner["type"], inner["loc"], inner["msg"]) for inner in error.errors()]
+        details += _details(error)
     if details:
         raise ValidationError.from_exception_data("file", details)
     return value
+
+
+def validate_parts(
+    data: Any, handler: Callable[[Any], Validated], parts: Mapping[str, tuple[type[FileModel], Any]]
+) -> tuple[Validated, dict[str, FileModel]]:
+    """Value of ``data`` and models of its ``parts``, which are validated by models of their own.
+
+    Raises ValidationError with the problems of all of them.
+    """
+    details: list[InitErrorDetails] = []
+    models: dict[str, FileModel] = {}
+    for name, (model, part) in parts.items():
+        try:
+            models[name] = model.model_validate(part)
+        except ValidationError as error:
+            details += _details(error, name)
+    try:
+        value = handler(data)
+    except ValidationError as error:
+        details += _details(error)
+    if details:
+        raise ValidationError.from_exception_data("file", details)
+    return value, models
+
+
+def _details(error: ValidationError, *above: str) -> list[InitErrorDetails]:
+    return [_detail(inner["type"], (*above, *inner["loc"]), inner["msg"]) for inner in error.errors()]
 
 
 def _detail(kind: str, location: Location, message: str) -> InitErrorDetails:

@@ -1,65 +1,177 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remote operations of a cluster's file: by which ways of power its machines are switched."""
+"""Remote operations of a cluster's file: by which ways of power its machines are switched.
+
+Each way has the models of its entries and of its account, so that all keys are known when a file is read.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal, Self
+from collections.abc import Collection, Iterator, Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Protocol, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
+from kadeploy.config.problems import Problem, validate, validate_parts
 from kadeploy.config.yaml_file import FileModel
+from kadeploy.families import Family
 
 Level = Literal["soft", "hard", "very_hard"]
 LEVELS: tuple[Level, ...] = ("soft", "hard", "very_hard")
 
+DEFAULT_METHOD = "command"
+
+
+class PowerAction(StrEnum):
+    """Actions on a machine's power; each is the name of a list in remoteops."""
+
+    REBOOT = "reboot"
+    POWER_ON = "power_on"
+    POWER_OFF = "power_off"
+    STATUS = "power_status"
+
 
 class PowerWaySetting(FileModel):
-    """One way to switch a machine, at a level of force.
+    """Entry of a list: a way of power at a level of force, with a ``timeout`` in seconds.
 
-    ``cmd`` is run on this machine, without a shell, after its placeholders HOSTNAME_FQDN, HOSTNAME_SHORT
-    and BMC were replaced; ``method: ipmi`` and ``method: ssh`` need no command.
+    A way that has more keys has a model that is derived from this one.
     """
 
     name: Level = "soft"
-    method: Literal["ipmi", "ssh", "command"] = "command"
-    cmd: str = ""
+    method: str = DEFAULT_METHOD
     timeout: float = Field(default=30, gt=0)
 
-    @model_validator(mode="after")
-    def _command_is_given(self) -> Self:
-        if (self.method == "command") != bool(self.cmd):
-            raise ValueError("'cmd' belongs to method command, and to no other")
-        return self
+    @field_validator("method")
+    @classmethod
+    def _is_known(cls, method: str) -> str:
+        if method not in WAYS:
+            raise ValueError(f"there is no {WAYS.noun} '{method}'; there are {', '.join(WAYS.names)}")
+        return method
+
+    @property
+    def asks_system(self) -> bool:
+        """True for a way that asks the running system of a machine."""
+        return WAYS[self.method].asks_system
 
 
-class Ipmi(FileModel):
-    """Account of the BMCs; the password is in a file, for a command line is visible to everybody."""
+class DeclaredWay(Protocol):
+    """Way of power, as far as files are concerned."""
 
-    user: str = "admin"
-    password_file: Path
-    port: int = Field(default=623, ge=1, le=65535)
-    interface: Literal["lanplus", "lan"] = "lanplus"
-    cipher_suite: int = Field(default=17, ge=0, le=255)
+    @property
+    def name(self) -> str:
+        """Name that ``method`` gives in an entry, and the key of its account."""
+
+    @property
+    def setting(self) -> type[PowerWaySetting]:
+        """Model of its entries."""
+
+    @property
+    def account(self) -> type[FileModel] | None:
+        """Model of the settings that all its entries share, for instance of a user; None for none."""
+
+    @property
+    def actions(self) -> Collection[PowerAction]:
+        """Actions that it can do."""
+
+    @property
+    def asks_system(self) -> bool:
+        """True if it asks the running system, of which a machine that is off has none."""
+
+
+WAYS: Family[DeclaredWay] = Family("way of power", "kadeploy.power.ways")
+
+
+class _UnknownWaySetting(PowerWaySetting):
+    """Entry of a way that does not exist, whose keys nobody knows either."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def _read_entry(data: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> PowerWaySetting:
+    """Validate an entry by the model of its way, and that the way can do what the list is for."""
+    if isinstance(data, PowerWaySetting) or not isinstance(data, Mapping):
+        return handler(data)  # type: ignore[no-any-return] # what the annotation says
+    method = data.get("method", DEFAULT_METHOD)
+    if not isinstance(method, str) or method not in WAYS:
+        return _UnknownWaySetting.model_validate(data)
+    assert info.field_name is not None
+    found = _find_incapable(WAYS[method], PowerAction(info.field_name))
+    return validate(data, WAYS[method].setting.model_validate, found)
+
+
+def _find_incapable(way: DeclaredWay, action: PowerAction) -> Iterator[Problem]:
+    if action not in way.actions:
+        able = ", ".join(other.name for other in WAYS if action in other.actions)
+        yield ("method",), f"method {way.name} cannot do {action}; there are {able}"
+
+
+Entry = Annotated[PowerWaySetting, WrapValidator(_read_entry)]
 
 
 class RemoteOperations(FileModel):
-    """How machines are switched; lists are tried from their level upwards."""
+    """Ways to switch machines, which are tried from their level upwards, and the accounts of these ways.
 
-    reboot: tuple[PowerWaySetting, ...] = Field(min_length=1, max_length=3)
-    power_on: tuple[PowerWaySetting, ...] = Field(default=(), max_length=3)
-    power_off: tuple[PowerWaySetting, ...] = Field(default=(), max_length=3)
-    power_status: tuple[PowerWaySetting, ...] = Field(default=(), max_length=1)
+    The key of an account is the name of its way.
+    """
+
+    reboot: tuple[Entry, ...] = Field(min_length=1, max_length=3)
+    power_on: tuple[Entry, ...] = Field(default=(), max_length=3)
+    power_off: tuple[Entry, ...] = Field(default=(), max_length=3)
+    power_status: tuple[Entry, ...] = Field(default=(), max_length=1)
     console: str = ""
-    ipmi: Ipmi | None = None
 
-    def use(self, method: str) -> bool:
-        """Whether anything is done by this method."""
-        operations = (*self.reboot, *self.power_on, *self.power_off, *self.power_status)
-        return any(operation.method == method for operation in operations)
+    _accounts: dict[str, FileModel] = PrivateAttr(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _ipmi_has_an_account(self) -> Self:
-        if self.ipmi is None and self.use("ipmi"):
-            raise ValueError("method ipmi needs 'ipmi: {user, password_file}'")
-        return self
+    def entries(self, action: PowerAction) -> tuple[PowerWaySetting, ...]:
+        """Entries of the list of an action."""
+        entries: tuple[PowerWaySetting, ...] = getattr(self, action)
+        return entries
+
+    def account(self, method: str) -> FileModel | None:
+        """Account of a way; None where it has none, or where it is not used."""
+        return self._accounts.get(method)
+
+    @property
+    def asks_system(self) -> bool:
+        """True if any entry asks the running system of a machine."""
+        return any(entry.asks_system for entry in self._all_entries())
+
+    def _all_entries(self) -> Iterator[PowerWaySetting]:
+        for action in PowerAction:
+            yield from self.entries(action)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_accounts(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(data, Mapping):
+            return handler(data)
+        models = {way.name: way.account for way in WAYS if way.account is not None}
+        others = {key: value for key, value in data.items() if key not in models}
+        parts = {name: (model, data[name]) for name, model in models.items() if data.get(name) is not None}
+        operations, accounts = validate_parts(others, handler, parts)
+        operations._accounts.update(accounts)
+        operations._complete_accounts()
+        return operations
+
+    def _complete_accounts(self) -> None:
+        """Give each used way that has no account its defaults; raises ValueError where it needs more."""
+        for entry in self._all_entries():
+            model = WAYS[entry.method].account
+            if model is None or entry.method in self._accounts:
+                continue
+            required = [name for name, field in model.model_fields.items() if field.is_required()]
+            if required:
+                raise ValueError(
+                    f"method {entry.method} needs '{entry.method}: {{{', '.join(required)}: …}}'"
+                )
+            self._accounts[entry.method] = model()

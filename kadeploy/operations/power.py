@@ -79,7 +79,7 @@ def _part(
             f"no power_{request.kind} is configured for cluster {name}",
             hint=f"give remoteops.power_{request.kind} in the cluster's file",
         )
-    if cluster.remoteops.use("ssh"):
+    if cluster.remoteops.asks_system:
         for node in nodes:
             remote.pin(node.name, [read_host_key(site, name)])
     machines = PowerWorkbench(

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Switching machines: by IPMI, over ssh, by a site's own command; soft, hard, very hard."""
+"""Switching machines by ways of power, which are tried soft, hard, very hard."""

@@ -4,23 +4,44 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kadeploy.config.clusters import Node
-from kadeploy.config.remote_operations import LEVELS, Level, PowerWaySetting, RemoteOperations
+from kadeploy.config.remote_operations import LEVELS, Level, PowerAction, PowerWaySetting, RemoteOperations
 from kadeploy.errors import NodeError, PowerError
-from kadeploy.power import command, ssh
-from kadeploy.power.ipmi import Bmc
-from kadeploy.power.operation import FailedLevel, PowerAction, PowerState, RemoteRunner, SwitchResult
+from kadeploy.power.way import WAYS, PowerOrder, PowerState, RemoteRunner
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedLevel:
+    """Level that did not work; ``evidence`` holds the last lines of what its command wrote."""
+
+    level: Level
+    reason: str
+    evidence: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchResult:
+    """Level that has switched a machine, after the ``failed`` ones had not worked."""
+
+    level: Level
+    failed: tuple[FailedLevel, ...] = ()
 
 
 class PowerControl:
     """The power operations of one cluster.
 
     ``directory`` is the configuration directory: relative paths and commands are below it. ``remote`` runs
-    commands on nodes for method ssh; without it that method fails, and the next level is taken.
+    commands on nodes for ways that ask the system; without it they fail, and the next level is taken.
     """
 
     def __init__(
@@ -33,8 +54,8 @@ class PowerControl:
     async def reboot(self, node: Node, level: Level = "soft", *, booted_as: str = "") -> SwitchResult:
         """Reboot, or switch on where it is off; raises PowerError when no level from there on works.
 
-        A system that has ``booted_as``, a word, on its kernel command line is as wanted: method ssh leaves it
-        alone.
+        A system that has ``booted_as``, a word, on its kernel command line is as wanted: ways that ask the
+        system leave it alone.
         """
         return await self._escalate(PowerAction.REBOOT, node, level, booted_as)
 
@@ -47,95 +68,76 @@ class PowerControl:
         return await self._escalate(PowerAction.POWER_OFF, node, level)
 
     async def status(self, node: Node) -> PowerState:
-        """Whether the node is on or off; raises PowerError or RemoteError where that cannot be told."""
-        if not self._operations.power_status:
+        """Power status of the node; raises PowerError or RemoteError where it cannot be told."""
+        settings = self._operations.entries(PowerAction.STATUS)
+        if not settings:
             raise _not_configured(PowerAction.STATUS, node)
-        operation = self._operations.power_status[0]
-        match operation.method:
-            case "ipmi":
-                return await self._bmc(node, operation).status()
-            case "ssh":
-                return await ssh.status(self._runner(node), node, timeout=operation.timeout)
-            case "command":
-                return await command.status(
-                    operation.cmd, node, timeout=operation.timeout, directory=self._directory
-                )
+        order = self._order(node, settings[0])
+        return await WAYS[settings[0].method].status(order)
 
     async def _escalate(
         self, action: PowerAction, node: Node, level: Level, booted_as: str = ""
     ) -> SwitchResult:
-        failures: list[FailedLevel] = []
-        ways, known = await self._sensible_ways(action, node, level)
-        for operation in ways:
+        failed: list[FailedLevel] = []
+        settings, known = await self._select_sensible(action, node, level)
+        for setting in settings:
+            order = self._order(node, setting, booted_as, None if failed else known)
             try:
-                await self._switch(action, node, operation, booted_as, None if failures else known)
+                await WAYS[setting.method].switch(action, order)
             except NodeError as error:
-                failures.append(FailedLevel(operation.name, error.message, error.evidence))
-                logger.info("%s of %s: %s", action, node.name, failures[-1])
+                failed.append(FailedLevel(setting.name, error.message, error.evidence))
+                logger.info("%s of %s: %s", action, node.name, failed[-1])
             else:
-                return SwitchResult(operation.name, tuple(failures))
-        tried = "; ".join(str(failure) for failure in failures)
-        raise PowerError(
-            f"{action} of {node.name} failed at every level ({tried})",
-            evidence="\n".join(failure.evidence for failure in failures if failure.evidence),
-            hint="try the command of the last level by hand",
-        )
+                return SwitchResult(setting.name, tuple(failed))
+        raise _failed_at_every_level(action, node, failed)
 
-    async def _sensible_ways(
+    async def _select_sensible(
         self, action: PowerAction, node: Node, level: Level
     ) -> tuple[list[PowerWaySetting], PowerState | None]:
-        """The operations to try, without asking the system of a machine that is off: nobody would answer.
+        """Entries to try, without asking the system of a machine that is off: nobody would answer.
 
-        And its state, where that was looked for.
+        And the power status, where that was asked for.
         """
-        ways = self._ways(action, node, level)
-        others = [way for way in ways if way.method != "ssh"]
-        if len(others) in (0, len(ways)) or not self._operations.power_status:
-            return ways, None
+        settings = self._select(action, node, level)
+        others = [setting for setting in settings if not setting.asks_system]
+        if len(others) in (0, len(settings)) or not self._operations.power_status:
+            return settings, None
         try:
             state = await self.status(node)
         except NodeError as error:
             logger.info("power status of %s: %s", node.name, error.message)
-            return ways, None
-        return (others if state is PowerState.OFF else ways), state
+            return settings, None
+        return (others if state is PowerState.OFF else settings), state
 
-    def _ways(self, action: PowerAction, node: Node, level: Level) -> list[PowerWaySetting]:
-        """The operations to try in order; where all are softer than what is asked for, the hardest one."""
-        configured: tuple[PowerWaySetting, ...] = getattr(self._operations, action)
-        ordered = sorted(configured, key=lambda operation: LEVELS.index(operation.name))
+    def _select(self, action: PowerAction, node: Node, level: Level) -> list[PowerWaySetting]:
+        """Entries to try in order; where all are softer than what is asked for, the hardest one."""
+        ordered = sorted(self._operations.entries(action), key=lambda setting: LEVELS.index(setting.name))
         if not ordered:
             raise _not_configured(action, node)
         first = LEVELS.index(level)
-        return [way for way in ordered if LEVELS.index(way.name) >= first] or ordered[-1:]
+        return [setting for setting in ordered if LEVELS.index(setting.name) >= first] or ordered[-1:]
 
-    async def _switch(
-        self,
-        action: PowerAction,
-        node: Node,
-        operation: PowerWaySetting,
-        booted_as: str,
-        known: PowerState | None,
-    ) -> None:
-        match operation.method:
-            case "ipmi":
-                await self._bmc(node, operation).switch(action, operation.name, known)
-            case "ssh":
-                runner, seconds = self._runner(node), operation.timeout
-                await ssh.switch(runner, action, node, timeout=seconds, booted_as=booted_as)
-            case "command":
-                await command.switch(
-                    operation.cmd, node, timeout=operation.timeout, directory=self._directory
-                )
+    def _order(
+        self, node: Node, setting: PowerWaySetting, booted_as: str = "", known: PowerState | None = None
+    ) -> PowerOrder[Any, Any]:
+        return PowerOrder(
+            node=node,
+            setting=setting,
+            account=self._operations.account(setting.method),
+            directory=self._directory,
+            remote=self._remote,
+            booted_as=booted_as,
+            known=known,
+        )
 
-    def _bmc(self, node: Node, operation: PowerWaySetting) -> Bmc:
-        if self._operations.ipmi is None:
-            raise PowerError("there is no IPMI account", hint="give 'ipmi' in remoteops")
-        return Bmc(self._operations.ipmi, self._directory, node, operation.timeout)
 
-    def _runner(self, node: Node) -> RemoteRunner:
-        if self._remote is None:
-            raise PowerError(f"there is no way to run a command on {node.name}")
-        return self._remote
+def _failed_at_every_level(action: PowerAction, node: Node, failed: Sequence[FailedLevel]) -> PowerError:
+    tried = "; ".join(str(level) for level in failed)
+    return PowerError(
+        f"{action} of {node.name} failed at every level ({tried})",
+        evidence="\n".join(level.evidence for level in failed if level.evidence),
+        hint="try the command of the last level by hand",
+    )
 
 
 def _not_configured(action: PowerAction, node: Node) -> PowerError:

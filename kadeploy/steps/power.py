@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass
 
 from kadeploy.config.remote_operations import Level
-from kadeploy.power.operation import PowerState
+from kadeploy.power.way import PowerState
 from kadeploy.steps.binding import Binding
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import Workbench
@@ -45,9 +45,9 @@ async def power_status(workbench: PowerWorkbench, run: NodeRun) -> None:
 async def _wait_for(wanted: PowerState, workbench: PowerWorkbench, run: NodeRun) -> None:
     """Wait until the power status is as it was ordered, where the cluster's file says how to ask for it.
 
-    A system that is asked over ssh can say that it is on, but never that it is off.
+    A system that is asked can say that it is on, but never that it is off.
     """
-    if not any(way.method != "ssh" for way in workbench.cluster.remoteops.power_status):
+    if all(setting.asks_system for setting in workbench.cluster.remoteops.power_status):
         return
     while (found := await workbench.power.status(run.node)) is not wanted:
         run.observed = f"its power status is {found}"

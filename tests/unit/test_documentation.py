@@ -23,7 +23,7 @@ from kadeploy.config.automata import InstanceSetting, MacroSteps
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.clusters import ClustersConfig
 from kadeploy.config.custom_operations import CustomOperationSetting
-from kadeploy.config.remote_operations import PowerWaySetting
+from kadeploy.config.remote_operations import WAYS, PowerWaySetting, RemoteOperations
 from kadeploy.config.server import ServerConfig
 from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
@@ -64,6 +64,9 @@ SAME = {
     re.compile(r"(?<=microsteps\[\]\.)(substitute|pre-ops|post-ops)\[\]"): "*[]",
 }
 
+# Models of which one is chosen by a key of the entry.
+ENTRIES: dict[type[BaseModel], list[type[BaseModel]]] = {PowerWaySetting: [way.setting for way in WAYS]}
+
 
 # What an administrator writes --------------------------------------------------------------------------
 
@@ -75,8 +78,9 @@ def test_the_example_can_be_loaded() -> None:
 
 
 def inner_model(annotation: Any) -> type[BaseModel] | None:
-    """The model in ``Model``, ``Model | None``, ``list[Model]`` or ``tuple[Model, ...]``."""
-    for candidate in (annotation, *get_args(annotation)):
+    """The model in ``Model``, ``Model | None``, ``list[Model]`` or ``tuple[Model, ...]``; also annotated."""
+    parts = get_args(annotation)
+    for candidate in (annotation, *parts, *(inner for part in parts for inner in get_args(part))):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
     return None
@@ -96,9 +100,13 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
         elif is_list(field):
             if inner in (PowerWaySetting, InstanceSetting, CustomOperationSetting):
                 yield path, default_of(field)
-            yield from keys(inner, f"{path}[].")
+            for entry in (inner, *ENTRIES.get(inner, ())):
+                yield from keys(entry, f"{path}[].")
         else:
             yield from keys(inner, f"{path}.")
+    for way in WAYS if model is RemoteOperations else ():
+        if way.account is not None:
+            yield from keys(way.account, f"{prefix}{way.name}.")
 
 
 def default_of(field: FieldInfo) -> str:

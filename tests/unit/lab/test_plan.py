@@ -13,6 +13,7 @@ from kadeploy.errors import NotFoundError, UsageError
 from kadeploy.lab import bmc, configuration, dhcp, driver, plan
 from kadeploy.lab.plan import LabPlan
 from kadeploy.lab.qemu import command
+from kadeploy.power.ways.ipmi import IpmiAccount
 
 
 @pytest.fixture
@@ -163,8 +164,9 @@ def test_configuration_is_what_kadeploy_loads(
     assert cluster.console_log.replace("HOSTNAME_SHORT", "node-1") == str(changed.nodes[0].console)
     assert loaded.path(loaded.server.database.name) == changed.store
     assert changed.cluster_file.is_file()
-    assert cluster.remoteops.ipmi is not None
-    secret = loaded.path(cluster.remoteops.ipmi.password_file)
+    account = cluster.remoteops.account("ipmi")
+    assert isinstance(account, IpmiAccount)
+    secret = loaded.path(account.password_file)
     assert secret.read_text() == "secret\n"
     assert secret.stat().st_mode & 0o777 == 0o600
 

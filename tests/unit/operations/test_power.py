@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from kadeploy.config.remote_operations import PowerWaySetting as Way
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
 from kadeploy.operations.feed import OperationResult
 from kadeploy.operations.power import PowerKind, PowerOperation, PowerRequest, plan_power
+from kadeploy.power.ways.command import CommandSetting
 from kadeploy.steps import power
 from kadeploy.store import leases, node_states, statistics, workflows
 from kadeploy.store.statistics import Filter
@@ -33,9 +33,12 @@ def powered(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site
     script.chmod(0o755)
     operations = site.clusters["red"].remoteops.model_copy(
         update={
-            "power_on": (Way(cmd=f"{script} on HOSTNAME_FQDN"),),
-            "power_off": (Way(cmd="false"), Way(name="hard", cmd=f"{script} off HOSTNAME_FQDN")),
-            "power_status": (Way(cmd=f"cat {tmp_path}/HOSTNAME_FQDN"),),
+            "power_on": (CommandSetting(cmd=f"{script} on HOSTNAME_FQDN"),),
+            "power_off": (
+                CommandSetting(cmd="false"),
+                CommandSetting(name="hard", cmd=f"{script} off HOSTNAME_FQDN"),
+            ),
+            "power_status": (CommandSetting(cmd=f"cat {tmp_path}/HOSTNAME_FQDN"),),
         }
     )
     red = site.clusters["red"].model_copy(update={"remoteops": operations})

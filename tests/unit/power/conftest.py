@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.config.clusters import Node
-from kadeploy.config.remote_operations import Ipmi
+from kadeploy.power.ways.ipmi import IpmiAccount
 from tests.ports import free_port
 
 PASSWORD = "s3cret-Bmc"
@@ -59,11 +59,11 @@ class VirtualBmc:
     directory: Path
     port: int
 
-    def account(self, password: str = PASSWORD, port: int = 0) -> Ipmi:
+    def account(self, password: str = PASSWORD, port: int = 0) -> IpmiAccount:
         """Account with this password, in a file as an administrator would write it."""
         file = self.directory / "password"
         file.write_text(f"{password}\n")
-        return Ipmi(password_file=file, port=port or self.port, cipher_suite=CIPHER_SUITE)
+        return IpmiAccount(password_file=file, port=port or self.port, cipher_suite=CIPHER_SUITE)
 
     @property
     def power(self) -> str:

@@ -13,9 +13,9 @@ import pytest
 from kadeploy.config.clusters import Node
 from kadeploy.config.remote_operations import Level, RemoteOperations
 from kadeploy.errors import PowerError, RemoteError
-from kadeploy.power import command
 from kadeploy.power.control import PowerControl
-from kadeploy.power.operation import PowerState
+from kadeploy.power.way import PowerState
+from kadeploy.power.ways import command
 
 from .conftest import VirtualBmc
 
@@ -45,7 +45,7 @@ async def test_escalation(
 ) -> None:
     switched = await control(tmp_path, **commands).reboot(node, asked)
     assert switched.level == worked
-    assert [failure.level for failure in switched.failures] == failed
+    assert [failure.level for failure in switched.failed] == failed
     assert (tmp_path / "worked").read_text() == "node-1\n"
 
 
@@ -167,7 +167,7 @@ async def test_from_ssh_to_ipmi(bmc: VirtualBmc, node: Node) -> None:
     power = PowerControl(operations, bmc.directory, Unreachable())
     for failed in ([], ["soft"]):  # off at first, which has no system to be asked
         switched = await power.reboot(node)
-        assert (switched.level, [failure.level for failure in switched.failures]) == ("hard", failed)
+        assert (switched.level, [failure.level for failure in switched.failed]) == ("hard", failed)
     assert await power.status(node) is PowerState.ON
     await power.power_off(node)
     assert await power.status(node) is PowerState.OFF

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from kadeploy.config.clusters import Node
-from kadeploy.config.remote_operations import Ipmi, Level
+from kadeploy.config.remote_operations import Level, PowerAction
 from kadeploy.errors import PowerError
-from kadeploy.power.ipmi import Bmc
-from kadeploy.power.operation import PowerAction, PowerState
+from kadeploy.power.way import PowerState
+from kadeploy.power.ways.ipmi import Bmc, IpmiAccount
 from tests.ports import free_port
 
 from .conftest import PASSWORD, VirtualBmc
@@ -86,7 +86,7 @@ def pretend(directory: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> Bm
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
     node = Node("node-1.site.example", "172.31.0.11", "127.0.0.1", "lab")
-    return Bmc(Ipmi(password_file=directory / "password"), Path("/"), node, 15)
+    return Bmc(IpmiAccount(password_file=directory / "password"), Path("/"), node, 15)
 
 
 async def test_transient_errors_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,4 +141,4 @@ def test_password_is_not_on_the_command_line(bmc: VirtualBmc, node: Node) -> Non
 
 def test_node_without_bmc(tmp_path: Path, node: Node) -> None:
     with pytest.raises(PowerError, match="has no BMC"):
-        Bmc(Ipmi(password_file=tmp_path), tmp_path, replace(node, bmc=""), 5)
+        Bmc(IpmiAccount(password_file=tmp_path), tmp_path, replace(node, bmc=""), 5)

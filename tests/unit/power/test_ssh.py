@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from kadeploy.config.clusters import Node
-from kadeploy.power import ssh
-from kadeploy.power.operation import PowerAction
+from kadeploy.config.remote_operations import PowerAction, PowerWaySetting
+from kadeploy.power.way import PowerOrder
+from kadeploy.power.ways.ssh import SshWay
 
 
 class Recorder:
@@ -23,9 +26,11 @@ class Recorder:
 
 async def test_a_system_that_was_booted_as_wanted_is_left_alone(node: Node) -> None:
     runner = Recorder()
-    await ssh.switch(runner, PowerAction.REBOOT, node, timeout=1)
+    setting = PowerWaySetting(method="ssh", timeout=1)
+    order = PowerOrder(node=node, setting=setting, account=None, directory=Path("/"), remote=runner)
+    await SshWay().switch(PowerAction.REBOOT, order)
     assert runner.arguments[2].startswith("setsid") and len(runner.arguments) == 3
-    await ssh.switch(runner, PowerAction.REBOOT, node, timeout=1, booted_as="kadeploy.boot=1f")
+    await SshWay().switch(PowerAction.REBOOT, replace(order, booted_as="kadeploy.boot=1f"))
     script, *arguments = runner.arguments[2:]
     assert script.startswith('case " $(cat /proc/cmdline) " in *" $1 "*) exit 0;; esac; setsid')
     assert arguments == ["sh", "kadeploy.boot=1f"]

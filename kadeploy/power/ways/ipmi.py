@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Switching by the machine's BMC, through ipmitool."""
+"""Way of power ``ipmi``: the machine's BMC, through ipmitool."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+from pydantic import Field
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from kadeploy.config.clusters import Node
-from kadeploy.config.remote_operations import Ipmi, Level
+from kadeploy.config.remote_operations import Level, PowerAction, PowerWaySetting
+from kadeploy.config.yaml_file import FileModel
 from kadeploy.errors import PowerError
 from kadeploy.local.program import Completed
-from kadeploy.power.command import check, execute
-from kadeploy.power.operation import PowerAction, PowerState
+from kadeploy.power.execution import check, execute
+from kadeploy.power.way import PowerOrder, PowerState, PowerWay
 
 SESSION_ATTEMPTS = 3
 STATUS_INTERVAL = 0.5  # seconds
@@ -39,6 +42,38 @@ _TAKEN, _DEVICE_SET = "Chassis Power Control: ", "Set Boot Device to "  # what i
 logger = logging.getLogger(__name__)
 
 
+class IpmiAccount(FileModel):
+    """Account of the BMCs; the password is in a file, for a command line is visible to everybody."""
+
+    user: str = "admin"
+    password_file: Path
+    port: int = Field(default=623, ge=1, le=65535)
+    interface: Literal["lanplus", "lan"] = "lanplus"
+    cipher_suite: int = Field(default=17, ge=0, le=255)
+
+
+class IpmiWay:
+    """Gives orders to the BMC of a node, and asks it until it says that they are obeyed."""
+
+    name = "ipmi"
+    setting = PowerWaySetting
+    account = IpmiAccount
+    actions = frozenset(PowerAction)
+    asks_system = False
+
+    async def switch(self, action: PowerAction, order: PowerOrder[PowerWaySetting, IpmiAccount]) -> None:
+        """Do the action; raises PowerError."""
+        await _connect(order).switch(action, order.setting.name, order.known)
+
+    async def status(self, order: PowerOrder[PowerWaySetting, IpmiAccount]) -> PowerState:
+        """Power status of the machine, as its BMC says; raises PowerError."""
+        return await _connect(order).status()
+
+
+def _connect(order: PowerOrder[PowerWaySetting, IpmiAccount]) -> Bmc:
+    return Bmc(order.account, order.directory, order.node, order.setting.timeout)
+
+
 class _SessionError(PowerError):
     """No session with the BMC; it may go better in a moment."""
 
@@ -46,7 +81,7 @@ class _SessionError(PowerError):
 class Bmc:
     """The BMC of one node, for one operation that is to end within ``timeout`` seconds."""
 
-    def __init__(self, account: Ipmi, directory: Path, node: Node, timeout: float) -> None:
+    def __init__(self, account: IpmiAccount, directory: Path, node: Node, timeout: float) -> None:
         if not node.bmc:
             raise PowerError(f"{node.name} has no BMC", hint="give 'bmc' in clusters.conf")
         self._node = node
@@ -139,3 +174,6 @@ def _power_state(text: str) -> PowerState | None:
 
 def _is_transient(text: str) -> bool:
     return any(mark in text for mark in _TRANSIENT) and not any(mark in text for mark in _PERMANENT)
+
+
+MEMBER: PowerWay = IpmiWay()

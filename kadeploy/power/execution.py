@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that switch a machine, run on this one: their failures are errors of power."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from kadeploy.errors import PowerError
+from kadeploy.local.ending import add_last_line, describe_ending
+from kadeploy.local.program import Completed, run
+
+
+async def execute(
+    argv: list[str], *, timeout: float, directory: Path | None = None, input: bytes = b""
+) -> Completed:
+    """Run a program; raises PowerError where it cannot be executed."""
+    try:
+        return await run(argv, timeout=timeout, directory=directory, input=input)
+    except OSError as error:
+        raise PowerError(f"'{argv[0]}' cannot be executed: {error.strerror}") from error
+
+
+def check(completed: Completed, timeout: float) -> Completed:
+    """Raises PowerError, with its command line and what it wrote, unless it exited with status 0."""
+    if completed.status == 0:
+        return completed
+    ending, said = describe_ending(completed.status, timeout), completed.evidence.strip()
+    shown = [f"$ {shlex.join(completed.argv)}", ending, said]
+    sentence = ending if completed.status is None else add_last_line(ending, said)
+    raise PowerError(f"'{completed.argv[0]}' {sentence}", evidence="\n".join(filter(None, shown)))

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways of power: what a way serves, and what it is given for one order to one node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import DeclaredWay, PowerAction, PowerWaySetting
+from kadeploy.config.yaml_file import FileModel
+from kadeploy.families import Family
+
+Setting = TypeVar("Setting", bound=PowerWaySetting)
+Account = TypeVar("Account", bound=FileModel | None)
+
+
+class PowerState(StrEnum):
+    ON = "on"
+    OFF = "off"
+
+
+class RemoteRunner(Protocol):
+    """Runs a command on a node's running system; raises NodeError where it fails or cannot be run."""
+
+    async def run(self, node: str, arguments: Sequence[str], /, *, timeout: float) -> object:
+        """Run it and wait for its end, at most ``timeout`` seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerOrder(Generic[Setting, Account]):
+    """Order to one node by one entry of remoteops, which is to end within ``setting.timeout`` seconds.
+
+    ``directory`` is the configuration directory. ``remote`` is None where no command can be run on nodes. A
+    system that has ``booted_as``, a word, on its kernel command line is as wanted: there a way that asks the
+    system leaves it alone. ``known`` is the power status, where it has just been asked for.
+    """
+
+    node: Node
+    setting: Setting
+    account: Account
+    directory: Path
+    remote: RemoteRunner | None = None
+    booted_as: str = ""
+    known: PowerState | None = None
+
+
+class PowerWay(DeclaredWay, Protocol):
+    """Member of the family; orders that it gets are of its own models."""
+
+    async def switch(self, action: PowerAction, order: PowerOrder[Any, Any], /) -> None:
+        """Do an action that it can, and return when it is done; raises NodeError."""
+
+    async def status(self, order: PowerOrder[Any, Any], /) -> PowerState:
+        """Power status of the node; raises NodeError where it cannot be told."""
+
+
+WAYS: Family[PowerWay] = Family("way of power", "kadeploy.power.ways")
