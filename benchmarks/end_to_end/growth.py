@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks import processors
 from benchmarks.benchmark import Figures
+from kadeploy.vocabulary.names import MACRO_STEP_NAMES
 
 from .deployment import Measured
-from .path import ADDED, MACROS, Circumstances, path
+from .path import ADDED, Circumstances, path
 
 
 def row(nodes: int, measured: Measured, circumstances: Circumstances) -> Figures:
@@ -62,7 +63,7 @@ def lines(rows: Sequence[Figures]) -> Iterator[str]:
     """A line per figure, a column per size."""
     yield _line("nodes", [row["nodes"] for row in rows], "d")
     yield _line("total, s", [row["total_s"] for row in rows])
-    for macro in MACROS:
+    for macro in MACRO_STEP_NAMES:
         yield _line(f"  {macro}", [row["macrosteps_s"][macro] for row in rows])
     base = rows[0]["growth_base"]
     yield _line(f"growth, T(N)/T({base})", [row["growth"] for row in rows], ".2f")

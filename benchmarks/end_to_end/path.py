@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-MACROS = ("SetDeploymentEnv", "BroadcastEnv", "BootNewEnv")
-TOGETHER = "send_environment"
+from kadeploy.vocabulary.deployment import SEND_ENVIRONMENT
+from kadeploy.vocabulary.names import MACRO_STEP_NAMES
+
 BOOTS = ("wait_reboot",)
 ORDERS = ("switch_pxe", "reboot", "reboot_from_deploy_env")
 DISK = ("create_partition_table", "format_deploy_part", "format_swap_part", "mount_deploy_part")
@@ -50,7 +51,7 @@ class Circumstances:
 
     def boot_wire_of(self, boot: StepRun) -> float:
         """Seconds: only the miniOS comes over the network."""
-        return 8 * self.boot_bytes / self.rate if boot.macro == MACROS[0] else 0.0
+        return 8 * self.boot_bytes / self.rate if boot.macro == MACRO_STEP_NAMES[0] else 0.0
 
     @property
     def image_wire(self) -> float:
@@ -90,15 +91,15 @@ class Path:
 
     def macro_seconds(self) -> dict[str, float]:
         """Seconds from the first step of each macro-step to that of the next; the last ends with its own."""
-        starts = [next(run.started for run in self.runs if run.macro == macro) for macro in MACROS]
+        starts = [next(run.started for run in self.runs if run.macro == macro) for macro in MACRO_STEP_NAMES]
         ends = [*starts[1:], self.runs[-1].ended]
-        return {macro: end - start for macro, start, end in zip(MACROS, starts, ends, strict=True)}
+        return {macro: end - start for macro, start, end in zip(MACRO_STEP_NAMES, starts, ends, strict=True)}
 
     def given(self, given: Circumstances) -> dict[str, float]:
         """Seconds of each part that no tool could do without."""
         boots = [run for run in self.runs if run.micro in BOOTS]
-        broadcasts = sum(run.micro == TOGETHER for run in self.runs)
-        others = (*BOOTS, TOGETHER, *ORDERS, *DISK)
+        broadcasts = sum(run.micro == SEND_ENVIRONMENT for run in self.runs)
+        others = (*BOOTS, SEND_ENVIRONMENT, *ORDERS, *DISK)
         return {
             "boot delays": len(boots) * given.boot_delay,
             "wire": sum(map(given.boot_wire_of, boots)) + broadcasts * given.image_wire,
@@ -116,7 +117,7 @@ class Path:
             elif run.micro in BOOTS:
                 behind = run.started + given.boot_delay + given.boot_wire_of(run)
                 found.append(Span("boots", behind, run.ended))
-            elif run.micro == TOGETHER:
+            elif run.micro == SEND_ENVIRONMENT:
                 found.append(Span("broadcast", run.started + given.image_wire, run.ended))
             last = Span("between", run.ended, run.ended)
         return [*found, Span("end", last.started, self.ended)]
@@ -126,8 +127,9 @@ def path(runs: Sequence[StepRun], began: float, ended: float) -> Path:
     """The path through all runs of a deployment that has gone well on each node, at last."""
     ordered = sorted(runs, key=lambda run: run.started)
     last = max(ordered, key=lambda run: run.ended).node
-    broadcast = [run for run in ordered if run.node == last and run.micro == TOGETHER][-1]
-    cohort = {run.node for run in ordered if run.micro == TOGETHER and run.started == broadcast.started}
+    together = [run for run in ordered if run.micro == SEND_ENVIRONMENT]
+    broadcast = [run for run in together if run.node == last][-1]
+    cohort = {run.node for run in together if run.started == broadcast.started}
     before = [run for run in ordered if run.node in cohort and run.ended <= broadcast.started]
     awaited = max(before, key=lambda run: run.ended).node
     first_half = [run for run in before if run.node == awaited]

@@ -15,15 +15,16 @@ CUSTOM = LogNormal(3, 1.5)  # operations of users and administrators
 
 def duration(instance: str, micro: str) -> Duration:
     """Duration of runs of a micro-step, or of a custom operation."""
-    step = _entry(instance, micro)
+    step = entry(instance, micro)
     return step.duration if step else CUSTOM
 
 
 def hangs(instance: str, micro: str) -> float:
     """Share of the runs that never end."""
-    step = _entry(instance, micro)
+    step = entry(instance, micro)
     return step.hangs if step else 0.0
 
 
-def _entry(instance: str, micro: str) -> MicroStepEntry | None:
+def entry(instance: str, micro: str) -> MicroStepEntry | None:
+    """Entry of a micro-step, None for a custom operation."""
     return INSTANCES[instance].micro_step(micro) if instance in INSTANCES else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from kadeploy.operations.executor import Admission, StepExecutor
 from kadeploy.operations.plan import DeploymentPart
+from kadeploy.simulation import defaults
 from kadeploy.simulation.behaviour import Behaviour, StepName
 from kadeploy.simulation.fates import Fates
 from kadeploy.vocabulary.scope import Scope
@@ -18,8 +19,6 @@ from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, Run
 
-REBOOT_STEP = "reboot"  # through the BMC, which is how power comes back
-WITHOUT_NODE = {REBOOT_STEP, "switch_pxe"}  # what needs no node that has power
 FAILED = Failure("the simulation lets this run fail")
 
 
@@ -81,8 +80,9 @@ class SimulatedExecutor(StepExecutor):
         fails = lot < behaviour.failures
         duration = (behaviour.failed if fails else behaviour.duration).seconds(moment) * self._factors[node]
         hangs = not fails and lot < behaviour.failures + behaviour.hangs
-        await _pass(duration, counts, hangs=hangs or self._is_off(node, name[1], duration))
-        if name[1] == REBOOT_STEP:
+        await _pass(duration, counts, hangs=hangs or self._is_off(node, name, duration))
+        step = defaults.entry(*name)
+        if step is not None and step.restores_power:
             self._restore_power(node)
         self._report(node, report, counts, fails=fails)
 
@@ -95,7 +95,7 @@ class SimulatedExecutor(StepExecutor):
         duration = behaviour.duration.seconds(moment) + behaviour.hop * len(run.nodes)
         await _pass(duration, counts, hangs=lot < behaviour.hangs)
         for node in run.nodes:
-            fails = self._lot(name, node)[0] < behaviour.failures or self._is_off(node, name[1], 0.0)
+            fails = self._lot(name, node)[0] < behaviour.failures or self._is_off(node, name, 0.0)
             self._report(node, report, counts, fails=fails)
 
     def _lot(self, name: StepName, node: str) -> tuple[float, float]:
@@ -116,9 +116,12 @@ class SimulatedExecutor(StepExecutor):
         else:
             counts.step_deadlines += len(run.nodes)
 
-    def _is_off(self, node: str, micro: str, duration: float) -> bool:
+    def _is_off(self, node: str, name: StepName, duration: float) -> bool:
         """True if a node has no power at the end of a step that needs it."""
-        if node not in self._losses or micro in WITHOUT_NODE:
+        if node not in self._losses:
+            return False
+        step = defaults.entry(*name)
+        if step is not None and not step.needs_node:
             return False
         end = asyncio.get_running_loop().time() + duration
         return any(loss.at <= end for loss in self._losses[node])

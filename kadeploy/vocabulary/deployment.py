@@ -21,9 +21,16 @@ SEND_ENVIRONMENT = "send_environment"
 
 _in_minios = partial(MicroStepEntry, presence=Presence.ALWAYS)
 
-_SWITCH_PXE = MicroStepEntry("switch_pxe", Cause.SERVICE, duration=Constant(0.05))
+_SWITCH_PXE = MicroStepEntry("switch_pxe", Cause.SERVICE, duration=Constant(0.05), needs_node=False)
 _REBOOT = MicroStepEntry(
-    "reboot", Cause.POWER, 120, restart="switch_pxe", throttled=True, duration=LogNormal(2, 1.5)
+    "reboot",
+    Cause.POWER,
+    120,
+    restart="switch_pxe",
+    throttled=True,
+    duration=LogNormal(2, 1.5),
+    needs_node=False,
+    restores_power=True,
 )
 # A firmware and a kernel. Of hundred machines that are told to boot, one does not come.
 _WAIT_REBOOT = MicroStepEntry(

@@ -27,10 +27,12 @@ class MicroStepEntry:
     ``cause`` is the class of its failures unless a failure names another one. ``timeout`` is in seconds, or
     one of the cluster's. ``restart`` names the micro-step of the instance from which it is redone when the
     engine was killed in it, '' for itself. ``throttled``: it counts in the window of reboots. ``presence``:
-    when the node is in the miniOS, where users may put operations of their own. ``duration`` and ``hangs``,
-    a share of the runs, are assumed by the simulation. ``proves_system``: what it reads tells the deployed
-    system from any other one, so it cannot be substituted. ``renews_target``: it is repeated where an image
-    was begun, for it makes a part of the target's fresh file system.
+    when the node is in the miniOS, where users may put operations of their own. ``proves_system``: what it
+    reads tells the deployed system from any other one, so it cannot be substituted. ``renews_target``: it is
+    repeated where an image was begun, for it makes a part of the target's fresh file system.
+
+    The simulation assumes ``duration`` and ``hangs``, a share of the runs. There a node without power hangs
+    in a micro-step that ``needs_node``; one that ``restores_power`` reboots through the BMC.
     """
 
     name: str
@@ -41,7 +43,9 @@ class MicroStepEntry:
     throttled: bool = False
     presence: Presence = Presence.NEVER
     condition: Condition = Condition.ALWAYS
-    duration: Duration = COMMAND
-    hangs: float = 0.0
     proves_system: bool = False
     renews_target: bool = False
+    duration: Duration = COMMAND
+    hangs: float = 0.0
+    needs_node: bool = True
+    restores_power: bool = False
