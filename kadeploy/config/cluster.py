@@ -10,9 +10,11 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from kadeploy.config.automata import Automata
+from kadeploy.config.broadcast_methods import missing_settings
 from kadeploy.config.expression import Expression, TimeoutExpression
 from kadeploy.config.remote_operations import RemoteOperations
 from kadeploy.config.yaml_file import FileModel
+from kadeploy.vocabulary.deployment import BROADCAST_ENV
 
 
 class PartitionEntry(FileModel):
@@ -147,8 +149,9 @@ class ClusterConfig(FileModel):
     arch: str = "x86_64"
 
     @model_validator(mode="after")
-    def _command_is_given(self) -> Self:
-        instances = self.automata.macrosteps.BroadcastEnv
-        if any(instance.type == "Custom" for instance in instances) and not self.localops.broadcastenv.cmd:
-            raise ValueError("BroadcastEnvCustom needs 'localops: {broadcastenv: {cmd: …}}'")
+    def _broadcasts_have_settings(self) -> Self:
+        for setting in self.automata.macrosteps.BroadcastEnv:
+            instance = f"{BROADCAST_ENV.name}{setting.type}"
+            if missing := missing_settings(instance, self):
+                raise ValueError(f"{instance} needs '{missing}'")
         return self

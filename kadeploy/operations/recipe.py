@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kadeploy.config.automata import InstanceSetting, MacroSteps
+from kadeploy.config.broadcast_methods import missing_settings
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.custom_operations import LISTS
 from kadeploy.config.custom_steps import CustomSteps
@@ -18,7 +19,7 @@ from kadeploy.operations.request import DeploymentRequest
 from kadeploy.steps.catalogue import steps_of
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.step import NodeFunction, NodeStep, Step
-from kadeploy.vocabulary.deployment import SET_DEPLOYMENT_ENV
+from kadeploy.vocabulary.deployment import BROADCAST_ENV, SET_DEPLOYMENT_ENV
 from kadeploy.vocabulary.names import MACRO_STEP_NAMES, is_meant
 from kadeploy.workflow.automaton import Position
 
@@ -105,14 +106,15 @@ def _possible(
     """The setting itself, or that of the reboot which takes the place of a kexec.
 
     Of the settings of its micro-steps, those that mean the time of a kexec do not suit a reboot. Raises
-    RefusedError for a broadcast by a command where the cluster has none.
+    RefusedError for a broadcast that lacks settings in the cluster's file.
     """
-    if macro + setting.type == "BroadcastEnvCustom" and not deployment.cluster.localops.broadcastenv.cmd:
+    instance = macro + setting.type
+    if macro == BROADCAST_ENV.name and (missing := missing_settings(instance, deployment.cluster)):
         raise RefusedError(
-            f"cluster {deployment.cluster_name} has no command for BroadcastEnvCustom",
-            hint="localops.broadcastenv.cmd in the cluster's file is for that",
+            f"cluster {deployment.cluster_name} has no settings for {instance}",
+            hint=f"it needs '{missing}' in the cluster's file",
         )
-    if macro + setting.type != "BootNewEnvKexec" or (kexec and can_kexec(deployment)):
+    if instance != "BootNewEnvKexec" or (kexec and can_kexec(deployment)):
         return setting
     timeout = Expression(f"{deployment.cluster.timeouts.reboot} + {KEXEC_REPLACEMENT_MARGIN}")
     none = {"timeout": Expression("0"), "retries": 0}

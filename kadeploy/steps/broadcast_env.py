@@ -35,6 +35,7 @@ from kadeploy.steps.reception import Follower
 from kadeploy.steps.set_deployment_env import mount_deploy_part, renew_deploy_part, umount_deploy_part
 from kadeploy.steps.step import Ended
 from kadeploy.vocabulary.cause import Cause
+from kadeploy.vocabulary.deployment import BROADCAST_ENV
 
 SCRIPT_TIMEOUT = 600.0  # seconds of one post-install script
 BOOTLOADER_TIMEOUT = 300.0  # seconds: grub-install takes long on emulated or slow disks
@@ -252,10 +253,10 @@ async def sync(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     await workbench.remote.run(run.node.name, argv, timeout=SYNC_TIMEOUT)
 
 
-def _binding(method: str) -> Binding[DeploymentWorkbench]:
-    """The same functions, whichever method brings the image to the nodes."""
+def binding_of(method: BroadcastMethod) -> Binding[DeploymentWorkbench]:
+    """Functions of the instance of a method: the same but for the broadcast."""
     return Binding(
-        f"BroadcastEnv{method}",
+        f"{BROADCAST_ENV.name}{method.name}",
         {
             "mount_deploy_part": mount_deploy_part,
             "manage_admin_post_install": manage_admin_post_install,
@@ -266,9 +267,9 @@ def _binding(method: str) -> Binding[DeploymentWorkbench]:
             "read_host_keys": read_host_keys,
             "sync": sync,
         },
-        {"send_environment": partial(send_environment, method=METHODS[method])},
+        {"send_environment": partial(send_environment, method=method)},
         conditions=DEPLOYMENT,
     )
 
 
-BINDINGS = tuple(_binding(method) for method in METHODS.names)
+BINDINGS = tuple(binding_of(method) for method in METHODS)

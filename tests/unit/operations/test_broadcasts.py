@@ -88,8 +88,9 @@ async def test_a_command_is_run_in_the_configuration_directory(
 
 
 async def test_no_command_is_refused_before_a_node_is_touched(store: Store, make_plan: MakePlan) -> None:
-    with pytest.raises(RefusedError, match="cluster red has no command for BroadcastEnvCustom"):
+    with pytest.raises(RefusedError, match="cluster red has no settings for BroadcastEnvCustom") as caught:
         await make_plan(store, "red-1", automaton=steps("BroadcastEnvCustom"))
+    assert caught.value.hint == "it needs 'localops: {broadcastenv: {cmd: …}}' in the cluster's file"
 
 
 async def test_other_instances_can_be_forced(store: Store, make_plan: MakePlan) -> None:
