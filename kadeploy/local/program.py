@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """``status`` is None where the program was killed at its deadline, negative where by a signal."""
+    """Result of a program; ``status`` is None where its deadline ended it, negative where a signal did."""
 
     argv: tuple[str, ...]
     status: int | None
@@ -37,7 +37,7 @@ class Completed:
 
     @property
     def evidence(self) -> str:
-        """The last ten lines of what the program said, of stderr if it used that."""
+        """Last ten lines of stderr, or of stdout where the program did not write to stderr."""
         return "\n".join(select_output(self.stdout, self.stderr).splitlines()[-10:])
 
 
@@ -124,20 +124,20 @@ class _Output(asyncio.SubprocessProtocol):
         self._open = set(self._streams)
 
     def text(self, stream: int) -> str:
-        """What is kept of a stream; bytes that are no UTF-8 are replaced."""
+        """Text that is kept of a stream; bytes that are no UTF-8 are replaced."""
         return self._streams[stream].decode(errors="replace")
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """The program wrote."""
+        """Keep the end of what the program wrote."""
         self._streams[fd] += data
         del self._streams[fd][:-MAX_OUTPUT]
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """The last process that had the stream closed it."""
+        """Note that the last process that had the stream closed it."""
         self._open.discard(fd)
         if not self._open:
             self.closed.set()
 
     def process_exited(self) -> None:
-        """The program ended."""
+        """Note that the program ended."""
         self.exited.set()

@@ -38,7 +38,7 @@ class SwitchResult:
 
 
 class PowerControl:
-    """The power operations of one cluster.
+    """Switch for the nodes of one cluster.
 
     ``directory`` is the configuration directory: relative paths and commands are below it. ``remote`` runs
     commands on nodes for ways that ask the system; without it they fail, and the next level is taken.

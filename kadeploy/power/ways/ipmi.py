@@ -79,7 +79,7 @@ class _SessionError(PowerError):
 
 
 class Bmc:
-    """The BMC of one node, for one operation that is to end within ``timeout`` seconds."""
+    """BMC of one node, for one operation that is to end within ``timeout`` seconds."""
 
     def __init__(self, account: IpmiAccount, directory: Path, node: Node, timeout: float) -> None:
         if not node.bmc:
@@ -97,7 +97,7 @@ class Bmc:
     async def switch(self, action: PowerAction, level: Level, known: PowerState | None = None) -> None:
         """Do what is asked and wait until the BMC says it is so; raises PowerError.
 
-        ``known`` is what the BMC has just said of the machine, where it was asked.
+        ``known`` is the power status, where it has just been asked for.
         """
         match action:
             case PowerAction.POWER_OFF:
@@ -110,7 +110,7 @@ class Bmc:
                 await self._reach(PowerState.ON, await self._order("on", from_network=True))
 
     async def status(self) -> PowerState:
-        """What the BMC says; raises PowerError."""
+        """Power status of the machine, as the BMC says; raises PowerError."""
         text = await self._tool("chassis", "power", "status")
         state = _power_state(text)
         if state is None:
@@ -142,7 +142,7 @@ class Bmc:
         return await retrying(self._ipmitool, words, input)
 
     async def _ipmitool(self, words: Sequence[str], input: str) -> str:
-        """The output of ipmitool; ``input`` are the commands of one session, of which the order must work."""
+        """Output of ipmitool; ``input`` are the commands of one session, of which the order must work."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise PowerError(f"the BMC of {self._node.name} did not obey within {self._timeout:g} s")
@@ -167,7 +167,7 @@ class Bmc:
 
 
 def _power_state(text: str) -> PowerState | None:
-    """What the last line says."""
+    """Power state in the last line; None where it has none."""
     last = text.strip().rpartition("\n")[2].lower()
     return next((state for state in PowerState if last.endswith(f" is {state}")), None)
 

@@ -32,7 +32,7 @@ class SshWay:
             await _run(order, "sh", "-c", text)
 
     async def status(self, order: PowerOrder[PowerWaySetting, None]) -> PowerState:
-        """On, if the system answers; raises RemoteError where it does not, which proves nothing."""
+        """Return that the machine is on, if its system answers; raises RemoteError where it does not."""
         await _run(order, "true")
         return PowerState.ON
 
