@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every error this project raises on purpose.
+"""Tree of the errors that this project raises on purpose.
 
     KadeployError
     ├── UsageError            the command line cannot be obeyed                exit 2
@@ -24,7 +24,7 @@ from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """What the commands of this project tell the shell."""
+    """Exit status of the commands of this project."""
 
     OK = 0
     NODES_FAILED = 1
@@ -35,7 +35,7 @@ class ExitStatus(IntEnum):
 
 
 class KadeployError(Exception):
-    """One sentence about one thing; ``hint`` says what the reader may do."""
+    """Error as one sentence about one thing; ``hint`` says what the reader may do."""
 
     status = ExitStatus.SERVICE
 
@@ -46,24 +46,24 @@ class KadeployError(Exception):
 
 
 class UsageError(KadeployError):
-    """The command line cannot be obeyed as it is written."""
+    """Command line that cannot be obeyed as it is written."""
 
     status = ExitStatus.USAGE
 
 
 class RefusedError(KadeployError):
-    """The request is understood and refused; nothing was touched."""
+    """Refusal of a request that is understood; nothing was touched."""
 
     status = ExitStatus.REFUSED
 
 
 class NotFoundError(RefusedError):
-    """A thing that was named does not exist."""
+    """Absence of a thing that was named."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """One problem of a file; line and column count from 1, 0 where the file has no such place."""
+    """Problem of a file; line and column count from 1, 0 if the file has no such place."""
 
     path: str
     message: str
@@ -76,7 +76,7 @@ class FileProblem:
 
 
 class FileError(RefusedError):
-    """All the problems of one or more files at once."""
+    """Problems of one or more files, all at once."""
 
     def __init__(self, problems: Sequence[FileProblem], *, hint: str = "") -> None:
         super().__init__("\n".join(str(problem) for problem in problems), hint=hint)
@@ -84,11 +84,11 @@ class FileError(RefusedError):
 
 
 class ServiceError(KadeployError):
-    """A service (store, boot files, BMC gateway, network) does not do its work."""
+    """Failure of a service (store, boot files, BMC gateway, network)."""
 
 
 class NodeError(KadeployError):
-    """Something failed on one node; ``evidence`` holds the last lines that show it."""
+    """Failure on one node; ``evidence`` holds the last lines that show it."""
 
     status = ExitStatus.NODES_FAILED
 
@@ -98,16 +98,16 @@ class NodeError(KadeployError):
 
 
 class RemoteError(NodeError):
-    """A command on a node failed, or the node could not be reached to run it."""
+    """Failure of a command on a node, or of reaching the node to run it."""
 
 
 class UnreachableError(RemoteError):
-    """A node does not answer ssh, refuses it, or the connection to it broke: no command is to blame."""
+    """Node that does not answer ssh, refuses it, or loses the connection: no command is to blame."""
 
 
 class BrokenConnectionError(UnreachableError):
-    """A connection broke while a command ran: what became of the command is not known."""
+    """Loss of a connection while a command ran: the result of the command is unknown."""
 
 
 class PowerError(NodeError):
-    """A node could not be switched, or its power state not read."""
+    """Failure to switch a node, or to read its power state."""

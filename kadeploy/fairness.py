@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who gets the free slots of a window: pure, so that the store and a simulation decide alike."""
+"""Fair shares of the free slots of a window: pure, so that the store and a simulation decide alike."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one workflow in one process (``owner``) has of a window, and wants.
+    """Claim of one workflow in one process (``owner``) on a window.
 
-    It holds ``held`` slots, and so many nodes of it are ``waiting`` for one. ``since``, in seconds since the
-    epoch: when it began to wait, or when it last got or gave back a slot.
+    It holds ``held`` slots, and ``waiting`` nodes wait for one each. ``since``, in seconds since the epoch:
+    when it began to wait, or when it last got or gave back a slot.
     """
 
     workflow: str
@@ -26,16 +26,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The claims of one process with what they have got, and whether nodes of other processes wait."""
+    """Claims of one process after a grant; ``crowded`` if nodes of other processes wait."""
 
     own: tuple[Claim, ...]
     crowded: bool
 
 
 def settle(size: int, own: Sequence[Claim], others: Sequence[Claim], now: float) -> Settlement:
-    """Grant a process the slots that are due to it, and leave to the others what is due to them.
+    """Grant a process the slots that are due to it, and leave to the others those that are due to them.
 
-    All processes decide by the same claims, so that each finds its slots when it comes.
+    All processes decide by the same claims, so that each finds its slots when it looks.
     """
     granted = _share_out(size, [*own, *others])
     settled = tuple(_grant(claim, granted[_key(claim)], now) for claim in own)
@@ -43,11 +43,11 @@ def settle(size: int, own: Sequence[Claim], others: Sequence[Claim], now: float)
 
 
 def _share_out(size: int, claims: Sequence[Claim]) -> Counter[tuple[str, str]]:
-    """How many of the free slots each claim gets.
+    """Number of the free slots that each claim gets.
 
-    One after the other, to whoever holds least, and among equals to whoever has waited longest. So some
-    few nodes never stand behind all those of a large workflow that was there before, and where there are
-    fewer slots than workflows each has its turn.
+    Slots are dealt one after the other, to the claim that holds least, and among equals to the one that has
+    waited longest. So a few nodes never wait behind all those of an earlier large workflow, and if there are
+    fewer slots than workflows, each has its turn.
     """
     free = max(size - sum(claim.held for claim in claims), 0)
     queue = [(claim.held, claim.since, _key(claim), claim.waiting) for claim in claims if claim.waiting]

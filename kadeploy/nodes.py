@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of nodes and sets of them, in the tongue of ClusterShell, behind a guard on their size.
+"""Names of nodes and node sets, in the syntax of ClusterShell, behind a guard on their size.
 
-A node set such as ``node-[1-99999999]`` expands for minutes and fills the memory, so the product of
-its ranges is bounded before the library sees the text.
+A node set such as ``node-[1-99999999]`` expands for minutes and fills the memory, so the product of its
+ranges is bounded before the library parses the text.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def parse(text: str) -> list[str]:
 
 
 def expand_range(text: str) -> list[str]:
-    """Like parse, in the order of the text, so that ``10.0.0.[1-3]`` pairs with ``node-[1-3]``."""
+    """Parse a node set, in the order of the text, so that ``10.0.0.[1-3]`` pairs with ``node-[1-3]``."""
     names: list[str] = []
     for part in re.split(r",(?![^\[]*\])", text.strip()):
         names.extend(parse(part))
@@ -77,15 +77,15 @@ def expand_range(text: str) -> list[str]:
 
 
 def fold(names: Iterable[str]) -> str:
-    """``node-[1-3]`` for node-1, node-2, node-3."""
+    """Fold node-1, node-2, node-3 to ``node-[1-3]``."""
     return str(NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP))
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """In the order in which people count: node-2 before node-10."""
+    """Sort names in the order in which people count: node-2 before node-10."""
     return list(NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP))
 
 
 def unique(names: Iterable[str]) -> list[str]:
-    """Each name once, at its first place: OAR repeats a node once per core."""
+    """Drop repeated names: OAR repeats a node once per core."""
     return list(dict.fromkeys(names))

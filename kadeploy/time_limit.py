@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The time that something may take, also where it cleans up in a task that is being cancelled."""
+"""Time limits of blocks, which also hold in a task that is being cancelled."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class IpmiWay:
         await _connect(order).switch(action, order.setting.name, order.known)
 
     async def status(self, order: PowerOrder[PowerWaySetting, IpmiAccount]) -> PowerState:
-        """Power status of the machine, as its BMC says; raises PowerError."""
+        """State of the power by the BMC; raises PowerError."""
         return await _connect(order).status()
 
 
