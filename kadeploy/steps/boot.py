@@ -108,7 +108,7 @@ async def _wait_for_deployed(workbench: BootingWorkbench, run: NodeRun, awaited:
 
 @dataclass(slots=True)
 class Watch:
-    """What a node that is waited for was last seen to do."""
+    """Watch over a node that is waited for: its last failed probe."""
 
     failed_probe: FailedProbe
 
@@ -118,7 +118,7 @@ class Watch:
 
 @asynccontextmanager
 async def watched(workbench: BootingWorkbench, run: NodeRun, awaited: Awaited) -> AsyncIterator[Watch]:
-    """A wait that is judged when it is broken off."""
+    """Judge a wait when it is cancelled."""
     watch = Watch(FailedProbe(Answer.NONE, "it was not looked for yet"))
     try:
         yield watch
@@ -192,7 +192,7 @@ async def end_system(workbench: BootingWorkbench, run: NodeRun, command: str) ->
 
 
 async def has_left_minios(workbench: BootingWorkbench, run: NodeRun) -> bool:
-    """Whether the node has left the miniOS already, on the order of an engine that was killed then."""
+    """True if the node has left the miniOS already, by the order of an engine that was killed then."""
     if not workbench.facts_of(run.node).left_minios:
         return False
     port = workbench.site.server.network.ports.ssh

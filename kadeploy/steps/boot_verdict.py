@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a node did not come back from a reboot, judged by what was seen of it; nothing is looked up here."""
+"""Verdict on a node that did not come back from a reboot, by the facts that were gathered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DELIVERED = 200
 
 
 class Awaited(Enum):
-    """What the node was to boot."""
+    """System that the node was to boot, and its way."""
 
     MINIOS = "the miniOS, from the network"
     DISK = "the deployed system, through its firmware"
@@ -25,7 +25,7 @@ class Awaited(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BootFile:
-    """A file that the node is to fetch: its path in the log of requests, and its bytes (0: not known)."""
+    """File that the node is to fetch: its path in the log of requests, and its bytes (0: not known)."""
 
     name: str
     path: str
@@ -34,10 +34,10 @@ class BootFile:
 
 @dataclass(frozen=True, slots=True)
 class BootFacts:
-    """What was seen since the reboot was ordered.
+    """Facts of a boot since the reboot was ordered.
 
-    ``requests`` is None where nobody logs them, ``console`` None where it is not recorded. ``files`` are
-    the node's profile and, for the miniOS, its kernel and initrd, in the order in which they are fetched.
+    ``requests`` is None if they are not logged, ``console`` None if it is not recorded. ``files`` are the
+    node's profile and, for the miniOS, its kernel and initrd, in the order in which they are fetched.
     """
 
     awaited: Awaited
@@ -49,12 +49,12 @@ class BootFacts:
 
     @property
     def never_asked(self) -> bool:
-        """Whether requests are logged, and there was none."""
+        """True if requests are logged, and there was none."""
         return self.requests == ()
 
     @property
     def answers(self) -> bool:
-        """Whether something is there, if not what is awaited."""
+        """True if some system answers, though not the one that is awaited."""
         return self.failed_probe.answer is not Answer.NONE
 
     @property
@@ -62,15 +62,15 @@ class BootFacts:
         return self.console.stage if self.console else Stage.NOTHING
 
     def mishap(self, *kinds: Mishap) -> str:
-        """The line of the console that tells of the first of these mishaps, without full stop, or ''."""
+        """Line of the console with the first of these mishaps, without full stop, or ''."""
         seen = self.console.mishaps if self.console else {}
         return next((seen[kind].rstrip(".") for kind in kinds if kind in seen), "")
 
     @property
     def lacking(self) -> str:
-        """What of the files was not delivered, as a sentence, or ''; a later file proves the earlier ones.
+        """Sentence on the first file that was not delivered, or ''; a later file proves the earlier ones.
 
-        A file that a node was told by HEAD to be there, and behind which it went on, is none that it lacks.
+        A file that a HEAD has found counts as delivered if the node went on behind it.
         """
         missing, went_on = "", False
         for file in reversed(self.files):
@@ -85,14 +85,14 @@ class BootFacts:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The class of the cause, and one sentence without its full stop."""
+    """Verdict: the class of the cause, and one sentence without its full stop."""
 
     cause: Cause
     sentence: str
 
 
 def judge(facts: BootFacts) -> Verdict:
-    """The verdict on a node that was waited for in vain."""
+    """Judge a node that was waited for in vain."""
     verdict = _judge_minios(facts) if facts.awaited is Awaited.MINIOS else _judge_deployed(facts)
     return Verdict(verdict.cause, f"{verdict.sentence}; {facts.failed_probe}")
 
@@ -122,7 +122,7 @@ def _judge_minios(facts: BootFacts) -> Verdict:
 
 
 def _judge_firmware(facts: BootFacts) -> Verdict:
-    """A node that has asked for nothing."""
+    """Judge a node that has asked for no boot file."""
     if facts.answers and (facts.failed_probe.key == facts.minios_key or _shows_no_boot(facts.console)):
         return Verdict(Cause.REBOOT, "it was not rebooted: it has asked for no boot file since")
     if line := facts.mishap(Mishap.NO_FILE):
@@ -138,7 +138,7 @@ def _judge_firmware(facts: BootFacts) -> Verdict:
 
 
 def _judge_unlogged(facts: BootFacts) -> Verdict:
-    """A node of which no request could have been seen, and nothing of a kernel was."""
+    """Judge a node whose requests are not logged, and whose console shows no kernel."""
     if line := facts.mishap(Mishap.NO_FILE):
         return Verdict(Cause.NETWORK_BOOT, f"its console says: {line}")
     if line := facts.mishap(Mishap.NO_OFFER, Mishap.NOTHING_TO_BOOT):
@@ -149,7 +149,7 @@ def _judge_unlogged(facts: BootFacts) -> Verdict:
 
 
 def _shows_no_boot(console: Reading | None) -> bool:
-    """What a system that runs on writes, such as its sshd of our probes, is no boot."""
+    """True if the recorded console shows no boot: lines of a system that runs on, as of sshd, are none."""
     return console is not None and not console.began and console.stage is Stage.NOTHING
 
 
@@ -213,7 +213,7 @@ def _judge_disk_boot(facts: BootFacts) -> Verdict:
 
 
 def _lack(file: BootFile, own: Sequence[BootFileRequest]) -> str:
-    """What a node lacks of a file, by its requests for it, as a sentence."""
+    """Sentence on the part of a file that was not delivered, by the requests for it."""
     if not own:
         return f"it has asked for boot files, but not for its {file.name}"
     if _was_found(own):
@@ -226,11 +226,11 @@ def _lack(file: BootFile, own: Sequence[BootFileRequest]) -> str:
 
 
 def _is_delivery(request: BootFileRequest, file: BootFile) -> bool:
-    """Whether all of a file was fetched; a HEAD has none of its content."""
+    """True if the whole file was fetched; a HEAD has none of its content."""
     own = request.path == file.path and request.fetches
     return own and request.status == DELIVERED and request.bytes >= file.size
 
 
 def _was_found(own: Sequence[BootFileRequest]) -> bool:
-    """Whether a node has only asked about a file, and it was there."""
+    """True if the node has only asked for the existence of a file that exists."""
     return bool(own) and own[-1].status == DELIVERED and not any(request.fetches for request in own)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node's recorded serial console tells of a boot: how far it came, and what went wrong."""
+"""Console of a node in its record: the stage that a boot has reached, and its mishaps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ERASURE = re.compile(r"(?:\x08 ?)+")  # how iPXE takes back what it has written
 
 
 class Stage(IntEnum):
-    """How far a boot came, in its order."""
+    """Stages of a boot, in their order."""
 
     NOTHING = 0
     FIRMWARE = 1
@@ -32,7 +32,7 @@ class Stage(IntEnum):
 
 
 class Mishap(StrEnum):
-    """What firmware, bootloaders and kernels write when they give up; earlier ones explain later ones."""
+    """Messages of firmware, bootloaders and kernels that give up; earlier ones explain later ones."""
 
     NO_ROOT = "no root"
     PANIC = "panic"
@@ -84,9 +84,9 @@ _MISHAPS = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a console tells.
+    """Reading of a console.
 
-    ``began``: whether a line was seen that begins a boot. ``mishaps`` maps each of them to its last line.
+    ``began``: a line was seen that begins a boot. ``mishaps`` maps each of them to its last line.
     """
 
     lines: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class Reading:
 
 
 def read(text: str) -> Reading:
-    """What a console shows since a node was told to reboot."""
+    """Read the text of a console since the order to reboot."""
     lines = tuple(_visible(text))
     beginnings = [number for number, line in enumerate(lines) if _BEGINNING.search(line)]
     last_boot = "\n".join(lines[beginnings[-1] :] if beginnings else lines)
@@ -107,7 +107,7 @@ def read(text: str) -> Reading:
 
 
 def _visible(text: str) -> Iterator[str]:
-    """The lines that are not empty, without what would draw on the reader's terminal."""
+    """Lines that are not empty, without characters that draw on the reader's terminal."""
     for line in _ERASURE.sub("\n", _ESCAPE.sub("", text)).splitlines():
         shown = printable_line(line).strip()
         if shown:
@@ -115,7 +115,7 @@ def _visible(text: str) -> Iterator[str]:
 
 
 def size(path: Path) -> int:
-    """How much was recorded until now, in bytes; 0 where there is no record."""
+    """Size of the record in bytes; 0 if there is no record."""
     try:
         return path.stat().st_size
     except OSError:
@@ -123,9 +123,9 @@ def size(path: Path) -> int:
 
 
 def text_since(path: Path, start: int) -> str:
-    """What was recorded from a position on, the last of it where that is much; raises OSError.
+    """Text of the record from a position on, at most the last MAX_BYTES of it; raises OSError.
 
-    Who records may begin a new file meanwhile, which is shorter.
+    A record that is shorter than the position was begun anew, and is read from its start.
     """
     with path.open("rb") as record:
         end = record.seek(0, os.SEEK_END)

@@ -36,7 +36,7 @@ esac
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file as it was read when the deployment was planned; ``mode`` are its permissions."""
+    """File as it was read when the deployment was planned; ``mode`` are its permissions."""
 
     name: str
     content: bytes
@@ -48,12 +48,12 @@ class File:
 
 
 class CustomOperation(ABC):
-    """What runs a micro-step of the user's or the administrator's. Its deadline is that of the micro-step."""
+    """Operation of the user or the administrator as a micro-step, whose deadline it has."""
 
     __slots__ = ()
 
     async def __call__(self, workbench: DeploymentWorkbench, run: NodeRun) -> None:
-        """RunScript it on a node; raises NodeError with its exit status and its last lines."""
+        """Run the operation on a node; raises NodeError with its exit status and its last lines."""
         # Nobody knows what it does to the disk, so from here on the node is not what it was.
         await workbench.remember(run.node, erased=True)
         run.observed = f"{self.summary} had not ended"
@@ -70,17 +70,17 @@ class CustomOperation(ABC):
     @property
     @abstractmethod
     def facts(self) -> Sequence[object]:
-        """Everything on which its effect depends, as JSON values."""
+        """Facts on which its effect depends, as JSON values."""
 
     @property
     def digest(self) -> str:
-        """The same for operations that do the same."""
+        """Digest, equal for operations that do the same."""
         return hashlib.sha256(json.dumps(self.facts).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Execute(CustomOperation):
-    """``exec``: a shell command of the user's, as it is written."""
+    """Operation ``exec``: a shell command of the user's, as it is written."""
 
     command: str
 
@@ -105,7 +105,7 @@ class Execute(CustomOperation):
 
 @dataclass(frozen=True, slots=True)
 class Send(CustomOperation):
-    """``send``: put a file into a directory of the node, under its own name."""
+    """Operation ``send``: put a file into a directory of the node, under its own name."""
 
     file: File
     destination: str
@@ -133,7 +133,7 @@ class Send(CustomOperation):
 
 @dataclass(frozen=True, slots=True)
 class RunScript(CustomOperation):
-    """``run``: copy a script to the node, execute it there, remove it."""
+    """Operation ``run``: copy a script to the node, execute it there, remove it."""
 
     file: File
     params: str
@@ -160,7 +160,7 @@ class RunScript(CustomOperation):
 
 
 def destination_problem(path: str) -> str:
-    """Why a directory of a node cannot be one to send files to; '' where it can."""
+    """Problem of a directory of a node as a destination of files; '' if there is none."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not path.startswith("/") or ".." in parts:
         return "is not an absolute path without '..'"
@@ -170,7 +170,7 @@ def destination_problem(path: str) -> str:
 
 
 def substitute(text: str, variables: dict[str, str]) -> str:
-    """The text with the values of its variables; raises KeyError with the name of one that is unknown."""
+    """Replace variables by their values; raises KeyError with the name of an unknown one."""
     return VARIABLE.sub(lambda match: variables[match["name"] or match["braced"]], text)
 
 

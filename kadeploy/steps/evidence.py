@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was seen of a node that does not come back: its requests for boot files, and its console."""
+"""Evidence on a node that does not come back: its requests for boot files, and its console."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REQUESTS = 8
 
 
 def console_path(workbench: Workbench, node: Node) -> Path | None:
-    """Where the node's console is recorded, if it is."""
+    """Path of the record of the node's console, if it is recorded."""
     pattern = workbench.cluster.console_log
     if not pattern:
         return None
@@ -29,13 +29,13 @@ def console_path(workbench: Workbench, node: Node) -> Path | None:
 
 
 def console_size(workbench: Workbench, node: Node) -> int:
-    """How many bytes of the node's console were recorded until now."""
+    """Size of the record of the node's console in bytes; 0 if there is none."""
     path = console_path(workbench, node)
     return console.size(path) if path else 0
 
 
 def gather(workbench: BootingWorkbench, node: Node, awaited: Awaited, failed_probe: FailedProbe) -> BootFacts:
-    """Everything that is known of the node's boot since it was ordered."""
+    """Gather the facts of the node's boot since it was ordered."""
     return BootFacts(
         awaited=awaited,
         failed_probe=failed_probe,
@@ -47,7 +47,7 @@ def gather(workbench: BootingWorkbench, node: Node, awaited: Awaited, failed_pro
 
 
 def requests_since_reboot(workbench: Workbench, node: Node) -> tuple[BootFileRequest, ...] | None:
-    """What the node has asked for since it was told to reboot, None where nobody logs that."""
+    """Requests of the node since the order to reboot, None if they are not logged."""
     # The log has milliseconds, cut off.
     since = datetime.fromtimestamp(int(workbench.facts_of(node).rebooted_at * 1000) / 1000, UTC)
     root = workbench.boot.root
@@ -82,7 +82,7 @@ def _console(workbench: Workbench, node: Node) -> Reading | None:
 
 
 def shown(facts: BootFacts) -> str:
-    """The facts as lines for the user."""
+    """Facts as lines for the user."""
     return "\n".join([*_request_lines(facts), *_console_lines(facts)])
 
 

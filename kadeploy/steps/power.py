@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Power: switch nodes on or off, and ask which they are."""
+"""Steps of power operations: switch nodes on or off, and ask for their power state."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ STATUS_INTERVAL = 2.0  # seconds between two questions whether a node has obeyed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerWorkbench(Workbench):
-    """What the steps of a power operation share; ``level`` is the first way that is tried."""
+    """Workbench of a power operation; ``level`` is the first level that is tried."""
 
     level: Level
 
 
 async def power_on(workbench: PowerWorkbench, run: NodeRun) -> None:
-    """Switch on, harder and harder until a way works."""
+    """Switch on, level after level until one works."""
     run.observed = "the node was being switched on"
     await workbench.power.power_on(run.node, workbench.level)
     await _wait_for(PowerState.ON, workbench, run)
 
 
 async def power_off(workbench: PowerWorkbench, run: NodeRun) -> None:
-    """Switch off, harder and harder until a way works."""
+    """Switch off, level after level until one works."""
     run.observed = "the node was being switched off"
     await workbench.power.power_off(run.node, workbench.level)
     await _wait_for(PowerState.OFF, workbench, run)
 
 
 async def power_status(workbench: PowerWorkbench, run: NodeRun) -> None:
-    """Ask whether the node is on."""
+    """Read the power state."""
     run.observed = "its power status was being asked for"
     await workbench.remember(run.node, power=str(await workbench.power.status(run.node)))
 
 
 async def _wait_for(wanted: PowerState, workbench: PowerWorkbench, run: NodeRun) -> None:
-    """Wait until the power status is as it was ordered, where the cluster's file says how to ask for it.
+    """Wait until the power state is as ordered, if the cluster's file says how to read it.
 
     A system that is asked can say that it is on, but never that it is off.
     """

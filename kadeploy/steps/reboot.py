@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reboot: restart nodes without installing anything, and tell what they run then."""
+"""Steps of reboots: restart nodes without installing anything, and prove the system that they run then."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ SILENT_PROBES = 3  # without any answer, in a row: one may be lost on its way
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebootWorkbench(BootingWorkbench):
-    """What the steps of a reboot share.
+    """Workbench of a reboot.
 
-    ``level`` is the first way of rebooting that is tried. ``profiles`` maps nodes to the boot profiles that
+    ``level`` is the first level of rebooting that is tried. ``profiles`` maps nodes to the boot profiles that
     the user gave, ``installed`` nodes to the systems on their disks, as far as they are known. ``keys`` are
     lines of authorized_keys for the miniOS.
     """
@@ -57,7 +57,7 @@ async def switch_pxe_given(workbench: RebootWorkbench, run: NodeRun) -> None:
 
 
 async def order_reboot(workbench: RebootWorkbench, run: NodeRun) -> None:
-    """Reboot the node, harder and harder until a way works."""
+    """Reboot the node, level after level until one works."""
     run.observed = "the node was being rebooted"
     await remember_reboot(workbench, run.node)
     await workbench.power.reboot(run.node, workbench.level, booted_as=token_of(workbench, run.node))

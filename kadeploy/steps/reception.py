@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One cohort in a broadcast: how far each node is, and what came of it."""
+"""Reception of a broadcast by one cohort: progress and result of each node."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kadeploy.store.receptions import Reception
 
 
 class Follower:
-    """Passes on how far the nodes of a cohort are, and keeps what they have received."""
+    """Observer of the progress of a cohort's nodes; it records what they have received."""
 
     def __init__(self, workbench: DeploymentWorkbench, runs: Sequence[NodeRun]) -> None:
         self._workbench = workbench
@@ -23,25 +23,25 @@ class Follower:
         self._open = set(self._visits)
 
     def follow(self, progress: BroadcastProgress) -> None:
-        """Take in one node's news."""
+        """Record the progress of one node, and report it."""
         self._last[progress.node] = progress
         self._visits[progress.node].observed = _described(progress)
         self._workbench.transferred(progress)
 
     def news(self, results: Mapping[str, RelayResult]) -> Mapping[str, RelayResult]:
-        """Those of nodes of which none was known."""
+        """Results of nodes that had none yet."""
         found = {node: result for node, result in results.items() if node in self._open}
         self._open -= found.keys()
         return found
 
     async def keep(self, results: Mapping[str, RelayResult]) -> None:
-        """Write down what came of the broadcast on some nodes."""
+        """Store the results of the broadcast on some nodes."""
         if results:
             rows = [self._reception(node, result) for node, result in results.items()]
             await self._workbench.broadcasts.keep(rows)
 
     async def close(self) -> None:
-        """On nodes of which there was no news it was broken off."""
+        """Store receptions of the nodes without a result: their broadcast was broken off."""
         if self._open:
             await self._workbench.broadcasts.keep(
                 [self._reception(node, None) for node in self._visits if node in self._open]
