@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the house: format, types, shell, dependencies that point downwards, size of files, licence."""
+"""The rules of the house: format, types, shell, layers, names, docstrings, size of files, licence."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,13 @@ SOURCE_FOLDERS = (".ci", "benchmarks", "bin", "environments", "kadeploy", "posti
 SHELLS = re.compile(rb"#!\s*(/usr)?/bin/(env )?(ba|da)?sh\b")
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 URL = re.compile(rb"\b(https?|ftp|file)://|--(extra-)?index-url|--find-links")
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+# A docstring that begins so has no noun of the vocabulary.
+PRONOUNS = re.compile(
+    r"\W*((the|an?)\s+)?(what|where|whether|who(m|se)?|those|how|which|when|that|why|(what|who|where)ever)\b",
+    re.IGNORECASE,
+)
+UNFINISHED = ("kadeploy/operations/", "kadeploy/steps/deployment.py", "kadeploy/steps/workbench.py")
 INSTALLERS = (".ci", "bin", "environments", "pyproject.toml", *LOCKS, "uv.lock")
 
 
@@ -92,6 +101,31 @@ def test_only_the_store_knows_sql() -> None:
     store = CHECKOUT / "kadeploy" / "store"
     users = [path for path in (CHECKOUT / "kadeploy").rglob("*.py") if pattern.search(path.read_bytes())]
     assert users and relative([path for path in users if store not in path.parents]) == []
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Modules of kadeploy/ by their paths."""
+    for path in sorted((CHECKOUT / "kadeploy").rglob("*.py")):
+        yield str(path.relative_to(CHECKOUT)), ast.parse(path.read_bytes())
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    places = defaultdict(list)
+    for path, module in modules():
+        for statement in module.body:
+            if isinstance(statement, ast.ClassDef) and not statement.name.startswith("_"):
+                places[statement.name].append(path)
+    assert places
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
+def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
+    found = []
+    for path, module in modules():
+        for node in ast.walk(module):
+            if isinstance(node, Documented) and PRONOUNS.match(ast.get_docstring(node) or ""):
+                found.append(f"{path}: {getattr(node, 'name', '')}")
+    assert [place for place in found if not place.startswith(UNFINISHED)] == []
 
 
 def test_no_file_runs_away() -> None:
