@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.engine import site
-from kadeploy.operations.journal import WorkflowJournal
-from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.operations.deploy.plan import DeploymentPlan
+from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.simulation import clock
 from kadeploy.simulation.file import SimulationFile
 from kadeploy.simulation.simulation import Outcome, Simulation, simulate

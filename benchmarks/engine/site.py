@@ -8,8 +8,8 @@ from pathlib import Path
 
 from kadeploy.config import site as configuration
 from kadeploy.environments import description
-from kadeploy.operations.plan import DeploymentPlan, Planner
-from kadeploy.operations.request import DeploymentRequest
+from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
+from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.simulation import file
 from kadeploy.simulation.file import SimulationFile
 from kadeploy.simulation.nodes import imagine

@@ -19,8 +19,8 @@ from kadeploy.config import site as configuration
 from kadeploy.disks import bootloader, filesystems, partitioning
 from kadeploy.disks.layout import Role
 from kadeploy.lab.bmc import CIPHER_SUITE
-from kadeploy.operations.plan import Planner
-from kadeploy.operations.request import DeploymentRequest, EnvironmentName
+from kadeploy.operations.deploy.plan import Planner
+from kadeploy.operations.deploy.request import DeploymentRequest, EnvironmentName
 from kadeploy.power.ways.ipmi import IpmiAccount
 from kadeploy.steps.deployment import DeploymentWorkbench, PostInstall
 from kadeploy.store.store import Store

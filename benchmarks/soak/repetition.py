@@ -20,10 +20,10 @@ from kadeploy.config import namespace
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.lab import cluster
-from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.plan import Planner
-from kadeploy.operations.request import DeploymentRequest, EnvironmentName
+from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.deploy.plan import Planner
+from kadeploy.operations.deploy.request import DeploymentRequest, EnvironmentName
+from kadeploy.operations.observer import OperationResult
 from kadeploy.store.store import Store
 from kadeploy.workflow.phase import Phase
 

@@ -23,7 +23,7 @@ import asyncssh
 from benchmarks.benchmark import Figures
 from kadeploy.fairness import Claim, Settlement
 from kadeploy.local.process import Process
-from kadeploy.operations.throttles import PROBE_GATHER, PROBE_LINGER
+from kadeploy.operations.run.windows import PROBE_GATHER, PROBE_LINGER
 from kadeploy.remote import hostkey
 from kadeploy.store.store import Store
 from kadeploy.store.windows import StoreTable

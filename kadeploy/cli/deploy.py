@@ -18,10 +18,10 @@ from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, RefusedError
 from kadeploy.operations import workflows
-from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.plan import DeploymentPlan, Planner
-from kadeploy.operations.request import recorded
+from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
+from kadeploy.operations.deploy.request import recorded
+from kadeploy.operations.observer import OperationResult
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow, WorkflowKind
 from kadeploy.terminal import printable_line

@@ -8,8 +8,8 @@ from typing import Any
 
 from kadeploy.disks.layout import MIB, partition_device
 from kadeploy.nodes import fold
-from kadeploy.operations.base_plan import Part, Plan
-from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
+from kadeploy.operations.deploy.plan import DeploymentPart, DeploymentPlan
+from kadeploy.operations.plan import Part, Plan
 from kadeploy.operations.recipe import Recipe
 from kadeploy.steps.custom_operation import CustomOperation
 from kadeploy.steps.deployment import DeploymentWorkbench

@@ -18,8 +18,8 @@ from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.throughput import size
 from kadeploy.cli.transcript import describe_queue
 from kadeploy.cli.transfers import NodeTransfer, place
-from kadeploy.operations.feed import Group
-from kadeploy.operations.statistics import reason
+from kadeploy.operations.observer import Group
+from kadeploy.operations.run.recorder import reason
 from kadeploy.workflow.events import Failure, NodeEnded, Notice, StepEnded, StepStarted
 
 REFRESHES = 4  # per second

@@ -15,7 +15,7 @@ from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.transcript import Transcript
 from kadeploy.cli.transfers import remarks
 from kadeploy.nodes import fold
-from kadeploy.operations.feed import Group
+from kadeploy.operations.observer import Group
 from kadeploy.store.receptions import Reception
 from kadeploy.terminal import printable_line
 from kadeploy.workflow.events import Notice

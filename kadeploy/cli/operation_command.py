@@ -25,9 +25,9 @@ from kadeploy.cli.signals import cancel_on_signals
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, ServiceError, UsageError
-from kadeploy.operations.base_plan import Plan
-from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.operation import Operation
+from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.plan import Plan
+from kadeploy.operations.run.operation import Operation
 from kadeploy.terminal import printable_line
 
 

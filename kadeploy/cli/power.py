@@ -10,8 +10,8 @@ from kadeploy.config import site as configuration
 from kadeploy.config.remote_operations import Level
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
-from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.power import PowerKind, PowerOperation, PowerRequest, plan_power
+from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.power.outcome import PowerKind, PowerOperation, PowerRequest, plan_power
 from kadeploy.store.store import Store
 
 

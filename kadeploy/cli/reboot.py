@@ -13,10 +13,10 @@ from kadeploy.config import site as configuration
 from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, FileError, FileProblem, NotFoundError, UsageError
-from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.reboot import RebootKind, RebootOperation, RebootRequest
-from kadeploy.operations.reboot_plan import plan_reboot
-from kadeploy.operations.request import EnvironmentName
+from kadeploy.operations.deploy.request import EnvironmentName
+from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.reboot.outcome import RebootKind, RebootOperation, RebootRequest
+from kadeploy.operations.reboot.plan import plan_reboot
 from kadeploy.store.store import Store
 
 MAX_PROFILE = 64 * 1024  # bytes; boot programs read a profile into a buffer of some such size

@@ -18,7 +18,7 @@ from kadeploy.cli.request import build_request, limits, node_names
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, NotFoundError
-from kadeploy.operations.plan import DeploymentPart, DeploymentPlan, Planner
+from kadeploy.operations.deploy.plan import DeploymentPart, DeploymentPlan, Planner
 from kadeploy.simulation import file
 from kadeploy.simulation.behaviour import check_names
 from kadeploy.simulation.file import SimulationFile

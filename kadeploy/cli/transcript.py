@@ -16,8 +16,8 @@ from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.labels import DEPLOYMENT, Label, label
 from kadeploy.cli.transfers import Transfers, remarks
 from kadeploy.nodes import fold
-from kadeploy.operations.feed import Group
-from kadeploy.operations.statistics import reason
+from kadeploy.operations.observer import Group
+from kadeploy.operations.run.recorder import reason
 from kadeploy.store.receptions import Reception
 from kadeploy.vocabulary.deployment import SEND_ENVIRONMENT
 from kadeploy.workflow.events import (

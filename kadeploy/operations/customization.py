@@ -14,7 +14,7 @@ from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression
 from kadeploy.config.placement import can_be_put
 from kadeploy.errors import RefusedError
-from kadeploy.operations.operation_files import locate
+from kadeploy.operations.deploy.operation_files import locate
 from kadeploy.steps.custom_operation import (
     OPERATION_TIMEOUT,
     CustomOperation,

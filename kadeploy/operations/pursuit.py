@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
-from kadeploy.operations.base_plan import Part
-from kadeploy.operations.goal import Goal
+from kadeploy.operations.plan import Part
 from kadeploy.workflow.driver import Driver
 from kadeploy.workflow.events import NodeEnded
+from kadeploy.workflow.goal import Goal
 
 
 class Engine(Protocol):

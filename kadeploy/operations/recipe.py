@@ -15,7 +15,7 @@ from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.customization import Customization
-from kadeploy.operations.request import DeploymentRequest
+from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.steps.catalogue import steps_of
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.step import NodeFunction, NodeStep, Step

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
-from kadeploy.operations.journal import WorkflowJournal
+from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.store import leases, node_states, workflows
 from kadeploy.store.node_states import NodeRecord, NodeState
 from kadeploy.store.store import Store

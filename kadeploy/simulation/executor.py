@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kadeploy.operations.executor import Admission, StepExecutor
-from kadeploy.operations.plan import DeploymentPart
+from kadeploy.operations.deploy.plan import DeploymentPart
+from kadeploy.operations.run.executor import Admission, StepExecutor
 from kadeploy.simulation import defaults
 from kadeploy.simulation.behaviour import Behaviour, StepName
 from kadeploy.simulation.fates import Fates

@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kadeploy.operations.plan import DeploymentPlan
-from kadeploy.operations.statistics import place
+from kadeploy.operations.deploy.plan import DeploymentPlan
+from kadeploy.operations.run.recorder import place
 from kadeploy.simulation.executor import StepCounts
 from kadeploy.simulation.path import Span, SpanKind, trace
 from kadeploy.simulation.simulation import Outcome

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from kadeploy.config.clusters import Node
 from kadeploy.operations import automaton
-from kadeploy.operations.base_plan import Part
-from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
+from kadeploy.operations.deploy.plan import DeploymentPart, DeploymentPlan
+from kadeploy.operations.plan import Part
 
 
 def imagine(plan: DeploymentPlan, count: int) -> DeploymentPlan:

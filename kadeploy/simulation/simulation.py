@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from kadeploy.operations.executor import Admission
-from kadeploy.operations.goal import Goal
-from kadeploy.operations.plan import DeploymentPart, DeploymentPlan
+from kadeploy.operations.deploy.plan import DeploymentPart, DeploymentPlan
 from kadeploy.operations.pursuit import Pursuit
+from kadeploy.operations.run.executor import Admission
 from kadeploy.simulation import behaviour, clock
 from kadeploy.simulation.behaviour import Behaviour, StepName
 from kadeploy.simulation.executor import SimulatedExecutor, StepCounts
@@ -22,6 +21,7 @@ from kadeploy.store.samples import StepSamples
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Driver, Journal
 from kadeploy.workflow.events import Event, NodeEnded, Notice
+from kadeploy.workflow.goal import Goal
 from kadeploy.workflow.state_machine import StateMachine
 from kadeploy.workflow.window import MemoryTable, Window
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from kadeploy.cli import kadeploy
-from kadeploy.operations.executor import StepExecutor
+from kadeploy.operations.run.executor import StepExecutor
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, Run
 

@@ -27,8 +27,10 @@ from kadeploy.config.remote_operations import WAYS, PowerWaySetting, RemoteOpera
 from kadeploy.config.server import ServerConfig
 from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
-from kadeploy.operations import leasing, operation, throttles, workflows
-from kadeploy.operations.request import DeploymentRequest, EnvironmentName
+from kadeploy.operations import workflows
+from kadeploy.operations.deploy.request import DeploymentRequest, EnvironmentName
+from kadeploy.operations.run import leasing, operation
+from kadeploy.operations.run import windows as throttles
 from kadeploy.remote import connection, hostkey, links, process
 from kadeploy.simulation.file import (
     BroadcastBehaviour,

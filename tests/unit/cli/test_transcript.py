@@ -16,7 +16,7 @@ from kadeploy.cli.live import LiveTable
 from kadeploy.cli.transcript import Transcript
 from kadeploy.config.expression import Expression
 from kadeploy.errors import ExitStatus, UsageError
-from kadeploy.operations.feed import Group, NodeResult, OperationResult
+from kadeploy.operations.observer import Group, NodeResult, OperationResult
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
 from kadeploy.workflow.events import (

@@ -18,7 +18,7 @@ from kadeploy.cli.observers import Observers
 from kadeploy.cli.transcript import Transcript
 from kadeploy.cli.transfers import LINE_INTERVAL, Transfers, place
 from kadeploy.config.expression import Expression
-from kadeploy.operations.feed import Group, NodeResult, OperationResult
+from kadeploy.operations.observer import Group, NodeResult, OperationResult
 from kadeploy.store.receptions import Reception
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position

@@ -18,12 +18,12 @@ from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.site import Site
 from kadeploy.environments import description
 from kadeploy.environments.environment import Environment
-from kadeploy.operations import operation as operations
-from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.plan import DeploymentPlan, Planner
+from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
+from kadeploy.operations.deploy.request import DeploymentRequest
+from kadeploy.operations.observer import OperationResult
 from kadeploy.operations.recipe import Recipes
-from kadeploy.operations.request import DeploymentRequest
+from kadeploy.operations.run import operation as operations
 from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, Run

@@ -14,10 +14,10 @@ from typing import Any
 
 from kadeploy.config import site as configuration
 from kadeploy.environments.environment import Environment
-from kadeploy.operations import request as requests
-from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.journal import WorkflowJournal
-from kadeploy.operations.plan import Planner
+from kadeploy.operations.deploy import request as requests
+from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.deploy.plan import Planner
+from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.steps.workbench import Memory
 from kadeploy.store import workflows
 from kadeploy.store.store import Store

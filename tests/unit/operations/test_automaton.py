@@ -13,7 +13,7 @@ import pytest
 from kadeploy.config.automata import parse_force_steps
 from kadeploy.environments.environment import Environment, Image, System
 from kadeploy.errors import RefusedError, UsageError
-from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.names import MACRO_STEP_NAMES
 from kadeploy.vocabulary.scope import Scope

@@ -20,7 +20,7 @@ from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.cluster import BroadcastCommand, ClusterConfig, LocalOperations
 from kadeploy.config.yaml_file import parse_text
 from kadeploy.errors import FileError, RefusedError
-from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.steps.broadcast_env import setup_of
 from kadeploy.steps.catalogue import BOUND
 from kadeploy.steps.deployment import DeploymentWorkbench

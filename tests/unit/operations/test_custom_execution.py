@@ -14,10 +14,10 @@ import pytest
 
 from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.site import Site
-from kadeploy.operations.executor import StepExecutor
-from kadeploy.operations.operation_files import with_absolute_files
-from kadeploy.operations.plan import DeploymentPlan, Planner
-from kadeploy.operations.request import DeploymentRequest
+from kadeploy.operations.deploy.operation_files import with_absolute_files
+from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
+from kadeploy.operations.deploy.request import DeploymentRequest
+from kadeploy.operations.run.executor import StepExecutor
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.remote.hostkey import wait_for_host_key
 from kadeploy.store.store import Store

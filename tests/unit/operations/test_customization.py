@@ -19,9 +19,9 @@ from kadeploy.config.site import Site
 from kadeploy.config.yaml_file import parse_text
 from kadeploy.environments import description
 from kadeploy.errors import NotFoundError, RefusedError
-from kadeploy.operations.operation_files import read, with_absolute_files
-from kadeploy.operations.plan import DeploymentPlan, Planner
-from kadeploy.operations.request import DeploymentRequest, from_mapping, to_mapping
+from kadeploy.operations.deploy.operation_files import read, with_absolute_files
+from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
+from kadeploy.operations.deploy.request import DeploymentRequest, from_mapping, to_mapping
 from kadeploy.store.store import Store
 from kadeploy.workflow.automaton import Instance, MicroStep
 from tests.unit.operations.conftest import ENVIRONMENT, MakePlan

@@ -13,14 +13,14 @@ from sqlalchemy import select
 from kadeploy.errors import RefusedError, ServiceError
 from kadeploy.local.process import Process
 from kadeploy.local.process_stat import read_stat
-from kadeploy.operations import leasing
-from kadeploy.operations import operation as operations
 from kadeploy.operations import workflows as workflow_list
-from kadeploy.operations.cluster_run import ClusterRun
-from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.plan import DeploymentPlan
-from kadeploy.operations.request import from_mapping
+from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.deploy.plan import DeploymentPlan
+from kadeploy.operations.deploy.request import from_mapping
+from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.run import leasing
+from kadeploy.operations.run import operation as operations
+from kadeploy.operations.run.cluster_run import ClusterRun
 from kadeploy.store import journal, leases, node_states, statistics, tables, workflows
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store

@@ -10,9 +10,9 @@ from typing import NoReturn
 import pytest
 
 from kadeploy.errors import ServiceError
-from kadeploy.operations import operation as operations
-from kadeploy.operations.cluster_run import ClusterRun
-from kadeploy.operations.deployment import DeploymentOperation
+from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.run import operation as operations
+from kadeploy.operations.run.cluster_run import ClusterRun
 from kadeploy.store import leases, statistics, workflows
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store

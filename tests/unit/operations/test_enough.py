@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import replace
 
 from kadeploy.config.expression import Expression
-from kadeploy.operations.deployment import DeploymentOperation
+from kadeploy.operations.deploy.outcome import DeploymentOperation
 from kadeploy.store import leases, node_states, workflows
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import ONCE, RESUMED, RETRIED, MakePlan, Script, Silent, phases

@@ -10,7 +10,7 @@ import pytest
 
 from kadeploy.cli import dry_run
 from kadeploy.environments.environment import Environment, System
-from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import MakePlan
 

@@ -23,7 +23,7 @@ from kadeploy.errors import (
     UnreachableError,
     UsageError,
 )
-from kadeploy.operations.failures import failure_of, interruption_of
+from kadeploy.operations.run.failures import failure_of, interruption_of
 from kadeploy.steps.caused_error import CausedError, cause_of
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import NodeStep

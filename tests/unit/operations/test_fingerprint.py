@@ -13,10 +13,10 @@ from kadeploy.environments import environment as described
 from kadeploy.environments.compression import Compression
 from kadeploy.environments.environment import Environment
 from kadeploy.errors import NotFoundError, RefusedError
-from kadeploy.operations.deployment import DeploymentOperation
+from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
+from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.fingerprint import NAMES, describe_changes
-from kadeploy.operations.plan import DeploymentPlan, Planner
-from kadeploy.operations.request import DeploymentRequest
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import RESUMED, Script, Silent

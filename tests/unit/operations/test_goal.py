@@ -6,7 +6,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kadeploy.operations.goal import Goal
+from kadeploy.workflow.goal import Goal
 from kadeploy.workflow.phase import Phase
 
 

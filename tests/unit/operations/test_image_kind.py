@@ -17,7 +17,7 @@ from kadeploy.broadcast.interface import Broadcast, Delivery, RelayResult
 from kadeploy.environments import description
 from kadeploy.environments.image_kind import IMAGE_KINDS, ImageKind
 from kadeploy.errors import FileError, RefusedError, UsageError
-from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.steps.broadcast_env import send_environment
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun

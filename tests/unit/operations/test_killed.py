@@ -13,10 +13,10 @@ import pytest
 
 from kadeploy.errors import RefusedError
 from kadeploy.operations import workflows as overviews
-from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.journal import WorkflowJournal
-from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.deploy.plan import DeploymentPlan
+from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.store import node_states, workflows
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store

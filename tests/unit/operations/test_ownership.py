@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kadeploy.errors import RefusedError
-from kadeploy.operations.deployment import DeploymentOperation
+from kadeploy.operations.deploy.outcome import DeploymentOperation
 from kadeploy.store import journal, leases, tables, workflows
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import RESUMED, MakePlan, Script, Silent, phases

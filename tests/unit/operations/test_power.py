@@ -11,8 +11,8 @@ import pytest
 
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
-from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.power import PowerKind, PowerOperation, PowerRequest, plan_power
+from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.power.outcome import PowerKind, PowerOperation, PowerRequest, plan_power
 from kadeploy.power.ways.command import CommandSetting
 from kadeploy.steps import power
 from kadeploy.store import leases, node_states, statistics, workflows

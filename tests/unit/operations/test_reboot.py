@@ -20,10 +20,10 @@ from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations import workflows as workflow_list
-from kadeploy.operations.feed import OperationResult
-from kadeploy.operations.reboot import RebootKind, RebootOperation, RebootRequest
-from kadeploy.operations.reboot_plan import plan_reboot
-from kadeploy.operations.request import EnvironmentName
+from kadeploy.operations.deploy.request import EnvironmentName
+from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.reboot.outcome import RebootKind, RebootOperation, RebootRequest
+from kadeploy.operations.reboot.plan import plan_reboot
 from kadeploy.store import leases, node_states, statistics, workflows
 from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.statistics import Filter

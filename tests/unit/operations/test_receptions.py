@@ -19,10 +19,10 @@ from kadeploy.broadcast.interface import (
     RelayResult,
     Trouble,
 )
-from kadeploy.operations import operation as operations
-from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.feed import Group
+from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.observer import Group
 from kadeploy.operations.recipe import Recipes
+from kadeploy.operations.run import operation as operations
 from kadeploy.steps import broadcast_env
 from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun

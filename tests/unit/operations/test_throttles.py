@@ -14,11 +14,11 @@ from sqlalchemy import delete, select
 from kadeploy.config.server import ProbeWindow, RebootWindow, Windows
 from kadeploy.config.site import Site
 from kadeploy.fairness import Claim
-from kadeploy.operations import operation as operations
-from kadeploy.operations import throttles
-from kadeploy.operations.deployment import DeploymentOperation
-from kadeploy.operations.executor import Admission
+from kadeploy.operations.deploy.outcome import DeploymentOperation
 from kadeploy.operations.recipe import Recipes
+from kadeploy.operations.run import operation as operations
+from kadeploy.operations.run import windows as throttles
+from kadeploy.operations.run.executor import Admission
 from kadeploy.steps.workbench import Workbench
 from kadeploy.store import journal
 from kadeploy.store.store import Store

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.simulation.file import SimulationFile
 from kadeploy.simulation.forecast import Forecast, foretell
 from kadeploy.simulation.nodes import imagine

@@ -12,7 +12,7 @@ import pytest
 
 from kadeploy.config.expression import Expression
 from kadeploy.errors import UsageError
-from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.simulation import behaviour, clock
 from kadeploy.simulation.fates import Fates
 from kadeploy.simulation.file import PowerFailure, SimulationFile, SlowNodes

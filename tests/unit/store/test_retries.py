@@ -14,8 +14,8 @@ import pytest
 from kadeploy.errors import ServiceError
 from kadeploy.fairness import Claim
 from kadeploy.local.process import Process
-from kadeploy.operations import leasing
-from kadeploy.operations.leasing import NodeLeases
+from kadeploy.operations.run import leasing
+from kadeploy.operations.run.leasing import NodeLeases
 from kadeploy.store import leases, retries, windows, workflows
 from kadeploy.store import store as stores
 from kadeploy.store.store import Store

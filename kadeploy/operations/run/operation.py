@@ -14,15 +14,15 @@ from typing import Any, ClassVar
 from kadeploy.errors import KadeployError, RefusedError, ServiceError
 from kadeploy.nodes import fold
 from kadeploy.operations.automaton import find_position
-from kadeploy.operations.base_plan import Part, Plan
-from kadeploy.operations.cluster_run import ClusterRun
-from kadeploy.operations.executor import StepExecutor
-from kadeploy.operations.feed import NodeResult, Observer, OperationResult
 from kadeploy.operations.fingerprint import describe_changes
-from kadeploy.operations.journal import WorkflowJournal
-from kadeploy.operations.leasing import NodeLeases
-from kadeploy.operations.statistics import Recorder
-from kadeploy.operations.throttles import Throttles
+from kadeploy.operations.observer import NodeResult, Observer, OperationResult
+from kadeploy.operations.plan import Part, Plan
+from kadeploy.operations.run.cluster_run import ClusterRun
+from kadeploy.operations.run.executor import StepExecutor
+from kadeploy.operations.run.journal import WorkflowJournal
+from kadeploy.operations.run.leasing import NodeLeases
+from kadeploy.operations.run.recorder import Recorder
+from kadeploy.operations.run.windows import Throttles
 from kadeploy.store import journal, node_states, statistics, workflows
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.statistics import Record

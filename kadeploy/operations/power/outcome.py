@@ -15,13 +15,13 @@ from kadeploy.config.remote_operations import Level
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
 from kadeploy.operations import automaton
-from kadeploy.operations.base_plan import Part, Plan
-from kadeploy.operations.cluster_run import ClusterRun
-from kadeploy.operations.equipment import connect, read_host_key
-from kadeploy.operations.feed import Group
-from kadeploy.operations.operation import Operation
+from kadeploy.operations.deploy.request import Request
+from kadeploy.operations.minios import connect, read_host_key
+from kadeploy.operations.observer import Group
+from kadeploy.operations.plan import Part, Plan
 from kadeploy.operations.recipe import Recipe, Recipes
-from kadeploy.operations.request import Request
+from kadeploy.operations.run.cluster_run import ClusterRun
+from kadeploy.operations.run.operation import Operation
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.catalogue import steps_of

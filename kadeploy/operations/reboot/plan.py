@@ -17,12 +17,12 @@ from kadeploy.environments import registry
 from kadeploy.errors import NotFoundError, RefusedError, UsageError
 from kadeploy.nodes import fold
 from kadeploy.operations import automaton
-from kadeploy.operations.base_plan import Part
-from kadeploy.operations.equipment import connect, prepare_minios
-from kadeploy.operations.feed import Group
-from kadeploy.operations.reboot import RebootKind, RebootPlan, RebootRequest
+from kadeploy.operations.deploy.request import EnvironmentName
+from kadeploy.operations.minios import connect, prepare_minios
+from kadeploy.operations.observer import Group
+from kadeploy.operations.plan import Part
+from kadeploy.operations.reboot.outcome import RebootKind, RebootPlan, RebootRequest
 from kadeploy.operations.recipe import Recipe, Recipes
-from kadeploy.operations.request import EnvironmentName
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.catalogue import steps_of

@@ -10,14 +10,13 @@ from typing import Any
 
 from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
-from kadeploy.operations.base_plan import Part
-from kadeploy.operations.cluster_run import ClusterRun
-from kadeploy.operations.feed import NodeResult, Observer, OperationResult
-from kadeploy.operations.goal import Goal
-from kadeploy.operations.operation import Go, Operation
-from kadeploy.operations.plan import DeploymentPlan
+from kadeploy.operations.deploy.plan import DeploymentPlan
+from kadeploy.operations.deploy.request import to_mapping
+from kadeploy.operations.observer import NodeResult, Observer, OperationResult
+from kadeploy.operations.plan import Part
 from kadeploy.operations.pursuit import Pursuit
-from kadeploy.operations.request import to_mapping
+from kadeploy.operations.run.cluster_run import ClusterRun
+from kadeploy.operations.run.operation import Go, Operation
 from kadeploy.store import node_states, receptions
 from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.receptions import Reception
@@ -25,6 +24,7 @@ from kadeploy.store.statistics import Record
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import WorkflowKind
 from kadeploy.workflow.events import NodeEnded
+from kadeploy.workflow.goal import Goal
 from kadeploy.workflow.phase import Phase
 
 log = logging.getLogger(__name__)

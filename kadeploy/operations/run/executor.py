@@ -9,8 +9,8 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from kadeploy.errors import KadeployError, NodeError
-from kadeploy.operations.failures import failure_of, interruption_of
 from kadeploy.operations.recipe import Recipes
+from kadeploy.operations.run.failures import failure_of, interruption_of
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import NodeStep, SetStep
 from kadeploy.steps.workbench import Workbench

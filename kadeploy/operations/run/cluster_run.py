@@ -7,10 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from kadeploy.operations.base_plan import Part
-from kadeploy.operations.feed import NodeResult
-from kadeploy.operations.journal import WorkflowJournal
-from kadeploy.operations.statistics import Recorder, place, reason
+from kadeploy.operations.observer import NodeResult
+from kadeploy.operations.plan import Part
+from kadeploy.operations.run.journal import WorkflowJournal
+from kadeploy.operations.run.recorder import Recorder, place, reason
 from kadeploy.store.receptions import Reception
 from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.driver import Driver

@@ -10,7 +10,7 @@ from kadeploy.disks.layout import DiskLayout, Role, layout_of
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.image_kind import IMAGE_KINDS
 from kadeploy.errors import RefusedError, UsageError
-from kadeploy.operations.request import DeploymentRequest
+from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.steps.deployment import Target
 
 

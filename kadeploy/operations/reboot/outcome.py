@@ -12,9 +12,9 @@ from kadeploy.config.expression import Expression
 from kadeploy.config.remote_operations import Level
 from kadeploy.disks.layout import Role, layout_of
 from kadeploy.errors import UsageError
-from kadeploy.operations.base_plan import Plan
-from kadeploy.operations.operation import Operation
-from kadeploy.operations.request import EnvironmentName, Request
+from kadeploy.operations.deploy.request import EnvironmentName, Request
+from kadeploy.operations.plan import Plan
+from kadeploy.operations.run.operation import Operation
 from kadeploy.steps.reboot import RebootWorkbench
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.workflows import WorkflowKind
