@@ -17,7 +17,7 @@ from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.simulation import clock
 from kadeploy.simulation.file import SimulationFile
-from kadeploy.simulation.simulation import Outcome, Simulation, simulate
+from kadeploy.simulation.simulation import SimulatedCluster, Simulation, simulate
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
 from kadeploy.workflow.phase import Phase
@@ -48,29 +48,29 @@ def measure(directory: Path, nodes: int, *, journal: bool) -> Row:
     start_mb = _peak_mb()
     began, cpu = time.perf_counter(), time.process_time()
     if journal:
-        outcome = _with_store(directory, plan, file)
+        cluster = _with_store(directory, plan, file)
     else:
-        [outcome] = simulate(plan, file, {}, SEED)
+        [cluster] = simulate(plan, file, {}, SEED)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    ends = Counter(end.phase for end in outcome.timeline.ends.values())
-    simulated = max(end.at for end in outcome.timeline.ends.values())
-    return Row(nodes, seconds, cpu, _peak_mb(), start_mb, outcome.timeline.events, simulated, ends[Phase.OK])
+    ends = Counter(end.phase for end in cluster.timeline.ends.values())
+    simulated = max(end.at for end in cluster.timeline.ends.values())
+    return Row(nodes, seconds, cpu, _peak_mb(), start_mb, cluster.timeline.events, simulated, ends[Phase.OK])
 
 
-def _with_store(directory: Path, plan: DeploymentPlan, file: SimulationFile) -> Outcome:
+def _with_store(directory: Path, plan: DeploymentPlan, file: SimulationFile) -> SimulatedCluster:
     """Simulate with every event in an SQLite file before it is applied, as real deployments do."""
-    outcomes: list[Outcome] = []
+    clusters: list[SimulatedCluster] = []
 
     async def work() -> None:
         async with Store.open(directory / "store.sqlite") as store:
             workflow = await workflows.create(store, workflows.WorkflowKind.DEPLOY, "root", {})
-            journal = WorkflowJournal(store, workflow.id, plan.parts[0].group.cluster)
+            journal = WorkflowJournal(store, workflow.id, plan.clusters[0].cluster)
             simulation = Simulation(plan, file, {}, SEED, lambda _: journal)
             await simulation.run()
-            outcomes.extend(simulation.outcomes)
+            clusters.extend(simulation.clusters)
 
     clock.run(work())
-    return outcomes[0]
+    return clusters[0]
 
 
 def _peak_mb() -> float:

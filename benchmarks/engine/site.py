@@ -12,7 +12,7 @@ from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.simulation import file
 from kadeploy.simulation.file import SimulationFile
-from kadeploy.simulation.nodes import imagine
+from kadeploy.simulation.nodes import resize
 from kadeploy.store.store import Store
 
 SERVER = """\
@@ -75,8 +75,8 @@ async def plan(directory: Path, nodes: int) -> DeploymentPlan:
     environment = description.parse(text, "debian.yaml").environment("root")
     request = DeploymentRequest(user="root", nodes=("node-1",), environment=environment)
     async with Store.open(directory / "store.sqlite") as store:
-        planned = await Planner(site, store, lambda *_: None).plan(request, lambda _: None)
-    return imagine(planned, nodes)
+        planned = await Planner(site, store, lambda *_: None).plan(request)
+    return resize(planned, nodes)
 
 
 def behaviour(directory: Path) -> SimulationFile:

@@ -15,14 +15,17 @@ from pathlib import Path
 
 from benchmarks.overhead.node import MeasuredNode
 from kadeploy.boot.profile import TOKEN_PARAMETER
+from kadeploy.boot.repository import BootRepository
 from kadeploy.config import site as configuration
+from kadeploy.config.site import Site
 from kadeploy.disks import bootloader, filesystems, partitioning
 from kadeploy.disks.layout import Role
 from kadeploy.lab.bmc import CIPHER_SUITE
-from kadeploy.operations.deploy.plan import Planner
-from kadeploy.operations.deploy.request import DeploymentRequest, EnvironmentName
+from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
+from kadeploy.operations.deploy.request import DeploymentRequest
+from kadeploy.operations.request import EnvironmentName
 from kadeploy.power.ways.ipmi import IpmiAccount
-from kadeploy.steps.deployment import DeploymentWorkbench, PostInstall
+from kadeploy.steps.facts import DeploymentFacts, PostInstall
 from kadeploy.store.store import Store
 
 TOKEN = "0" * 16  # in the template of the miniOS' profile
@@ -32,21 +35,21 @@ def write_inputs(environment: str, node: MeasuredNode) -> Path:
     """Write everything for by-hand.sh below the user's directory; the file that it is to be given."""
     work = node.lab.directory
     request = DeploymentRequest("root", (node.name,), EnvironmentName(environment), node.lab.key.read_bytes())
-    deployment = asyncio.run(_plan(node.plan.config, request))
+    plan = asyncio.run(_plan(node.plan.config, request))
+    facts = plan.clusters[0].facts
     inputs = work / "inputs"
-    inputs.write_text("".join(_assignments(node, deployment)))
-    _write_ssh_files(deployment, work)
-    (work / "layout.sfdisk").write_text(partitioning.sfdisk_script(deployment.layout))
+    inputs.write_text("".join(_assignments(node, plan.site, facts)))
+    _write_ssh_files(plan.site, facts, work)
+    (work / "layout.sfdisk").write_text(partitioning.sfdisk_script(facts.layout))
     (work / "install-grub").write_bytes(bootloader.install_grub_script())
-    (work / "disk.profile").write_text(deployment.boot.local_disk_profile())
+    (work / "disk.profile").write_text(BootRepository.of(plan.site).local_disk_profile())
     return inputs
 
 
-async def _plan(directory: Path, request: DeploymentRequest) -> DeploymentWorkbench:
+async def _plan(directory: Path, request: DeploymentRequest) -> DeploymentPlan:
     site = configuration.load(directory)
     async with Store.open(site.path(site.server.database.name)) as store:
-        plan = await Planner(site, store, lambda *_: None).plan(request, lambda _: None)
-    return plan.parts[0].machines
+        return await Planner(site, store, lambda *_: None).plan(request)
 
 
 def renew_profile(inputs: Path) -> None:
@@ -60,43 +63,43 @@ def renew_profile(inputs: Path) -> None:
     inputs.write_text("\n".join([*lines, f"TOKEN={TOKEN_PARAMETER}={token}", ""]))
 
 
-def _assignments(node: MeasuredNode, deployment: DeploymentWorkbench) -> list[str]:
-    key, work = node.lab.key, node.lab.directory
-    known = next(iter(deployment.nodes.values()))
-    ipmi = deployment.cluster.remoteops.account("ipmi")
-    swap = deployment.layout.device(Role.SWAP)
+def _assignments(node: MeasuredNode, site: Site, facts: DeploymentFacts) -> list[str]:
+    key, work, boot = node.lab.key, node.lab.directory, BootRepository.of(site)
+    known = next(iter(facts.nodes.values()))
+    ipmi = facts.cluster.remoteops.account("ipmi")
+    swap = facts.layout.device(Role.SWAP)
     assert isinstance(ipmi, IpmiAccount) and swap is not None, "the lab has both"
     (work / "minios.template").write_text(
-        deployment.boot.minios_profile(
-            kernel=deployment.minios.kernel,
-            initrd=deployment.minios.initrd,
-            params=deployment.cluster.boot.kernels.deploy.params,
+        boot.minios_profile(
+            kernel=facts.minios.kernel,
+            initrd=facts.minios.initrd,
+            params=facts.cluster.boot.kernels.deploy.params,
             token=TOKEN,
         )
     )
-    variables = deployment.variables(known)
-    archives = [*deployment.admin_archives, *deployment.user_archives]
+    variables = facts.variables(known)
+    archives = [*facts.admin_archives, *facts.user_archives]
     values = {
         "WORK": str(work),
         "KEY": str(key),
         "ADDRESS": known.address,
         "BMC": known.bmc,
         "BMC_USER": ipmi.user,
-        "BMC_PASSWORD": str(deployment.site.directory / ipmi.password_file),
+        "BMC_PASSWORD": str(site.directory / ipmi.password_file),
         "BMC_CIPHER": str(CIPHER_SUITE),
-        "PROFILE": str(deployment.boot.profile_path(known)),
-        "DISK": deployment.target.block_device,
-        "TARGET": deployment.target.device,
-        "ROOT": deployment.extraction_dir,
-        "ARCHIVES": deployment.archive_dir,
-        "SHOW_PARTITIONS": _show_partitions(node, deployment),
-        "MAKE_FILESYSTEM": _mkfs(deployment.environment.filesystem, deployment.target.device),
+        "PROFILE": str(boot.profile_path(known)),
+        "DISK": facts.target.block_device,
+        "TARGET": facts.target.device,
+        "ROOT": facts.extraction_dir,
+        "ARCHIVES": facts.archive_dir,
+        "SHOW_PARTITIONS": _show_partitions(node, facts),
+        "MAKE_FILESYSTEM": _mkfs(facts.environment.filesystem, facts.target.device),
         "MAKE_SWAP": _mkfs("swap", swap),
-        "IMAGE_URL": _publish(deployment),
-        "IMAGE_SHA256": deployment.image_sha256,
-        "DECOMPRESS": shlex.join(deployment.environment.image.compression.facts.decompress),
-        "KERNEL": deployment.environment.boot.kernel,
-        "INITRD": deployment.environment.boot.initrd,
+        "IMAGE_URL": _publish(boot, facts),
+        "IMAGE_SHA256": facts.image_sha256,
+        "DECOMPRESS": shlex.join(facts.environment.image.compression.facts.decompress),
+        "KERNEL": facts.environment.boot.kernel,
+        "INITRD": facts.environment.boot.initrd,
         "VARIABLES": shlex.join(f"{name}={value}" for name, value in variables.items()),
     }
     return [*_scalars(values), *_arrays(archives)]
@@ -112,12 +115,12 @@ def _arrays(archives: Sequence[PostInstall]) -> list[str]:
     return [f"POST_INSTALLS=({paths})\n", f"POST_INSTALL_SCRIPTS=({scripts})\n"]
 
 
-def _show_partitions(node: MeasuredNode, deployment: DeploymentWorkbench) -> str:
+def _show_partitions(node: MeasuredNode, facts: DeploymentFacts) -> str:
     """The command behind sfdisk: none, except where the node's kernel is this machine's and must be told."""
     if node.plan.driver == "qemu":
         return ":"
-    target = deployment.target.device
-    told = f"partx --update {deployment.target.block_device}"
+    target = facts.target.device
+    told = f"partx --update {facts.target.block_device}"
     return f"{told} && until test -b {target}; do sleep 0.05; done"
 
 
@@ -125,24 +128,24 @@ def _mkfs(filesystem: str, device: str) -> str:
     return shlex.join(filesystems.mkfs_command(filesystem, device))
 
 
-def _publish(deployment: DeploymentWorkbench) -> str:
+def _publish(boot: BootRepository, facts: DeploymentFacts) -> str:
     """Put the image where the boot server serves it; its URL."""
-    published = deployment.boot.root / "images" / "by-hand"
+    published = boot.root / "images" / "by-hand"
     published.unlink(missing_ok=True)
     try:
-        os.link(deployment.image.path, published)
+        os.link(facts.image.path, published)
     except OSError:
-        published.write_bytes(deployment.image.path.read_bytes())
-    return f"{deployment.boot.base_url}/images/by-hand"
+        published.write_bytes(facts.image.path.read_bytes())
+    return f"{boot.base_url}/images/by-hand"
 
 
-def _write_ssh_files(deployment: DeploymentWorkbench, work: Path) -> None:
-    node = next(iter(deployment.nodes.values()))
-    (work / "known_hosts").write_text(f"{node.address} {deployment.minios.host_key}\n")
+def _write_ssh_files(site: Site, facts: DeploymentFacts, work: Path) -> None:
+    node = next(iter(facts.nodes.values()))
+    (work / "known_hosts").write_text(f"{node.address} {facts.minios.host_key}\n")
     options = {
         "HostName": node.address,
         "User": "root",
-        "IdentityFile": deployment.site.path(deployment.site.server.ssh_private_key),
+        "IdentityFile": site.path(site.server.ssh_private_key),
         "IdentitiesOnly": "yes",
         "UserKnownHostsFile": work / "known_hosts",
         "GlobalKnownHostsFile": "/dev/null",

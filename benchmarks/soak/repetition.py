@@ -20,10 +20,12 @@ from kadeploy.config import namespace
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.lab import cluster
-from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.deploy.outcome import DeploymentOutcome
 from kadeploy.operations.deploy.plan import Planner
-from kadeploy.operations.deploy.request import DeploymentRequest, EnvironmentName
-from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.deploy.request import DeploymentRequest
+from kadeploy.operations.request import EnvironmentName
+from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.operation import Operation
 from kadeploy.store.store import Store
 from kadeploy.workflow.phase import Phase
 
@@ -50,8 +52,8 @@ async def repeat(site: Site, name: str, request: DeploymentRequest, times: int) 
 
 async def deploy(site: Site, store: Store, request: DeploymentRequest) -> OperationResult:
     """One deployment from its plan to its result."""
-    plan = await Planner(site, store, Silent().grabbed).plan(request, Silent().transferred)
-    return await DeploymentOperation(plan, store, Silent()).run()
+    plan = await Planner(site, store, Silent().grabbed).plan(request)
+    return await Operation(plan, DeploymentOutcome(plan), store, Silent()).run()
 
 
 def tell(**figures: object) -> None:

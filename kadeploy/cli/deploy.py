@@ -18,10 +18,11 @@ from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, RefusedError
 from kadeploy.operations import workflows
-from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.deploy.outcome import DeploymentOutcome
 from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
 from kadeploy.operations.deploy.request import recorded
-from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.operation import Operation
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow, WorkflowKind
 from kadeploy.terminal import printable_line
@@ -54,13 +55,13 @@ async def _deploy(options: DeployOptions, site: Site, names: Sequence[str]) -> O
             request = recorded(workflow)
             request = replace(request, force=options.force, **limits(options, len(request.nodes)))
         with operation_command.observers(options) as (observers, stack):
-            plan = await Planner(site, store, observers.grabbed).plan(request, observers.transferred)
+            plan = await Planner(site, store, observers.grabbed).plan(request)
             if options.dry_run:
                 stack.close()
                 _print_plan(plan, as_json=options.as_json)
                 return None
             operation_command.enter_namespace(site)
-            operation = DeploymentOperation(plan, store, observers)
+            operation = Operation(plan, DeploymentOutcome(plan), store, observers)
             if workflow is None:
                 return await operation_command.carry_out(operation, operation.run(), options, stack)
             phases = RETRIED if options.retry else RESUMED

@@ -8,11 +8,11 @@ from typing import Any
 
 from kadeploy.disks.layout import MIB, partition_device
 from kadeploy.nodes import fold
-from kadeploy.operations.deploy.plan import DeploymentPart, DeploymentPlan
-from kadeploy.operations.plan import Part, Plan
+from kadeploy.operations.deploy.plan import DeploymentClusterPlan, DeploymentPlan
+from kadeploy.operations.plan import ClusterPlan, Plan
 from kadeploy.operations.recipe import Recipe
 from kadeploy.steps.custom_operation import CustomOperation
-from kadeploy.steps.deployment import DeploymentWorkbench
+from kadeploy.steps.facts import DeploymentFacts
 from kadeploy.workflow.automaton import Instance, MicroStep
 
 
@@ -20,14 +20,14 @@ def describe(plan: DeploymentPlan) -> Iterator[str]:
     """Lines of a plan of a deployment."""
     environment = plan.environment
     yield f"Environment {environment.label} of {environment.owner}: {environment.image.file}"
-    image = plan.parts[0].machines.image
+    image = plan.image
     verdict = "as declared" if image.sha256 == environment.image.sha256 else "not declared"
     if environment.image.sha256 not in ("", image.sha256):
         verdict = f"WRONG: declared {environment.image.sha256}, every node will fail"
     yield f"  {image.size} bytes, sha256 {image.sha256} ({verdict})"
-    for part in plan.parts:
+    for cluster in plan.clusters:
         yield ""
-        yield from _describe_part(part)
+        yield from _describe_cluster(cluster)
     yield ""
     yield _describe_windows(plan)
     yield "Dry run: no node was touched."
@@ -35,10 +35,10 @@ def describe(plan: DeploymentPlan) -> Iterator[str]:
 
 def describe_steps(plan: Plan[Any]) -> Iterator[str]:
     """Lines of a plan that erases nothing."""
-    for part in plan.parts:
-        count = len(part.group.nodes)
-        yield f"Cluster {part.group.cluster}: {fold(part.group.nodes)} ({count} nodes)"
-        yield from _describe_macrosteps(part)
+    for cluster in plan.clusters:
+        count = len(cluster.nodes)
+        yield f"Cluster {cluster.cluster}: {fold(cluster.nodes)} ({count} nodes)"
+        yield from _describe_macrosteps(cluster)
     yield ""
     yield _describe_windows(plan)
     yield "Dry run: no node was touched."
@@ -48,20 +48,20 @@ def steps_to_json(plan: Plan[Any]) -> dict[str, Any]:
     """Document of a plan that erases nothing; timeouts in seconds."""
     return {
         "schema": 1,
-        "windows": plan.parts[0].machines.site.server.windows.model_dump(mode="json"),
+        "windows": plan.site.server.windows.model_dump(mode="json"),
         "clusters": [
             {
-                "cluster": part.group.cluster,
-                "nodes": list(part.group.nodes),
-                "macrosteps": _macrosteps_to_json(part),
+                "cluster": cluster.cluster,
+                "nodes": list(cluster.nodes),
+                "macrosteps": _macrosteps_to_json(cluster),
             }
-            for part in plan.parts
+            for cluster in plan.clusters
         ],
     }
 
 
 def _describe_windows(plan: Plan[Any]) -> str:
-    windows = plan.parts[0].machines.site.server.windows
+    windows = plan.site.server.windows
     pause = f", a slot again after {windows.reboot.pause:g} s" if windows.reboot.pause else ""
     return (
         f"Windows, shared by all commands: {windows.reboot.size} reboots at once{pause}; "
@@ -69,32 +69,32 @@ def _describe_windows(plan: Plan[Any]) -> str:
     )
 
 
-def _describe_part(part: DeploymentPart) -> Iterator[str]:
-    count = len(part.group.nodes)
-    yield f"Cluster {part.group.cluster}: {fold(part.group.nodes)} ({count} nodes)"
-    if part.group.spares:
-        yield f"  Spares: {fold(part.group.spares)}"
-    yield from _describe_disk(part.machines)
-    yield from _describe_macrosteps(part)
+def _describe_cluster(cluster: DeploymentClusterPlan) -> Iterator[str]:
+    count = len(cluster.nodes)
+    yield f"Cluster {cluster.cluster}: {fold(cluster.nodes)} ({count} nodes)"
+    if cluster.spares:
+        yield f"  Spares: {fold(cluster.spares)}"
+    yield from _describe_disk(cluster.facts)
+    yield from _describe_macrosteps(cluster)
 
 
-def _describe_macrosteps(part: Part[Any]) -> Iterator[str]:
-    recipes = part.recipes.all()
-    for macro in part.group.automaton.macrosteps:
+def _describe_macrosteps(cluster: ClusterPlan[Any]) -> Iterator[str]:
+    recipes = cluster.recipes.all()
+    for macro in cluster.automaton.macrosteps:
         yield f"  {macro.name}"
         for instance in macro.instances:
-            yield from _describe_instance(instance, next(recipes), len(part.group.nodes))
+            yield from _describe_instance(instance, next(recipes), len(cluster.nodes))
 
 
-def _describe_disk(deployment: DeploymentWorkbench) -> Iterator[str]:
-    erased, target = ", ".join(deployment.erased), deployment.target.device
-    if deployment.target.partition is None:
+def _describe_disk(facts: DeploymentFacts) -> Iterator[str]:
+    erased, target = ", ".join(facts.erased), facts.target.device
+    if facts.target.partition is None:
         yield f"  ERASED: all of {erased}, by the image itself"
-    elif deployment.partitioned:
+    elif facts.partitioned:
         yield f"  ERASED: all of {erased}, which gets this GPT:"
-        for partition in deployment.layout.partitions:
+        for partition in facts.layout.partitions:
             size = f"{partition.size // MIB} MiB" if partition.size else "the rest"
-            device = partition_device(deployment.layout.block_device, partition.number)
+            device = partition_device(facts.layout.block_device, partition.number)
             mark = "  <- the image" if device == target else ""
             yield f"    {device} {partition.role.value:9} {size}{mark}"
     else:
@@ -127,32 +127,32 @@ def to_json(plan: DeploymentPlan) -> dict[str, Any]:
         "schema": 2,  # 1 had a text as `erased`
         "environment": plan.environment.label,
         "image": {
-            "size": plan.parts[0].machines.image.size,
-            "sha256": plan.parts[0].machines.image.sha256,
+            "size": plan.image.size,
+            "sha256": plan.image.sha256,
         },
-        "windows": plan.parts[0].machines.site.server.windows.model_dump(mode="json"),
-        "clusters": [_part_to_json(part) for part in plan.parts],
+        "windows": plan.site.server.windows.model_dump(mode="json"),
+        "clusters": [_cluster_to_json(cluster) for cluster in plan.clusters],
     }
 
 
-def _part_to_json(part: DeploymentPart) -> dict[str, Any]:
-    deployment = part.machines
+def _cluster_to_json(cluster: DeploymentClusterPlan) -> dict[str, Any]:
+    facts = cluster.facts
     return {
-        "cluster": part.group.cluster,
-        "nodes": list(part.group.nodes),
-        "spares": list(part.group.spares),
-        "target": deployment.target.device,
-        "erased": list(deployment.erased),
+        "cluster": cluster.cluster,
+        "nodes": list(cluster.nodes),
+        "spares": list(cluster.spares),
+        "target": facts.target.device,
+        "erased": list(facts.erased),
         "partitions": [
             {"number": partition.number, "role": partition.role.value, "bytes": partition.size}
-            for partition in deployment.layout.partitions
+            for partition in facts.layout.partitions
         ],
-        "macrosteps": _macrosteps_to_json(part),
+        "macrosteps": _macrosteps_to_json(cluster),
     }
 
 
-def _macrosteps_to_json(part: Part[Any]) -> dict[str, Any]:
-    count, recipes = len(part.group.nodes), part.recipes.all()
+def _macrosteps_to_json(cluster: ClusterPlan[Any]) -> dict[str, Any]:
+    count, recipes = len(cluster.nodes), cluster.recipes.all()
     return {
         macro.name: [
             {
@@ -171,5 +171,5 @@ def _macrosteps_to_json(part: Part[Any]) -> dict[str, Any]:
             }
             for instance in macro.instances
         ]
-        for macro in part.group.automaton.macrosteps
+        for macro in cluster.automaton.macrosteps
     }

@@ -18,7 +18,7 @@ from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.throughput import size
 from kadeploy.cli.transcript import describe_queue
 from kadeploy.cli.transfers import NodeTransfer, place
-from kadeploy.operations.observer import Group
+from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.run.recorder import reason
 from kadeploy.workflow.events import Failure, NodeEnded, Notice, StepEnded, StepStarted
 
@@ -63,7 +63,7 @@ class LiveTable:
         """Print a line above the table; it scrolls away."""
         self._console.print(line, markup=False, highlight=False)
 
-    def started(self, wid: str, groups: Sequence[Group]) -> None:
+    def started(self, wid: str, groups: Sequence[ObservedCluster]) -> None:
         self._grab = ""
         self._rows = {node: _Row() for group in groups for node in group.nodes}
 
@@ -71,7 +71,7 @@ class LiveTable:
         share = f" {100 * done // total}%" if total else ""
         self._grab = f"{what} {source}: {size(done)}{share}"
 
-    def noticed(self, group: Group, notice: Notice) -> None:
+    def noticed(self, group: ObservedCluster, notice: Notice) -> None:
         match notice:
             case StepStarted():
                 for node in notice.nodes:
@@ -85,7 +85,7 @@ class LiveTable:
                 row = self._rows[notice.node]
                 row.phase, row.since = notice.phase, notice.at
 
-    def replaced(self, group: Group, spares: Sequence[str]) -> None:
+    def replaced(self, group: ObservedCluster, spares: Sequence[str]) -> None:
         self._rows = {**self._rows, **{node: _Row() for node in spares}}  # at once: another thread draws
 
     def transferred(self, transfer: BroadcastProgress) -> None:

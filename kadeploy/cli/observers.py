@@ -15,7 +15,7 @@ from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.transcript import Transcript
 from kadeploy.cli.transfers import remarks
 from kadeploy.nodes import fold
-from kadeploy.operations.observer import Group
+from kadeploy.operations.observer import ObservedCluster
 from kadeploy.store.receptions import Reception
 from kadeploy.terminal import printable_line
 from kadeploy.workflow.events import Notice
@@ -66,7 +66,7 @@ class Observers:
             with suppress(OSError, ValueError):
                 click.echo(line, file=self._stream)
 
-    def started(self, wid: str, groups: Sequence[Group]) -> None:
+    def started(self, wid: str, groups: Sequence[ObservedCluster]) -> None:
         if self._identifier_file is not None:
             self._identifier_file.write_text(wid, encoding="utf-8")
         self._transcript.started(wid, groups)
@@ -78,12 +78,12 @@ class Observers:
         if self._live is not None:
             self._live.grabbed(what, source, done, total)
 
-    def noticed(self, group: Group, notice: Notice) -> None:
+    def noticed(self, group: ObservedCluster, notice: Notice) -> None:
         self._transcript.noticed(group, notice)
         if self._live is not None:
             self._live.noticed(group, notice)
 
-    def replaced(self, group: Group, spares: Sequence[str]) -> None:
+    def replaced(self, group: ObservedCluster, spares: Sequence[str]) -> None:
         self._transcript.replaced(group, spares)
         if self._live is not None:
             self._live.replaced(group, spares)
@@ -93,7 +93,7 @@ class Observers:
         if self._live is not None:
             self._live.transferred(transfer)
 
-    def received(self, group: Group, receptions: Sequence[Reception]) -> None:
+    def received(self, group: ObservedCluster, receptions: Sequence[Reception]) -> None:
         self._transcript.received(group, receptions)
         if self._live is not None and not self._stream.isatty():
             for remark, nodes in remarks(receptions).items():

@@ -25,8 +25,8 @@ from kadeploy.cli.signals import cancel_on_signals
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, ServiceError, UsageError
-from kadeploy.operations.observer import OperationResult
 from kadeploy.operations.plan import Plan
+from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run.operation import Operation
 from kadeploy.terminal import printable_line
 

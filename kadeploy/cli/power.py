@@ -10,8 +10,11 @@ from kadeploy.config import site as configuration
 from kadeploy.config.remote_operations import Level
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
-from kadeploy.operations.observer import OperationResult
-from kadeploy.operations.power.outcome import PowerKind, PowerOperation, PowerRequest, plan_power
+from kadeploy.operations.power.outcome import PowerOutcome
+from kadeploy.operations.power.plan import plan_power
+from kadeploy.operations.power.request import PowerKind, PowerRequest
+from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.operation import Operation
 from kadeploy.store.store import Store
 
 
@@ -32,11 +35,11 @@ async def _power(options: OperationOptions, site: Site, request: PowerRequest) -
     """Run the command; the result is None after a dry run."""
     async with Store.open(site.path(site.server.database.name)) as store:
         with operation_command.observers(options) as (observers, stack):
-            plan = plan_power(site, request)
+            plan = await plan_power(site, request)
             if options.dry_run:
                 stack.close()
                 operation_command.print_steps(plan, as_json=options.as_json)
                 return None
             operation_command.enter_namespace(site)
-            operation = PowerOperation(plan, store, observers)
+            operation = Operation(plan, PowerOutcome(plan), store, observers)
             return await operation_command.carry_out(operation, operation.run(), options, stack)

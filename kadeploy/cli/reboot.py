@@ -13,10 +13,12 @@ from kadeploy.config import site as configuration
 from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, FileError, FileProblem, NotFoundError, UsageError
-from kadeploy.operations.deploy.request import EnvironmentName
-from kadeploy.operations.observer import OperationResult
-from kadeploy.operations.reboot.outcome import RebootKind, RebootOperation, RebootRequest
+from kadeploy.operations.reboot.outcome import RebootOutcome
 from kadeploy.operations.reboot.plan import plan_reboot
+from kadeploy.operations.reboot.request import RebootKind, RebootRequest
+from kadeploy.operations.request import EnvironmentName
+from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.operation import Operation
 from kadeploy.store.store import Store
 
 MAX_PROFILE = 64 * 1024  # bytes; boot programs read a profile into a buffer of some such size
@@ -41,7 +43,7 @@ async def _reboot(options: RebootOptions, site: Site, names: Sequence[str]) -> O
                 operation_command.print_steps(plan, as_json=options.as_json)
                 return None
             operation_command.enter_namespace(site)
-            operation = RebootOperation(plan, store, observers)
+            operation = Operation(plan, RebootOutcome(plan), store, observers)
             return await operation_command.carry_out(operation, operation.run(), options, stack)
 
 

@@ -26,7 +26,8 @@ from kadeploy.environments.environment import Environment
 from kadeploy.environments.location import is_http
 from kadeploy.errors import NotFoundError, UsageError
 from kadeploy.operations.deploy.operation_files import with_absolute_files
-from kadeploy.operations.deploy.request import NO_CUSTOM_STEPS, DeploymentRequest, EnvironmentName
+from kadeploy.operations.deploy.request import NO_CUSTOM_STEPS, DeploymentRequest
+from kadeploy.operations.request import EnvironmentName
 from kadeploy.terminal import printable_line
 
 MAX_KEYS = 1024 * 1024  # bytes of an authorized_keys file

@@ -18,12 +18,12 @@ from kadeploy.cli.request import build_request, limits, node_names
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, NotFoundError
-from kadeploy.operations.deploy.plan import DeploymentPart, DeploymentPlan, Planner
+from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
 from kadeploy.simulation import file
 from kadeploy.simulation.behaviour import check_names
 from kadeploy.simulation.file import SimulationFile
-from kadeploy.simulation.forecast import Forecast, foretell
-from kadeploy.simulation.nodes import imagine
+from kadeploy.simulation.forecast import Forecast, make_forecast
+from kadeploy.simulation.nodes import resize
 from kadeploy.simulation.simulation import simulate as run
 from kadeploy.store import samples
 from kadeploy.store.samples import StepSamples
@@ -43,11 +43,11 @@ def simulate(options: DeployOptions) -> ExitStatus:
     count = options.simulate_nodes or known.nodes
     wanted = limits(options, count or len(names))
     plan, records = asyncio.run(_prepare(options, site, names, known))
-    plan = imagine(plan, count) if count else plan
-    check_names(known, [part.group.automaton for part in plan.parts])
+    plan = resize(plan, count) if count else plan
+    check_names(known, [cluster.automaton for cluster in plan.clusters])
     plan = replace(plan, request=replace(plan.request, **wanted))
     seed = options.seed or 0
-    forecast = foretell(plan, run(plan, known, records, seed))
+    forecast = make_forecast(plan, run(plan, known, records, seed))
     _tell(forecast, seed, as_json=options.as_json)
     enough = plan.request.min_ok is None or len(forecast.good) >= plan.request.min_ok
     return ExitStatus.OK if enough else ExitStatus.NODES_FAILED
@@ -69,13 +69,14 @@ async def _prepare(
         with Observers(options.verbose_level, to_stderr=True, identifier_file=None) as observers:
             # Limits are of the nodes that are simulated.
             request = await build_request(replace(options, min_ok=None, deadline=""), names, site)
-            plan = await Planner(site, store, observers.grabbed).plan(request, observers.transferred)
-        records: Records = {part.group.cluster: await _records(site, store, part) for part in plan.parts}
+            plan = await Planner(site, store, observers.grabbed).plan(request)
+        names = [cluster.cluster for cluster in plan.clusters]
+        records: Records = {name: await _records(site, store, name) for name in names}
     return plan, records if known.records else {}
 
 
-async def _records(site: Site, store: Store, part: DeploymentPart) -> list[StepSamples]:
-    hosts = [node.name for node in site.nodes.values() if node.cluster == part.group.cluster]
+async def _records(site: Site, store: Store, cluster: str) -> list[StepSamples]:
+    hosts = [node.name for node in site.nodes.values() if node.cluster == cluster]
     return await samples.read(store, hosts, LATEST_RUNS)
 
 

@@ -16,7 +16,7 @@ from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.labels import DEPLOYMENT, Label, label
 from kadeploy.cli.transfers import Transfers, remarks
 from kadeploy.nodes import fold
-from kadeploy.operations.observer import Group
+from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.run.recorder import reason
 from kadeploy.store.receptions import Reception
 from kadeploy.vocabulary.deployment import SEND_ENVIRONMENT
@@ -46,7 +46,7 @@ class Transcript:
     level: int
     write: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
-    _groups: tuple[Group, ...] = field(init=False, default=())
+    _groups: tuple[ObservedCluster, ...] = field(init=False, default=())
     _label: Label = field(init=False, default=DEPLOYMENT)
     _moment: dict[tuple[str, str], list[str]] = field(init=False, default_factory=dict)
     _flush: asyncio.TimerHandle | None = field(init=False, default=None)
@@ -54,7 +54,7 @@ class Transcript:
     _queued: int = field(init=False, default=0)
     _transfers: dict[str, Transfers] = field(init=False, default_factory=dict)  # by cluster
 
-    def started(self, wid: str, groups: Sequence[Group]) -> None:
+    def started(self, wid: str, groups: Sequence[ObservedCluster]) -> None:
         self._groups = tuple(groups)
         self._label = label(wid)
         self._line(0, f"{self._label.title} #{wid} started")
@@ -72,7 +72,7 @@ class Transcript:
             name = "tarball" if what == "image" else what
             self._line(3, f"Grab the {name} file {source}")
 
-    def replaced(self, group: Group, spares: Sequence[str]) -> None:
+    def replaced(self, group: ObservedCluster, spares: Sequence[str]) -> None:
         self._gather(group, 1, "The spare nodes {} take the places of failed ones", spares)
 
     def transferred(self, transfer: BroadcastProgress) -> None:
@@ -82,7 +82,7 @@ class Transcript:
             if line := self._transfers[group.cluster].add(transfer, self.clock()):
                 self._line(3, f"{self._prefix(group)}   * {line}")
 
-    def received(self, group: Group, receptions: Sequence[Reception]) -> None:
+    def received(self, group: ObservedCluster, receptions: Sequence[Reception]) -> None:
         for remark, nodes in remarks(reception for reception in receptions if not reception.ok).items():
             self._gather(group, 2, remark, nodes)
         for remark, nodes in remarks(reception for reception in receptions if reception.ok).items():
@@ -97,7 +97,7 @@ class Transcript:
         self.flush()
         self._line(0, f"{self._label.title} #{wid} done")
 
-    def noticed(self, group: Group, notice: Notice) -> None:
+    def noticed(self, group: ObservedCluster, notice: Notice) -> None:
         match notice:
             case InstanceStarted():
                 again = f" (attempt {notice.attempt + 1})" if notice.attempt else ""
@@ -125,7 +125,7 @@ class Transcript:
             case NodeEnded():
                 self._node_ended(group, notice)
 
-    def _step_ended(self, group: Group, notice: StepEnded) -> None:
+    def _step_ended(self, group: ObservedCluster, notice: StepEnded) -> None:
         step = group.automaton.microstep(notice.position).name
         if step == SEND_ENVIRONMENT and group.cluster in self._transfers:
             self._transfers[group.cluster].end(notice.node)
@@ -135,19 +135,19 @@ class Transcript:
         else:
             self._gather(group, 5, f"   * {step} ended on {{}} after {notice.seconds:.1f}s", [notice.node])
 
-    def _step_cleared(self, group: Group, notice: StepCleared) -> None:
+    def _step_cleared(self, group: ObservedCluster, notice: StepCleared) -> None:
         name = group.automaton.instance(notice.position).name
         step = group.automaton.microstep(notice.position).name
         if step == SEND_ENVIRONMENT:
             self._gather(group, 3, f"   * Broadcast time: {notice.seconds:.0f}s", [])
         self._gather(group, 4, f"   ~ Time in {name}-{step}: {notice.seconds:.0f}s", [])
 
-    def _instance_ended(self, group: Group, notice: InstanceEnded) -> None:
+    def _instance_ended(self, group: ObservedCluster, notice: InstanceEnded) -> None:
         name = f"{self._label.macro}[{group.automaton.instance(notice.position).name}]"
         done = f"Step {name} failed for" if notice.failure else f"End of step {name} for"
         self._gather(group, 1, f"{done} {{}} after {notice.seconds:.0f}s", [notice.node])
 
-    def _node_ended(self, group: Group, notice: NodeEnded) -> None:
+    def _node_ended(self, group: ObservedCluster, notice: NodeEnded) -> None:
         step = group.automaton.microstep(notice.position).name
         if notice.phase is Phase.HELD and notice.failure == LEFT_BEHIND:
             self._gather(group, 2, f"*** {{}} held on {step}, {LEFT_BEHIND.reason}", [notice.node])
@@ -162,7 +162,7 @@ class Transcript:
 
     # Lines ----------------------------------------------------------------------------------------
 
-    def _gather(self, group: Group, level: int, template: str, nodes: Sequence[str]) -> None:
+    def _gather(self, group: ObservedCluster, level: int, template: str, nodes: Sequence[str]) -> None:
         if level > self.level:
             return
         self._moment.setdefault((self._prefix(group), template), []).extend(nodes)
@@ -183,7 +183,7 @@ class Transcript:
             self.flush()
             self.write(text)
 
-    def _prefix(self, group: Group) -> str:
+    def _prefix(self, group: ObservedCluster) -> str:
         return f"[{group.prefix}] " if len(self._groups) > 1 else ""
 
 

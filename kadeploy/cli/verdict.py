@@ -10,7 +10,7 @@ from typing import Any
 from kadeploy.cli.labels import label
 from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.nodes import fold
-from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.result import OperationResult
 from kadeploy.store.receptions import Reception
 from kadeploy.workflow.events import ABORTED
 from kadeploy.workflow.phase import Phase

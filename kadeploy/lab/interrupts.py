@@ -41,6 +41,6 @@ def remembered() -> Iterator[Callable[[], None]]:
 
 
 def ignored() -> None:
-    """From now on neither signal does anything: a second Ctrl-C must not stop the clearing."""
+    """Ignore both signals: a second Ctrl-C must not stop the clearing."""
     for number in NUMBERS:
         signal.signal(number, signal.SIG_IGN)

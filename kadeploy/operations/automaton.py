@@ -10,25 +10,25 @@ from typing import Any
 from kadeploy.config.automata import InstanceSetting
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.recipe import Recipe, Recipes
+from kadeploy.steps.facts import ClusterFacts
 from kadeploy.steps.step import SetStep, Step
-from kadeploy.steps.workbench import Workbench
 from kadeploy.vocabulary.names import INSTANCES, instances_of, is_meant, known_names
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
 
 
 def build(
-    machines: Workbench, recipes: Recipes, breakpoints: Sequence[str], *, hold_failures: bool
+    facts: ClusterFacts, recipes: Recipes, breakpoints: Sequence[str], *, hold_failures: bool
 ) -> Automaton:
     """The automaton; raises UsageError for a breakpoint out of reach."""
     macrosteps = tuple(
         MacroStep(macro, tuple(_instance(recipe) for recipe in instances))
         for macro, instances in recipes.macrosteps.items()
     )
-    gather = machines.cluster.gather
+    gather = facts.cluster.gather
     gathering = Gathering(gather.quorum, gather.grace, gather.least)
     automaton = Automaton(macrosteps, gathering, hold_failures)
-    _check_timeouts(automaton, len(machines.nodes))
+    _check_timeouts(automaton, len(facts.nodes))
     for breakpoint in breakpoints:
         automaton = _with_breakpoint(automaton, breakpoint)
     return automaton
@@ -43,7 +43,7 @@ def _instance(recipe: Recipe) -> Instance:
 
 
 def _check_timeouts(automaton: Automaton, count: int) -> None:
-    """Every expression must give seconds for every number of nodes, and no micro-step may wait for ever."""
+    """Check that expressions give seconds for any number of nodes, and that no micro-step waits for ever."""
     for instance in (instance for macro in automaton.macrosteps for instance in macro.instances):
         limits = [(instance.name, instance.timeout), *((s.name, s.timeout) for s in instance.microsteps)]
         for name, timeout in limits:

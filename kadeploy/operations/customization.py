@@ -13,6 +13,7 @@ from kadeploy.config.custom_operations import LISTS, CustomOperationSetting, Lis
 from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression
 from kadeploy.config.placement import can_be_put
+from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
 from kadeploy.operations.deploy.operation_files import locate
 from kadeploy.steps.custom_operation import (
@@ -25,8 +26,9 @@ from kadeploy.steps.custom_operation import (
     destination_problem,
     substitute,
 )
-from kadeploy.steps.deployment import DeploymentWorkbench
+from kadeploy.steps.facts import DeploymentFacts
 from kadeploy.steps.step import NodeStep, Step
+from kadeploy.steps.workbench import DeploymentWorkbench
 from kadeploy.vocabulary.cause import Cause
 from kadeploy.vocabulary.micro_step import MicroStepEntry
 from kadeploy.vocabulary.names import MACRO_STEP_NAMES, is_meant
@@ -37,9 +39,10 @@ Lists = Mapping[List, tuple[CustomOperationSetting, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Customization:
-    """What is custom in a deployment: the user's steps, and the ``files`` of all operations by location."""
+    """Custom steps of a deployment, and the ``files`` of all custom operations by location."""
 
-    deployment: DeploymentWorkbench
+    site: Site
+    facts: DeploymentFacts
     steps: CustomSteps
     files: Mapping[str, File]
 
@@ -113,11 +116,11 @@ class Customization:
                 return RunScript(self._file(operation), operation.params)
 
     def _file(self, operation: CustomOperationSetting) -> File:
-        return self.files[locate(operation, self.deployment.site)]
+        return self.files[locate(operation, self.site)]
 
     def _substitute(self, name: str, text: str) -> str:
-        """What a text becomes on some node; only KADEPLOY_NODE is another one elsewhere."""
-        variables = self.deployment.variables(next(iter(self.deployment.nodes.values())))
+        """Text with the values of its variables on one node; only KADEPLOY_NODE differs on others."""
+        variables = self.facts.variables(next(iter(self.facts.nodes.values())))
         try:
             return substitute(text, variables)
         except KeyError as error:
@@ -128,7 +131,7 @@ class Customization:
 
 
 def operations(steps: CustomSteps, settings: Iterable[MacroSteps]) -> Iterator[CustomOperationSetting]:
-    """All operations of the user and of the clusters, whether they will be run or not."""
+    """Operations of the user and of the clusters, also those that will not run."""
     own = (setting for macros in settings for macro in MACRO_STEP_NAMES for setting in macros.of(macro))
     of_clusters = (lists for setting in own for lists in setting.microsteps)
     of_user = (lists for _, _, lists in steps.entries())

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What decides what is done to a node's disk, by topic, so that a later plan can tell what has changed."""
+"""Fingerprints of plans: digests by topic, by which a later plan can name what has changed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kadeploy.config.site import Site
 from kadeploy.errors import NotFoundError
-from kadeploy.steps.deployment import DeploymentWorkbench, PostInstall
+from kadeploy.steps.facts import DeploymentFacts, PostInstall
 
 Fingerprint = Mapping[str, Any]
 
@@ -28,20 +29,19 @@ NAMES = {
 }
 
 
-def digest_topics(deployments: Iterable[DeploymentWorkbench]) -> dict[str, dict[str, str]]:
+def digest_topics(site: Site, clusters: Sequence[DeploymentFacts]) -> dict[str, dict[str, str]]:
     """Maps topics to digests of what they are for each cluster.
 
     Blocks on the disk. Raises NotFoundError for a file that cannot be read.
     """
-    found = list(deployments)
     return {
-        topic: {deployment.cluster_name: _digest(content(deployment)) for deployment in found}
+        topic: {facts.cluster_name: _digest(content(site, facts)) for facts in clusters}
         for topic, content in _CONTENTS.items()
     }
 
 
 def describe_changes(before: Fingerprint, now: Fingerprint) -> list[str]:
-    """What is another now than it was before, one phrase for each topic."""
+    """Phrases that name the changed topics."""
     if before.keys() != now.keys():
         return ["the version of kadeploy"]
     return [
@@ -59,22 +59,22 @@ def _where(before: object, now: object) -> str:
     return f" of cluster {', '.join(clusters)}"
 
 
-def _disk(deployment: DeploymentWorkbench) -> Sequence[object]:
-    layout = deployment.layout
+def _disk(site: Site, facts: DeploymentFacts) -> Sequence[object]:
+    layout = facts.layout
     partitions = [[partition.number, partition.role.value, partition.size] for partition in layout.partitions]
-    return layout.block_device, partitions, deployment.target.device
+    return layout.block_device, partitions, facts.target.device
 
 
-def _archives(deployment: DeploymentWorkbench) -> Sequence[object]:
+def _archives(site: Site, facts: DeploymentFacts) -> Sequence[object]:
     def describe(archive: PostInstall) -> Sequence[object]:
         return _content(archive.path, "post-install"), archive.compression, archive.script
 
-    archives = (*deployment.admin_archives, *deployment.user_archives)
+    archives = (*facts.admin_archives, *facts.user_archives)
     return [describe(archive) for archive in archives]
 
 
-def _script(deployment: DeploymentWorkbench, path: Path | None, name: str) -> str:
-    return "" if path is None else _content(deployment.site.path(path), name)
+def _script(site: Site, path: Path | None, name: str) -> str:
+    return "" if path is None else _content(site.path(path), name)
 
 
 def _content(path: Path, name: str) -> str:
@@ -89,12 +89,16 @@ def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-_CONTENTS: dict[str, Callable[[DeploymentWorkbench], object]] = {
+_CONTENTS: dict[str, Callable[[Site, DeploymentFacts], object]] = {
     "disk": _disk,
-    "partitioning": lambda known: _script(known, known.cluster.partitioning.script, "partitioning script"),
-    "kernel": lambda known: known.kernel_params,
+    "partitioning": lambda site, facts: _script(
+        site, facts.cluster.partitioning.script, "partitioning script"
+    ),
+    "kernel": lambda site, facts: facts.kernel_params,
     "postinstalls": _archives,
-    "bootloader": lambda known: _script(known, known.cluster.boot.install_bootloader, "bootloader script"),
-    "directories": lambda known: (known.extraction_dir, known.archive_dir),
-    "minios": lambda known: known.minios.host_key,
+    "bootloader": lambda site, facts: _script(
+        site, facts.cluster.boot.install_bootloader, "bootloader script"
+    ),
+    "directories": lambda site, facts: (facts.extraction_dir, facts.archive_dir),
+    "minios": lambda site, facts: facts.minios.host_key,
 }

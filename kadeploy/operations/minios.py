@@ -1,38 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operations need of a site before they can reach and boot nodes: the engine's key, the miniOS."""
+"""The miniOS of a cluster: its files in the boot repository, and its public host key."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from kadeploy.boot.repository import BootRepository
-from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.remote import hostkey
-from kadeploy.remote.connection import NodeConnections
-from kadeploy.steps.workbench import MiniOs
+from kadeploy.steps.facts import MiniOs
 
 
-def connect(site: Site, nodes: Sequence[Node]) -> NodeConnections:
-    """Connections to nodes, none of which stands yet; raises NotFoundError where our key is missing."""
-    key = site.path(site.server.ssh_private_key)
-    if not key.is_file():
-        raise NotFoundError(f"the engine's ssh key {key} is missing", hint="bin/build-deploy-env makes one")
-    return NodeConnections(
-        client_key=key,
-        address={node.name: node.address for node in nodes},
-        port=site.server.network.ports.ssh,
-    )
-
-
-def prepare_minios(site: Site, cluster: str, boot: BootRepository) -> MiniOs:
-    """The miniOS of a cluster, with its files in the boot repository.
+def prepare(site: Site, cluster: str) -> MiniOs:
+    """Put the miniOS of a cluster into the boot repository.
 
     Blocks on the disk. Raises NotFoundError for a missing file, ServiceError where the repository cannot be
     written, and as read_host_key.
     """
-    kernel = site.clusters[cluster].boot.kernels.deploy
+    boot, kernel = BootRepository.of(site), site.clusters[cluster].boot.kernels.deploy
     host_key = read_host_key(site, cluster)
     boot.prepare()
     vmlinuz = boot.install_kernel(site.path(kernel.vmlinuz))

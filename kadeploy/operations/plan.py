@@ -1,55 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plan of an operation of any kind: its request, checked, and what each cluster does."""
+"""Plans: requests that were checked, as values. What they need at work, an operation makes of them."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from kadeploy.config.clusters import Node
-from kadeploy.operations.deploy.request import Request
-from kadeploy.operations.observer import Group
+from kadeploy.config.site import Site
+from kadeploy.operations import automaton
+from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.recipe import Recipes
-from kadeploy.remote.connection import NodeConnections
+from kadeploy.operations.request import Request
 from kadeploy.steps.custom_operation import CustomOperation
+from kadeploy.steps.facts import ClusterFacts
 from kadeploy.steps.step import Step
-from kadeploy.steps.workbench import Workbench
+from kadeploy.workflow.goal import Goal
 
-Context = TypeVar("Context", bound=Workbench)
-
-
-@dataclass(frozen=True, slots=True)
-class Part(Generic[Context]):
-    """What one cluster does in an operation; ``machines`` is what its steps share."""
-
-    group: Group
-    machines: Context
-    recipes: Recipes
+Facts = TypeVar("Facts", bound=ClusterFacts, covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan(Generic[Context]):
-    """A request that can be carried out, in parts that each are one cluster's."""
+class ClusterPlan(ObservedCluster, Generic[Facts]):
+    """Plan of one cluster: the recipes that its automaton is made of, and the facts that they go by."""
 
+    recipes: Recipes
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(ABC, Generic[Facts]):
+    """Plan of an operation: the site as it was read, and a plan for each cluster."""
+
+    site: Site
     request: Request
     nodes: tuple[Node, ...]
-    parts: tuple[Part[Context], ...]
-    remote: NodeConnections
+    clusters: tuple[ClusterPlan[Facts], ...]
+
+    @property
+    def spares(self) -> tuple[str, ...]:
+        """Nodes that begin when others have failed, in the order in which they are taken."""
+        return ()
+
+    @property
+    def enough(self) -> int:
+        """Number of good nodes with which the operation has succeeded."""
+        return len(self.request.nodes)
+
+    @property
+    def deadline(self) -> float:
+        """Seconds after which the operation ends with the nodes that are good; 0 for none."""
+        return 0.0
+
+    def make_goal(self) -> Goal:
+        """Goal that a new engine pursues."""
+        return Goal(len(self.request.nodes))
+
+    @abstractmethod
+    def describe_request(self) -> dict[str, Any]:
+        """The request as the store keeps it, in JSON values."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must not change while a workflow is held, as JSON values: its nodes and steps."""
+        """Fingerprint of nodes and steps, as JSON values: it must not change while a workflow is held."""
         return {
-            "nodes": {part.group.cluster: list(part.machines.nodes) for part in self.parts},
+            "nodes": {plan.cluster: list(plan.facts.nodes) for plan in self.clusters},
             "steps": {
-                part.group.cluster: [
-                    [recipe.name, *map(_fingerprint, recipe.steps)] for recipe in part.recipes.all()
+                plan.cluster: [
+                    [recipe.name, *map(_fingerprint, recipe.steps)] for recipe in plan.recipes.all()
                 ]
-                for part in self.parts
+                for plan in self.clusters
             },
         }
 
 
 def _fingerprint(step: Step[Any]) -> str:
-    """A step's name, and what it does where that is not the program's own."""
+    """Name of a step, and the digest of what it does where that is not the program's own."""
     function = step.function
     return f"{step.name} {function.digest}" if isinstance(function, CustomOperation) else step.name
+
+
+async def plan_clusters(
+    site: Site,
+    nodes: Sequence[Node],
+    make_facts: Callable[[str, Sequence[Node]], Awaitable[Facts]],
+    make_recipes: Callable[[Facts], Recipes],
+    *,
+    spares: Sequence[str] = (),
+    breakpoints: Sequence[str] = (),
+    hold_failures: bool = False,
+) -> tuple[ClusterPlan[Facts], ...]:
+    """Plan each cluster of some nodes, in the order in which their first nodes are named.
+
+    Raises UsageError for a breakpoint out of reach, and what ``make_facts`` and ``make_recipes`` raise.
+    """
+    plans = []
+    for cluster in dict.fromkeys(node.cluster for node in nodes):
+        facts = await make_facts(cluster, [node for node in nodes if node.cluster == cluster])
+        recipes = make_recipes(facts)
+        plans.append(
+            ClusterPlan(
+                cluster=cluster,
+                prefix=site.prefixes[cluster],
+                nodes=tuple(name for name in facts.nodes if name not in spares),
+                automaton=automaton.build(facts, recipes, breakpoints, hold_failures=hold_failures),
+                spares=tuple(name for name in facts.nodes if name in spares),
+                recipes=recipes,
+                facts=facts,
+            )
+        )
+    return tuple(plans)

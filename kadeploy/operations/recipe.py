@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the instances of one operation on one cluster are made of: the steps of each, with custom ones."""
+"""Recipes: the steps of each instance of one operation on one cluster, with custom ones."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.steps.catalogue import steps_of
-from kadeploy.steps.deployment import DeploymentWorkbench
+from kadeploy.steps.facts import DeploymentFacts
 from kadeploy.steps.step import NodeFunction, NodeStep, Step
+from kadeploy.steps.workbench import DeploymentWorkbench
 from kadeploy.vocabulary.deployment import BROADCAST_ENV, SET_DEPLOYMENT_ENV
 from kadeploy.vocabulary.names import MACRO_STEP_NAMES, is_meant
 from kadeploy.workflow.automaton import Position
@@ -42,7 +43,7 @@ class Recipes:
     macrosteps: dict[str, tuple[Recipe, ...]]
 
     def step(self, position: Position) -> Step[Any]:
-        """What is run at a position of the automaton that is made of these recipes."""
+        """Step at a position of the automaton that is made of these recipes."""
         recipes = tuple(self.macrosteps.values())[position.macro]
         return recipes[position.instance].steps[position.micro]
 
@@ -66,17 +67,15 @@ def settings_of(request: DeploymentRequest, cluster: ClusterConfig) -> MacroStep
     return request.automaton or cluster.automata.macrosteps
 
 
-def resolve(
-    deployment: DeploymentWorkbench, request: DeploymentRequest, customization: Customization
-) -> Recipes:
+def resolve(facts: DeploymentFacts, request: DeploymentRequest, customization: Customization) -> Recipes:
     """The recipes of a deployment; raises RefusedError where a custom operation cannot be carried out."""
 
     def recipe(macro: str, setting: InstanceSetting) -> Recipe:
-        setting = _possible(deployment, macro, setting, request.kexec)
+        setting = _possible(facts, macro, setting, request.kexec)
         name = macro + setting.type
-        return Recipe(name, setting, customization.apply(name, setting, steps_of(name, deployment)))
+        return Recipe(name, setting, customization.apply(name, setting, steps_of(name, facts)))
 
-    settings = settings_of(request, deployment.cluster)
+    settings = settings_of(request, facts.cluster)
     return Recipes(
         {macro: tuple(recipe(macro, setting) for setting in settings.of(macro)) for macro in MACRO_STEP_NAMES}
     )
@@ -100,29 +99,27 @@ def check_all_used(steps: CustomSteps, recipes: Sequence[Recipes]) -> None:
             )
 
 
-def _possible(
-    deployment: DeploymentWorkbench, macro: str, setting: InstanceSetting, kexec: bool
-) -> InstanceSetting:
+def _possible(facts: DeploymentFacts, macro: str, setting: InstanceSetting, kexec: bool) -> InstanceSetting:
     """The setting itself, or that of the reboot which takes the place of a kexec.
 
     Of the settings of its micro-steps, those that mean the time of a kexec do not suit a reboot. Raises
     RefusedError for a broadcast that lacks settings in the cluster's file.
     """
     instance = macro + setting.type
-    if macro == BROADCAST_ENV.name and (missing := missing_settings(instance, deployment.cluster)):
+    if macro == BROADCAST_ENV.name and (missing := missing_settings(instance, facts.cluster)):
         raise RefusedError(
-            f"cluster {deployment.cluster_name} has no settings for {instance}",
+            f"cluster {facts.cluster_name} has no settings for {instance}",
             hint=f"it needs '{missing}' in the cluster's file",
         )
-    if instance != "BootNewEnvKexec" or (kexec and can_kexec(deployment)):
+    if instance != "BootNewEnvKexec" or (kexec and can_kexec(facts)):
         return setting
-    timeout = Expression(f"{deployment.cluster.timeouts.reboot} + {KEXEC_REPLACEMENT_MARGIN}")
+    timeout = Expression(f"{facts.cluster.timeouts.reboot} + {KEXEC_REPLACEMENT_MARGIN}")
     none = {"timeout": Expression("0"), "retries": 0}
     microsteps = tuple(own.model_copy(update=none) for own in setting.microsteps)
     changes = {"type": "Classical", "retries": 0, "timeout": timeout, "microsteps": microsteps}
     return setting.model_copy(update=changes)
 
 
-def can_kexec(deployment: DeploymentWorkbench) -> bool:
-    """Whether the miniOS can start the deployed kernel: a Linux on a file system that it can read."""
-    return deployment.environment.os == "linux" and deployment.mountable
+def can_kexec(facts: DeploymentFacts) -> bool:
+    """True if the miniOS can start the deployed kernel: a Linux on a file system that it can read."""
+    return facts.environment.os == "linux" and facts.mountable

@@ -7,13 +7,15 @@ import asyncio
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-from kadeploy.operations.deploy.plan import DeploymentPart
-from kadeploy.operations.run.executor import Admission, StepExecutor
+from kadeploy.operations.deploy.plan import DeploymentClusterPlan
+from kadeploy.operations.run.executor import admission
 from kadeploy.simulation import defaults
 from kadeploy.simulation.behaviour import Behaviour, StepName
 from kadeploy.simulation.fates import Fates
+from kadeploy.steps.workbench import Slot
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Report
@@ -38,25 +40,30 @@ class StepCounts:
     durations: array[float] = field(default_factory=lambda: array("d"))
 
 
-class SimulatedExecutor(StepExecutor):
-    """Executor of one cluster's part; ``counts`` maps a position to the counts of its runs."""
+class SimulatedExecutor:
+    """Executor of one cluster; ``counts`` maps a position to the counts of its runs."""
 
     def __init__(
         self,
-        part: DeploymentPart,
-        reboot: Admission,
+        plan: DeploymentClusterPlan,
+        reboot: Slot,
         behaviours: Mapping[StepName, Behaviour],
         fates: Fates,
     ) -> None:
-        super().__init__(part.machines, part.recipes, reboot)
-        self._automaton = part.group.automaton
+        self._recipes = plan.recipes
+        self._reboot = reboot
+        self._automaton = plan.automaton
         self.counts: defaultdict[Position, StepCounts] = defaultdict(StepCounts)
         self._behaviours = behaviours
         self._fates = fates
         self._failures: Counter[str] = Counter()
         self._cohorts: Counter[Position] = Counter()
-        self._factors = {node: fates.factor(node) for node in part.machines.nodes}
-        self._losses = {node: losses for node in part.machines.nodes if (losses := fates.losses(node))}
+        self._factors = {node: fates.factor(node) for node in plan.facts.nodes}
+        self._losses = {node: losses for node in plan.facts.nodes if (losses := fates.losses(node))}
+
+    def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
+        """A slot in the window of reboots, as the real executor takes it."""
+        return admission(self._recipes, self._reboot, run)
 
     async def __call__(self, run: Run, report: Report) -> None:
         """Let the time of a micro-step pass, and report its nodes as drawn by lot."""

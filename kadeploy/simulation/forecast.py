@@ -12,7 +12,7 @@ from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.run.recorder import place
 from kadeploy.simulation.executor import StepCounts
 from kadeploy.simulation.path import Span, SpanKind, trace
-from kadeploy.simulation.simulation import Outcome
+from kadeploy.simulation.simulation import SimulatedCluster
 from kadeploy.simulation.spending import Spending, mean_spending
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.events import NodeEnded
@@ -75,11 +75,11 @@ class Forecast:
         return self.good[count - 1] if count <= len(self.good) else None
 
 
-def foretell(plan: DeploymentPlan, outcomes: Sequence[Outcome]) -> Forecast:
+def make_forecast(plan: DeploymentPlan, clusters: Sequence[SimulatedCluster]) -> Forecast:
     """Forecast of a simulation of a plan."""
-    ends = [end for outcome in outcomes for end in outcome.timeline.ends.values()]
+    ends = [end for cluster in clusters for end in cluster.timeline.ends.values()]
     good = sorted(
-        ((outcome, end) for outcome in outcomes for end in outcome.timeline.good()),
+        ((cluster, end) for cluster in clusters for end in cluster.timeline.good()),
         key=lambda pair: pair[1].at,
     )
     return Forecast(
@@ -88,35 +88,35 @@ def foretell(plan: DeploymentPlan, outcomes: Sequence[Outcome]) -> Forecast:
         good=[end.at for _, end in good],
         seconds=max(end.at for end in ends),
         phases=Counter(str(end.phase) for end in ends),
-        failures=Counter(place for outcome in outcomes for place in _bad_places(outcome)),
+        failures=Counter(place for cluster in clusters for place in _bad_places(cluster)),
         longest=_path(*good[-1]) if good else (),
         typical=_path(*good[len(good) // 2]) if good else (),
         spending=[
             spending
-            for outcome in outcomes
-            for spending in mean_spending(outcome.part.group.cluster, outcome.timeline)
+            for cluster in clusters
+            for spending in mean_spending(cluster.plan.cluster, cluster.timeline)
         ],
-        steps=[step for outcome in outcomes for step in _steps(outcome)],
-        cohorts=[cohort.nodes for outcome in outcomes for cohort in outcome.timeline.cohorts.values()],
+        steps=[step for cluster in clusters for step in _steps(cluster)],
+        cohorts=[cohort.nodes for cluster in clusters for cohort in cluster.timeline.cohorts.values()],
     )
 
 
-def _bad_places(outcome: Outcome) -> Iterator[str]:
-    for end in outcome.timeline.ends.values():
+def _bad_places(cluster: SimulatedCluster) -> Iterator[str]:
+    for end in cluster.timeline.ends.values():
         if end.failure is not None:
-            yield place(outcome.part.group.automaton, end)
+            yield place(cluster.plan.automaton, end)
 
 
-def _path(outcome: Outcome, end: NodeEnded) -> list[Item]:
+def _path(cluster: SimulatedCluster, end: NodeEnded) -> list[Item]:
     sums: defaultdict[tuple[SpanKind, Position], float] = defaultdict(float)
-    for span in trace(outcome.timeline, end.node):
+    for span in trace(cluster.timeline, end.node):
         sums[span.kind, span.position] += span.seconds
-    items = [_item(outcome, Span(*key, seconds)) for key, seconds in sums.items()]
+    items = [_item(cluster, Span(*key, seconds)) for key, seconds in sums.items()]
     return sorted(items, key=lambda item: -item.seconds)
 
 
-def _item(outcome: Outcome, span: Span) -> Item:
-    automaton = outcome.part.group.automaton
+def _item(cluster: SimulatedCluster, span: Span) -> Item:
+    automaton = cluster.plan.automaton
     return Item(
         span.kind,
         automaton.macrosteps[span.position.macro].name,
@@ -126,18 +126,18 @@ def _item(outcome: Outcome, span: Span) -> Item:
     )
 
 
-def _steps(outcome: Outcome) -> Iterator[StepForecast]:
-    group = outcome.part.group
-    for position, counts in sorted(outcome.counts.items()):
-        instance, micro = group.automaton.instance(position), group.automaton.microstep(position)
+def _steps(cluster: SimulatedCluster) -> Iterator[StepForecast]:
+    plan = cluster.plan
+    for position, counts in sorted(cluster.counts.items()):
+        instance, micro = plan.automaton.instance(position), plan.automaton.microstep(position)
         durations = sorted(counts.durations)
         yield StepForecast(
-            cluster=group.cluster,
+            cluster=plan.cluster,
             instance=instance.name,
             micro=micro.name,
-            source=outcome.behaviours[instance.name, micro.name].source,
+            source=cluster.behaviours[instance.name, micro.name].source,
             counts=counts,
-            timeout=micro.timeout.seconds(len(group.nodes)),
+            timeout=micro.timeout.seconds(len(plan.nodes)),
             median=_quantile(durations, 0.5),
             p99=_quantile(durations, 0.99),
         )

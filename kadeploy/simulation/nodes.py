@@ -7,33 +7,30 @@ from dataclasses import replace
 
 from kadeploy.config.clusters import Node
 from kadeploy.operations import automaton
-from kadeploy.operations.deploy.plan import DeploymentPart, DeploymentPlan
-from kadeploy.operations.plan import Part
+from kadeploy.operations.deploy.plan import DeploymentClusterPlan, DeploymentPlan
 
 
-def imagine(plan: DeploymentPlan, count: int) -> DeploymentPlan:
+def resize(plan: DeploymentPlan, count: int) -> DeploymentPlan:
     """Plan for ``count`` nodes instead of its own, spread over its clusters in proportion; spares stay.
 
     Raises RefusedError if a timeout has no value for so many nodes.
     """
-    own, parts, before = sum(len(part.group.nodes) for part in plan.parts), [], 0
-    for part in plan.parts:
-        after = before + len(part.group.nodes)
+    own, clusters, before = sum(len(cluster.nodes) for cluster in plan.clusters), [], 0
+    for cluster in plan.clusters:
+        after = before + len(cluster.nodes)
         first, last = (count * border // own for border in (before, after))
-        parts.append(_enlarge(plan, part, last - first))
+        clusters.append(_resize_cluster(plan, cluster, last - first))
         before = after
-    names = tuple(name for part in parts for name in part.group.nodes)
-    nodes = tuple(node for part in parts for node in part.machines.nodes.values())
-    return replace(plan, request=replace(plan.request, nodes=names), nodes=nodes, parts=tuple(parts))
+    names = tuple(name for cluster in clusters for name in cluster.nodes)
+    nodes = tuple(node for cluster in clusters for node in cluster.facts.nodes.values())
+    request = replace(plan.request, nodes=names)
+    return replace(plan, request=request, nodes=nodes, clusters=tuple(clusters))
 
 
-def _enlarge(plan: DeploymentPlan, part: DeploymentPart, count: int) -> DeploymentPart:
-    cluster = part.group.cluster
-    names = tuple(f"{cluster}-imagined-{number}" for number in range(1, count + 1))
-    nodes = {name: Node(name, "", "", cluster) for name in names}
-    spares = {name: part.machines.nodes[name] for name in part.group.spares}
-    deployment, request = replace(part.machines, nodes=nodes | spares), plan.request
-    steps = automaton.build(
-        deployment, part.recipes, request.breakpoints, hold_failures=request.hold_failures
-    )
-    return Part(replace(part.group, nodes=names, automaton=steps), deployment, part.recipes)
+def _resize_cluster(plan: DeploymentPlan, own: DeploymentClusterPlan, count: int) -> DeploymentClusterPlan:
+    names = tuple(f"{own.cluster}-imagined-{number}" for number in range(1, count + 1))
+    nodes = {name: Node(name, "", "", own.cluster) for name in names}
+    spares = {name: own.facts.nodes[name] for name in own.spares}
+    facts, request = replace(own.facts, nodes=nodes | spares), plan.request
+    steps = automaton.build(facts, own.recipes, request.breakpoints, hold_failures=request.hold_failures)
+    return replace(own, nodes=names, automaton=steps, facts=facts)

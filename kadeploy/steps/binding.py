@@ -9,6 +9,7 @@ from typing import Any, Generic
 
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.expression import Expression
+from kadeploy.steps.facts import ClusterFacts
 from kadeploy.steps.step import Context, NodeFunction, NodeStep, SetFunction, SetStep, Step
 from kadeploy.vocabulary.condition import Condition
 from kadeploy.vocabulary.instance import InstanceEntry
@@ -45,11 +46,11 @@ class Binding(Generic[Context]):
                 if (scope, name) not in names:
                     yield f"a function for {name} of {self.instance}, which has no such micro-step '{scope}'"
 
-    def steps(self, entry: InstanceEntry, facts: Any, cluster: ClusterConfig) -> Iterator[Step[Context]]:
-        """Steps that run on a cluster, without those that are bypassed by the ``facts`` of the operation."""
+    def steps(self, entry: InstanceEntry, facts: ClusterFacts) -> Iterator[Step[Context]]:
+        """Steps that run on a cluster, without those that its facts bypass."""
         for step in entry.micro_steps:
             if step.condition is Condition.ALWAYS or self.conditions[step.condition](facts):
-                yield self._step(step, cluster)
+                yield self._step(step, facts.cluster)
 
     def _step(self, step: MicroStepEntry, cluster: ClusterConfig) -> Step[Context]:
         values: dict[str, Any] = {

@@ -21,7 +21,7 @@ from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.boot_verdict import Awaited, judge
 from kadeploy.steps.evidence import console_size, gather, shown
 from kadeploy.steps.node_run import NodeRun
-from kadeploy.steps.workbench import BootingWorkbench, Workbench
+from kadeploy.steps.workbench import AnyWorkbench, BootingWorkbench
 
 COMMAND_TIMEOUT = 30.0  # seconds for a command that ends at once on a healthy miniOS
 PROBE_TIMEOUT = 5.0  # seconds in which a miniOS that still runs answers
@@ -29,7 +29,7 @@ APPEND_KEYS = 'umask 077 && mkdir -p "$1" && cat >> "$1/authorized_keys"'
 POLL_INTERVAL = 0.25  # seconds: a node is to be seen within half a second of answering
 
 
-async def reboot_soft(workbench: Workbench, run: NodeRun) -> None:
+async def reboot_soft(workbench: AnyWorkbench, run: NodeRun) -> None:
     """Reboot; from the second attempt on by force, or the node would only repeat what it did (Kadeploy3).
 
     By ssh only where our miniOS answers: of any other system neither key nor account is known.
@@ -41,13 +41,13 @@ async def reboot_soft(workbench: Workbench, run: NodeRun) -> None:
     workbench.remote.forget(run.node.name)
 
 
-def token_of(workbench: Workbench, node: Node) -> str:
+def token_of(workbench: AnyWorkbench, node: Node) -> str:
     """The word on the kernel's command line that proves the boot by the profile of this attempt, or ''."""
     token = workbench.facts_of(node).boot_token
     return f"{TOKEN_PARAMETER}={token}" if token else ""
 
 
-async def reboot_hard(workbench: Workbench, run: NodeRun) -> None:
+async def reboot_hard(workbench: AnyWorkbench, run: NodeRun) -> None:
     """Reboot through the BMC, whatever the node does."""
     run.observed = "the node was being rebooted"
     await remember_reboot(workbench, run.node)
@@ -55,7 +55,7 @@ async def reboot_hard(workbench: Workbench, run: NodeRun) -> None:
     workbench.remote.forget(run.node.name)
 
 
-async def remember_reboot(workbench: Workbench, node: Node, **changes: Any) -> None:
+async def remember_reboot(workbench: AnyWorkbench, node: Node, **changes: Any) -> None:
     """Keep when a node was told to reboot, and where its console was: only what comes then is evidence."""
     size = await asyncio.to_thread(console_size, workbench, node)
     await workbench.remember(node, rebooted_at=time.time(), console_size=size, **changes)
@@ -76,7 +76,7 @@ async def wait_reboot_minios(workbench: BootingWorkbench, run: NodeRun) -> None:
 
 
 async def _is_booted_by(token: str, workbench: BootingWorkbench, run: NodeRun, watch: Watch) -> bool:
-    node, slot = run.node.name, partial(workbench.probes.slot, run.node.name)
+    node, slot = run.node.name, partial(workbench.probe, run.node.name)
     await workbench.remote.wait_for(node, POLL_INTERVAL, watch.note, slot)
     try:
         result = await workbench.remote.run(node, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT)
@@ -85,7 +85,7 @@ async def _is_booted_by(token: str, workbench: BootingWorkbench, run: NodeRun, w
         watch.failed_probe = FailedProbe(Answer.NO_SSHD, error.message)
         return False
     watch.failed_probe = FailedProbe(
-        Answer.OTHER_KEY, "the miniOS of an earlier boot answered", workbench.minios.host_key
+        Answer.OTHER_KEY, "the miniOS of an earlier boot answered", workbench.facts.minios.host_key
     )
     return token in result.stdout.split()
 
@@ -130,7 +130,7 @@ async def watched(workbench: BootingWorkbench, run: NodeRun, awaited: Awaited) -
 
 
 async def wait_for_host_key(
-    workbench: Workbench, run: NodeRun, expected: Collection[str], watch: Watch
+    workbench: AnyWorkbench, run: NodeRun, expected: Collection[str], watch: Watch
 ) -> None:
     port = workbench.site.server.network.ports.ssh
     await hostkey.wait_for_host_key(
@@ -139,7 +139,7 @@ async def wait_for_host_key(
         expected,
         interval=POLL_INTERVAL,
         on_attempt=watch.note,
-        slot=partial(workbench.probes.slot, run.node.name),
+        slot=partial(workbench.probe, run.node.name),
     )
 
 
@@ -147,21 +147,21 @@ async def switch_pxe_minios(workbench: BootingWorkbench, run: NodeRun) -> None:
     """Write the boot profile of the miniOS, with a token that proves the boot that is ordered next."""
     token = secrets.token_hex(8)
     text = workbench.boot.minios_profile(
-        kernel=workbench.minios.kernel,
-        initrd=workbench.minios.initrd,
-        params=workbench.cluster.boot.kernels.deploy.params,
+        kernel=workbench.facts.minios.kernel,
+        initrd=workbench.facts.minios.initrd,
+        params=workbench.facts.cluster.boot.kernels.deploy.params,
         token=token,
     )
     await workbench.remember(run.node, boot_token=token, left_minios=False)
     await switch_profile(workbench, run, text)
 
 
-async def switch_pxe_local_disk(workbench: Workbench, run: NodeRun) -> None:
+async def switch_pxe_local_disk(workbench: AnyWorkbench, run: NodeRun) -> None:
     """Let the node's boot program start what is on its disk."""
     await switch_profile(workbench, run, workbench.boot.local_disk_profile())
 
 
-async def switch_profile(workbench: Workbench, run: NodeRun, text: str) -> None:
+async def switch_profile(workbench: AnyWorkbench, run: NodeRun, text: str) -> None:
     """Write a node's boot profile, and remember the first time what it was."""
     if not workbench.facts_of(run.node).profile_switched:
         previous = await asyncio.to_thread(workbench.boot.read_profile, run.node)
@@ -169,7 +169,7 @@ async def switch_profile(workbench: Workbench, run: NodeRun, text: str) -> None:
     await asyncio.to_thread(workbench.boot.write_profile, run.node, text)
 
 
-async def append_keys(workbench: Workbench, run: NodeRun, keys: bytes, directory: str) -> None:
+async def append_keys(workbench: AnyWorkbench, run: NodeRun, keys: bytes, directory: str) -> None:
     """Append public keys to the authorized_keys of a directory of the node."""
     content = keys.rstrip(b"\n") + b"\n"
     argv = ["sh", "-c", APPEND_KEYS, "sh", directory]
@@ -196,4 +196,4 @@ async def has_left_minios(workbench: BootingWorkbench, run: NodeRun) -> bool:
     if not workbench.facts_of(run.node).left_minios:
         return False
     port = workbench.site.server.network.ports.ssh
-    return await hostkey.host_key(run.node.address, port, PROBE_TIMEOUT) != workbench.minios.host_key
+    return await hostkey.host_key(run.node.address, port, PROBE_TIMEOUT) != workbench.facts.minios.host_key

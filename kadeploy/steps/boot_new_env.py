@@ -14,9 +14,9 @@ from kadeploy.steps.boot import (
 )
 from kadeploy.steps.broadcast_env import kernel_files
 from kadeploy.steps.conditions import DEPLOYMENT
-from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.set_deployment_env import mount_deploy_part, umount_deploy_part
+from kadeploy.steps.workbench import DeploymentWorkbench
 
 KEXEC_LOAD_TIMEOUT = 60.0  # seconds to read kernel and initrd from a slow disk
 
@@ -44,10 +44,10 @@ async def kexec(workbench: DeploymentWorkbench, run: NodeRun) -> None:
 
 def kexec_params(workbench: DeploymentWorkbench) -> str:
     """The kernel's parameters, with the root device put first where they name none (Kadeploy3)."""
-    params = workbench.kernel_params
+    params = workbench.facts.kernel_params
     if any(param.startswith("root=") for param in params.split()):
         return params
-    return f"root={workbench.target.device} {params}".strip()
+    return f"root={workbench.facts.target.device} {params}".strip()
 
 
 BINDINGS: tuple[Binding[DeploymentWorkbench], ...] = (

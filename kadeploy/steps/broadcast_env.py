@@ -29,11 +29,12 @@ from kadeploy.steps.binding import Binding
 from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.caused_error import CausedError, cause_by_text
 from kadeploy.steps.conditions import DEPLOYMENT
-from kadeploy.steps.deployment import DeploymentWorkbench, PostInstall
+from kadeploy.steps.facts import PostInstall
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.reception import Follower
 from kadeploy.steps.set_deployment_env import mount_deploy_part, renew_deploy_part, umount_deploy_part
 from kadeploy.steps.step import Ended
+from kadeploy.steps.workbench import DeploymentWorkbench
 from kadeploy.vocabulary.cause import Cause
 from kadeploy.vocabulary.deployment import BROADCAST_ENV
 
@@ -60,11 +61,13 @@ async def send_environment(
     if not runs:
         return
     delivery = Delivery(
-        image=ImageSource(workbench.image.path, workbench.image.size, workbench.image_sha256),
+        image=ImageSource(
+            workbench.facts.image.path, workbench.facts.image.size, workbench.facts.image_sha256
+        ),
         recipients=[Recipient(node.name, node.address) for node in chain_order(run.node for run in runs)],
         consumer=_consumer(workbench),
         head_address=workbench.site.server.network.server_address,
-        options=method.options(workbench.cluster.broadcast),
+        options=method.options(workbench.facts.cluster.broadcast),
     )
     broadcast = method.make(setup_of(workbench))
     follower = Follower(workbench, runs)
@@ -75,7 +78,7 @@ async def send_environment(
             await follower.keep(news)
         finally:  # whatever becomes of the statistics
             for node, result in news.items():
-                ended(node, relay_failure(result, workbench.image.size))
+                ended(node, relay_failure(result, workbench.facts.image.size))
 
     try:
         await keep(await broadcast.run(delivery, workbench.remote, follower.follow, keep))
@@ -86,14 +89,14 @@ async def send_environment(
 def setup_of(workbench: DeploymentWorkbench) -> BroadcastSetup:
     """Inputs of a method of broadcast: the site, the cluster, and the chain that is shared."""
     return BroadcastSetup(
-        workbench.site, workbench.cluster, workbench.minios.host_key, workbench.broadcasts.shared
+        workbench.site, workbench.facts.cluster, workbench.facts.minios.host_key, workbench.chain
     )
 
 
-def chain_order(workbench: Iterable[Node]) -> list[Node]:
+def chain_order(members: Iterable[Node]) -> list[Node]:
     """Nodes at one switch one after the other, so that each link between switches carries the image once; at
     each switch, and where none is named, as people count."""
-    by_name = {node.name: node for node in workbench}
+    by_name = {node.name: node for node in members}
     return sorted((by_name[name] for name in nodes.in_order(by_name)), key=lambda node: node.switch)
 
 
@@ -111,7 +114,9 @@ async def _renew_written(
             ended(run.node.name, error)
 
     # An image of bytes must not be written below the file system that the last attempt has mounted.
-    again = umount_deploy_part if workbench.environment.image_kind.brings_file_system else renew_deploy_part
+    again = (
+        umount_deploy_part if workbench.facts.environment.image_kind.brings_file_system else renew_deploy_part
+    )
 
     async with asyncio.TaskGroup() as group:
         for run in runs:
@@ -146,29 +151,29 @@ def relay_failure(result: RelayResult, size: int) -> NodeError | None:
 def _consumer(workbench: DeploymentWorkbench) -> list[list[str]]:
     """The pipeline that takes the image's stream on a node."""
     return image_kind.consumer(
-        workbench.environment.image_kind,
-        workbench.environment.image.compression.facts.decompress,
-        workbench.target.device,
-        workbench.extraction_dir,
-        f"{workbench.archive_dir}/image",
+        workbench.facts.environment.image_kind,
+        workbench.facts.environment.image.compression.facts.decompress,
+        workbench.facts.target.device,
+        workbench.facts.extraction_dir,
+        f"{workbench.facts.archive_dir}/image",
     )
 
 
 async def manage_admin_post_install(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Run the post-installs of the cluster's administrator."""
-    for archive in workbench.admin_archives:
+    for archive in workbench.facts.admin_archives:
         await _post_install(workbench, run, archive)
 
 
 async def manage_user_post_install(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Run the post-installs of the environment."""
-    for archive in workbench.user_archives:
+    for archive in workbench.facts.user_archives:
         await _post_install(workbench, run, archive)
 
 
 async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: PostInstall) -> None:
     """Unpack an archive in the miniOS and run its script with the KADEPLOY_* variables."""
-    node, directory = run.node.name, workbench.archive_dir
+    node, directory = run.node.name, workbench.facts.archive_dir
     decompress = archive.compression.facts.decompress[0]
     run.observed = f"{archive.path.name} was being unpacked"
     content = await site_file.read(archive.path, "post-install")
@@ -182,7 +187,7 @@ async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: P
     result = await workbench.remote.run(
         node,
         ["sh", "-c", RUN_SCRIPT, "sh", directory, f"./{program}", *arguments],
-        env=workbench.variables(run.node),
+        env=workbench.facts.variables(run.node),
         timeout=SCRIPT_TIMEOUT,
         check=False,
     )
@@ -201,7 +206,7 @@ async def kernel_files(workbench: DeploymentWorkbench, run: NodeRun) -> tuple[st
     result = await workbench.remote.run_script(
         run.node.name,
         bootloader.kernel_files_script(),
-        env=workbench.variables(run.node),
+        env=workbench.facts.variables(run.node),
         timeout=COMMAND_TIMEOUT,
         check=False,
     )
@@ -215,33 +220,35 @@ async def kernel_files(workbench: DeploymentWorkbench, run: NodeRun) -> tuple[st
 
 async def send_key(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Let the user into the deployed system."""
-    await append_keys(workbench, run, workbench.options.keys, f"{workbench.extraction_dir}/root/.ssh")
+    await append_keys(
+        workbench, run, workbench.facts.options.keys, f"{workbench.facts.extraction_dir}/root/.ssh"
+    )
 
 
 async def install_bootloader(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Install grub, or run the cluster's own script."""
-    own = workbench.cluster.boot.install_bootloader
+    own = workbench.facts.cluster.boot.install_bootloader
     if own is None:
         text = await asyncio.to_thread(bootloader.install_grub_script)
     else:
         text = await site_file.read(workbench.site.path(own), "bootloader script")
-    variables = workbench.variables(run.node)
+    variables = workbench.facts.variables(run.node)
     await workbench.remote.run_script(run.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
 
 
 async def read_host_keys(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Read the ssh host keys on the node's new disk, or make them: after the reboot they prove it."""
     script = await asyncio.to_thread(READ_HOST_KEYS.read_bytes)
-    mounted = workbench.extraction_dir if workbench.mountable else ""
+    mounted = workbench.facts.extraction_dir if workbench.facts.mountable else ""
     result = await workbench.remote.run(
         run.node.name,
-        ["sh", "-s", workbench.target.device, mounted],
+        ["sh", "-s", workbench.facts.target.device, mounted],
         input=script,
         timeout=COMMAND_TIMEOUT,
     )
     # An image may lead out of itself by a link: the miniOS' own key proves nothing.
     found = hostkey.usable(result.stdout.splitlines())
-    keys = tuple(key for key in found if key != workbench.minios.host_key)
+    keys = tuple(key for key in found if key != workbench.facts.minios.host_key)
     if not keys:
         raise NodeError("the image has no ssh server whose key could prove what the node runs")
     await workbench.remember(run.node, host_keys=keys)
@@ -249,7 +256,7 @@ async def read_host_keys(workbench: DeploymentWorkbench, run: NodeRun) -> None:
 
 async def sync(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Write everything to the disk; of a file system that is mounted, errors of writing are told."""
-    argv = ["sync", "-f", workbench.extraction_dir] if workbench.mountable else ["sync"]
+    argv = ["sync", "-f", workbench.facts.extraction_dir] if workbench.facts.mountable else ["sync"]
     await workbench.remote.run(run.node.name, argv, timeout=SYNC_TIMEOUT)
 
 

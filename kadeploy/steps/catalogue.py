@@ -14,17 +14,17 @@ from typing import Any
 
 from kadeploy import steps
 from kadeploy.steps.binding import Binding
+from kadeploy.steps.facts import ClusterFacts
 from kadeploy.steps.step import Step
-from kadeploy.steps.workbench import Workbench
 from kadeploy.vocabulary.condition import Condition
 from kadeploy.vocabulary.instance import InstanceEntry
 from kadeploy.vocabulary.names import INSTANCES
 
 
-def steps_of(instance: str, workbench: Workbench) -> tuple[Step[Any], ...]:
+def steps_of(instance: str, facts: ClusterFacts) -> tuple[Step[Any], ...]:
     """Steps of an instance that an operation runs on a cluster, in order."""
     entry = INSTANCES[instance]
-    return tuple(BOUND[entry.bound_name].steps(entry, workbench, workbench.cluster))
+    return tuple(BOUND[entry.bound_name].steps(entry, facts))
 
 
 def bind(

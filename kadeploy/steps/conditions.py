@@ -6,29 +6,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from kadeploy.disks.layout import Role
-from kadeploy.steps.deployment import DeploymentWorkbench
+from kadeploy.steps.facts import DeploymentFacts
 from kadeploy.vocabulary.condition import Condition
 
 
-def _has_keys(workbench: DeploymentWorkbench) -> bool:
-    return bool(workbench.options.keys)
+def _has_keys(facts: DeploymentFacts) -> bool:
+    return bool(facts.options.keys)
 
 
-def _formats(workbench: DeploymentWorkbench) -> bool:
-    return not workbench.environment.image_kind.brings_file_system
+def _formats(facts: DeploymentFacts) -> bool:
+    return not facts.environment.image_kind.brings_file_system
 
 
-DEPLOYMENT: Mapping[Condition, Callable[[DeploymentWorkbench], bool]] = {
+DEPLOYMENT: Mapping[Condition, Callable[[DeploymentFacts], bool]] = {
     Condition.KEYS: _has_keys,
-    Condition.PARTITIONED: lambda workbench: workbench.partitioned,
+    Condition.PARTITIONED: lambda facts: facts.partitioned,
     Condition.FORMATTED: _formats,
-    Condition.MOUNTED_BEFORE_BROADCAST: lambda workbench: workbench.mountable and _formats(workbench),
-    Condition.MOUNTED_AFTER_BROADCAST: lambda workbench: workbench.mountable and not _formats(workbench),
-    Condition.TMP_FORMATTED: lambda workbench: Role.TMP in workbench.reformatted,
-    Condition.SWAP_FORMATTED: lambda workbench: Role.SWAP in workbench.reformatted,
-    Condition.MOUNTABLE: lambda workbench: workbench.mountable,
-    Condition.ADMIN_POST_INSTALLS: lambda workbench: workbench.mountable and bool(workbench.admin_archives),
-    Condition.USER_POST_INSTALLS: lambda workbench: workbench.mountable and bool(workbench.user_archives),
-    Condition.KEYS_ON_TARGET: lambda workbench: workbench.mountable and _has_keys(workbench),
-    Condition.BOOTLOADER: lambda workbench: workbench.mountable and workbench.options.install_bootloader,
+    Condition.MOUNTED_BEFORE_BROADCAST: lambda facts: facts.mountable and _formats(facts),
+    Condition.MOUNTED_AFTER_BROADCAST: lambda facts: facts.mountable and not _formats(facts),
+    Condition.TMP_FORMATTED: lambda facts: Role.TMP in facts.reformatted,
+    Condition.SWAP_FORMATTED: lambda facts: Role.SWAP in facts.reformatted,
+    Condition.MOUNTABLE: lambda facts: facts.mountable,
+    Condition.ADMIN_POST_INSTALLS: lambda facts: facts.mountable and bool(facts.admin_archives),
+    Condition.USER_POST_INSTALLS: lambda facts: facts.mountable and bool(facts.user_archives),
+    Condition.KEYS_ON_TARGET: lambda facts: facts.mountable and _has_keys(facts),
+    Condition.BOOTLOADER: lambda facts: facts.mountable and facts.options.install_bootloader,
 }

@@ -17,8 +17,8 @@ from kadeploy.errors import NodeError
 from kadeploy.local.ending import add_last_line
 from kadeploy.remote.command import Result
 from kadeploy.steps.boot import COMMAND_TIMEOUT
-from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.workbench import DeploymentWorkbench
 
 OPERATION_TIMEOUT = 600.0  # seconds of an attempt, where the file gives no timeout
 MAX_SHOWN = 120  # characters of a command in messages
@@ -88,7 +88,7 @@ class Execute(CustomOperation):
         result = await workbench.remote.run(
             run.node.name,
             ["sh", "-c", self.command],  # a user's own shell text; nothing else becomes part of it
-            env=workbench.variables(run.node),
+            env=workbench.facts.variables(run.node),
             timeout=MAX_SECONDS,
             check=False,
         )
@@ -111,8 +111,8 @@ class Send(CustomOperation):
     destination: str
 
     async def carry_out(self, workbench: DeploymentWorkbench, run: NodeRun) -> None:
-        node, root = run.node.name, posixpath.normpath(workbench.extraction_dir)
-        destination = substitute(self.destination, workbench.variables(run.node))
+        node, root = run.node.name, posixpath.normpath(workbench.facts.extraction_dir)
+        destination = substitute(self.destination, workbench.facts.variables(run.node))
         directory = posixpath.normpath(f"/{destination.lstrip('/')}")
         inside = root if f"{directory}/".startswith(f"{root}/") else ""
         result = await workbench.remote.run(
@@ -139,7 +139,7 @@ class RunScript(CustomOperation):
     params: str
 
     async def carry_out(self, workbench: DeploymentWorkbench, run: NodeRun) -> None:
-        variables = workbench.variables(run.node)
+        variables = workbench.facts.variables(run.node)
         result = await workbench.remote.run_script(
             run.node.name,
             self.file.content,

@@ -14,21 +14,21 @@ from kadeploy.remote.hostkey import FailedProbe
 from kadeploy.steps import console
 from kadeploy.steps.boot_verdict import Awaited, BootFacts, BootFile
 from kadeploy.steps.console import EVIDENCE_LINES, Reading
-from kadeploy.steps.workbench import BootingWorkbench, Workbench
+from kadeploy.steps.workbench import AnyWorkbench, BootingWorkbench
 
 REQUESTS = 8
 
 
-def console_path(workbench: Workbench, node: Node) -> Path | None:
+def console_path(workbench: AnyWorkbench, node: Node) -> Path | None:
     """Path of the record of the node's console, if it is recorded."""
-    pattern = workbench.cluster.console_log
+    pattern = workbench.facts.cluster.console_log
     if not pattern:
         return None
     names = pattern.replace("HOSTNAME_FQDN", node.name).replace("HOSTNAME_SHORT", node.short_name)
     return workbench.site.path(Path(names))
 
 
-def console_size(workbench: Workbench, node: Node) -> int:
+def console_size(workbench: AnyWorkbench, node: Node) -> int:
     """Size of the record of the node's console in bytes; 0 if there is none."""
     path = console_path(workbench, node)
     return console.size(path) if path else 0
@@ -42,11 +42,11 @@ def gather(workbench: BootingWorkbench, node: Node, awaited: Awaited, failed_pro
         requests=requests_since_reboot(workbench, node),
         files=tuple(_files(workbench, node, awaited)),
         console=_console(workbench, node),
-        minios_key=workbench.minios.host_key,
+        minios_key=workbench.facts.minios.host_key,
     )
 
 
-def requests_since_reboot(workbench: Workbench, node: Node) -> tuple[BootFileRequest, ...] | None:
+def requests_since_reboot(workbench: AnyWorkbench, node: Node) -> tuple[BootFileRequest, ...] | None:
     """Requests of the node since the order to reboot, None if they are not logged."""
     # The log has milliseconds, cut off.
     since = datetime.fromtimestamp(int(workbench.facts_of(node).rebooted_at * 1000) / 1000, UTC)
@@ -63,15 +63,15 @@ def _files(workbench: BootingWorkbench, node: Node, awaited: Awaited) -> Iterato
     repository = workbench.boot
     yield _file(repository, "boot profile", str(repository.profile_path(node).relative_to(repository.root)))
     if awaited is Awaited.MINIOS:
-        yield _file(repository, "kernel", workbench.minios.kernel)
-        yield _file(repository, "initrd", workbench.minios.initrd)
+        yield _file(repository, "kernel", workbench.facts.minios.kernel)
+        yield _file(repository, "initrd", workbench.facts.minios.initrd)
 
 
 def _file(repository: BootRepository, name: str, path: str) -> BootFile:
     return BootFile(name, f"/{path}", console.size(repository.root / path))
 
 
-def _console(workbench: Workbench, node: Node) -> Reading | None:
+def _console(workbench: AnyWorkbench, node: Node) -> Reading | None:
     path = console_path(workbench, node)
     if path is None:
         return None

@@ -4,35 +4,26 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
-from kadeploy.config.remote_operations import Level
 from kadeploy.power.way import PowerState
 from kadeploy.steps.binding import Binding
 from kadeploy.steps.node_run import NodeRun
-from kadeploy.steps.workbench import Workbench
+from kadeploy.steps.workbench import PowerWorkbench
 
 STATUS_INTERVAL = 2.0  # seconds between two questions whether a node has obeyed: BMCs are slow
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PowerWorkbench(Workbench):
-    """Workbench of a power operation; ``level`` is the first level that is tried."""
-
-    level: Level
 
 
 async def power_on(workbench: PowerWorkbench, run: NodeRun) -> None:
     """Switch on, level after level until one works."""
     run.observed = "the node was being switched on"
-    await workbench.power.power_on(run.node, workbench.level)
+    await workbench.power.power_on(run.node, workbench.facts.level)
     await _wait_for(PowerState.ON, workbench, run)
 
 
 async def power_off(workbench: PowerWorkbench, run: NodeRun) -> None:
     """Switch off, level after level until one works."""
     run.observed = "the node was being switched off"
-    await workbench.power.power_off(run.node, workbench.level)
+    await workbench.power.power_off(run.node, workbench.facts.level)
     await _wait_for(PowerState.OFF, workbench, run)
 
 
@@ -47,7 +38,7 @@ async def _wait_for(wanted: PowerState, workbench: PowerWorkbench, run: NodeRun)
 
     A system that is asked can say that it is on, but never that it is off.
     """
-    if all(setting.asks_system for setting in workbench.cluster.remoteops.power_status):
+    if all(setting.asks_system for setting in workbench.facts.cluster.remoteops.power_status):
         return
     while (found := await workbench.power.status(run.node)) is not wanted:
         run.observed = f"its power status is {found}"

@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
 
-from kadeploy.config.remote_operations import Level
 from kadeploy.remote import hostkey
 from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.binding import Binding
@@ -28,39 +25,23 @@ from kadeploy.steps.boot import (
 from kadeploy.steps.boot_verdict import Awaited
 from kadeploy.steps.evidence import requests_since_reboot
 from kadeploy.steps.node_run import NodeRun
-from kadeploy.steps.workbench import BootingWorkbench
-from kadeploy.store.node_states import InstalledSystem
+from kadeploy.steps.workbench import RebootWorkbench
 from kadeploy.vocabulary.cause import Cause
 from kadeploy.vocabulary.condition import Condition
 
 SILENT_PROBES = 3  # without any answer, in a row: one may be lost on its way
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RebootWorkbench(BootingWorkbench):
-    """Workbench of a reboot.
-
-    ``level`` is the first level of rebooting that is tried. ``profiles`` maps nodes to the boot profiles that
-    the user gave, ``installed`` nodes to the systems on their disks, as far as they are known. ``keys`` are
-    lines of authorized_keys for the miniOS.
-    """
-
-    level: Level
-    profiles: Mapping[str, str]
-    installed: Mapping[str, InstalledSystem]
-    keys: bytes
-
-
 async def switch_pxe_given(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Write the boot profile that the user gave."""
-    await switch_profile(workbench, run, workbench.profiles[run.node.name])
+    await switch_profile(workbench, run, workbench.facts.profiles[run.node.name])
 
 
 async def order_reboot(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Reboot the node, level after level until one works."""
     run.observed = "the node was being rebooted"
     await remember_reboot(workbench, run.node)
-    await workbench.power.reboot(run.node, workbench.level, booted_as=token_of(workbench, run.node))
+    await workbench.power.reboot(run.node, workbench.facts.level, booted_as=token_of(workbench, run.node))
     workbench.remote.forget(run.node.name)
 
 
@@ -70,7 +51,7 @@ async def wait_reboot_disk(workbench: RebootWorkbench, run: NodeRun) -> None:
     Where none is known, any ssh server will do that is not the miniOS'.
     """
     await _wait_until_gone(workbench, run)
-    system = workbench.installed.get(run.node.name)
+    system = workbench.facts.installed.get(run.node.name)
     async with watched(workbench, run, Awaited.DISK) as watch:
         if system is not None:
             await wait_for_host_key(workbench, run, system.host_keys, watch)
@@ -88,7 +69,7 @@ async def wait_reboot_any(workbench: RebootWorkbench, run: NodeRun) -> None:
 
 async def send_key_in_deploy_env(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Let the user into the miniOS."""
-    await append_keys(workbench, run, workbench.keys, "/root/.ssh")
+    await append_keys(workbench, run, workbench.facts.keys, "/root/.ssh")
 
 
 async def _wait_until_gone(workbench: RebootWorkbench, run: NodeRun) -> None:
@@ -101,7 +82,7 @@ async def _wait_until_gone(workbench: RebootWorkbench, run: NodeRun) -> None:
     run.cause = Cause.REBOOT
     silent = 0
     while silent < SILENT_PROBES:
-        async with workbench.probes.slot(run.node.name):
+        async with workbench.probe(run.node.name):
             answer = await hostkey.probe(run.node.address, port)
         if answer is Answer.REFUSED:
             break
@@ -118,9 +99,9 @@ async def _has_asked_for_files(workbench: RebootWorkbench, run: NodeRun) -> bool
 
 
 async def _wait_for_any_system(workbench: RebootWorkbench, run: NodeRun, watch: Watch) -> None:
-    port, minios = workbench.site.server.network.ports.ssh, workbench.minios.host_key
+    port, minios = workbench.site.server.network.ports.ssh, workbench.facts.minios.host_key
     while True:
-        async with workbench.probes.slot(run.node.name):
+        async with workbench.probe(run.node.name):
             key = await hostkey.answering_key(run.node.address, port, PROBE_TIMEOUT, preferred=minios)
         if key not in (None, minios):
             return
@@ -145,7 +126,7 @@ BINDINGS: tuple[Binding[RebootWorkbench], ...] = (
             "wait_reboot": wait_reboot_minios,
             "send_key_in_deploy_env": send_key_in_deploy_env,
         },
-        conditions={Condition.KEYS: lambda workbench: bool(workbench.keys)},
+        conditions={Condition.KEYS: lambda facts: bool(facts.keys)},
     ),
     Binding(
         "RebootRecordedEnv",

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from kadeploy.broadcast.interface import BroadcastProgress, RelayResult
-from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.workbench import DeploymentWorkbench
 from kadeploy.store.receptions import Reception
 
 
@@ -26,7 +26,7 @@ class Follower:
         """Record the progress of one node, and report it."""
         self._last[progress.node] = progress
         self._visits[progress.node].observed = _described(progress)
-        self._workbench.transferred(progress)
+        self._workbench.progress(progress)
 
     def news(self, results: Mapping[str, RelayResult]) -> Mapping[str, RelayResult]:
         """Results of nodes that had none yet."""
@@ -38,12 +38,12 @@ class Follower:
         """Store the results of the broadcast on some nodes."""
         if results:
             rows = [self._reception(node, result) for node, result in results.items()]
-            await self._workbench.broadcasts.keep(rows)
+            await self._workbench.received(rows)
 
     async def close(self) -> None:
         """Store receptions of the nodes without a result: their broadcast was broken off."""
         if self._open:
-            await self._workbench.broadcasts.keep(
+            await self._workbench.received(
                 [self._reception(node, None) for node in self._visits if node in self._open]
             )
 

@@ -17,9 +17,9 @@ from kadeploy.steps.boot import (
     wait_reboot_minios,
 )
 from kadeploy.steps.conditions import DEPLOYMENT
-from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import NodeFunction
+from kadeploy.steps.workbench import DeploymentWorkbench
 
 FORMAT_TIMEOUT = 600.0  # seconds: mkfs of a large slow disk
 # Lazily where something still uses it (Kadeploy3): a post-install may leave mounts and daemons there.
@@ -28,25 +28,25 @@ UMOUNT = 'if mountpoint -q "$1"; then umount -R "$1" || { sync; umount -R -l "$1
 
 async def send_key_in_deploy_env(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Let the user into the miniOS."""
-    await append_keys(workbench, run, workbench.options.keys, "/root/.ssh")
+    await append_keys(workbench, run, workbench.facts.options.keys, "/root/.ssh")
 
 
 async def create_partition_table(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Write the cluster's layout, or run the cluster's own script."""
     await workbench.remember(run.node, erased=True)
-    script = workbench.cluster.partitioning.script
+    script = workbench.facts.cluster.partitioning.script
     if script is not None:
         text = await site_file.read(workbench.site.path(script), "partitioning script")
-        variables = workbench.variables(run.node)
+        variables = workbench.facts.variables(run.node)
         await workbench.remote.run_script(run.node.name, text, [], env=variables, timeout=FORMAT_TIMEOUT)
         return
-    command = partitioning.create_partition_table(workbench.layout, workbench.extraction_dir)
+    command = partitioning.create_partition_table(workbench.facts.layout, workbench.facts.extraction_dir)
     await workbench.remote.run(run.node.name, command.arguments, input=command.input, timeout=COMMAND_TIMEOUT)
 
 
 async def format_deploy_part(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Make the environment's file system on the target partition."""
-    await _format(workbench, run, workbench.environment.filesystem, workbench.target.device)
+    await _format(workbench, run, workbench.facts.environment.filesystem, workbench.facts.target.device)
     await workbench.remember(run.node, written=False)
 
 
@@ -61,18 +61,20 @@ async def renew_deploy_part(workbench: DeploymentWorkbench, run: NodeRun) -> Non
 
 async def umount_deploy_part(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Leave the file system clean."""
-    argv = ["sh", "-c", UMOUNT, "sh", workbench.extraction_dir]
+    argv = ["sh", "-c", UMOUNT, "sh", workbench.facts.extraction_dir]
     await workbench.remote.run(run.node.name, argv, timeout=COMMAND_TIMEOUT)
 
 
 async def format_tmp_part(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Make the file system that -r asks for on the tmp partition."""
-    await _format(workbench, run, workbench.options.reformat_tmp, workbench.layout.device(Role.TMP))
+    await _format(
+        workbench, run, workbench.facts.options.reformat_tmp, workbench.facts.layout.device(Role.TMP)
+    )
 
 
 async def format_swap_part(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Make the swap area."""
-    await _format(workbench, run, "swap", workbench.layout.device(Role.SWAP))
+    await _format(workbench, run, "swap", workbench.facts.layout.device(Role.SWAP))
 
 
 async def _format(workbench: DeploymentWorkbench, run: NodeRun, filesystem: str, device: str | None) -> None:
@@ -91,7 +93,7 @@ async def _format(workbench: DeploymentWorkbench, run: NodeRun, filesystem: str,
 async def mount_deploy_part(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Mount the target partition where the image is unpacked."""
     mount = 'mkdir -p "$2" && { mountpoint -q "$2" || mount "$1" "$2"; }'
-    argv = ["sh", "-c", mount, "sh", workbench.target.device, workbench.extraction_dir]
+    argv = ["sh", "-c", mount, "sh", workbench.facts.target.device, workbench.facts.extraction_dir]
     await workbench.remote.run(run.node.name, argv, timeout=COMMAND_TIMEOUT)
 
 

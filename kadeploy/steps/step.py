@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from kadeploy.config.expression import Expression
 from kadeploy.errors import NodeError
@@ -14,7 +14,7 @@ from kadeploy.steps.workbench import Workbench
 from kadeploy.vocabulary.cause import Cause
 from kadeploy.vocabulary.micro_step import MicroStepEntry
 
-Context = TypeVar("Context", bound=Workbench, contravariant=True)
+Context = TypeVar("Context", bound=Workbench[Any], contravariant=True)
 
 # Run a micro-step on one node; raises KadeployError where the node has failed.
 NodeFunction = Callable[[Context, NodeRun], Awaitable[None]]

@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The workbench of one cluster in an operation: its nodes, and the tools that steps of any kind use."""
+"""Workbenches: the tools with which the steps of one cluster work, and the facts that they go by."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from kadeploy.boot.repository import BootRepository
-from kadeploy.config.cluster import ClusterConfig
+from kadeploy.broadcast.interface import BroadcastProgress
+from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
+from kadeploy.steps.facts import BootingFacts, ClusterFacts, DeploymentFacts, PowerFacts, RebootFacts
+from kadeploy.steps.node_run import NodeRun
+from kadeploy.store.receptions import Reception
+
+Facts = TypeVar("Facts", bound=ClusterFacts, covariant=True)
+
+Slot = Callable[[str], AbstractAsyncContextManager[object]]
 
 
 @dataclass(slots=True)
 class NodeFacts:
-    """What this operation knows of a node.
+    """Facts of one node that this operation has learned.
 
     It is recognised by the token of the miniOS boot it was sent to, later by the keys on its new disk.
     ``written``: an image was begun to be unpacked since its file system was made. ``erased``: its disk is
@@ -39,62 +47,54 @@ class NodeFacts:
     power: str = ""
 
 
-async def _forgetful(node: str, facts: NodeFacts) -> None:
-    """Keeps nothing: for plans that are only looked at."""
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Memory:
-    """What is known of the nodes, by their names. ``keep`` writes it where another engine will find it."""
+    """Facts of the nodes by their names. ``keep`` writes those of one into the journal."""
 
+    keep: Callable[[str, NodeFacts], Awaitable[None]]
     facts: dict[str, NodeFacts] = field(default_factory=dict)
-    keep: Callable[[str, NodeFacts], Awaitable[None]] = _forgetful
-
-
-@dataclass(slots=True)
-class Probes:
-    """``slot`` gives a node what it needs for a look whether it answers; without an operation, at once."""
-
-    slot: Callable[[str], AbstractAsyncContextManager[object]] = nullcontext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workbench:
-    """What the steps of any operation share. ``nodes`` maps names to nodes."""
+class Workbench(Generic[Facts]):
+    """Tools of steps of any operation. ``probe`` is a node's slot for one look whether it answers."""
 
     site: Site
-    cluster_name: str
-    cluster: ClusterConfig
-    nodes: Mapping[str, Node]
+    facts: Facts
     remote: NodeConnections
     boot: BootRepository
     power: PowerControl
-    memory: Memory = field(default_factory=Memory)
-    probes: Probes = field(default_factory=Probes)
+    memory: Memory
+    probe: Slot
 
     def facts_of(self, node: Node) -> NodeFacts:
-        """What is known of a node in this operation."""
+        """Facts of a node that this operation has learned."""
         return self.memory.facts.setdefault(node.name, NodeFacts())
 
     async def remember(self, node: Node, **changes: Any) -> None:
-        """Change what is known of a node, and keep it before anything is done that relies on it."""
+        """Change the facts of a node, and keep them before anything is done that relies on them."""
         facts = self.facts_of(node)
         for name, value in changes.items():
             setattr(facts, name, value)
         await self.memory.keep(node.name, facts)
 
 
-@dataclass(frozen=True, slots=True)
-class MiniOs:
-    """The deployment environment: its files' paths in the boot repository, and its public host key."""
-
-    kernel: str
-    initrd: str
-    host_key: str
+AnyWorkbench = Workbench[ClusterFacts]
+PowerWorkbench = Workbench[PowerFacts]
+BootingWorkbench = Workbench[BootingFacts]
+RebootWorkbench = Workbench[RebootFacts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BootingWorkbench(Workbench):
-    """Workbench that are booted, at times into the miniOS."""
+class DeploymentWorkbench(Workbench[DeploymentFacts]):
+    """Tools of the steps of a deployment.
 
-    minios: MiniOs
+    ``chain``: the broadcast that late nodes join while it runs. ``received`` keeps results of broadcasts,
+    ``progress`` is called with each progress of one. ``renewal`` makes a fresh file system on the target and
+    mounts it.
+    """
+
+    chain: SharedBroadcast
+    received: Callable[[Sequence[Reception]], Awaitable[None]]
+    progress: Callable[[BroadcastProgress], None]
+    renewal: tuple[Callable[[DeploymentWorkbench, NodeRun], Awaitable[None]], ...]

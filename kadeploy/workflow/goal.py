@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a deployment has enough, and when a spare node takes the place of one that failed."""
+"""Goal of a deployment: how many nodes are enough, and when a spare takes the place of a failed one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Goal:
 
     @property
     def reached(self) -> bool:
-        """Whether no other node needs to be waited for."""
+        """True if no further node is needed."""
         return self.enough is not None and self._deployed >= self.enough
 
     def take_spares(self, preferred: Sequence[str]) -> list[str]:

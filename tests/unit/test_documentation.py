@@ -28,9 +28,10 @@ from kadeploy.config.server import ServerConfig
 from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
 from kadeploy.operations import workflows
-from kadeploy.operations.deploy.request import DeploymentRequest, EnvironmentName
-from kadeploy.operations.run import leasing, operation
-from kadeploy.operations.run import windows as throttles
+from kadeploy.operations.deploy.request import DeploymentRequest
+from kadeploy.operations.request import EnvironmentName
+from kadeploy.operations.run import attempt, leasing
+from kadeploy.operations.run import windows as operation_windows
 from kadeploy.remote import connection, hostkey, links, process
 from kadeploy.simulation.file import (
     BroadcastBehaviour,
@@ -270,8 +271,8 @@ CONSTANTS = {
     "a workflow that has ended is listed": workflows.RECENT,
     "a claim of a window": windows.CLAIM_SECONDS,
     "between two looks whether slots of others are free": window.POLL_FIRST,
-    "a node waits for a slot to reboot": throttles.PATIENCE,
-    "writing down the end of an operation": operation.FINISH_SECONDS,
+    "a node waits for a slot to reboot": operation_windows.PATIENCE,
+    "writing down the end of an operation": attempt.LIMIT,
     "attempts": download.ATTEMPTS,
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a cluster's disks suit a request, and which device the image goes to."""
+"""Check of a cluster's disks against a request, and the device of the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kadeploy.environments.environment import Environment
 from kadeploy.environments.image_kind import IMAGE_KINDS
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.deploy.request import DeploymentRequest
-from kadeploy.steps.deployment import Target
+from kadeploy.steps.facts import TargetDevice
 
 
 def check(request: DeploymentRequest, name: str, cluster: ClusterConfig, environment: Environment) -> None:
@@ -55,8 +55,10 @@ def _check_reformat(filesystem: str, name: str, supported: tuple[str, ...], layo
         raise RefusedError(f"-r {filesystem}: cluster {name} has no tmp partition")
 
 
-def target(request: DeploymentRequest, name: str, layout: DiskLayout, environment: Environment) -> Target:
-    """Where the image goes: a given partition, the whole disk (-b without -p), or the cluster's own."""
+def target(
+    request: DeploymentRequest, name: str, layout: DiskLayout, environment: Environment
+) -> TargetDevice:
+    """Device of the image: a given partition, the whole disk (-b without -p), or the cluster's own."""
     device = layout.block_device
     if request.partition is not None:
         return _given_partition(device, request.partition, name, layout)
@@ -68,18 +70,18 @@ def target(request: DeploymentRequest, name: str, layout: DiskLayout, environmen
                 f"for which {environment.label} is no {suited} image",
                 hint="add -p PARTITION",
             )
-        return Target(device, None)
+        return TargetDevice(device, None)
     deploy = layout.partition(Role.DEPLOY)
     if deploy is None:
         raise RefusedError(f"cluster {name} has no deploy partition", hint="add -p PARTITION")
-    return Target(device, deploy.number)
+    return TargetDevice(device, deploy.number)
 
 
-def _given_partition(device: str, number: int, name: str, layout: DiskLayout) -> Target:
+def _given_partition(device: str, number: int, name: str, layout: DiskLayout) -> TargetDevice:
     roles = {partition.number: partition.role for partition in layout.partitions}
     if number not in roles:
         known = ", ".join(f"{known} ({role.value})" for known, role in roles.items())
         raise RefusedError(
             f"-p {number}: {device} of cluster {name} has no such partition", hint=f"it has {known}"
         )
-    return Target(device, number)
+    return TargetDevice(device, number)

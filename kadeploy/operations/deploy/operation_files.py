@@ -37,7 +37,7 @@ def with_absolute_files(steps: CustomSteps, origin: str) -> CustomSteps:
 
 
 def locate(operation: CustomOperationSetting, site: Site) -> str:
-    """Where an operation's file is; what a cluster's file names is below the configuration directory."""
+    """Location of an operation's file; a cluster's file names it below the configuration directory."""
     return resolve(operation.file, str(site.directory / "server.conf"))
 
 

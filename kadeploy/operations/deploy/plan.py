@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a request to a checked plan. Only copies of files are written: no node, no state is touched."""
+"""Plans of deployments: checked requests. Only copies of files are written; nothing else is touched."""
 
 from __future__ import annotations
 
 import asyncio
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from kadeploy.boot.repository import BootRepository
-from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import MEGABYTE
 from kadeploy.config.site import Site
@@ -20,39 +18,57 @@ from kadeploy.environments.compression import ARCHIVE_FORMATS
 from kadeploy.environments.environment import Archive, Environment
 from kadeploy.environments.local_file import LocalFile, fetch
 from kadeploy.errors import NotFoundError, RefusedError
-from kadeploy.operations import automaton, customization, recipe
+from kadeploy.operations import customization, minios, recipe
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.deploy import disk, operation_files
-from kadeploy.operations.deploy.request import DeploymentRequest
+from kadeploy.operations.deploy.request import DeploymentRequest, to_mapping
 from kadeploy.operations.fingerprint import digest_topics
-from kadeploy.operations.minios import connect, prepare_minios
-from kadeploy.operations.observer import Group
-from kadeploy.operations.plan import Part, Plan
-from kadeploy.power.control import PowerControl
-from kadeploy.remote.connection import NodeConnections
+from kadeploy.operations.plan import ClusterPlan, Plan, plan_clusters
+from kadeploy.operations.recipe import Recipes
 from kadeploy.steps.custom_operation import File
-from kadeploy.steps.deployment import DeploymentWorkbench, Options, PostInstall
+from kadeploy.steps.facts import DeploymentFacts, Options, PostInstall
 from kadeploy.store.store import Store
+from kadeploy.workflow.goal import Goal
 
 Grabbed = Callable[[str, str, int, int], None]
-Transferred = Callable[[BroadcastProgress], None]
 
-
-DeploymentPart = Part[DeploymentWorkbench]
+DeploymentClusterPlan = ClusterPlan[DeploymentFacts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentPlan(Plan[DeploymentWorkbench]):
-    """A deployment that can be carried out; ``digests`` are those of fingerprint.digest_topics."""
+class DeploymentPlan(Plan[DeploymentFacts]):
+    """Plan of a deployment; ``digests`` are those of fingerprint.digest_topics."""
 
     request: DeploymentRequest
     environment: Environment
+    image: LocalFile
     digests: Mapping[str, Mapping[str, str]]
 
+    @property
+    def spares(self) -> tuple[str, ...]:
+        return self.request.spares
+
+    @property
+    def enough(self) -> int:
+        wanted = len(self.request.nodes)
+        return wanted if self.request.min_ok is None else self.request.min_ok
+
+    @property
+    def deadline(self) -> float:
+        return self.request.deadline.seconds(len(self.request.nodes))
+
+    def make_goal(self) -> Goal:
+        request = self.request
+        enough = request.min_ok if request.stop_at_min_ok else None
+        return Goal(len(request.nodes), enough, list(request.spares))
+
+    def describe_request(self) -> dict[str, Any]:
+        return to_mapping(self.request, self.environment)
+
     def fingerprint(self) -> dict[str, Any]:
-        """What must not change while a workflow is held: also its image, and all that is done to a disk."""
+        """Fingerprint with the image, and with everything that is done to a disk."""
         return {
-            "image": self.parts[0].machines.image_sha256,
+            "image": self.clusters[0].facts.image_sha256,
             **Plan.fingerprint(self),
             **self.digests,
         }
@@ -60,19 +76,17 @@ class DeploymentPlan(Plan[DeploymentWorkbench]):
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """What is the same for all clusters of a plan."""
+    """Inputs that all clusters of a plan share."""
 
     request: DeploymentRequest
     environment: Environment
     image: LocalFile
     archives: tuple[PostInstall, ...]
     operation_files: Mapping[str, File]
-    remote: NodeConnections
-    transferred: Transferred
 
 
 class Planner:
-    """Checks requests against a site; tells by ``grabbed`` which file it copies or digests."""
+    """Checks requests against a site; calls ``grabbed`` with the file that it copies or digests."""
 
     def __init__(self, site: Site, store: Store, grabbed: Grabbed) -> None:
         self._site = site
@@ -80,36 +94,75 @@ class Planner:
         self._grabbed = grabbed
         self._cache = FileCache.of(site)
 
-    async def plan(self, request: DeploymentRequest, transferred: Transferred) -> DeploymentPlan:
+    async def plan(self, request: DeploymentRequest) -> DeploymentPlan:
         """Check everything that can be checked before a node is touched.
 
         Raises NotFoundError, RefusedError, UsageError and FileError; ServiceError where a file cannot be had.
         """
         nodes = self._site.find([*request.nodes, *request.spares])
-        clusters = dict.fromkeys(node.cluster for node in nodes)
+        names = dict.fromkeys(node.cluster for node in nodes)
         environment = await self._find_environment(request)
-        for name in clusters:
+        for name in names:
             disk.check(request, name, self._site.clusters[name], environment)
         inputs = _Inputs(
             request,
             environment,
             await self._grab("image", environment.image.file, environment.image.sha256),
             tuple([await self._grab_archive(archive) for archive in environment.postinstalls]),
-            await self._grab_operation_files(request, clusters),
-            connect(self._site, nodes),
-            transferred,
+            await self._grab_operation_files(request, names),
         )
-        parts = [
-            await self._part(inputs, [node for node in nodes if node.cluster == name]) for name in clusters
-        ]
-        recipe.check_all_used(request.custom_steps, [part.recipes for part in parts])
+        clusters = await self._plan_clusters(inputs, nodes)
+        recipe.check_all_used(request.custom_steps, [plan.recipes for plan in clusters])
         return DeploymentPlan(
+            site=self._site,
             request=request,
             nodes=tuple(nodes),
-            parts=tuple(parts),
-            remote=inputs.remote,
+            clusters=clusters,
             environment=environment,
-            digests=await asyncio.to_thread(digest_topics, [part.machines for part in parts]),
+            image=inputs.image,
+            digests=await asyncio.to_thread(digest_topics, self._site, [plan.facts for plan in clusters]),
+        )
+
+    async def _plan_clusters(
+        self, inputs: _Inputs, nodes: Sequence[Node]
+    ) -> tuple[DeploymentClusterPlan, ...]:
+        request = inputs.request
+
+        async def make_facts(cluster: str, members: Sequence[Node]) -> DeploymentFacts:
+            return await self._facts(inputs, cluster, members)
+
+        def make_recipes(facts: DeploymentFacts) -> Recipes:
+            customs = Customization(self._site, facts, request.custom_steps, inputs.operation_files)
+            return recipe.resolve(facts, request, customs)
+
+        return await plan_clusters(
+            self._site,
+            nodes,
+            make_facts,
+            make_recipes,
+            spares=request.spares,
+            breakpoints=request.breakpoints,
+            hold_failures=request.hold_failures,
+        )
+
+    async def _facts(self, inputs: _Inputs, name: str, nodes: Sequence[Node]) -> DeploymentFacts:
+        cluster, request = self._site.clusters[name], inputs.request
+        layout = disk.layout(request, cluster)
+        return DeploymentFacts(
+            cluster_name=name,
+            cluster=cluster,
+            nodes={node.name: node for node in nodes},
+            minios=await asyncio.to_thread(minios.prepare, self._site, name),
+            environment=inputs.environment,
+            target=disk.target(request, name, layout, inputs.environment),
+            layout=layout,
+            image=inputs.image,
+            admin_archives=self._admin_archives(name),
+            user_archives=inputs.archives,
+            options=Options(
+                request.keys, request.reformat_tmp, request.partition_disks, request.install_bootloader
+            ),
+            paths=self._site.server.environments.deployment,
         )
 
     async def _find_environment(self, request: DeploymentRequest) -> Environment:
@@ -151,47 +204,6 @@ class Planner:
             self._site.server.environments.max_postinstall_size,
             lambda location: self._grabbed("custom", location, 0, 0),
         )
-
-    async def _part(self, inputs: _Inputs, nodes: Sequence[Node]) -> DeploymentPart:
-        name = nodes[0].cluster
-        cluster, request = self._site.clusters[name], inputs.request
-        layout = disk.layout(request, cluster)
-        boot = BootRepository.of(self._site)
-        deployment = DeploymentWorkbench(
-            site=self._site,
-            cluster_name=name,
-            cluster=cluster,
-            nodes={node.name: node for node in nodes},
-            environment=inputs.environment,
-            target=disk.target(request, name, layout, inputs.environment),
-            layout=layout,
-            image=inputs.image,
-            admin_archives=self._admin_archives(name),
-            user_archives=inputs.archives,
-            options=Options(
-                request.keys, request.reformat_tmp, request.partition_disks, request.install_bootloader
-            ),
-            remote=inputs.remote,
-            boot=boot,
-            power=PowerControl(cluster.remoteops, self._site.directory, inputs.remote),
-            minios=await asyncio.to_thread(prepare_minios, self._site, name, boot),
-            transferred=inputs.transferred,
-        )
-        # The one system into which the engine logs in; whatever else a node runs, it will not talk to us.
-        for node in nodes:
-            inputs.remote.pin(node.name, [deployment.minios.host_key])
-        customs = Customization(deployment, request.custom_steps, inputs.operation_files)
-        recipes = recipe.resolve(deployment, request, customs)
-        deployment = replace(deployment, renewal=recipes.renewal())
-        spares = frozenset(request.spares)
-        group = Group(
-            name,
-            self._site.prefixes[name],
-            tuple(node.name for node in nodes if node.name not in spares),
-            automaton.build(deployment, recipes, request.breakpoints, hold_failures=request.hold_failures),
-            tuple(node.name for node in nodes if node.name in spares),
-        )
-        return Part(group, deployment, recipes)
 
     def _admin_archives(self, cluster: str) -> tuple[PostInstall, ...]:
         archives = []

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user asks for."""
+"""Requests to deploy, and their form in the store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from kadeploy.config.expression import Expression
 from kadeploy.environments import description
 from kadeploy.environments.environment import Environment
 from kadeploy.errors import RefusedError
+from kadeploy.operations.request import EnvironmentName, Request
 from kadeploy.store.workflows import Workflow
 
 NO_DEADLINE = Expression("0")
@@ -22,30 +23,8 @@ NO_CUSTOM_STEPS = CustomSteps({})
 
 
 @dataclass(frozen=True, slots=True)
-class EnvironmentName:
-    """A recorded environment: its owner and version where the user named them."""
-
-    name: str
-    owner: str | None = None
-    version: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for in operations of all kinds.
-
-    ``force``: take nodes that others use; ``hold_seconds``: how long held nodes stay leased.
-    """
-
-    user: str
-    nodes: tuple[str, ...]
-    force: bool = field(default=False, kw_only=True)
-    hold_seconds: float = field(default=24 * 3600.0, kw_only=True)
-
-
-@dataclass(frozen=True, slots=True)
 class DeploymentRequest(Request):
-    """One deployment.
+    """Request of a deployment.
 
     ``keys``: lines of authorized_keys; ``partition``: a number, None for the cluster's own, or for the
     whole disk where ``block_device`` is given; ``automaton`` replaces the cluster's; ``breakpoints``
@@ -74,7 +53,7 @@ class DeploymentRequest(Request):
 
 
 def to_mapping(request: DeploymentRequest, environment: Environment) -> dict[str, Any]:
-    """What the store keeps of a request, as JSON values, with the very environment that it meant."""
+    """The request as the store keeps it, as JSON values, with the very environment that it meant."""
     return {
         "nodes": list(request.nodes),
         "environment": description.to_mapping(environment),
@@ -104,7 +83,7 @@ def _dump(model: BaseModel) -> Any:
 
 
 def from_mapping(mapping: Mapping[str, Any], user: str) -> DeploymentRequest:
-    """The request that ``to_mapping`` was given.
+    """Request that ``to_mapping`` was given.
 
     Raises KeyError, TypeError or ValueError for a field that this version does not know, or that is missing.
     """
@@ -126,7 +105,7 @@ def from_mapping(mapping: Mapping[str, Any], user: str) -> DeploymentRequest:
 
 
 def recorded(workflow: Workflow) -> DeploymentRequest:
-    """The request of a deployment; raises RefusedError for one that this version cannot read."""
+    """Request of a recorded deployment; raises RefusedError for one that this version cannot read."""
     try:
         return from_mapping(workflow.request["request"], workflow.user)
     except (KeyError, TypeError, ValueError) as error:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a request to reboot to a checked plan; no node and no state is touched, only files are copied."""
+"""Plans of reboots: checked requests; no node and no state is touched, only files are copied."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from kadeploy.boot.profile import TOKEN_PARAMETER
 from kadeploy.boot.repository import BootRepository
@@ -16,17 +18,13 @@ from kadeploy.disks.layout import partition_device
 from kadeploy.environments import registry
 from kadeploy.errors import NotFoundError, RefusedError, UsageError
 from kadeploy.nodes import fold
-from kadeploy.operations import automaton
-from kadeploy.operations.deploy.request import EnvironmentName
-from kadeploy.operations.minios import connect, prepare_minios
-from kadeploy.operations.observer import Group
-from kadeploy.operations.plan import Part
-from kadeploy.operations.reboot.outcome import RebootKind, RebootPlan, RebootRequest
+from kadeploy.operations import minios
+from kadeploy.operations.plan import Plan, plan_clusters
+from kadeploy.operations.reboot.request import RebootKind, RebootRequest
 from kadeploy.operations.recipe import Recipe, Recipes
-from kadeploy.power.control import PowerControl
-from kadeploy.remote.connection import NodeConnections
+from kadeploy.operations.request import EnvironmentName
 from kadeploy.steps.catalogue import steps_of
-from kadeploy.steps.reboot import RebootWorkbench
+from kadeploy.steps.facts import RebootFacts
 from kadeploy.store import node_states
 from kadeploy.store.node_states import InstalledSystem, NodeRecord
 from kadeploy.store.store import Store
@@ -38,6 +36,16 @@ INSTANCES = {
     RebootKind.DEPLOY_ENV: "DeployEnv",
     RebootKind.RECORDED_ENV: "RecordedEnv",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebootPlan(Plan[RebootFacts]):
+    """Plan of a reboot."""
+
+    request: RebootRequest
+
+    def describe_request(self) -> dict[str, Any]:
+        return self.request.to_mapping()
 
 
 async def plan_reboot(site: Site, store: Store, request: RebootRequest) -> RebootPlan:
@@ -53,36 +61,29 @@ async def plan_reboot(site: Site, store: Store, request: RebootRequest) -> Reboo
         _check_environments(site, nodes, records, request, request.environment)
         if request.check_destructive:
             await _check_destructive(site, store, records)
-    remote = connect(site, nodes)
-    parts = []
-    for name in dict.fromkeys(node.cluster for node in nodes):
-        members = [node for node in nodes if node.cluster == name]
-        machines = await _machines(site, request, members, records, remote)
-        parts.append(_part(site, request, machines))
-    return RebootPlan(request=request, nodes=tuple(nodes), parts=tuple(parts), remote=remote)
+
+    async def make_facts(cluster: str, members: Sequence[Node]) -> RebootFacts:
+        return await _facts(site, request, cluster, members, records)
+
+    def make_recipes(facts: RebootFacts) -> Recipes:
+        return _recipes(request, facts)
+
+    clusters = await plan_clusters(site, nodes, make_facts, make_recipes)
+    return RebootPlan(site=site, request=request, nodes=tuple(nodes), clusters=clusters)
 
 
-async def _machines(
+async def _facts(
     site: Site,
     request: RebootRequest,
+    cluster: str,
     nodes: Sequence[Node],
     records: Mapping[str, NodeRecord],
-    remote: NodeConnections,
-) -> RebootWorkbench:
-    name, boot = nodes[0].cluster, BootRepository.of(site)
-    cluster = _with_timeout(site.clusters[name], request)
-    minios = await asyncio.to_thread(prepare_minios, site, name, boot)
-    for node in nodes:
-        remote.pin(node.name, [minios.host_key])
-    return RebootWorkbench(
-        site=site,
-        cluster_name=name,
-        cluster=cluster,
+) -> RebootFacts:
+    return RebootFacts(
+        cluster_name=cluster,
+        cluster=_with_timeout(site.clusters[cluster], request),
         nodes={node.name: node for node in nodes},
-        remote=remote,
-        boot=boot,
-        power=PowerControl(cluster.remoteops, site.directory, remote),
-        minios=minios,
+        minios=await asyncio.to_thread(minios.prepare, site, cluster),
         level=request.level,
         profiles=_profiles(request, nodes),
         installed={
@@ -102,17 +103,10 @@ def _with_timeout(cluster: ClusterConfig, request: RebootRequest) -> ClusterConf
     return cluster.model_copy(update={"timeouts": timeouts})
 
 
-def _part(site: Site, request: RebootRequest, machines: RebootWorkbench) -> Part[RebootWorkbench]:
+def _recipes(request: RebootRequest, facts: RebootFacts) -> Recipes:
     setting = InstanceSetting(type=INSTANCES[request.kind])
     name = f"Reboot{setting.type}"
-    recipes = Recipes({"Reboot": (Recipe(name, setting, steps_of(name, machines)),)})
-    group = Group(
-        machines.cluster_name,
-        site.prefixes[machines.cluster_name],
-        tuple(machines.nodes),
-        automaton.build(machines, recipes, (), hold_failures=False),
-    )
-    return Part(group, machines, recipes)
+    return Recipes({"Reboot": (Recipe(name, setting, steps_of(name, facts)),)})
 
 
 def _check_profiles(boot: BootRepository, nodes: Sequence[Node]) -> None:

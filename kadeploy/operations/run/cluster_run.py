@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One cluster's part of an operation while it is carried out: its engine, and what that has told."""
+"""One cluster in an operation while that is carried out: its engine, its workbench, its results."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from kadeploy.operations.observer import NodeResult
-from kadeploy.operations.plan import Part
+from kadeploy.operations.plan import ClusterPlan
+from kadeploy.operations.result import NodeResult
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.run.recorder import Recorder, place, reason
+from kadeploy.steps.workbench import Workbench
 from kadeploy.store.receptions import Reception
-from kadeploy.workflow.automaton import Automaton, Position
-from kadeploy.workflow.driver import Driver
+from kadeploy.workflow.automaton import Automaton
+from kadeploy.workflow.engine import ClusterEngine
 from kadeploy.workflow.events import Event, InstanceStarted, NodeEnded, Notice, StepStarted
 from kadeploy.workflow.phase import Phase
 
 
 @dataclass(slots=True)
 class ClusterRun:
-    """What one cluster's nodes are at.
+    """State of one cluster's nodes.
 
     ``begun`` maps nodes to when they first began, in seconds since the epoch; ``ended`` those that have come
     to an end, and have not been resumed since, to that end; ``receptions`` nodes to their last broadcast.
     """
 
-    part: Part[Any]
-    driver: Driver
+    plan: ClusterPlan[Any]
+    workbench: Workbench[Any]
     recorder: Recorder
     journal: WorkflowJournal
     begun: dict[str, float] = field(default_factory=dict)
@@ -35,20 +36,19 @@ class ClusterRun:
     receptions: dict[str, Reception] = field(default_factory=dict)
 
     def take(self, notice: Notice) -> None:
-        """Note what the end needs."""
+        """Note everything of a notice that the end needs."""
         self.recorder.observe(notice)
         if isinstance(notice, InstanceStarted):
             self.begun.setdefault(notice.node, notice.at)
         elif isinstance(notice, NodeEnded):
             self.ended[notice.node] = notice
         elif isinstance(notice, StepStarted):
-            for node in notice.nodes:  # one that was held goes on
+            for node in notice.nodes:  # one that was held continues
                 self.ended.pop(node, None)
 
-    async def replay(self) -> int:
-        """Bring the engine to where the journal says that its predecessor was; the length of the journal."""
-
-        state_machine = self.driver.state_machine
+    async def replay(self, engine: ClusterEngine) -> int:
+        """Bring a new engine to the state of its predecessor; returns the length of the journal."""
+        state_machine = engine.driver.state_machine
 
         def begin(automaton: Automaton) -> None:
             state_machine.automaton = automaton
@@ -57,48 +57,38 @@ class ClusterRun:
             for notice in state_machine.apply(event)[1]:
                 self.take(notice)
 
-        length = await self.journal.replay(begin, apply, self.part.machines.memory)
-        state_machine.automaton = self.part.group.automaton  # for what begins now
+        length = await self.journal.replay(begin, apply, self.workbench.memory)
+        state_machine.automaton = self.plan.automaton  # for what begins now
         return length
 
-    @property
-    def unknown(self) -> list[str]:
-        """The nodes that its predecessor was killed for before it could write that they begin."""
-        return [name for name in self.part.group.nodes if name not in self.driver.state_machine.nodes]
-
-    async def resume(self, names: Collection[str], start: Position | None) -> None:
-        """Let some nodes go on to their ends; the others that have not ended are held."""
-        members = [name for name in self.part.machines.nodes if name in names]
-        if members or any(not node.phase.ended for node in self.driver.state_machine.nodes.values()):
-            await self.driver.resume(members, start)
-
     def restore_profiles(self, names: Collection[str]) -> None:
-        """Let nodes that failed before their disks were touched boot what they would have booted.
+        """Restore the boot profiles of nodes that failed before their disks were touched.
 
-        None but these are looked at. Blocks on the disk.
+        No other node than ``names`` is looked at. Blocks on the disk.
         """
-        machines = self.part.machines
+        workbench = self.workbench
         for name, ended in self.ended.items():
-            node, facts = machines.nodes[name], machines.facts_of(machines.nodes[name])
+            node = self.plan.facts.nodes[name]
+            facts = workbench.facts_of(node)
             untouched = facts.profile_switched and not (facts.erased or facts.written)
             if name not in names or ended.phase not in (Phase.KO, Phase.ABORTED) or not untouched:
                 continue
             if facts.previous_profile is None:
-                machines.boot.remove_profile(node)
+                workbench.boot.remove_profile(node)
             else:
-                machines.boot.write_profile(node, facts.previous_profile)
+                workbench.boot.write_profile(node, facts.previous_profile)
 
     def results(self) -> list[NodeResult]:
-        """How it ended for every node that has ended."""
+        """Results of every node that has ended."""
         return [self._result(ended) for ended in self.ended.values()]
 
     def _result(self, ended: NodeEnded) -> NodeResult:
-        node = self.part.machines.nodes[ended.node]
-        facts = self.part.machines.facts_of(node)
+        node = self.plan.facts.nodes[ended.node]
+        facts = self.workbench.facts_of(node)
         return NodeResult(
             node=ended.node,
             phase=ended.phase,
-            place=place(self.part.group.automaton, ended),
+            place=place(self.plan.automaton, ended),
             reason=reason(ended.failure),
             evidence=ended.failure.evidence if ended.failure else "",
             cause=ended.failure.cause if ended.failure else "",

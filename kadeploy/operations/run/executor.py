@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the engine's micro-steps with the functions of an operation's recipes."""
+"""Executor of micro-steps: runs the functions of an operation's recipes on a workbench."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
@@ -13,29 +13,32 @@ from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.run.failures import failure_of, interruption_of
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import NodeStep, SetStep
-from kadeploy.steps.workbench import Workbench
+from kadeploy.steps.workbench import Slot, Workbench
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Run
 
-Admission = Callable[[str], AbstractAsyncContextManager[object]]
+
+def admission(recipes: Recipes, reboot: Slot, run: Run) -> AbstractAsyncContextManager[object]:
+    """A slot in the window of reboots, for the steps that need one; they are of one node each."""
+    return reboot(run.nodes[0]) if recipes.step(run.position).throttled else nullcontext()
 
 
 class StepExecutor:
-    """Executor of one cluster's part of an operation. ``reboot`` gives a node its slot to reboot."""
+    """Executor of one cluster in an operation. ``reboot`` gives a node its slot to reboot."""
 
-    def __init__(self, machines: Workbench, recipes: Recipes, reboot: Admission) -> None:
-        self._machines = machines
+    def __init__(self, workbench: Workbench[Any], recipes: Recipes, reboot: Slot) -> None:
+        self._workbench = workbench
         self._recipes = recipes
         self._reboot = reboot
 
     def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
-        """A slot in the window of reboots, for the steps that need one; they are of one node each."""
-        return self._reboot(run.nodes[0]) if self._recipes.step(run.position).throttled else nullcontext()
+        """A slot in the window of reboots, where the step needs one."""
+        return admission(self._recipes, self._reboot, run)
 
     async def __call__(self, run: Run, report: Report) -> None:
         """Run one micro-step on its nodes and report each."""
         step = self._recipes.step(run.position)
-        runs = [NodeRun(self._machines.nodes[name], run.attempt) for name in run.nodes]
+        runs = [NodeRun(self._workbench.facts.nodes[name], run.attempt) for name in run.nodes]
         match step:
             case NodeStep():
                 await self._run_alone(step, runs[0], report)
@@ -44,7 +47,7 @@ class StepExecutor:
 
     async def _run_alone(self, step: NodeStep[Any], run: NodeRun, report: Report) -> None:
         try:
-            await step.function(self._machines, run)
+            await step.function(self._workbench, run)
         except KadeployError as error:
             report(run.node.name, failure_of(error, step))
         except asyncio.CancelledError as cancelled:
@@ -58,7 +61,7 @@ class StepExecutor:
             report(node, failure_of(error, step) if error else None)
 
         try:
-            await step.function(self._machines, runs, ended)
+            await step.function(self._workbench, runs, ended)
         except KadeployError as error:
             for run in runs:
                 report(run.node.name, failure_of(error, step))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what went wrong in a micro-step to the verdict on a node: a cause, a sentence, evidence or a hint."""
+"""Verdicts on nodes that failed in a micro-step: a cause, a sentence, evidence or a hint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def failure_of(error: KadeployError, step: Step[Any]) -> Failure:
 
 
 def interruption_of(step: Step[Any], run: NodeRun, cancelled: asyncio.CancelledError) -> Failure:
-    """What was last seen of a node when a step was broken off, most often by its deadline.
+    """Verdict on a node whose step was broken off, most often by its deadline, by what was last seen of it.
 
     A command that was broken off has left a note: its name, and in further lines what it wrote.
     """

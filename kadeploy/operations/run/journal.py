@@ -84,7 +84,7 @@ class WorkflowJournal:
 
 
 def _decode(kind: str, content: Mapping[str, Any]) -> Automaton | tuple[str, NodeFacts] | Event:
-    """What was written; raises KeyError, TypeError or ValueError for what this version does not know."""
+    """Decode an entry; raises KeyError, TypeError or ValueError for what this version does not know."""
     if kind == FACTS:
         facts = content["facts"]
         return content["node"], NodeFacts(**facts | {"host_keys": tuple(facts["host_keys"])})

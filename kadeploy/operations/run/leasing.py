@@ -31,7 +31,7 @@ class NodeLeases:
         return self._names - self.lost
 
     def still_ours(self, names: Sequence[str]) -> list[str]:
-        """Those of some nodes that nobody has taken, in their order."""
+        """Nodes of some that no other operation has taken, in their order."""
         return [name for name in names if name not in self.lost]
 
     async def acquire(self, user: str, *, force: bool) -> None:

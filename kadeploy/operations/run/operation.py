@@ -1,68 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carrying out an operation of any kind: leases, journal, an engine per cluster, and its end."""
+"""Carrying out an operation of any kind: leases, journal, the engine of its clusters, and its end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
-from kadeploy.errors import KadeployError, RefusedError, ServiceError
+from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
 from kadeploy.operations.automaton import find_position
 from kadeploy.operations.fingerprint import describe_changes
-from kadeploy.operations.observer import NodeResult, Observer, OperationResult
-from kadeploy.operations.plan import Part, Plan
+from kadeploy.operations.observer import Observer
+from kadeploy.operations.plan import ClusterPlan, Plan
+from kadeploy.operations.recipe import Recipes
+from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.attempt import attempt, notify
 from kadeploy.operations.run.cluster_run import ClusterRun
 from kadeploy.operations.run.executor import StepExecutor
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.run.leasing import NodeLeases
+from kadeploy.operations.run.outcome import Outcome
 from kadeploy.operations.run.recorder import Recorder
-from kadeploy.operations.run.windows import Throttles
-from kadeploy.store import journal, node_states, statistics, workflows
+from kadeploy.operations.run.resumption import HINT, Resumption, foreign_nodes
+from kadeploy.operations.run.tools import Tools, connect, make_workbench
+from kadeploy.operations.run.windows import OperationWindows
+from kadeploy.remote.connection import NodeConnections
+from kadeploy.steps.workbench import Memory, Slot, Workbench
+from kadeploy.store import journal, receptions, statistics, workflows
 from kadeploy.store.node_states import NodeState
-from kadeploy.store.statistics import Record
+from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State, Workflow, WorkflowKind
-from kadeploy.time_limit import time_limit
-from kadeploy.workflow.automaton import Position
-from kadeploy.workflow.driver import Driver
-from kadeploy.workflow.events import NodeEnded, Notice
-from kadeploy.workflow.node_progress import FIRST
+from kadeploy.store.workflows import State, Workflow
+from kadeploy.workflow.driver import Executor
+from kadeploy.workflow.engine import ClusterEngine, Engine
+from kadeploy.workflow.events import Notice
 from kadeploy.workflow.phase import Phase
-from kadeploy.workflow.state_machine import StateMachine
 
 log = logging.getLogger(__name__)
 
-FINISH_SECONDS = 30.0  # for each part of writing down the end, after which it is given up
-
-HINT = "kadeploy --list shows the workflows and their nodes"
-
-Go = Callable[[ClusterRun], Coroutine[Any, Any, None]]
+MakeExecutor = Callable[[Workbench[Any], Recipes, Slot], Executor]
+Drive = Callable[[], Awaitable[None]]
 
 
-class Operation(ABC):
-    """One operation from its plan to its result.
+class Operation:
+    """One operation from its plan to its result. ``make_executor`` makes what runs the micro-steps."""
 
-    ``busy`` is the state of its nodes while it works on them.
-    """
-
-    kind: ClassVar[WorkflowKind]
-    busy: ClassVar[NodeState]
-
-    def __init__(self, plan: Plan[Any], store: Store, observer: Observer) -> None:
+    def __init__(
+        self,
+        plan: Plan[Any],
+        outcome: Outcome[Any],
+        store: Store,
+        observer: Observer,
+        make_executor: MakeExecutor = StepExecutor,
+    ) -> None:
         self._plan = plan
+        self._outcome = outcome
         self._store = store
         self._observer = observer
+        self._make_executor = make_executor
         self._started = time.time()
         self._runs: list[ClusterRun] = []
+        self._engine = Engine(plan.make_goal(), self._spare_begins)
         self._leases = NodeLeases(store, "", ())
-        self._tasks = asyncio.TaskGroup()
-        self._throttles = Throttles(store, plan.parts[0].machines.site.server.windows)
+        self._windows = OperationWindows(store, plan.site.server.windows)
         self.wid = ""
         self.begun = False
 
@@ -71,29 +75,27 @@ class Operation(ABC):
 
         Raises RefusedError where a node is in use; then nothing was touched.
         """
-        content = {"request": self._describe_request(), "fingerprint": self._plan.fingerprint()}
-        workflow = await workflows.create(self._store, self.kind, self._plan.request.user, content)
+        remote = connect(self._plan)
+        content = {"request": self._plan.describe_request(), "fingerprint": self._plan.fingerprint()}
+        user = self._plan.request.user
+        workflow = await workflows.create(self._store, self._outcome.kind, user, content)
         self.wid = workflow.id
         try:
-            self._runs = [self._engine(part) for part in self._plan.parts]
+            self._add_clusters(remote)
             await self._lease([node.name for node in self._plan.nodes])
         except BaseException as error:
             expected = isinstance(error, (RefusedError, asyncio.CancelledError))
             state = State.ABORTED if expected else State.ERROR
             change = workflows.change_state(self._store, self.wid, state)
-            await self._try(f"{self.wid} remains recorded as running", change)
+            await attempt(f"{self.wid} remains recorded as running", change)
             raise
-
-        async def begin(run: ClusterRun) -> None:
-            if run.part.group.nodes:
-                await run.driver.start(run.part.group.nodes)
-
-        return await self._carry_out(begin, self._plan.request.nodes)
+        drive = partial(self._engine.start, self._plan.deadline)
+        return await self._carry_out(drive, self._plan.request.nodes, remote)
 
     async def resume(
         self, workflow: Workflow, phases: Collection[Phase], names: Sequence[str] = (), start: str = ""
     ) -> OperationResult:
-        """Let nodes of a workflow go on whose engine has ended.
+        """Continue nodes of a workflow whose engine has ended.
 
         All that are in one of ``phases``, or those named; at ``start`` (Macro[:micro]) where given. Raises
         RefusedError where the workflow still runs, is not what the plan would do, or has no such node.
@@ -103,135 +105,121 @@ class Operation(ABC):
             raise RefusedError(
                 f"{', '.join(changes)} {have} changed since {workflow.id} was begun", hint="begin a new one"
             )
+        remote = connect(self._plan)
         self.wid, self._started = workflow.id, workflow.started
-        self._runs = [self._engine(part) for part in self._plan.parts]
-        known = sum([await run.replay() for run in self._runs])
-        starts = {
-            run.part.group.cluster: find_position(run.part.group.automaton, start) for run in self._runs
-        }
-        chosen = self._choose(phases, names)
+        self._add_clusters(remote)
+        known = await self._replay()
+        starts = {plan.cluster: find_position(plan.automaton, start) for plan in self._plan.clusters}
+        resumption = Resumption(self._store, self.wid, self._started, self._engine, self._runs)
+        chosen = resumption.choose(phases, names)
         await self._lease_again(chosen)
         try:
-            await self._check_ownership(chosen, starts)
+            await resumption.check_ownership(chosen, starts)
             if await journal.count(self._store, self.wid) != known:
                 raise RefusedError(f"{self.wid} went on meanwhile", hint=HINT)
         except BaseException:
             await self._leases.give_back()
             raise
-
-        def go_on(run: ClusterRun) -> Coroutine[Any, Any, None]:
-            return run.resume(chosen, starts[run.part.group.cluster])
-
-        return await self._carry_out(go_on, chosen)
+        drive = partial(self._engine.resume, chosen, starts, self._plan.deadline)
+        return await self._carry_out(drive, chosen, remote)
 
     def result(self) -> OperationResult:
-        """How it ended for every node that has ended, in the order of the request."""
+        """Results of every node that has ended, in the order of the request."""
         found = {result.node: result for run in self._runs for result in run.results()}
         ordered = tuple(found[node.name] for node in self._plan.nodes if node.name in found)
-        return self._result(time.time() - self._started, ordered)
+        seconds, wanted = time.time() - self._started, len(self._plan.request.nodes)
+        return OperationResult(self.wid, seconds, wanted, self._plan.enough, ordered)
 
-    # What kinds of operations differ in -----------------------------------------------------------
+    # Clusters -------------------------------------------------------------------------------------
 
-    @abstractmethod
-    def _describe_request(self) -> dict[str, Any]:
-        """What the store keeps of the request, as JSON values."""
+    def _add_clusters(self, remote: NodeConnections) -> None:
+        self._runs = [self._add_cluster(plan, remote) for plan in self._plan.clusters]
 
-    @abstractmethod
-    def _state_after(self, name: str, phase: Phase) -> NodeState:
-        """The state of a node that has ended in a phase."""
+    def _add_cluster(self, plan: ClusterPlan[Any], remote: NodeConnections) -> ClusterRun:
+        entries = WorkflowJournal(self._store, self.wid, plan.cluster)
 
-    async def _record_states(self, state: NodeState, names: Sequence[str]) -> None:
-        """Record what nodes of this operation are at; their disks are as they were."""
-        user, ours = self._plan.request.user, self._leases.still_ours(names)
-        await node_states.change(self._store, ours, state, user=user, workflow_id=self.wid)
+        async def receive(rows: Sequence[Reception]) -> None:
+            await self._keep_receptions(run, rows)
 
-    def _records(self, run: ClusterRun) -> list[Record]:
-        """The statistics of a cluster's nodes."""
-        return list(run.recorder.records(wid=self.wid, user=self._plan.request.user, start=self._started))
+        def observe(notice: Notice) -> None:
+            run.take(notice)
+            notify(self._observer.noticed, plan, notice)
 
-    def _result(self, seconds: float, nodes: tuple[NodeResult, ...]) -> OperationResult:
-        """The result of the whole."""
-        wanted = len(self._plan.request.nodes)
-        return OperationResult(self.wid, seconds, wanted, wanted, nodes)
+        tools = Tools(
+            remote=remote,
+            memory=Memory(entries.keep),
+            probe=partial(self._windows.probe.slot, self.wid),
+            received=receive,
+            progress=partial(notify, self._observer.transferred),
+        )
+        workbench = make_workbench(self._plan.site, plan, tools)
+        reboot = partial(self._windows.reboot.slot, self.wid)
+        executor = self._make_executor(workbench, plan.recipes, reboot)
+        run = ClusterRun(plan, workbench, Recorder(plan.automaton), entries)
+        self._engine.add_cluster(
+            plan.cluster, plan.automaton, plan.nodes, plan.spares, executor, entries, observe
+        )
+        return run
 
-    async def _lease_again(self, chosen: Sequence[str]) -> None:
-        """Take the nodes that go on."""
-        await self._lease(chosen)
+    async def _replay(self) -> int:
+        """Bring the engine to the state of its predecessor; returns the length of the journal."""
+        known = await receptions.latest(self._store, self.wid)
+        for run in self._runs:
+            run.receptions |= known
+        pairs = zip(self._runs, self._engine.clusters, strict=True)
+        return sum([await run.replay(engine) for run, engine in pairs])
 
-    def _nodes_begin(self, names: Sequence[str]) -> None:  # noqa: B027 - most kinds do nothing then
-        """These nodes are about to begin, or to go on."""
+    async def _keep_receptions(self, run: ClusterRun, rows: Sequence[Reception]) -> None:
+        await attempt(
+            "statistics of broadcasts are not complete", receptions.add(self._store, self.wid, rows)
+        )
+        run.receptions |= {row.node: row for row in rows}
+        notify(self._observer.received, run.plan, rows)
 
-    def _node_ended(self, run: ClusterRun, ended: NodeEnded) -> None:  # noqa: B027
-        """A node has come to its end."""
+    def _spare_begins(self, engine: ClusterEngine, name: str) -> Coroutine[Any, Any, None]:
+        plan = next(plan for plan in self._plan.clusters if plan.cluster == engine.cluster)
+        notify(self._observer.replaced, plan, [name])
+        return self._record_states(self._outcome.busy, [name])
 
-    # Taking nodes ---------------------------------------------------------------------------------
-
-    def _choose(self, phases: Collection[Phase], names: Sequence[str]) -> list[str]:
-        """The nodes in some phases, in order; raises RefusedError where a named one is not among them."""
-        fit = [name for phase in phases for name in self._in_phase(phase)]
-        if Phase.WAITING in phases:
-            fit += [name for run in self._runs for name in run.unknown]
-        if unfit := sorted(set(names) - set(fit)):
-            raise RefusedError(f"{fold(unfit)} cannot go on in {self.wid}", hint=HINT)
-        if not fit:
-            raise RefusedError(f"no node of {self.wid} can go on", hint=HINT)
-        return list(names or fit)
-
-    async def _check_ownership(self, names: Sequence[str], starts: Mapping[str, Position | None]) -> None:
-        """A node that others have had since is not where this workflow has left it.
-
-        ``starts`` maps clusters to where nodes go on, None for where they are. Raises RefusedError.
-        """
-        going_on = {
-            name
-            for run in self._runs
-            if starts[run.part.group.cluster] != FIRST
-            for name in run.part.machines.nodes
-        }
-        continued = [name for name in names if name in going_on]
-        if foreign := await self._foreign(continued, self._started):
-            first = self._plan.parts[0].group.automaton.macrosteps[0].name
-            raise RefusedError(
-                f"{fold(foreign)} had another workflow since {self.wid}", hint=f"add --from {first}"
-            )
-
-    async def _foreign(self, names: Sequence[str], since: float = 0) -> list[str]:
-        """Those of some nodes that others have had since they began here, or ``since`` where they have not.
-
-        That of a spare is known from the journal before it is from its record.
-        """
-        records = await node_states.read(self._store, names)
-        begun = {name: at for run in self._runs for name, at in run.begun.items()}
-        return [
-            name
-            for name, record in records.items()
-            if record.workflow_id != self.wid and record.date >= begun.get(name, since)
-        ]
+    # Leases ---------------------------------------------------------------------------------------
 
     async def _lease(self, names: Sequence[str]) -> None:
         """Take the nodes; nothing is changed before, nor where this is refused."""
-        request = self._plan.request
-        self._leases = NodeLeases(self._store, self.wid, names)
-        await self._leases.acquire(request.user, force=request.force)
+        self._leases = NodeLeases(self._store, self.wid, names if self._outcome.takes_nodes else ())
+        await self._leases.acquire(self._plan.request.user, force=self._plan.request.force)
+
+    async def _lease_again(self, chosen: Sequence[str]) -> None:
+        """Take the nodes that continue, and the spares that are left, unless others use those."""
+        begun = {name for engine in self._engine.clusters for name in engine.driver.state_machine.nodes}
+        spares = [name for name in self._plan.spares if name not in begun]
+        try:
+            await self._lease([*chosen, *spares])
+        except RefusedError:
+            if not spares:
+                raise
+            await self._lease(chosen)
+            log.warning("%s in use: no spare is taken", fold(spares))
+            spares = []
+        self._engine.goal.spares = spares
 
     def _leave_alone(self, lost: set[str]) -> None:
-        for run in self._runs:
-            if members := [node for node in run.driver.state_machine.nodes if node in lost]:
-                run.driver.abort(members, "another operation has taken the node by force")
+        self._engine.abort(lost, "another operation has taken the node by force")
 
-    # Working on them ------------------------------------------------------------------------------
+    # Work -----------------------------------------------------------------------------------------
 
-    async def _carry_out(self, go: Go, names: Sequence[str]) -> OperationResult:
+    async def _carry_out(
+        self, drive: Drive, names: Sequence[str], remote: NodeConnections
+    ) -> OperationResult:
         state = State.ERROR
         self.begun = True
         try:
             async with self._leases.renewed(self._leave_alone):
-                self._observer.started(self.wid, [run.part.group for run in self._runs])
+                self._observer.started(self.wid, self._plan.clusters)
                 await workflows.change_state(self._store, self.wid, State.RUNNING)
-                await self._record_states(self.busy, names)
-                async with self._throttles.opened(partial(self._tell, self._observer.queued)):
-                    await self._drive(go, names)
-            state = State.HELD if self._in_phase(Phase.HELD) else State.DONE
+                await self._record_states(self._outcome.busy, names)
+                async with self._windows.opened(partial(notify, self._observer.queued)):
+                    await self._drive(drive, remote)
+            state = State.HELD if self._engine.in_phase(Phase.HELD) else State.DONE
         except asyncio.CancelledError:
             state = State.ABORTED
             raise
@@ -240,92 +228,72 @@ class Operation(ABC):
         self._observer.ended(self.wid)
         return self.result()
 
-    def _engine(self, part: Part[Any]) -> ClusterRun:
-        states, recorder = StateMachine(part.group.automaton), Recorder(part.group.automaton)
-        entries = WorkflowJournal(self._store, self.wid, part.group.cluster)
-        executor = StepExecutor(part.machines, part.recipes, partial(self._throttles.reboot.slot, self.wid))
-        part.machines.memory.keep = entries.keep
-        part.machines.probes.slot = partial(self._throttles.probe.slot, self.wid)
-
-        def observe(notice: Notice) -> None:
-            run.take(notice)
-            self._tell(self._observer.noticed, part.group, notice)
-            if isinstance(notice, NodeEnded):
-                self._node_ended(run, notice)
-
-        run = ClusterRun(part, Driver(states, executor, entries, observe), recorder, entries)
-        return run
-
-    def _tell(self, tell: Callable[..., None], *what: object) -> None:
+    async def _drive(self, drive: Drive, remote: NodeConnections) -> None:
         try:
-            tell(*what)
-        except Exception:  # who only watches must not stop an operation
-            log.exception("defect in an observer")
-
-    async def _drive(self, go: Go, names: Sequence[str]) -> None:
-        try:
-            async with self._tasks:
-                for run in self._runs:
-                    await run.journal.begin(run.part.group.automaton)
-                for run in self._runs:
-                    self._tasks.create_task(go(run), name=f"cluster-{run.part.group.cluster}")
-                self._nodes_begin(names)
+            for run in self._runs:
+                await run.journal.begin(run.plan.automaton)
+            await drive()
         finally:
-            await self._plan.remote.aclose()
+            await remote.aclose()
 
-    def _in_phase(self, phase: Phase) -> list[str]:
-        return [name for run in self._runs for name in run.driver.state_machine.in_phase(phase)]
+    async def _record_states(self, state: NodeState, names: Sequence[str]) -> None:
+        if not self._outcome.takes_nodes:
+            return
+        host_keys = {
+            node.name: run.workbench.facts_of(node).host_keys
+            for run in self._runs
+            for node in run.plan.facts.nodes.values()
+        }
+        ours = self._leases.still_ours(names)
+        await self._outcome.record_states(self._store, self.wid, state, ours, host_keys)
 
-    def _ends(self) -> dict[NodeState, list[str]]:
-        """The nodes that have ended, by their states."""
-        ends: dict[NodeState, list[str]] = {}
-        for phase in (phase for phase in Phase if phase.ended):
-            for name in self._in_phase(phase):
-                ends.setdefault(self._state_after(name, phase), []).append(name)
-        return ends
+    # The end --------------------------------------------------------------------------------------
 
     async def _finish(self, state: State) -> None:
-        """Write the end down: first what others go by, then what must not hide how it went.
+        """Write the end: first what others rely on, then what must not hide the result.
 
         Raises what the first fails by where nothing else has failed: not in place of another error, nor of a
         cancellation.
         """
-        held = self._in_phase(Phase.HELD)
-        unrecorded = await self._try(f"{self.wid} remains recorded as running", self._record_end(state))
+        held = self._engine.in_phase(Phase.HELD)
+        unrecorded = await attempt(f"{self.wid} remains recorded as running", self._record_end(state))
         holding = self._leases.hold(held, self._plan.request.hold_seconds)
-        unheld = await self._try("leases of held nodes end with this process", holding)
+        unheld = await attempt("leases of held nodes end with this process", holding)
         for run in self._runs:
-            await self._try("boot profiles are not restored", self._restore_profiles(run))
-            await self._try("statistics are not complete", self._record_statistics(run))
-        await self._try("leases remain until this process ends", self._leases.release(held))
+            await attempt("boot profiles are not restored", self._restore_profiles(run))
+            await attempt("statistics are not complete", self._record_statistics(run))
+        await attempt("leases remain until this process ends", self._leases.release(held))
         failure = unrecorded or unheld
         if failure and state in (State.HELD, State.DONE):
             raise failure
 
     async def _record_end(self, state: State) -> None:
         # Of a resumed workflow, other nodes may have been taken by others since they were last ours.
-        foreign = await self._foreign([node.name for node in self._plan.nodes])
-        for node_state, names in self._ends().items():
-            await self._record_states(node_state, [name for name in names if name not in foreign])
+        names = [node.name for node in self._plan.nodes]
+        foreign = await foreign_nodes(self._store, self.wid, self._runs, names)
+        for node_state, ended in self._ends().items():
+            await self._record_states(node_state, [name for name in ended if name not in foreign])
         await workflows.change_state(self._store, self.wid, state)
+
+    def _ends(self) -> dict[NodeState, list[str]]:
+        """Nodes that have ended, by their states."""
+        ends: dict[NodeState, list[str]] = {}
+        for phase in (phase for phase in Phase if phase.ended):
+            for name in self._engine.in_phase(phase):
+                ends.setdefault(self._outcome.state_after(name, phase), []).append(name)
+        return ends
 
     async def _restore_profiles(self, run: ClusterRun) -> None:
         await asyncio.to_thread(run.restore_profiles, self._leases.kept)
 
     async def _record_statistics(self, run: ClusterRun) -> None:
-        await statistics.add_records(self._store, self._records(run))
+        if self._outcome.takes_nodes:
+            records = run.recorder.records(
+                wid=self.wid,
+                user=self._plan.request.user,
+                start=self._started,
+                env=self._outcome.environment,
+                digest=self._outcome.image_sha256,
+            )
+            await statistics.add_records(self._store, list(records))
         await statistics.add_steps(self._store, self.wid, run.recorder.runs)
-
-    async def _try(self, consequence: str, work: Coroutine[Any, Any, None]) -> KadeployError | OSError | None:
-        """Do some work in time; tells and returns what it fails by."""
-        try:
-            async with time_limit(FINISH_SECONDS):
-                await work
-        except TimeoutError:
-            late = ServiceError(f"{consequence}: not done within {FINISH_SECONDS:g} s")
-            log.error("%s", late)
-            return late
-        except (KadeployError, OSError) as error:
-            log.error("%s: %s", consequence, error)
-            return error
-        return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the notices of a workflow to the rows that kastat shows."""
+"""Statistics of a workflow: rows for kastat, made of its notices."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ PROBE_LINGER = 1.0  # seconds for which an idle slot is kept: the next probes ar
 Queued = Callable[[str, Sequence[str], int], None]
 
 
-class Throttles:
+class OperationWindows:
     """The windows ``reboot`` and ``probe``, which give slots while ``opened`` runs."""
 
     def __init__(self, store: Store, windows: Windows) -> None:

@@ -28,7 +28,6 @@ from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.executor import StepExecutor
 from kadeploy.operations.operation_files import with_absolute_files
 from kadeploy.operations.reboot_plan import plan_reboot
-from kadeploy.operations.request import DeploymentRequest, EnvironmentName, from_mapping
 
 from kadeploy.cli.deploy import RESUMED, RETRIED
 from kadeploy.config import custom_steps
@@ -40,6 +39,7 @@ from kadeploy.operations import workflows as overviews
 from kadeploy.operations.plan import Planner
 from kadeploy.operations.power import PowerKind, PowerOperation, PowerRequest, plan_power
 from kadeploy.operations.reboot import RebootKind, RebootOperation, RebootRequest
+from kadeploy.operations.request import DeploymentRequest, EnvironmentName, from_mapping
 from kadeploy.store import workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store

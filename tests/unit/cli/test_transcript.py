@@ -16,7 +16,8 @@ from kadeploy.cli.live import LiveTable
 from kadeploy.cli.transcript import Transcript
 from kadeploy.config.expression import Expression
 from kadeploy.errors import ExitStatus, UsageError
-from kadeploy.operations.observer import Group, NodeResult, OperationResult
+from kadeploy.operations.observer import ObservedCluster
+from kadeploy.operations.result import NodeResult, OperationResult
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
 from kadeploy.workflow.events import (
@@ -38,7 +39,7 @@ AUTOMATON = Automaton(
     (MacroStep("SetDeploymentEnv", (Instance("SetDeploymentEnvUntrusted", STEPS, Expression("0")),)),),
     Gathering(1, 0),
 )
-GROUP = Group("red", "r", ("node-1", "node-2", "node-3"), AUTOMATON)
+GROUP = ObservedCluster("red", "r", ("node-1", "node-2", "node-3"), AUTOMATON)
 FIRST = Position(0, 0, 0)
 RESULT = OperationResult(
     "D-1",

@@ -18,7 +18,8 @@ from kadeploy.cli.observers import Observers
 from kadeploy.cli.transcript import Transcript
 from kadeploy.cli.transfers import LINE_INTERVAL, Transfers, place
 from kadeploy.config.expression import Expression
-from kadeploy.operations.observer import Group, NodeResult, OperationResult
+from kadeploy.operations.observer import ObservedCluster
+from kadeploy.operations.result import NodeResult, OperationResult
 from kadeploy.store.receptions import Reception
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
@@ -36,8 +37,8 @@ AUTOMATON = Automaton(
     (MacroStep("BroadcastEnv", (Instance("BroadcastEnvChain", (STEP,), Expression("0")),)),),
     Gathering(1, 0),
 )
-GROUP = Group("red", "r", NODES, AUTOMATON)
-OTHER = Group("blue", "b", ("n9",), AUTOMATON)
+GROUP = ObservedCluster("red", "r", NODES, AUTOMATON)
+OTHER = ObservedCluster("blue", "b", ("n9",), AUTOMATON)
 FIRST = Position(0, 0, 0)
 MOVED = Reception(1.0, "n3", 1, 1, 50, 15.5, ok=True, moved=1, notes=("takes {3} MB/s",))
 LOST = Reception(1.0, "n4", 0, 4, 7, 9.0, ok=False, moved=1, notes=("given up by n3: silent",))
@@ -47,13 +48,13 @@ PULLED = Reception(1.0, "n1", 0, 0, 50, 9.0, ok=True, notes=("fetched by wget",)
 class Log:
     """A transcript on the clock of the recorded events."""
 
-    def __init__(self, *groups: Group, level: int = 3) -> None:
+    def __init__(self, *groups: ObservedCluster, level: int = 3) -> None:
         self.now = 0.0
         self.lines: list[str] = []
         self.transcript = Transcript(level, self.lines.append, lambda: self.now)
         self.transcript.started("D-1", groups)
 
-    def begin(self, group: Group, *nodes: str) -> None:
+    def begin(self, group: ObservedCluster, *nodes: str) -> None:
         self.transcript.noticed(group, StepStarted(0, nodes, FIRST))
 
     def replay(self) -> list[str]:

@@ -18,12 +18,15 @@ from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.site import Site
 from kadeploy.environments import description
 from kadeploy.environments.environment import Environment
-from kadeploy.operations.deploy.outcome import DeploymentOperation
+from kadeploy.operations.deploy.outcome import DeploymentOutcome
 from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
-from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.observer import Observer
 from kadeploy.operations.recipe import Recipes
-from kadeploy.operations.run import operation as operations
+from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.operation import MakeExecutor, Operation
+from kadeploy.operations.run.tools import Tools, connect, make_workbench
+from kadeploy.steps.workbench import DeploymentWorkbench, Memory
 from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, Run
@@ -101,7 +104,7 @@ def make_plan(site: Site, environment: Environment) -> MakePlan:
     async def make(store: Store, *nodes: str, **settings: Any) -> DeploymentPlan:
         wanted = settings.pop("environment", environment)
         request = DeploymentRequest(user="alice", nodes=nodes, environment=wanted, **settings)
-        return await Planner(site, store, lambda *_: None).plan(request, lambda _: None)
+        return await Planner(site, store, lambda *_: None).plan(request)
 
     return make
 
@@ -133,6 +136,29 @@ class Silent:
         return lambda *_: None
 
 
+async def forget(*_: object) -> None:
+    """Keep nothing."""
+
+
+def workbench_of(plan: DeploymentPlan) -> DeploymentWorkbench:
+    """Workbench of the first cluster of a plan, outside of any operation."""
+    tools = Tools(
+        remote=connect(plan),
+        memory=Memory(forget),
+        probe=nullcontext,
+        received=forget,
+        progress=lambda _: None,
+    )
+    made = make_workbench(plan.site, plan.clusters[0], tools)
+    assert isinstance(made, DeploymentWorkbench)
+    return made
+
+
+def deployment(plan: DeploymentPlan, store: Store, observer: Observer, executor: MakeExecutor) -> Operation:
+    """A deployment whose micro-steps another executor runs."""
+    return Operation(plan, DeploymentOutcome(plan), store, observer, executor)
+
+
 class Script:
     """Stands for the steps, which need machines: fails or hangs where it is told to."""
 
@@ -143,6 +169,11 @@ class Script:
 
     def __init__(self, _: object, recipes: Recipes, window: object) -> None:
         self._recipes = recipes
+
+    @classmethod
+    def operation(cls, plan: DeploymentPlan, store: Store, observer: Observer) -> Operation:
+        """A deployment whose micro-steps are those of this script."""
+        return deployment(plan, store, observer, cls)
 
     def admission(self, _: Run) -> AbstractAsyncContextManager[object]:
         return nullcontext()
@@ -159,14 +190,12 @@ class Script:
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> type[Script]:
-    """The steps of all operations are those of a Script, which the test tells what to do."""
-    fresh = type("Fresh", (Script,), {"reached": asyncio.Event()})
-    monkeypatch.setattr(operations, "StepExecutor", fresh)
-    return fresh
+def script() -> type[Script]:
+    """A script of the test's own, which it tells what to do."""
+    return type("Fresh", (Script,), {"reached": asyncio.Event()})
 
 
-async def interrupt(operation: DeploymentOperation, script: type[Script]) -> None:
+async def interrupt(operation: Operation, script: type[Script]) -> None:
     """Run it until it hangs in the script's step, and cancel it there: its nodes are aborted."""
     running = asyncio.create_task(operation.run())
     async with asyncio.timeout(5):

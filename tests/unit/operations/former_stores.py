@@ -15,7 +15,6 @@ from typing import Any
 from kadeploy.config import site as configuration
 from kadeploy.environments.environment import Environment
 from kadeploy.operations.deploy import request as requests
-from kadeploy.operations.deploy.outcome import DeploymentOperation
 from kadeploy.operations.deploy.plan import Planner
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.steps.workbench import Memory
@@ -26,7 +25,7 @@ from kadeploy.workflow.events import Event
 from kadeploy.workflow.phase import Phase
 from tests.keys import write_key
 from tests.unit.cli import program
-from tests.unit.operations.conftest import Silent, phases
+from tests.unit.operations.conftest import Script, Silent, forget, phases
 
 KEPT = Path(__file__).parents[2] / "data/stores"
 COMMITS = sorted(path.parent.name for path in KEPT.glob("*/kadeploy.sqlite"))
@@ -69,23 +68,23 @@ class FormerStore:
         variables = {"PATH": os.environ["PATH"], "KADEPLOY_CONFIG_DIR": str(self.site), "TZ": "UTC"}
         return program.call(name, arguments, self.site, variables)
 
-    def resume(self, wid: str, of_phases: Collection[Phase]) -> dict[str, str]:
+    def resume(self, wid: str, of_phases: Collection[Phase], script: type[Script]) -> dict[str, str]:
         """Plan a workflow again and let its nodes of some phases go on; how each node has ended."""
-        return asyncio.run(self._resume(wid, of_phases))
+        return asyncio.run(self._resume(wid, of_phases, script))
 
-    async def _resume(self, wid: str, of_phases: Collection[Phase]) -> dict[str, str]:
+    async def _resume(self, wid: str, of_phases: Collection[Phase], script: type[Script]) -> dict[str, str]:
         async with Store.open(self.path) as store:
             workflow = await workflows.read(store, wid)
             planner = Planner(configuration.load(self.site), store, lambda *_: None)
-            plan = await planner.plan(requests.recorded(workflow), lambda _: None)
-            return phases(await DeploymentOperation(plan, store, Silent()).resume(workflow, of_phases))
+            plan = await planner.plan(requests.recorded(workflow))
+            return phases(await script.operation(plan, store, Silent()).resume(workflow, of_phases))
 
     def write_again(self, wid: str, cluster: str, copy: str) -> None:
         """Read the journal of a cluster, and append what was read to that of another workflow."""
         asyncio.run(self._write_again(wid, cluster, copy))
 
     async def _write_again(self, wid: str, cluster: str, copy: str) -> None:
-        memory = Memory()
+        memory = Memory(forget)
         read: list[Automaton | Event] = []
         async with Store.open(self.path) as store:
             await WorkflowJournal(store, wid, cluster).replay(read.append, read.append, memory)

@@ -27,7 +27,7 @@ KEXEC = (
 
 def steps(plan: DeploymentPlan) -> list[str]:
     """All micro-steps of the first instances."""
-    macros = plan.parts[0].group.automaton.macrosteps
+    macros = plan.clusters[0].automaton.macrosteps
     return [step.name for macro in macros for step in macro.instances[0].microsteps]
 
 
@@ -115,7 +115,7 @@ async def test_kexec_needs_linux_and_consent(
         automaton=parse_force_steps(KEXEC),
         kexec=kexec,
     )
-    assert plan.parts[0].group.automaton.macrosteps[2].instances[0].name == instance
+    assert plan.clusters[0].automaton.macrosteps[2].instances[0].name == instance
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ async def test_kexec_needs_linux_and_consent(
 )
 async def test_breakpoints(store: Store, make_plan: MakePlan, text: str) -> None:
     plan = await make_plan(store, "red-1", breakpoints=(text,))
-    macros = plan.parts[0].group.automaton.macrosteps
+    macros = plan.clusters[0].automaton.macrosteps
     held = [(m.name, s.name) for m in macros for s in m.instances[0].microsteps if s.breakpoint]
     macro = next(name for name in MACRO_STEP_NAMES if text.startswith(name))
     first = "switch_pxe" if macro == "BootNewEnv" else "send_environment"
@@ -141,7 +141,7 @@ async def test_several_breakpoints(store: Store, make_plan: MakePlan) -> None:
     plan = await make_plan(
         store, "red-1", breakpoints=("BroadcastEnv:sync", "BootNewEnv"), hold_failures=True
     )
-    automaton = plan.parts[0].group.automaton
+    automaton = plan.clusters[0].automaton
     held = [s.name for m in automaton.macrosteps for i in m.instances for s in i.microsteps if s.breakpoint]
     assert held[:2] == ["sync", "switch_pxe"] and automaton.hold_failures
 
@@ -154,7 +154,7 @@ async def test_a_breakpoint_on_a_bypassed_step_is_refused(store: Store, make_pla
 
 async def test_clusters_have_automata_of_their_own(store: Store, make_plan: MakePlan) -> None:
     plan = await make_plan(store, "blue-2", "red-1", "blue-1")
-    assert [(part.group.cluster, part.group.nodes) for part in plan.parts] == [
+    assert [(part.cluster, part.nodes) for part in plan.clusters] == [
         ("blue", ("blue-2", "blue-1")),
         ("red", ("red-1",)),
     ]
@@ -162,7 +162,7 @@ async def test_clusters_have_automata_of_their_own(store: Store, make_plan: Make
 
 async def test_every_step_has_a_deadline(store: Store, make_plan: MakePlan) -> None:
     plan = await make_plan(store, "red-1", keys=b"k", reformat_tmp="ext4", automaton=parse_force_steps(KEXEC))
-    for macro in plan.parts[0].group.automaton.macrosteps:
+    for macro in plan.clusters[0].automaton.macrosteps:
         for instance in macro.instances:
             for step in instance.microsteps:
                 assert step.timeout.seconds(1) > 0, f"{instance.name}-{step.name} may wait for ever"
@@ -179,7 +179,7 @@ async def test_what_the_miniOS_cannot_make_is_refused(
 
 async def test_the_variables_of_scripts(store: Store, make_plan: MakePlan) -> None:
     plan = await make_plan(store, "red-2", partition=5)
-    deployment = plan.parts[0].machines
+    deployment = plan.clusters[0].facts
     variables = deployment.variables(plan.nodes[0])
     assert variables["KADEPLOY_NODE"] == "red-2" and variables["KADEPLOY_CLUSTER"] == "red"
     assert variables["KADEPLOY_DEPLOY_PART"] == "/dev/sda5" and variables["KADEPLOY_DEPLOY_PART_NUM"] == "5"
@@ -191,7 +191,7 @@ async def test_the_variables_are_those_of_the_manual(store: Store, make_plan: Ma
     plan = await make_plan(store, "red-1")
     page = Path(__file__).parents[3] / "docs" / "users" / "post-installs.md"
     documented = re.findall(r"^\| `(KADEPLOY_\w+)` \|", page.read_text(), flags=re.MULTILINE)
-    assert sorted(documented) == sorted(plan.parts[0].machines.variables(plan.nodes[0]))
+    assert sorted(documented) == sorted(plan.clusters[0].facts.variables(plan.nodes[0]))
 
 
 async def test_the_key_of_the_miniOS_is_as_it_answers(
@@ -201,4 +201,4 @@ async def test_the_key_of_the_miniOS_is_as_it_answers(
     plan = await make_plan(store, "red-1")
     words = (directory / "host.pub").read_text().split()
     assert len(words) == 3, "the file has a comment"
-    assert plan.parts[0].machines.minios.host_key == " ".join(words[:2])
+    assert plan.clusters[0].facts.minios.host_key == " ".join(words[:2])

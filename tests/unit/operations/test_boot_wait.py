@@ -15,12 +15,12 @@ from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
 from kadeploy.config.site import Site
 from kadeploy.errors import BrokenConnectionError, UnreachableError
 from kadeploy.steps import boot, boot_new_env
-from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import NodeFunction
+from kadeploy.steps.workbench import DeploymentWorkbench
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.cause import Cause
-from tests.unit.operations.conftest import MakePlan
+from tests.unit.operations.conftest import MakePlan, workbench_of
 
 
 @pytest.fixture
@@ -28,23 +28,23 @@ async def deployment(site: Site, make_plan: MakePlan, tmp_path: Path) -> AsyncIt
     """Of red-1, whose port is closed, with a recorded console and a log of requests that was begun."""
     async with Store.open(site.server.database.name) as store:
         plan = await make_plan(store, "red-1")
-        planned = plan.parts[0].machines
-        cluster = planned.cluster.model_copy(update={"console_log": f"{tmp_path}/HOSTNAME_SHORT.log"})
+        planned = workbench_of(plan)
+        cluster = planned.facts.cluster.model_copy(update={"console_log": f"{tmp_path}/HOSTNAME_SHORT.log"})
         (tmp_path / "red-1.log").write_text("Kernel panic - not syncing: in the last deployment\n")
         log_path(planned.boot.root).touch()
-        yield replace(planned, cluster=cluster)
+        yield replace(planned, facts=replace(planned.facts, cluster=cluster))
         log_path(planned.boot.root).unlink()
-        await plan.remote.aclose()
+        await planned.remote.aclose()
 
 
 def fetched(deployment: DeploymentWorkbench, path: str, count: int, status: int = 200) -> None:
-    address = deployment.nodes["red-1"].address
+    address = deployment.facts.nodes["red-1"].address
     request = BootFileRequest(datetime.now(UTC), "http", address, f"/{path}", status, count, 0.1)
     RequestLog(log_path(deployment.boot.root)).append(request)
 
 
 async def wait_in_vain(deployment: DeploymentWorkbench, wait: NodeFunction[DeploymentWorkbench]) -> NodeRun:
-    run = NodeRun(deployment.nodes["red-1"], 0)
+    run = NodeRun(deployment.facts.nodes["red-1"], 0)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.6):
             await wait(deployment, run)
@@ -52,7 +52,7 @@ async def wait_in_vain(deployment: DeploymentWorkbench, wait: NodeFunction[Deplo
 
 
 async def test_a_node_that_goes_on_without_a_reboot(deployment: DeploymentWorkbench) -> None:
-    await boot.remember_reboot(deployment, deployment.nodes["red-1"])
+    await boot.remember_reboot(deployment, deployment.facts.nodes["red-1"])
     run = await wait_in_vain(deployment, boot.wait_reboot_minios)
     assert run.cause is Cause.REBOOT
     assert run.observed == (
@@ -78,7 +78,7 @@ async def test_a_node_that_is_gone_before_its_sshd_has_said_so(
         raise error
 
     monkeypatch.setattr(deployment.remote, "run", fail)
-    run = NodeRun(deployment.nodes["red-1"], 0)
+    run = NodeRun(deployment.facts.nodes["red-1"], 0)
     ending = boot_new_env.reboot_from_deploy_env(deployment, run)
     if goes_on:
         await ending
@@ -88,10 +88,10 @@ async def test_a_node_that_is_gone_before_its_sshd_has_said_so(
 
 
 async def test_a_node_that_gets_half_of_its_kernel(deployment: DeploymentWorkbench) -> None:
-    node = deployment.nodes["red-1"]
+    node = deployment.facts.nodes["red-1"]
     await boot.remember_reboot(deployment, node)
     fetched(deployment, str(deployment.boot.profile_path(node).relative_to(deployment.boot.root)), 300)
-    fetched(deployment, deployment.minios.kernel, 2, status=499)
+    fetched(deployment, deployment.facts.minios.kernel, 2, status=499)
     run = await wait_in_vain(deployment, boot.wait_reboot_minios)
     assert run.cause is Cause.NETWORK_BOOT
     assert run.observed.startswith("it got only 2 of 6 bytes of its kernel; ")
@@ -112,8 +112,8 @@ async def test_a_node_that_gets_half_of_its_kernel(deployment: DeploymentWorkben
 async def test_what_the_console_says_since_the_reboot(
     deployment: DeploymentWorkbench, tmp_path: Path, said: str, cause: Cause, sentence: str
 ) -> None:
-    node = deployment.nodes["red-1"]
-    await deployment.remember(node, host_keys=(deployment.minios.host_key,))
+    node = deployment.facts.nodes["red-1"]
+    await deployment.remember(node, host_keys=(deployment.facts.minios.host_key,))
     await boot.remember_reboot(deployment, node)
     with (tmp_path / "red-1.log").open("a") as console:
         console.write(said)

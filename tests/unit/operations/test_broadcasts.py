@@ -23,10 +23,10 @@ from kadeploy.errors import FileError, RefusedError
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.steps.broadcast_env import setup_of
 from kadeploy.steps.catalogue import BOUND
-from kadeploy.steps.deployment import DeploymentWorkbench
+from kadeploy.steps.workbench import DeploymentWorkbench
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.names import INSTANCES
-from tests.unit.operations.conftest import CLUSTER, MakePlan
+from tests.unit.operations.conftest import CLUSTER, MakePlan, workbench_of
 
 WAYS = {
     "Chain": (ChainOrPull, 1),
@@ -47,13 +47,14 @@ def steps(instance: str) -> Any:
 
 async def deployment_of(plan: DeploymentPlan, command: str) -> DeploymentWorkbench:
     """The deployment on a cluster whose file has a tree and a command."""
-    deployment = plan.parts[0].machines
-    assert isinstance(deployment, DeploymentWorkbench)
+    deployment = workbench_of(plan)
+    cluster = deployment.facts.cluster
     changes = {
-        "broadcast": deployment.cluster.broadcast.model_copy(update={"arity": 3}),
+        "broadcast": cluster.broadcast.model_copy(update={"arity": 3}),
         "localops": LocalOperations(broadcastenv=BroadcastCommand(cmd=command)),
     }
-    return replace(deployment, cluster=deployment.cluster.model_copy(update=changes))
+    facts = replace(deployment.facts, cluster=cluster.model_copy(update=changes))
+    return replace(deployment, facts=facts)
 
 
 @pytest.mark.parametrize("kind", WAYS)
@@ -61,7 +62,7 @@ async def test_each_instance_makes_its_broadcast(store: Store, make_plan: MakePl
     deployment = await deployment_of(await make_plan(store, "red-1"), "cast ENVFILE")
     binding: Any = BOUND[INSTANCES[f"BroadcastEnv{kind}"].bound_name]
     method = binding.sets["send_environment"].keywords["method"]
-    broadcast, options = method.make(setup_of(deployment)), method.options(deployment.cluster.broadcast)
+    broadcast, options = method.make(setup_of(deployment)), method.options(deployment.facts.cluster.broadcast)
     assert (type(broadcast), options.arity) == WAYS[kind]
 
 
@@ -73,7 +74,7 @@ async def test_a_command_is_run_in_the_configuration_directory(
     command = f"sh -c '{script}' cast NODEFILE HOSTKEYFILE SSH_KEY"
     deployment = await deployment_of(await make_plan(store, "red-1"), command)
     method = METHODS["Custom"]
-    broadcast, options = method.make(setup_of(deployment)), method.options(deployment.cluster.broadcast)
+    broadcast, options = method.make(setup_of(deployment)), method.options(deployment.facts.cluster.broadcast)
     path = tmp_path / "image"
     path.touch()
     delivery = Delivery(ImageSource(path, 0), [Recipient("red-1", "127.0.1.1")], [["cat"]], "", options)
@@ -95,7 +96,7 @@ async def test_no_command_is_refused_before_a_node_is_touched(store: Store, make
 
 async def test_other_instances_can_be_forced(store: Store, make_plan: MakePlan) -> None:
     plan = await make_plan(store, "red-1", automaton=steps("BroadcastEnvTree"))
-    assert plan.parts[0].group.automaton.macrosteps[1].instances[0].name == "BroadcastEnvTree"
+    assert plan.clusters[0].automaton.macrosteps[1].instances[0].name == "BroadcastEnvTree"
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from kadeploy.remote.hostkey import wait_for_host_key
 from kadeploy.store.store import Store
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.events import Failure, Run
+from tests.unit.operations.conftest import workbench_of
 from tests.unit.remote.conftest import Keys, Sshd, keys, sshd
 
 __all__ = ["keys", "sshd"]  # fixtures
@@ -65,15 +66,16 @@ def perform(
         )
         steps = with_absolute_files(steps, str(tmp_path / "custom.yaml"))
         request = DeploymentRequest("alice", (NODE,), environment, custom_steps=steps)
-        return await Planner(there, store, lambda *_: None).plan(request, lambda _: None)
+        return await Planner(there, store, lambda *_: None).plan(request)
 
     async def carry_out(seconds: float = 10, **operation: Any) -> Failure | None:
         async with Store.open(there.server.database.name) as store:
-            part = (await make_plan(store, operation)).parts[0]
-        names = [step.name for step in part.group.automaton.macrosteps[1].instances[0].microsteps]
+            plan = await make_plan(store, operation)
+        cluster, workbench = plan.clusters[0], replace(workbench_of(plan), remote=connections)
+        names = [step.name for step in cluster.automaton.macrosteps[1].instances[0].microsteps]
         position = Position(1, 0, names.index("sync-mine"))
         ends: list[Failure | None] = []
-        execute = StepExecutor(replace(part.machines, remote=connections), part.recipes, nullcontext)
+        execute = StepExecutor(workbench, cluster.recipes, nullcontext)
         try:
             async with asyncio.timeout(seconds):
                 await execute(
@@ -81,7 +83,7 @@ def perform(
                 )
         except TimeoutError:
             pass  # what the driver makes of it is the driver's
-        assert part.machines.memory.facts[NODE].erased, "nobody knows what it has done to the disk"
+        assert workbench.memory.facts[NODE].erased, "nobody knows what it has done to the disk"
         [end] = ends
         return end
 

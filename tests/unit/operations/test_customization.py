@@ -50,7 +50,7 @@ def exec_(name: str, **more: object) -> str:
 
 
 def instance(plan: DeploymentPlan, name: str) -> Instance:
-    macros = plan.parts[0].group.automaton.macrosteps
+    macros = plan.clusters[0].automaton.macrosteps
     return next(i for macro in macros for i in macro.instances if i.name == name)
 
 
@@ -77,7 +77,7 @@ async def test_places_names_deadlines_and_retries(store: Store, make_plan: MakeP
 
 async def test_without_operations_nothing_is_different(store: Store, make_plan: MakePlan) -> None:
     plain, empty = await make_plan(store, "red-1"), await make_plan(store, "red-1", custom_steps=custom(""))
-    assert plain.parts[0].group.automaton == empty.parts[0].group.automaton
+    assert plain.clusters[0].automaton == empty.clusters[0].automaton
     assert plain.fingerprint() == empty.fingerprint()
 
 
@@ -146,10 +146,10 @@ async def test_a_new_file_system_is_made_as_the_first_one(store: Store, make_pla
         f" post-ops: [{exec_('tune')}]}}, create_partition_table: {{post-ops: [{exec_('not-this')}]}}}}"
     )
     plan = await make_plan(store, "red-1", custom_steps=custom(text))
-    recipe = plan.parts[0].recipes.macrosteps["SetDeploymentEnv"][0]
+    recipe = plan.clusters[0].recipes.macrosteps["SetDeploymentEnv"][0]
     made = {step.name: step.function for step in recipe.steps}
     renewal = ("format_deploy_part-mkfs", "format_deploy_part-tune", "mount_deploy_part")
-    assert plan.parts[0].machines.renewal == tuple(made[name] for name in renewal)
+    assert plan.clusters[0].recipes.renewal() == tuple(made[name] for name in renewal)
 
 
 # The administrator's operations ---------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def administrated(site: Site, text: str = ADMIN) -> Site:
 
 async def plan_in(site: Site, store: Store, environment: Any, **settings: Any) -> DeploymentPlan:
     request = DeploymentRequest(user="alice", nodes=("red-1",), environment=environment, **settings)
-    return await Planner(site, store, lambda *_: None).plan(request, lambda _: None)
+    return await Planner(site, store, lambda *_: None).plan(request)
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,16 @@ from kadeploy.errors import RefusedError, ServiceError
 from kadeploy.local.process import Process
 from kadeploy.local.process_stat import read_stat
 from kadeploy.operations import workflows as workflow_list
-from kadeploy.operations.deploy.outcome import DeploymentOperation
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.deploy.request import from_mapping
-from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run import leasing
-from kadeploy.operations.run import operation as operations
 from kadeploy.operations.run.cluster_run import ClusterRun
 from kadeploy.store import journal, leases, node_states, statistics, tables, workflows
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
-from tests.unit.operations.conftest import RESUMED, RETRIED, MakePlan, Script, Silent, interrupt
+from tests.unit.operations.conftest import RESUMED, RETRIED, MakePlan, Script, Silent, deployment, interrupt
 
 Carry = Callable[[DeploymentPlan], Awaitable[OperationResult]]
 
@@ -34,7 +32,7 @@ async def test_all_is_recorded_when_nodes_are_ok_and_ko(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     script.failing = frozenset({("create_partition_table", "red-2")})
-    operation = DeploymentOperation(await make_plan(store, "red-1", "red-2", "blue-1"), store, Silent())
+    operation = script.operation(await make_plan(store, "red-1", "red-2", "blue-1"), store, Silent())
     result = await operation.run()
     assert [(node.node, node.phase) for node in result.nodes] == [
         ("red-1", "ok"),
@@ -56,18 +54,13 @@ async def test_all_is_recorded_when_nodes_are_ok_and_ko(
     assert {entry.payload["cluster"] for entry in await journal.read(store, result.wid)} == {"red", "blue"}
 
 
-class Defect:
-    """Stands for the steps, and is one itself."""
-
-    def __init__(self, *_: object) -> None:
-        raise RuntimeError("a defect")
+def defect(*_: object) -> NoReturn:
+    """Stands for what makes executors, and is a defect itself."""
+    raise RuntimeError("a defect")
 
 
-async def test_a_defect_before_the_first_step_ends_the_workflow(
-    store: Store, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(operations, "StepExecutor", Defect)
-    operation = DeploymentOperation(await make_plan(store, "red-1"), store, Silent())
+async def test_a_defect_before_the_first_step_ends_the_workflow(store: Store, make_plan: MakePlan) -> None:
+    operation = deployment(await make_plan(store, "red-1"), store, Silent(), defect)
     with pytest.raises(RuntimeError, match="a defect"):
         await operation.run()
     workflow = await workflows.read(store, operation.wid)
@@ -79,7 +72,7 @@ async def test_held_nodes_are_neither_ok_nor_ko(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     plan = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
-    result = await DeploymentOperation(plan, store, Silent()).run()
+    result = await script.operation(plan, store, Silent()).run()
     assert [(node.phase, node.place) for node in result.nodes] == [("held", "BroadcastEnvChain-sync")]
     assert (await node_states.read(store, ["red-1"]))["red-1"].state == "held"
     assert (await workflows.read(store, result.wid)).state == "held"
@@ -98,7 +91,7 @@ async def test_what_cannot_be_written_at_the_end_does_not_hide_how_it_went(
     monkeypatch.setattr(ClusterRun, "restore_profiles", full)
     monkeypatch.setattr(statistics, "add_records", full)
     plan = await make_plan(store, "red-1", breakpoints=("BootNewEnv",))
-    result = await DeploymentOperation(plan, store, Silent()).run()
+    result = await script.operation(plan, store, Silent()).run()
     assert [(node.node, node.phase) for node in result.nodes] == [("red-1", "held")]
     assert (await node_states.read(store, ["red-1"]))["red-1"].state == "held"
     assert (await workflows.read(store, result.wid)).state == "held"
@@ -115,7 +108,7 @@ async def test_cancelling_records_aborted_nodes(
     store: Store, make_plan: MakePlan, script: type[Script], step: str
 ) -> None:
     script.hanging = step
-    operation = DeploymentOperation(await make_plan(store, "red-1", "red-2"), store, Silent())
+    operation = script.operation(await make_plan(store, "red-1", "red-2"), store, Silent())
     await interrupt(operation, script)
     assert (await node_states.read(store, ["red-2"]))["red-2"].state == "aborted"
     assert (await workflows.read(store, operation.wid)).state == "aborted"
@@ -128,10 +121,10 @@ async def test_a_node_taken_by_force_is_left_alone(
 ) -> None:
     monkeypatch.setattr(leasing, "RENEWAL_SECONDS", 0.05)
     script.hanging = "reboot"
-    first = DeploymentOperation(await make_plan(store, "red-1", "red-2"), store, Silent())
+    first = script.operation(await make_plan(store, "red-1", "red-2"), store, Silent())
     running = asyncio.create_task(first.run())
     await script.reached.wait()
-    second = DeploymentOperation(await make_plan(store, "red-1", force=True), store, Silent())
+    second = script.operation(await make_plan(store, "red-1", force=True), store, Silent())
     taking = asyncio.create_task(second.run())
     async with asyncio.timeout(5):
         while not first.result().nodes:
@@ -152,7 +145,7 @@ async def test_who_watches_cannot_stop_a_deployment(
         def noticed(self, *_: object) -> None:
             raise ValueError("cannot draw")
 
-    result = await DeploymentOperation(await make_plan(store, "red-1"), store, Broken()).run()
+    result = await script.operation(await make_plan(store, "red-1"), store, Broken()).run()
     assert [node.phase for node in result.nodes] == ["ok"]
 
 
@@ -160,12 +153,12 @@ async def test_a_node_in_use_is_refused_and_left_alone(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     script.hanging = "reboot"
-    first = DeploymentOperation(await make_plan(store, "red-1"), store, Silent())
+    first = script.operation(await make_plan(store, "red-1"), store, Silent())
     running = asyncio.create_task(first.run())
     await script.reached.wait()
     second = Silent()
     with pytest.raises(RefusedError, match=f"red-1 in use by workflow {first.wid} of alice"):
-        await DeploymentOperation(await make_plan(store, "red-1", "red-2"), store, second).run()
+        await script.operation(await make_plan(store, "red-1", "red-2"), store, second).run()
     assert second.wid == "", "nothing was begun"
     assert (await node_states.read(store, ["red-1", "red-2"])).keys() == {"red-1"}
     assert await leases.held(store, ["red-1", "red-2"]) == {"red-1": first.wid}
@@ -177,15 +170,15 @@ async def test_a_held_workflow_is_resumed_and_its_nodes_stay_leased(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     plan = await make_plan(store, "red-1", "red-2", breakpoints=("BroadcastEnv:sync",))
-    held = await DeploymentOperation(plan, store, Silent()).run()
+    held = await script.operation(plan, store, Silent()).run()
     assert await leases.held(store, ["red-1"]) == {"red-1": held.wid}
     with pytest.raises(RefusedError, match="in use"):
-        await DeploymentOperation(await make_plan(store, "red-1"), store, Silent()).run()
+        await script.operation(await make_plan(store, "red-1"), store, Silent()).run()
     [row, _] = await statistics.list_records(store, Filter())
     assert (row.success, row.error) == (False, ""), "not deployed yet"
     workflow = await workflows.read(store, held.wid)
     again = await make_plan_of(make_plan, store, workflow)
-    result = await DeploymentOperation(again, store, Silent()).resume(workflow, RESUMED, ["red-2"])
+    result = await script.operation(again, store, Silent()).resume(workflow, RESUMED, ["red-2"])
     phases = {node.node: node.phase for node in result.nodes}
     assert phases == {"red-1": "held", "red-2": "ok"}
     assert await leases.held(store, ["red-1", "red-2"]) == {"red-1": held.wid}
@@ -199,7 +192,7 @@ async def test_an_engine_that_was_killed_is_taken_over(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     script.hanging = "install_bootloader"
-    first = DeploymentOperation(await make_plan(store, "red-1"), store, Silent())
+    first = script.operation(await make_plan(store, "red-1"), store, Silent())
     running = asyncio.create_task(first.run())
     await script.reached.wait()
     await asyncio.sleep(0.05)
@@ -209,7 +202,7 @@ async def test_an_engine_that_was_killed_is_taken_over(
     await forget_what_came_after(store, first.wid, len(before))
     script.hanging = ""
     workflow = await workflows.read(store, first.wid)
-    operation = DeploymentOperation(await make_plan_of(make_plan, store, workflow), store, Silent())
+    operation = script.operation(await make_plan_of(make_plan, store, workflow), store, Silent())
     result = await operation.resume(workflow, RESUMED)
     assert [(node.node, node.phase) for node in result.nodes] == [("red-1", "ok")]
     runs = await statistics.summarize_steps(store, Filter(workflow_id=first.wid))
@@ -221,7 +214,7 @@ async def test_a_running_workflow_is_not_resumed_nor_touched(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     script.hanging = "reboot"
-    first = DeploymentOperation(await make_plan(store, "red-1"), store, Silent())
+    first = script.operation(await make_plan(store, "red-1"), store, Silent())
     running = asyncio.create_task(first.run())
     await script.reached.wait()
     async with asyncio.timeout(5):
@@ -229,7 +222,7 @@ async def test_a_running_workflow_is_not_resumed_nor_touched(
             await asyncio.sleep(0.01)
     workflow = await workflows.read(store, first.wid)
     await pretend_another_process_holds(store, first.wid)
-    second = DeploymentOperation(await make_plan_of(make_plan, store, workflow), store, Silent())
+    second = script.operation(await make_plan_of(make_plan, store, workflow), store, Silent())
     with pytest.raises(RefusedError, match="in use by workflow"):
         await second.resume(workflow, RESUMED)
     assert (await workflows.read(store, first.wid)).state == "running"
@@ -242,27 +235,25 @@ async def test_a_running_workflow_is_not_resumed_nor_touched(
 async def test_failed_nodes_are_retried(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
     script.failing = frozenset({("install_bootloader", "red-2")})
     plan = await make_plan(store, "red-1", "red-2")
-    failed = await DeploymentOperation(plan, store, Silent()).run()
+    failed = await script.operation(plan, store, Silent()).run()
     script.failing = frozenset()
     workflow = await workflows.read(store, failed.wid)
     again = await make_plan_of(make_plan, store, workflow)
-    result = await DeploymentOperation(again, store, Silent()).resume(workflow, RETRIED)
+    result = await script.operation(again, store, Silent()).resume(workflow, RETRIED)
     assert {node.node: node.phase for node in result.nodes} == {"red-1": "ok", "red-2": "ok"}
     with pytest.raises(RefusedError, match="no node of"):
-        await DeploymentOperation(again, store, Silent()).resume(workflow, RETRIED)
+        await script.operation(again, store, Silent()).resume(workflow, RETRIED)
 
 
 async def test_a_changed_configuration_is_not_resumed(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
-    held = await DeploymentOperation(
+    held = await script.operation(
         await make_plan(store, "red-1", breakpoints=("BootNewEnv",)), store, Silent()
     ).run()
     other = await make_plan(store, "red-1", breakpoints=("BootNewEnv",), install_bootloader=False)
     with pytest.raises(RefusedError, match="has changed"):
-        await DeploymentOperation(other, store, Silent()).resume(
-            await workflows.read(store, held.wid), RESUMED
-        )
+        await script.operation(other, store, Silent()).resume(await workflows.read(store, held.wid), RESUMED)
 
 
 async def make_plan_of(make_plan: MakePlan, store: Store, workflow: Workflow) -> DeploymentPlan:

@@ -10,8 +10,7 @@ from typing import NoReturn
 import pytest
 
 from kadeploy.errors import ServiceError
-from kadeploy.operations.deploy.outcome import DeploymentOperation
-from kadeploy.operations.run import operation as operations
+from kadeploy.operations.run import attempt
 from kadeploy.operations.run.cluster_run import ClusterRun
 from kadeploy.store import leases, statistics, workflows
 from kadeploy.store.statistics import Filter
@@ -41,7 +40,7 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "FINISH_SECONDS", 0.3)
+    monkeypatch.setattr(attempt, "LIMIT", 0.3)
 
 
 def only_at_the_end(broken: Change) -> Change:
@@ -57,7 +56,7 @@ def only_at_the_end(broken: Change) -> Change:
 async def interrupted(store: Store, make_plan: MakePlan, script: type[Script]) -> str:
     """The identifier of a deployment that was interrupted, and has ended."""
     script.hanging = "reboot"
-    operation = DeploymentOperation(await make_plan(store, "red-1"), store, Silent())
+    operation = script.operation(await make_plan(store, "red-1"), store, Silent())
     await interrupt(operation, script)
     return operation.wid
 
@@ -112,7 +111,7 @@ async def test_one_whose_end_cannot_be_recorded_fails_when_the_rest_is_done(
     reason: str,
 ) -> None:
     monkeypatch.setattr(workflows, "change_state", only_at_the_end(broken))
-    operation = DeploymentOperation(await make_plan(store, "red-1"), store, Silent())
+    operation = script.operation(await make_plan(store, "red-1"), store, Silent())
     with pytest.raises(ServiceError, match=reason):
         await operation.run()
     assert {node.phase for node in operation.result().nodes} == {"ok"}
@@ -130,7 +129,7 @@ async def test_one_whose_held_nodes_cannot_be_kept_fails(
 ) -> None:
     monkeypatch.setattr(leases, "keep", full)
     plan = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
-    operation = DeploymentOperation(plan, store, Silent())
+    operation = script.operation(plan, store, Silent())
     with pytest.raises(ServiceError, match="No space left on device"):
         await operation.run()
     assert caplog.messages == ["leases of held nodes end with this process: No space left on device"]

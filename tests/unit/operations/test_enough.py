@@ -7,7 +7,6 @@ import asyncio
 from dataclasses import replace
 
 from kadeploy.config.expression import Expression
-from kadeploy.operations.deploy.outcome import DeploymentOperation
 from kadeploy.store import leases, node_states, workflows
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import ONCE, RESUMED, RETRIED, MakePlan, Script, Silent, phases
@@ -18,7 +17,7 @@ async def test_spares_take_the_places_of_failed_nodes(
 ) -> None:
     script.failing = frozenset({("reboot", "red-1"), ("sync", "red-2"), ("reboot", "red-3")})
     plan = await make_plan(store, "red-1", "red-2", spares=("blue-2", "blue-1", "red-3"))
-    result = await DeploymentOperation(plan, store, Silent()).run()
+    result = await script.operation(plan, store, Silent()).run()
     expected = {"red-1": "ko", "red-2": "ko", "red-3": "ko", "blue-2": "ok", "blue-1": "ok"}
     assert phases(result) == expected
     assert (result.wanted, result.enough) == (2, 2)
@@ -30,7 +29,7 @@ async def test_a_spare_that_is_not_needed_is_left_alone(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     plan = await make_plan(store, "red-1", spares=("blue-1",))
-    result = await DeploymentOperation(plan, store, Silent()).run()
+    result = await script.operation(plan, store, Silent()).run()
     assert phases(result) == {"red-1": "ok"}
     assert await node_states.read(store, ["blue-1"]) == {}
     assert await leases.held(store, ["red-1", "blue-1"]) == {}
@@ -40,13 +39,13 @@ async def test_enough_nodes_end_a_deployment(store: Store, make_plan: MakePlan, 
     script.slow = frozenset({("reboot", "red-2")})
     plan = await make_plan(store, "red-1", "red-2", "blue-1", min_ok=2, stop_at_min_ok=True)
     async with asyncio.timeout(20):
-        result = await DeploymentOperation(plan, store, Silent()).run()
+        result = await script.operation(plan, store, Silent()).run()
     assert phases(result) == {"red-1": "ok", "red-2": "aborted", "blue-1": "ok"}
     assert result.nodes[1].reason == "enough nodes are deployed"
     assert (await workflows.read(store, result.wid)).state == "done"
     retried = await make_plan(store, "red-1", "red-2", "blue-1")
     script.slow = frozenset()
-    operation = DeploymentOperation(retried, store, Silent())
+    operation = script.operation(retried, store, Silent())
     assert set(phases(await operation.resume(await workflows.read(store, result.wid), RETRIED)).values()) == {
         "ok"
     }
@@ -56,7 +55,7 @@ async def test_a_deadline_ends_a_deployment(store: Store, make_plan: MakePlan, s
     script.slow = frozenset({("send_environment", "red-1"), ("reboot", "red-2")})
     plan = await make_plan(store, "red-1", "red-2", "blue-1", deadline=Expression("n"))
     async with asyncio.timeout(20):
-        result = await DeploymentOperation(plan, store, Silent()).run()
+        result = await script.operation(plan, store, Silent()).run()
     assert phases(result) == {"red-1": "aborted", "red-2": "aborted", "blue-1": "ok"}
     assert result.nodes[0].reason == "the deadline of 3 s for all nodes was over"
 
@@ -67,8 +66,8 @@ async def test_a_spare_that_is_about_to_begin_when_time_is_over(
     script.failing = frozenset({("reboot", "red-1")})
     plan = await make_plan(store, "red-1", spares=("blue-1",), automaton=ONCE, deadline=Expression("3600"))
     observer = Silent()
-    operation = DeploymentOperation(plan, store, observer)
-    observer.replaced = lambda *_: operation._pursuit._stop("time is over")  # type: ignore[attr-defined]
+    operation = script.operation(plan, store, observer)
+    observer.replaced = lambda *_: operation._engine._stop("time is over")  # type: ignore[attr-defined]
     async with asyncio.timeout(20):
         result = await operation.run()
     assert phases(result) == {"red-1": "ko", "blue-1": "aborted"}
@@ -76,10 +75,10 @@ async def test_a_spare_that_is_about_to_begin_when_time_is_over(
 
 async def test_spares_of_a_held_workflow(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
     settings = {"breakpoints": ("BroadcastEnv:sync",), "spares": ("blue-1",), "automaton": ONCE}
-    held = await DeploymentOperation(await make_plan(store, "red-1", **settings), store, Silent()).run()
+    held = await script.operation(await make_plan(store, "red-1", **settings), store, Silent()).run()
     workflow = await workflows.read(store, held.wid)
     script.failing = frozenset({("sync", "red-1")})
-    again = DeploymentOperation(await make_plan(store, "red-1", **settings), store, Silent())
+    again = script.operation(await make_plan(store, "red-1", **settings), store, Silent())
     result = await again.resume(workflow, RESUMED)
     assert phases(result) == {"red-1": "ko", "blue-1": "held"}
 
@@ -88,10 +87,10 @@ async def test_spares_that_others_use_are_not_taken(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     settings = {"breakpoints": ("BroadcastEnv:sync",), "spares": ("blue-1",), "automaton": ONCE}
-    held = await DeploymentOperation(await make_plan(store, "red-1", **settings), store, Silent()).run()
+    held = await script.operation(await make_plan(store, "red-1", **settings), store, Silent()).run()
     await leases.acquire(store, ["blue-1"], "D-other", "bob", 60)
     script.failing = frozenset({("sync", "red-1")})
-    again = DeploymentOperation(await make_plan(store, "red-1", **settings), store, Silent())
+    again = script.operation(await make_plan(store, "red-1", **settings), store, Silent())
     result = await again.resume(await workflows.read(store, held.wid), RESUMED)
     assert phases(result) == {"red-1": "ko"}
 
@@ -103,11 +102,11 @@ async def test_a_spare_begins_beside_nodes_that_are_resumed(
     settings = {"breakpoints": ("BroadcastEnv:sync",), "spares": ("red-3",), "automaton": ONCE}
     script.failing = frozenset({("reboot", "red-1")})
     alone = await make_plan(store, "red-1", "red-2", **{**settings, "spares": ()})
-    held = await DeploymentOperation(alone, store, Silent()).run()
+    held = await script.operation(alone, store, Silent()).run()
     workflow = await workflows.read(store, held.wid)
     async with asyncio.timeout(20):
         plan = await make_plan(store, "red-1", "red-2", **settings)
         fingerprint = {**workflow.request, "fingerprint": plan.fingerprint()}
-        again = DeploymentOperation(plan, store, Silent())
+        again = script.operation(plan, store, Silent())
         result = await again.resume(replace(workflow, request=fingerprint), RESUMED)
     assert phases(result) == {"red-1": "ko", "red-2": "ok", "red-3": "held"}

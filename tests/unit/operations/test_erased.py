@@ -19,9 +19,7 @@ FORMATS = {"format_deploy_part": "/dev/sda3", "format_swap_part": "/dev/sda1", "
 
 
 def steps(plan: DeploymentPlan) -> set[str]:
-    instances = [
-        instance for macro in plan.parts[0].group.automaton.macrosteps for instance in macro.instances
-    ]
+    instances = [instance for macro in plan.clusters[0].automaton.macrosteps for instance in macro.instances]
     return {step.name for instance in instances for step in instance.microsteps}
 
 
@@ -40,7 +38,7 @@ async def test_a_dry_run_names_what_is_erased(
     store: Store, make_plan: MakePlan, options: dict[str, Any], erased: list[str]
 ) -> None:
     plan = await make_plan(store, "red-1", **options)
-    assert list(plan.parts[0].machines.erased) == erased
+    assert list(plan.clusters[0].facts.erased) == erased
     assert dry_run.to_json(plan)["clusters"][0]["erased"] == erased
     [line] = [line for line in dry_run.describe(plan) if "ERASED" in line]
     whole = "all of /dev/sda, which gets this GPT:" if len(options) == 0 else ", ".join(erased)
@@ -51,7 +49,7 @@ async def test_nothing_is_formatted_that_is_not_named(store: Store, make_plan: M
     for tmp in ("", "ext4"):
         plan = await make_plan(store, "red-1", reformat_tmp=tmp, **KEPT)
         formatted = {device for step, device in FORMATS.items() if step in steps(plan)}
-        assert formatted == set(plan.parts[0].machines.erased)
+        assert formatted == set(plan.clusters[0].facts.erased)
 
 
 async def test_an_image_of_a_partition_and_one_of_a_disk(
@@ -60,7 +58,7 @@ async def test_an_image_of_a_partition_and_one_of_a_disk(
     image = replace(environment.image, kind="dd")
     other = replace(environment, os=System.OTHER, image=image)
     plan = await make_plan(store, "red-1", environment=other, **KEPT)
-    assert plan.parts[0].machines.erased == ("/dev/sda3",), "only Linux gets a swap area"
+    assert plan.clusters[0].facts.erased == ("/dev/sda3",), "only Linux gets a swap area"
     plan = await make_plan(store, "red-1", environment=other, block_device="/dev/sdb", **KEPT)
     assert dry_run.to_json(plan)["clusters"][0]["erased"] == ["/dev/sdb"]
     assert "  ERASED: all of /dev/sdb, by the image itself" in list(dry_run.describe(plan))
@@ -69,4 +67,4 @@ async def test_an_image_of_a_partition_and_one_of_a_disk(
 async def test_tmp_is_told_as_reformatted_only_where_it_is(store: Store, make_plan: MakePlan) -> None:
     for options, told in (({}, "ext4"), ({"partition": 5}, "")):
         plan = await make_plan(store, "red-1", reformat_tmp="ext4", **options)
-        assert plan.parts[0].machines.variables(plan.nodes[0])["KADEPLOY_FS_TYPE_TMP"] == told
+        assert plan.clusters[0].facts.variables(plan.nodes[0])["KADEPLOY_FS_TYPE_TMP"] == told

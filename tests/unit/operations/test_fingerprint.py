@@ -13,7 +13,6 @@ from kadeploy.environments import environment as described
 from kadeploy.environments.compression import Compression
 from kadeploy.environments.environment import Environment
 from kadeploy.errors import NotFoundError, RefusedError
-from kadeploy.operations.deploy.outcome import DeploymentOperation
 from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.fingerprint import NAMES, describe_changes
@@ -68,7 +67,7 @@ async def plan(directory: Path, store: Store, environment: Environment) -> Deplo
     request = DeploymentRequest(
         user="alice", nodes=("red-1", "blue-1"), environment=wanted, breakpoints=("BroadcastEnv",)
     )
-    return await Planner(configuration.load(directory), store, lambda *_: None).plan(request, lambda _: None)
+    return await Planner(configuration.load(directory), store, lambda *_: None).plan(request)
 
 
 @pytest.mark.parametrize(("name", "old", "new", "called"), CHANGES)
@@ -101,10 +100,10 @@ async def test_a_missing_script_is_no_plan(own: Path, store: Store, environment:
 async def test_a_held_node_is_not_continued_on_another_layout(
     own: Path, store: Store, environment: Environment, script: type[Script]
 ) -> None:
-    held = await DeploymentOperation(await plan(own, store, environment), store, Silent()).run()
+    held = await script.operation(await plan(own, store, environment), store, Silent()).run()
     text = (own / "red.conf").read_text()
     (own / "red.conf").write_text(text.replace("deploy, number: 3", "deploy, number: 2"))
-    again = DeploymentOperation(await plan(own, store, environment), store, Silent())
+    again = script.operation(await plan(own, store, environment), store, Silent())
     workflow = await workflows.read(store, held.wid)
     with pytest.raises(RefusedError) as caught:
         await again.resume(workflow, RESUMED)

@@ -97,13 +97,13 @@ def test_workflows_go_on(
     former: FormerStore, command: Command, script: type[Script], nodes: tuple[str, ...]
 ) -> None:
     wid = former.workflow_of(nodes[-1])
-    assert former.resume(wid, RESUMED) == dict.fromkeys(nodes, "ok")
+    assert former.resume(wid, RESUMED, script) == dict.fromkeys(nodes, "ok")
     [ended] = [one for one in listed(command) if one["wid"] == wid]
     assert (ended["state"], ended["nodes"]) == ("done", dict.fromkeys(nodes, "deployed"))
 
 
 def test_failed_nodes_are_retried(former: FormerStore, script: type[Script]) -> None:
-    ends = former.resume(former.workflow_of("red-8"), RETRIED)
+    ends = former.resume(former.workflow_of("red-8"), RETRIED, script)
     assert ends == {"red-8": "ok", "blue-7": "ok", "red-7": "ok"}
 
 
@@ -113,7 +113,7 @@ def test_what_has_changed_is_named(former: FormerStore, script: type[Script]) ->
     with pytest.raises(
         RefusedError, match="the list of steps or a custom step of cluster red, blue"
     ) as refused:
-        former.resume(wid, RESUMED)
+        former.resume(wid, RESUMED, script)
     assert refused.value.message.endswith(f"have changed since {wid} was begun")
     assert refused.value.hint == "begin a new one"
 

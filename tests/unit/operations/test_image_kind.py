@@ -19,11 +19,10 @@ from kadeploy.environments.image_kind import IMAGE_KINDS, ImageKind
 from kadeploy.errors import FileError, RefusedError, UsageError
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.steps.broadcast_env import send_environment
-from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.store import Store
 from tests.unit.given_broadcast import GivenBroadcast
-from tests.unit.operations.conftest import ENVIRONMENT, MakePlan
+from tests.unit.operations.conftest import ENVIRONMENT, MakePlan, workbench_of
 
 BUILT_IN = IMAGE_KINDS.names
 
@@ -67,7 +66,7 @@ async def planned(make_plan: MakePlan, store: Store, text: str, **request: str) 
 
 
 def steps(plan: DeploymentPlan, macro: int) -> list[str]:
-    instance = plan.parts[0].group.automaton.macrosteps[macro].instances[0]
+    instance = plan.clusters[0].automaton.macrosteps[macro].instances[0]
     return [step.name for step in instance.microsteps]
 
 
@@ -108,7 +107,7 @@ async def test_what_brings_its_file_system_is_mounted_after(
     assert steps(plan, 0)[-1] == "format_swap_part" and "format_deploy_part" not in steps(plan, 0)
     assert steps(plan, 1)[:2] == ["send_environment", "mount_deploy_part"]
     disk = await planned(make_plan, store, text, block_device="/dev/sdb")
-    assert disk.parts[0].machines.target.device == "/dev/sdb"
+    assert disk.clusters[0].facts.target.device == "/dev/sdb"
 
 
 class Taken(Broadcast):
@@ -125,14 +124,11 @@ class Taken(Broadcast):
 async def test_its_command_takes_the_image(
     store: Store, make_plan: MakePlan, text: str, tmp_path: Path
 ) -> None:
-    machines = (await planned(make_plan, store, text)).parts[0].machines
-    deployment = machines.site.server.environments.deployment
-    paths = deployment.model_copy(update={"rambin_dir": str(tmp_path / "ram")})
-    environments = machines.site.server.environments.model_copy(update={"deployment": paths})
-    server = machines.site.server.model_copy(update={"environments": environments})
-    workbench: DeploymentWorkbench = replace(machines, site=replace(machines.site, server=server))
+    workbench = workbench_of(await planned(make_plan, store, text))
+    paths = workbench.facts.paths.model_copy(update={"rambin_dir": str(tmp_path / "ram")})
+    workbench = replace(workbench, facts=replace(workbench.facts, paths=paths))
     ended: dict[str, object] = {}
-    runs = [NodeRun(workbench.nodes["red-1"], attempt=0)]
+    runs = [NodeRun(workbench.facts.nodes["red-1"], attempt=0)]
     await send_environment(workbench, runs, ended.__setitem__, GivenBroadcast(Taken()))
     assert ended == {"red-1": None}
     assert (tmp_path / "target").read_bytes() == b"a system"

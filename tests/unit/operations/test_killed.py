@@ -13,10 +13,10 @@ import pytest
 
 from kadeploy.errors import RefusedError
 from kadeploy.operations import workflows as overviews
-from kadeploy.operations.deploy.outcome import DeploymentOperation
 from kadeploy.operations.deploy.plan import DeploymentPlan
-from kadeploy.operations.observer import OperationResult
+from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run.journal import WorkflowJournal
+from kadeploy.operations.run.operation import Operation
 from kadeploy.store import node_states, workflows
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store
@@ -28,7 +28,7 @@ Kill = Callable[[DeploymentPlan, When], Awaitable[tuple[str, Path]]]
 
 
 @pytest.fixture
-def kill(store: Store, monkeypatch: pytest.MonkeyPatch) -> Kill:
+def kill(store: Store, script: type[Script], monkeypatch: pytest.MonkeyPatch) -> Kill:
     """``await kill(plan, when)`` deploys until ``when`` holds of what is to be journaled, then no further.
 
     Returns the workflow and a copy of the store as it was then, without the leases of the dead process.
@@ -44,7 +44,7 @@ def kill(store: Store, monkeypatch: pytest.MonkeyPatch) -> Kill:
             else:
                 await append(journal, events)
 
-        operation = DeploymentOperation(plan, store, Silent())
+        operation = script.operation(plan, store, Silent())
         with monkeypatch.context() as patched:
             patched.setattr(WorkflowJournal, "append", append_or_die)
             running = asyncio.create_task(operation.run())
@@ -71,11 +71,15 @@ def _copy(path: Path) -> Path:
 
 
 async def resume(
-    path: Path, wid: str, plan: Callable[[Store], Awaitable[DeploymentPlan]], *names: str
+    script: type[Script],
+    path: Path,
+    wid: str,
+    plan: Callable[[Store], Awaitable[DeploymentPlan]],
+    *names: str,
 ) -> OperationResult:
     async with Store.open(path) as left, asyncio.timeout(20):
         workflow = await workflows.read(left, wid)
-        return await DeploymentOperation(await plan(left), left, Silent()).resume(workflow, RESUMED, names)
+        return await script.operation(await plan(left), left, Silent()).resume(workflow, RESUMED, names)
 
 
 def started(journal: WorkflowJournal, events: Sequence[Event]) -> bool:
@@ -95,7 +99,7 @@ async def test_before_a_cluster_has_begun(
 ) -> None:
     names = ("red-1", "blue-1")
     wid, left = await kill(await make_plan(store, *names), lambda journal, _: journal.cluster == "blue")
-    result = await resume(left, wid, lambda store: make_plan(store, *names))
+    result = await resume(script, left, wid, lambda store: make_plan(store, *names))
     assert phases(result) == {"red-1": "ok", "blue-1": "ok"}
 
 
@@ -103,7 +107,7 @@ async def test_before_anything_has_begun(
     store: Store, make_plan: MakePlan, script: type[Script], kill: Kill
 ) -> None:
     wid, left = await kill(await make_plan(store, "red-1"), started)
-    assert phases(await resume(left, wid, lambda store: make_plan(store, "red-1"))) == {"red-1": "ok"}
+    assert phases(await resume(script, left, wid, lambda store: make_plan(store, "red-1"))) == {"red-1": "ok"}
 
 
 async def test_abandoned_before_anything_has_begun(
@@ -114,10 +118,8 @@ async def test_abandoned_before_anything_has_begun(
         await overviews.abandon(again, await workflows.read(again, wid))
         workflow = await workflows.read(again, wid)
         with pytest.raises(RefusedError):
-            await DeploymentOperation(await make_plan(again, "red-1"), again, Silent()).resume(
-                workflow, RESUMED
-            )
-        retried = DeploymentOperation(await make_plan(again, "red-1"), again, Silent())
+            await script.operation(await make_plan(again, "red-1"), again, Silent()).resume(workflow, RESUMED)
+        retried = script.operation(await make_plan(again, "red-1"), again, Silent())
         assert phases(await retried.resume(workflow, RETRIED)) == {"red-1": "ok"}
 
 
@@ -126,7 +128,7 @@ async def test_a_workflow_whose_nodes_others_have_can_be_ended(
 ) -> None:
     wid, left = await kill(await make_plan(store, "red-1"), started)
     async with Store.open(left) as again:
-        await DeploymentOperation(await make_plan(again, "red-1"), again, Silent()).run()
+        await script.operation(await make_plan(again, "red-1"), again, Silent()).run()
         assert await overviews.abandon(again, await workflows.read(again, wid)) == []
         assert [overview.state for overview in await overviews.list_recent(again)] == ["aborted", "done"]
         assert (await node_states.read(again, ["red-1"]))["red-1"].state == "deployed"
@@ -137,7 +139,7 @@ async def test_nodes_of_other_clusters_are_held(
 ) -> None:
     names = ("red-1", "red-2", "blue-1")
     wid, left = await kill(await make_plan(store, *names), some_step_done)
-    result = await resume(left, wid, lambda store: make_plan(store, *names), "red-1")
+    result = await resume(script, left, wid, lambda store: make_plan(store, *names), "red-1")
     assert phases(result) == {"red-1": "ok", "red-2": "held", "blue-1": "held"}
 
 
@@ -147,7 +149,9 @@ async def test_a_spare_of_a_cluster_whose_nodes_do_not_go_on(
     settings = {"spares": ("blue-2",), "automaton": ONCE}
     wid, left = await kill(await make_plan(store, "red-1", "blue-1", **settings), some_step_done)
     script.failing = frozenset({("reboot", "red-1")})
-    result = await resume(left, wid, lambda store: make_plan(store, "red-1", "blue-1", **settings), "red-1")
+    result = await resume(
+        script, left, wid, lambda store: make_plan(store, "red-1", "blue-1", **settings), "red-1"
+    )
     assert phases(result) == {"red-1": "ko", "blue-1": "held", "blue-2": "ok"}
 
 
@@ -157,35 +161,37 @@ async def test_when_enough_nodes_were_ready(
     script.slow = frozenset({("reboot", "red-2")})
     settings = {"min_ok": 1, "stop_at_min_ok": True}
     wid, left = await kill(await make_plan(store, "red-1", "red-2", **settings), aborted)
-    result = await resume(left, wid, lambda store: make_plan(store, "red-1", "red-2", **settings))
+    result = await resume(script, left, wid, lambda store: make_plan(store, "red-1", "red-2", **settings))
     assert phases(result) == {"red-1": "ok", "red-2": "aborted"}
 
 
 async def test_before_a_spare_that_others_had_is_recorded(
     store: Store, make_plan: MakePlan, script: type[Script], kill: Kill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await DeploymentOperation(await make_plan(store, "red-3"), store, Silent()).run()
+    await script.operation(await make_plan(store, "red-3"), store, Silent()).run()
     script.failing = frozenset({("reboot", "red-1")})
     script.slow = frozenset({("reboot", "red-2"), ("reboot", "red-3")})
     settings = {"spares": ("red-3",), "automaton": ONCE}
-    record = DeploymentOperation._record_states
+    record = Operation._record_states
 
-    async def record_late(self: DeploymentOperation, state: NodeState, names: Sequence[str]) -> None:
+    async def record_late(self: Operation, state: NodeState, names: Sequence[str]) -> None:
         if list(names) == ["red-3"]:
             await asyncio.sleep(60)
         await record(self, state, names)
 
     with monkeypatch.context() as patched:
-        patched.setattr(DeploymentOperation, "_record_states", record_late)
+        patched.setattr(Operation, "_record_states", record_late)
         plan = await make_plan(store, "red-1", "red-2", **settings)
         wid, left = await kill(
             plan, lambda _, events: any(e.node == "red-3" for e in events if isinstance(e, Done))
         )
     script.failing = script.slow = frozenset()
-    result = await resume(left, wid, lambda store: make_plan(store, "red-1", "red-2", **settings), "red-2")
+    result = await resume(
+        script, left, wid, lambda store: make_plan(store, "red-1", "red-2", **settings), "red-2"
+    )
     assert phases(result) == {"red-1": "ko", "red-2": "ok", "red-3": "held"}
     async with Store.open(left) as again:
         record_of_spare = (await node_states.read(again, ["red-3"]))["red-3"]
         assert (record_of_spare.state, record_of_spare.workflow_id) == ("held", wid)
-    result = await resume(left, wid, lambda store: make_plan(store, "red-1", "red-2", **settings))
+    result = await resume(script, left, wid, lambda store: make_plan(store, "red-1", "red-2", **settings))
     assert phases(result) == {"red-1": "ko", "red-2": "ok", "red-3": "ok"}

@@ -9,7 +9,6 @@ import time
 import pytest
 
 from kadeploy.errors import RefusedError
-from kadeploy.operations.deploy.outcome import DeploymentOperation
 from kadeploy.store import journal, leases, tables, workflows
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import RESUMED, MakePlan, Script, Silent, phases
@@ -21,16 +20,18 @@ NODES = ("red-1", "red-2")
 @pytest.fixture
 async def held(store: Store, make_plan: MakePlan, script: type[Script]) -> str:
     """A workflow whose nodes are both held."""
-    return (await DeploymentOperation(await make_plan(store, *NODES, **SETTINGS), store, Silent()).run()).wid
+    return (await script.operation(await make_plan(store, *NODES, **SETTINGS), store, Silent()).run()).wid
 
 
-async def take(store: Store, make_plan: MakePlan, *nodes: str) -> None:
+async def take(script: type[Script], store: Store, make_plan: MakePlan, *nodes: str) -> None:
     """Deploy nodes for somebody else."""
-    await DeploymentOperation(await make_plan(store, *nodes, force=True), store, Silent()).run()
+    await script.operation(await make_plan(store, *nodes, force=True), store, Silent()).run()
 
 
-async def resumption(store: Store, make_plan: MakePlan, wid: str, start: str = "") -> dict[str, str]:
-    operation = DeploymentOperation(await make_plan(store, *NODES, **SETTINGS), store, Silent())
+async def resumption(
+    script: type[Script], store: Store, make_plan: MakePlan, wid: str, start: str = ""
+) -> dict[str, str]:
+    operation = script.operation(await make_plan(store, *NODES, **SETTINGS), store, Silent())
     return phases(await operation.resume(await workflows.read(store, wid), RESUMED, start=start))
 
 
@@ -43,22 +44,26 @@ async def check_still_held(store: Store, wid: str, *nodes: str) -> None:
 
 @pytest.mark.parametrize("start", ["", "BroadcastEnv", "SetDeploymentEnv:reboot"])
 async def test_nodes_that_others_had_do_not_go_on(
-    store: Store, make_plan: MakePlan, held: str, start: str
+    store: Store, make_plan: MakePlan, script: type[Script], held: str, start: str
 ) -> None:
-    await take(store, make_plan, "red-2")
+    await take(script, store, make_plan, "red-2")
     with pytest.raises(RefusedError, match="red-2 had another workflow since") as caught:
-        await resumption(store, make_plan, held, start)
+        await resumption(script, store, make_plan, held, start)
     assert caught.value.hint == "add --from SetDeploymentEnv"
     await check_still_held(store, held, "red-1")
 
 
-async def test_nodes_that_others_had_begin_again(store: Store, make_plan: MakePlan, held: str) -> None:
-    await take(store, make_plan, "red-2")
-    assert await resumption(store, make_plan, held, "SetDeploymentEnv") == dict.fromkeys(NODES, "held")
+async def test_nodes_that_others_had_begin_again(
+    store: Store, make_plan: MakePlan, script: type[Script], held: str
+) -> None:
+    await take(script, store, make_plan, "red-2")
+    assert await resumption(script, store, make_plan, held, "SetDeploymentEnv") == dict.fromkeys(
+        NODES, "held"
+    )
 
 
 async def test_nodes_remain_held_where_another_command_was_quicker(
-    store: Store, make_plan: MakePlan, held: str, monkeypatch: pytest.MonkeyPatch
+    store: Store, make_plan: MakePlan, script: type[Script], held: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acquire = leases.acquire
 
@@ -69,12 +74,12 @@ async def test_nodes_remain_held_where_another_command_was_quicker(
 
     monkeypatch.setattr(leases, "acquire", acquire_late)
     with pytest.raises(RefusedError, match="went on meanwhile"):
-        await resumption(store, make_plan, held)
+        await resumption(script, store, make_plan, held)
     await check_still_held(store, held, *NODES)
 
 
 async def test_nodes_remain_held_when_leasing_is_interrupted(
-    store: Store, make_plan: MakePlan, held: str, monkeypatch: pytest.MonkeyPatch
+    store: Store, make_plan: MakePlan, script: type[Script], held: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acquire, acquired = leases.acquire, asyncio.Event()
 
@@ -85,7 +90,7 @@ async def test_nodes_remain_held_when_leasing_is_interrupted(
         return result
 
     monkeypatch.setattr(leases, "acquire", acquire_slowly)
-    resuming = asyncio.create_task(resumption(store, make_plan, held))
+    resuming = asyncio.create_task(resumption(script, store, make_plan, held))
     await acquired.wait()
     resuming.cancel()
     with pytest.raises(asyncio.CancelledError):

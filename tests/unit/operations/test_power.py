@@ -11,8 +11,11 @@ import pytest
 
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
-from kadeploy.operations.observer import OperationResult
-from kadeploy.operations.power.outcome import PowerKind, PowerOperation, PowerRequest, plan_power
+from kadeploy.operations.power.outcome import PowerOutcome
+from kadeploy.operations.power.plan import plan_power
+from kadeploy.operations.power.request import PowerKind, PowerRequest
+from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.operation import Operation
 from kadeploy.power.ways.command import CommandSetting
 from kadeploy.steps import power
 from kadeploy.store import leases, node_states, statistics, workflows
@@ -46,8 +49,8 @@ def powered(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site
 
 
 async def carry_out(site: Site, store: Store, kind: PowerKind, *nodes: str, **more: Any) -> OperationResult:
-    plan = plan_power(site, PowerRequest("alice", nodes, kind=kind, **more))
-    return await PowerOperation(plan, store, Silent()).run()
+    plan = await plan_power(site, PowerRequest("alice", nodes, kind=kind, **more))
+    return await Operation(plan, PowerOutcome(plan), store, Silent()).run()
 
 
 async def test_nodes_are_switched_and_looked_at(powered: Site, store: Store) -> None:

@@ -15,15 +15,18 @@ from typing import Any
 import asyncssh
 import pytest
 
+from kadeploy.boot.repository import BootRepository
 from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
 from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations import workflows as workflow_list
-from kadeploy.operations.deploy.request import EnvironmentName
-from kadeploy.operations.observer import OperationResult
-from kadeploy.operations.reboot.outcome import RebootKind, RebootOperation, RebootRequest
+from kadeploy.operations.reboot.outcome import RebootOutcome
 from kadeploy.operations.reboot.plan import plan_reboot
+from kadeploy.operations.reboot.request import RebootKind, RebootRequest
+from kadeploy.operations.request import EnvironmentName
+from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.operation import Operation
 from kadeploy.store import leases, node_states, statistics, workflows
 from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.statistics import Filter
@@ -96,7 +99,7 @@ async def reboot(site: Site, store: Store, *nodes: str, **settings: Any) -> Oper
     settings = {"timeout": Expression("30"), **settings}
     request = RebootRequest("alice", nodes, **settings)
     plan = await plan_reboot(site, store, request)
-    return await RebootOperation(plan, store, Silent()).run()
+    return await Operation(plan, RebootOutcome(plan), store, Silent()).run()
 
 
 async def state_of(store: Store, node: str) -> str:
@@ -179,7 +182,7 @@ async def test_where_nothing_is_known_any_system_will_do_but_the_minios(
 
 async def test_a_failed_reboot_puts_the_boot_profile_back(site: Site, store: Store) -> None:
     plan = await plan_reboot(site, store, RebootRequest("alice", ("red-1",)))
-    boot, node = plan.parts[0].machines.boot, plan.nodes[0]
+    boot, node = BootRepository.of(site), plan.nodes[0]
     boot.write_profile(node, "#!ipxe\nexit\n")
     settings = {"kind": RebootKind.SET_PXE, "profile": "#!ipxe\nchain NODE_SINGULARITY\n"}
     result = await reboot(
@@ -192,13 +195,13 @@ async def test_a_failed_reboot_puts_the_boot_profile_back(site: Site, store: Sto
 
 async def test_a_node_that_would_boot_the_minios_is_refused(site: Site, store: Store) -> None:
     plan = await plan_reboot(site, store, RebootRequest("alice", ("red-1", "red-2")))
-    machines, node = plan.parts[0].machines, plan.nodes[0]
-    minios = machines.minios
-    text = machines.boot.minios_profile(kernel=minios.kernel, initrd=minios.initrd, token="1")
-    machines.boot.write_profile(node, text)
+    boot, node = BootRepository.of(site), plan.nodes[0]
+    minios = plan.clusters[0].facts.minios
+    text = boot.minios_profile(kernel=minios.kernel, initrd=minios.initrd, token="1")
+    boot.write_profile(node, text)
     with pytest.raises(RefusedError, match="red-1 would boot the deployment environment again"):
         await reboot(site, store, "red-1", "red-2")
-    machines.boot.remove_profile(node)
+    boot.remove_profile(node)
 
 
 async def test_a_value_for_every_node(site: Site, store: Store) -> None:
@@ -241,8 +244,8 @@ async def test_a_recorded_environment_is_booted_from_its_disk(
     async with system(port, disk_key):
         assert (await running).nodes[0].phase == "ok"
     assert await state_of(store, "red-1") == "recorded_env"
-    profile = (await plan_reboot(listening, store, RebootRequest("a", ("red-1",)))).parts[0].machines.boot
-    assert "sanboot" in (profile.read_profile(listening.nodes["red-1"]) or "")
+    boot = BootRepository.of(listening)
+    assert "sanboot" in (boot.read_profile(listening.nodes["red-1"]) or "")
 
 
 async def test_a_killed_reboot_can_be_abandoned(site: Site, store: Store) -> None:

@@ -7,7 +7,9 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
 
 import pytest
 
@@ -19,20 +21,20 @@ from kadeploy.broadcast.interface import (
     RelayResult,
     Trouble,
 )
-from kadeploy.operations.deploy.outcome import DeploymentOperation
-from kadeploy.operations.observer import Group
+from kadeploy.broadcast.shared import SharedBroadcast
+from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.recipe import Recipes
-from kadeploy.operations.run import operation as operations
+from kadeploy.operations.run.operation import MakeExecutor
 from kadeploy.steps import broadcast_env
-from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.workbench import DeploymentWorkbench, Workbench
 from kadeploy.store import receptions, workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Failure, NodeEnded, Notice, Run
 from kadeploy.workflow.phase import Phase
-from tests.unit.operations.conftest import MakePlan, Silent
+from tests.unit.operations.conftest import MakePlan, Silent, deployment
 
 MOVED = RelayResult(received=5, seconds=2.0, notes=("was slow",), moved=1)
 LOST = RelayResult(Trouble.PEERS, "gone", received=3, seconds=1.0)
@@ -61,12 +63,11 @@ class Scripted:
 
 
 class OnlyBroadcasts:
-    """Runs the real step of the broadcast, and no other."""
+    """Runs the real step of the broadcast by a scripted chain, and no other step."""
 
-    kept: list[str]
-
-    def __init__(self, machines: DeploymentWorkbench, recipes: Recipes, _: object) -> None:
-        self._machines, self._recipes = machines, recipes
+    def __init__(self, chain: Scripted, workbench: Workbench[Any], recipes: Recipes, _: object) -> None:
+        assert isinstance(workbench, DeploymentWorkbench)
+        self._workbench, self._recipes = replace(workbench, chain=cast("SharedBroadcast", chain)), recipes
 
     def admission(self, _: Run) -> AbstractAsyncContextManager[object]:
         return nullcontext()
@@ -76,12 +77,12 @@ class OnlyBroadcasts:
             for node in run.nodes:
                 report(node, None)
             return
-        runs = [NodeRun(self._machines.nodes[node], 0) for node in run.nodes]
+        runs = [NodeRun(self._workbench.facts.nodes[node], 0) for node in run.nodes]
 
         def ended(node: str, error: object) -> None:
             report(node, Failure(str(error)) if error else None)
 
-        await broadcast_env.send_environment(self._machines, runs, ended)
+        await broadcast_env.send_environment(self._workbench, runs, ended)
 
 
 class Watching(Silent):
@@ -92,30 +93,23 @@ class Watching(Silent):
         self.transfers: list[BroadcastProgress] = []
         self.through: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
-    def noticed(self, group: Group, notice: Notice) -> None:
+    def noticed(self, cluster: ObservedCluster, notice: Notice) -> None:
         if isinstance(notice, NodeEnded):
             self.through[notice.node].set()
 
-    def received(self, group: Group, rows: Sequence[Reception]) -> None:
-        self.told += [f"{group.cluster} {row.node}" for row in rows]
+    def received(self, cluster: ObservedCluster, rows: Sequence[Reception]) -> None:
+        self.told += [f"{cluster.cluster} {row.node}" for row in rows]
 
 
-@pytest.fixture(autouse=True)
-def only_broadcasts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "StepExecutor", OnlyBroadcasts)
-
-
-def scripted(plan: Any, results: Mapping[str, RelayResult], *early: str) -> Scripted:
-    chain = Scripted(results, early)
-    for part in plan.parts:
-        part.machines.broadcasts.shared = chain
-    return chain
+def broadcasting(chain: Scripted) -> MakeExecutor:
+    """Makes executors that broadcast by this chain."""
+    return partial(OnlyBroadcasts, chain)
 
 
 async def test_of_each_node_is_kept_what_it_received(store: Store, make_plan: MakePlan) -> None:
     plan, watching = await make_plan(store, "red-1", "red-2", "blue-1"), Watching()
-    scripted(plan, {"red-1": MOVED, "red-2": LOST, "blue-1": RelayResult(received=5, seconds=1.0)})
-    result = await DeploymentOperation(plan, store, watching).run()
+    chain = Scripted({"red-1": MOVED, "red-2": LOST, "blue-1": RelayResult(received=5, seconds=1.0)})
+    result = await deployment(plan, store, watching, broadcasting(chain)).run()
     kept = await receptions.latest(store, result.wid)
     assert (kept["red-1"].bytes, kept["red-1"].seconds, kept["red-1"].ok) == (5, 2.0, True)
     assert (kept["red-1"].lane, kept["red-1"].position, kept["red-1"].moved) == (1, 1, 1)
@@ -130,9 +124,9 @@ async def test_of_each_node_is_kept_what_it_received(store: Store, make_plan: Ma
 
 async def test_who_need_not_wait_for_the_others_goes_on(store: Store, make_plan: MakePlan) -> None:
     plan, watching = await make_plan(store, "red-1", "red-2"), Watching()
-    chain = scripted(plan, {"red-1": MOVED, "red-2": LOST}, "red-1")
+    chain = Scripted({"red-1": MOVED, "red-2": LOST}, ("red-1",))
     async with asyncio.TaskGroup() as group, asyncio.timeout(30):
-        running = group.create_task(DeploymentOperation(plan, store, watching).run())
+        running = group.create_task(deployment(plan, store, watching, broadcasting(chain)).run())
         await watching.through["red-1"].wait()
         assert (watching.told, running.done()) == (["red red-1"], False)
         chain.may_end.set()
@@ -142,8 +136,8 @@ async def test_who_need_not_wait_for_the_others_goes_on(store: Store, make_plan:
 
 async def test_a_broadcast_that_is_cut_off_is_kept_too(store: Store, make_plan: MakePlan) -> None:
     plan = await make_plan(store, "red-1")
-    chain = scripted(plan, {})
-    operation = DeploymentOperation(plan, store, Watching())
+    chain = Scripted({})
+    operation = deployment(plan, store, Watching(), broadcasting(chain))
     running = asyncio.create_task(operation.run())
     await chain.begun.wait()
     running.cancel()
@@ -155,11 +149,11 @@ async def test_a_broadcast_that_is_cut_off_is_kept_too(store: Store, make_plan: 
 
 async def test_who_resumes_knows_what_was_received_before(store: Store, make_plan: MakePlan) -> None:
     plan = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
-    scripted(plan, {"red-1": MOVED})
-    held = await DeploymentOperation(plan, store, Watching()).run()
+    chain = Scripted({"red-1": MOVED})
+    held = await deployment(plan, store, Watching(), broadcasting(chain)).run()
     workflow = await workflows.read(store, held.wid)
     again = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
-    result = await DeploymentOperation(again, store, Watching()).resume(workflow, (Phase.HELD,))
+    result = await deployment(again, store, Watching(), broadcasting(chain)).resume(workflow, (Phase.HELD,))
     assert (result.nodes[0].phase, result.nodes[0].reception) == ("ok", held.nodes[0].reception)
     assert result.nodes[0].reception is not None
 
@@ -172,7 +166,7 @@ async def test_a_row_that_cannot_be_written_fails_no_node(
 
     monkeypatch.setattr(receptions, "add", full)
     plan = await make_plan(store, "red-1")
-    scripted(plan, {"red-1": MOVED})
-    result = await DeploymentOperation(plan, store, Watching()).run()
+    chain = Scripted({"red-1": MOVED})
+    result = await deployment(plan, store, Watching(), broadcasting(chain)).run()
     assert [node.phase for node in result.nodes] == ["ok"]
     assert "statistics of broadcasts are not complete: No space left on device" in caplog.text

@@ -27,11 +27,10 @@ from kadeploy.config.yaml_file import parse_text
 from kadeploy.errors import FileError
 from kadeploy.steps import broadcast_env
 from kadeploy.steps.catalogue import bind
-from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.names import INSTANCE_NAMES, INSTANCES
-from tests.unit.operations.conftest import CLUSTER, MakePlan
+from tests.unit.operations.conftest import CLUSTER, MakePlan, workbench_of
 
 INSTANCE = "BroadcastEnvMulticast"
 
@@ -87,12 +86,11 @@ def test_the_file_of_a_cluster_is_checked_by_it(monkeypatch: pytest.MonkeyPatch)
 
 async def test_its_instance_sends_the_image(store: Store, make_plan: MakePlan, method: Multicast) -> None:
     bound = bind([broadcast_env.binding_of(method)], {INSTANCE: INSTANCES[INSTANCE]}, ())
-    workbench = (await make_plan(store, "red-1")).parts[0].machines
-    assert isinstance(workbench, DeploymentWorkbench)
+    workbench = workbench_of(await make_plan(store, "red-1"))
     ended: dict[str, object] = {}
-    runs = [NodeRun(workbench.nodes["red-1"], attempt=0)]
+    runs = [NodeRun(workbench.facts.nodes["red-1"], attempt=0)]
     await bound[INSTANCE].sets["send_environment"](workbench, runs, ended.__setitem__)
     assert ended == {"red-1": None}
     (setup,), (delivery,) = method.setups, method.deliveries
-    assert setup.cluster is workbench.cluster and setup.host_keys == workbench.minios.host_key
+    assert setup.cluster is workbench.facts.cluster and setup.host_keys == workbench.facts.minios.host_key
     assert delivery.nodes == ["red-1"] and delivery.options.chunk == 1400

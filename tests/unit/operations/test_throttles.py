@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, select
@@ -14,19 +15,16 @@ from sqlalchemy import delete, select
 from kadeploy.config.server import ProbeWindow, RebootWindow, Windows
 from kadeploy.config.site import Site
 from kadeploy.fairness import Claim
-from kadeploy.operations.deploy.outcome import DeploymentOperation
 from kadeploy.operations.recipe import Recipes
-from kadeploy.operations.run import operation as operations
-from kadeploy.operations.run import windows as throttles
-from kadeploy.operations.run.executor import Admission
-from kadeploy.steps.workbench import Workbench
+from kadeploy.operations.run import windows
+from kadeploy.steps.workbench import Slot, Workbench
 from kadeploy.store import journal
 from kadeploy.store.store import Store
 from kadeploy.store.tables import window_claims
 from kadeploy.store.windows import StoreTable
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Run
-from tests.unit.operations.conftest import MakePlan, Silent
+from tests.unit.operations.conftest import MakePlan, Silent, deployment
 
 STRANGER = "elsewhere/pid:[1] boot 1 1"  # a process of another machine, of which only its claims are seen
 
@@ -46,7 +44,7 @@ class Observer(Silent):
 class Quick:
     """Steps that do nothing, in the slots of those that are throttled."""
 
-    def __init__(self, _: object, recipes: Recipes, reboot: Admission) -> None:
+    def __init__(self, _: object, recipes: Recipes, reboot: Slot) -> None:
         self._recipes, self._reboot = recipes, reboot
 
     def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
@@ -65,8 +63,7 @@ def site(site: Site) -> Site:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "StepExecutor", Quick)
-    monkeypatch.setattr(throttles, "PATIENCE", 0.2)
+    monkeypatch.setattr(windows, "PATIENCE", 0.2)
 
 
 async def claims(store: Store) -> list[tuple[str, int]]:
@@ -79,7 +76,7 @@ async def test_an_operation_waits_for_the_slots_of_another_and_tells_it(
 ) -> None:
     await StoreTable(store, "reboot", 2).exchange(STRANGER, [Claim("D-0", STRANGER, 0, 2, 1.0)])
     observer = Observer()
-    operation = DeploymentOperation(await make_plan(store, "red-1", "red-2", "blue-1"), store, observer)
+    operation = deployment(await make_plan(store, "red-1", "red-2", "blue-1"), store, observer, Quick)
     running = asyncio.create_task(operation.run())
     async with asyncio.timeout(20):
         while {node for _, nodes, _ in observer.queues for node in nodes} != {"blue-1", "red-1", "red-2"}:
@@ -108,27 +105,23 @@ async def test_an_operation_that_is_interrupted_gives_up_its_slots_and_its_place
             await super().__call__(run, report)
 
     observer = Observer()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(operations, "StepExecutor", Hanging)
-        operation = DeploymentOperation(await make_plan(store, "red-1", "red-2"), store, observer)
-        running = asyncio.create_task(operation.run())
-        async with asyncio.timeout(20):
-            await observer.told.wait()
+    operation = deployment(await make_plan(store, "red-1", "red-2"), store, observer, Hanging)
+    running = asyncio.create_task(operation.run())
+    async with asyncio.timeout(20):
+        await observer.told.wait()
     assert sorted(held for _, held in await claims(store)) == [1, 1]
     running.cancel()
     await asyncio.wait([running])
     assert await claims(store) == [(STRANGER, 1)]
 
 
-async def test_looks_of_all_nodes_are_in_slots_of_their_own(
-    store: Store, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_looks_of_all_nodes_are_in_slots_of_their_own(store: Store, make_plan: MakePlan) -> None:
     looks = []
 
     class Looking(Quick):
-        def __init__(self, machines: Workbench, recipes: Recipes, reboot: Admission) -> None:
-            super().__init__(machines, recipes, reboot)
-            self._slot = machines.probes.slot
+        def __init__(self, workbench: Workbench[Any], recipes: Recipes, reboot: Slot) -> None:
+            super().__init__(workbench, recipes, reboot)
+            self._slot = workbench.probe
 
         async def __call__(self, run: Run, report: Report) -> None:
             if self._recipes.step(run.position).name == "wait_reboot":
@@ -136,7 +129,6 @@ async def test_looks_of_all_nodes_are_in_slots_of_their_own(
                     looks.append([claim for claim in await claims(store) if claim[1]])
             await super().__call__(run, report)
 
-    monkeypatch.setattr(operations, "StepExecutor", Looking)
-    await DeploymentOperation(await make_plan(store, "red-1", "red-2"), store, Observer()).run()
+    await deployment(await make_plan(store, "red-1", "red-2"), store, Observer(), Looking).run()
     assert len(looks) == 4 and all(looks), "two boots of two nodes, each look with a claim in the store"
     assert await claims(store) == []

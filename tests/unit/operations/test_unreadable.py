@@ -43,9 +43,9 @@ def former(tmp_path: Path) -> FormerStore:
     return FormerStore(COMMITS[0], tmp_path)
 
 
-def refusal(former: FormerStore, wid: str) -> RefusedError:
+def refusal(former: FormerStore, wid: str, script: type[Script]) -> RefusedError:
     with pytest.raises(RefusedError) as refused:
-        former.resume(wid, RESUMED)
+        former.resume(wid, RESUMED, script)
     hint = f"resume it with the version that began it, or give it up: kadeploy --abandon {wid}"
     assert refused.value.hint == hint
     return refused.value
@@ -56,7 +56,7 @@ def test_entries(former: FormerStore, script: type[Script], kind: str, change: s
     wid = former.workflow_of("red-1")
     last = "select max(sequence) from events where workflow_id = ? and kind = ?"
     former.change(f"update events set {change} where workflow_id = ? and sequence = ({last})", wid, wid, kind)
-    message = refusal(former, wid).message
+    message = refusal(former, wid, script).message
     assert message.startswith(f"the journal of {wid} has an entry ")
     assert message.endswith(" that this version of kadeploy cannot read")
 
@@ -65,7 +65,7 @@ def test_entries(former: FormerStore, script: type[Script], kind: str, change: s
 def test_requests(former: FormerStore, script: type[Script], change: str) -> None:
     wid = former.workflow_of("red-1")
     former.change(f"update workflows set {change} where id = ?", wid)
-    assert refusal(former, wid).message == (
+    assert refusal(former, wid, script).message == (
         f"the request of {wid} has fields that this version of kadeploy cannot read"
     )
 

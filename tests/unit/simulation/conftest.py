@@ -13,8 +13,8 @@ import pytest
 
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.simulation.file import SimulationFile
-from kadeploy.simulation.forecast import Forecast, foretell
-from kadeploy.simulation.nodes import imagine
+from kadeploy.simulation.forecast import Forecast, make_forecast
+from kadeploy.simulation.nodes import resize
 from kadeploy.simulation.simulation import simulate
 from kadeploy.simulation.timeline import Timeline
 from kadeploy.store.store import Store
@@ -49,10 +49,10 @@ def simulated(plan: DeploymentPlan) -> Simulate:
     """``simulated(100, seed=1, steps={...})``: what becomes of 100 nodes; ``limits`` change the request."""
 
     def run(nodes: int, seed: int = 0, limits: Mapping[str, Any] | None = None, **content: Any) -> Simulated:
-        imagined = imagine(plan, nodes)
+        imagined = resize(plan, nodes)
         imagined = replace(imagined, request=replace(imagined.request, **{"spares": (), **(limits or {})}))
         outcomes = simulate(imagined, SimulationFile.model_validate(content), {}, seed)
-        return Simulated(outcomes[0].timeline, foretell(imagined, outcomes))
+        return Simulated(outcomes[0].timeline, make_forecast(imagined, outcomes))
 
     return run
 

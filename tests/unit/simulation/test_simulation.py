@@ -16,7 +16,7 @@ from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.simulation import behaviour, clock
 from kadeploy.simulation.fates import Fates
 from kadeploy.simulation.file import PowerFailure, SimulationFile, SlowNodes
-from kadeploy.simulation.nodes import imagine
+from kadeploy.simulation.nodes import resize
 from kadeploy.simulation.path import SpanKind, trace
 from kadeploy.simulation.simulation import Simulation
 from kadeploy.simulation.spending import mean_spending
@@ -61,17 +61,17 @@ class Memory:
 
 def test_it_is_the_machine_of_real_deployments(plan: DeploymentPlan) -> None:
     """Its journal, replayed as that of a killed command would be, brings every node to the same end."""
-    imagined, journal = imagine(plan, 60), Memory()
+    imagined, journal = resize(plan, 60), Memory()
     imagined = replace(imagined, request=replace(imagined.request, spares=()))
     file = SimulationFile.model_validate(TROUBLE)
     simulation = Simulation(imagined, file, {}, 3, lambda _: journal)
     clock.run(simulation.run())
-    machine = StateMachine(imagined.parts[0].group.automaton)
+    machine = StateMachine(imagined.clusters[0].automaton)
     for event in journal.events:
         machine.apply(decode(*encode(event)))
     assert machine.finished
     assert {name: (node.ended, node.phase) for name, node in machine.nodes.items()} == {
-        end.node: (end.at, end.phase) for end in simulation.outcomes[0].timeline.ends.values()
+        end.node: (end.at, end.phase) for end in simulation.clusters[0].timeline.ends.values()
     }
 
 
@@ -166,9 +166,9 @@ def test_late_nodes_are_broadcast_to_on_their_own(simulated: Simulate) -> None:
 async def test_imagined_nodes_are_spread_over_the_clusters(make_plan: MakePlan, tmp_path: Path) -> None:
     async with Store.open(tmp_path / "store.sqlite") as store:
         plan = await make_plan(store, "red-1", "red-2", "blue-1")
-    parts = imagine(plan, 1000).parts
-    assert [(part.group.cluster, len(part.group.nodes)) for part in parts] == [("red", 666), ("blue", 334)]
-    assert parts[0].group.automaton == plan.parts[0].group.automaton
+    clusters = resize(plan, 1000).clusters
+    assert [(cluster.cluster, len(cluster.nodes)) for cluster in clusters] == [("red", 666), ("blue", 334)]
+    assert clusters[0].automaton == plan.clusters[0].automaton
 
 
 def test_a_deadline_and_enough_nodes_end_it(simulated: Simulate) -> None:
@@ -200,8 +200,8 @@ def test_spares_of_another_cluster_begin_together(simulated: Simulate, plan: Dep
 def test_an_operation_of_the_user_is_a_micro_step(plan: DeploymentPlan) -> None:
     file = SimulationFile.model_validate({"steps": {"sync-mine": {"duration": 1}, "kexec": {"duration": 1}}})
     with pytest.raises(UsageError, match="no micro-step sync-mine"):
-        behaviour.check_names(file, [plan.parts[0].group.automaton])
-    [macro, *_] = plan.parts[0].group.automaton.macrosteps
+        behaviour.check_names(file, [plan.clusters[0].automaton])
+    [macro, *_] = plan.clusters[0].automaton.macrosteps
     steps = (MicroStep("sync-mine", Scope.NODE, Expression("9"), "sync-mine"),)
     automaton = Automaton((MacroStep(macro.name, (Instance("I", steps, Expression("9")),)),), Gathering(1, 0))
     behaviour.check_names(file, [automaton])

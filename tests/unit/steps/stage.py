@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 from kadeploy.boot.repository import BootRepository
+from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import ServerConfig
@@ -20,11 +22,18 @@ from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.catalogue import BOUND
 from kadeploy.steps.custom_operation import CustomOperation, Execute, File, RunScript, Send
-from kadeploy.steps.deployment import DeploymentWorkbench, Options, PostInstall, Target
-from kadeploy.steps.power import PowerWorkbench
-from kadeploy.steps.reboot import RebootWorkbench
+from kadeploy.steps.facts import (
+    ClusterFacts,
+    DeploymentFacts,
+    MiniOs,
+    Options,
+    PostInstall,
+    PowerFacts,
+    RebootFacts,
+    TargetDevice,
+)
 from kadeploy.steps.set_deployment_env import format_deploy_part, mount_deploy_part
-from kadeploy.steps.workbench import Memory, MiniOs, NodeFacts, Probes, Workbench
+from kadeploy.steps.workbench import DeploymentWorkbench, Memory, NodeFacts, Workbench
 from kadeploy.store.node_states import InstalledSystem
 from kadeploy.vocabulary.micro_step import MicroStepEntry
 from kadeploy.vocabulary.names import INSTANCES
@@ -63,18 +72,43 @@ def custom_operation(settings: Mapping[str, Any]) -> CustomOperation:
             return RunScript(file, settings.get("params", ""))
 
 
-def machines_of(facts: Mapping[str, Any], instance: str, directory: Path, recording: Recording) -> Workbench:
-    """What the steps of an instance get: a DeploymentWorkbench, unless it is one of a reboot or of power."""
+def workbench_of(
+    facts: Mapping[str, Any], instance: str, directory: Path, recording: Recording
+) -> Workbench[Any]:
+    """The workbench of the steps of an instance: of a deployment, a reboot, or a power operation."""
     site = _site(facts, directory)
-    shared = _shared(facts, site, recording)
+    planned = facts_of_instance(facts, instance, site)
+    shared = _tools(facts, site, recording)
+    if not isinstance(planned, DeploymentFacts):
+        return Workbench(facts=planned, **shared)
+    recording.variables = lambda name: planned.variables(planned.nodes[name])
+    return DeploymentWorkbench(
+        facts=planned,
+        **shared,
+        chain=SharedBroadcast(),
+        received=facts.get("received", _forget),
+        progress=facts.get("progress", lambda _: None),
+        renewal=(format_deploy_part, mount_deploy_part),
+    )
+
+
+def facts_of_instance(facts: Mapping[str, Any], instance: str, site: Site) -> ClusterFacts:
+    """The facts that a plan would give to the steps of an instance."""
+    shared: dict[str, Any] = {
+        "cluster_name": CLUSTER,
+        "cluster": site.clusters[CLUSTER],
+        "nodes": site.nodes,
+    }
     if instance in OF_POWER:
-        return PowerWorkbench(**shared, level=facts.get("level", "soft"))
+        return PowerFacts(**shared, minios_key=facts["minios_key"], level=facts.get("level", "soft"))
     minios = MiniOs("kernels/vmlinuz", "kernels/initrd", facts["minios_key"])
     if instance in OF_REBOOT:
-        return RebootWorkbench(**shared, minios=minios, **_reboot(facts))
-    deployment = DeploymentWorkbench(**shared, minios=minios, **_deployment(facts, site))
-    recording.variables = lambda name: deployment.variables(deployment.nodes[name])
-    return deployment
+        return RebootFacts(**shared, minios=minios, **_reboot(facts))
+    return DeploymentFacts(**shared, minios=minios, **_deployment(facts, site))
+
+
+async def _forget(_: object) -> None:
+    """Keep nothing."""
 
 
 def _site(facts: Mapping[str, Any], directory: Path) -> Site:
@@ -84,7 +118,7 @@ def _site(facts: Mapping[str, Any], directory: Path) -> Site:
     return Site(directory, server, {CLUSTER: cluster}, nodes, {CLUSTER: CLUSTER})
 
 
-def _shared(facts: Mapping[str, Any], site: Site, recording: Recording) -> dict[str, Any]:
+def _tools(facts: Mapping[str, Any], site: Site, recording: Recording) -> dict[str, Any]:
     remote = cast("NodeConnections", RecordedRemote(recording))
     cluster = site.clusters[CLUSTER]
     known = {name: NodeFacts(**of_node) for name, of_node in facts.get("known", {}).items()}
@@ -93,14 +127,11 @@ def _shared(facts: Mapping[str, Any], site: Site, recording: Recording) -> dict[
         recording.know(name, of_node)
     return {
         "site": site,
-        "cluster_name": CLUSTER,
-        "cluster": cluster,
-        "nodes": site.nodes,
         "remote": remote,
         "boot": BootRepository.of(site),
         "power": PowerControl(cluster.remoteops, site.directory, remote),
-        "memory": Memory(known, recording.keep),
-        "probes": Probes(facts["slot"]) if "slot" in facts else Probes(),
+        "memory": Memory(recording.keep, known),
+        "probe": facts.get("slot", nullcontext),
     }
 
 
@@ -119,14 +150,13 @@ def _deployment(facts: Mapping[str, Any], site: Site) -> dict[str, Any]:
     options["keys"] = options.get("keys", "").encode()
     return {
         "environment": description.from_mapping(facts["environment"], "alice"),
-        "target": Target(partitioning.block_device, facts["partition"]),
+        "target": TargetDevice(partitioning.block_device, facts["partition"]),
         "layout": layout_of(partitioning),
         "image": LocalFile(site.path(Path("image")), 1000, "f" * 64),
         "admin_archives": _archives(facts, site, "admin_archives"),
         "user_archives": _archives(facts, site, "user_archives"),
         "options": Options(**options),
-        "transferred": facts.get("transferred", lambda _: None),
-        "renewal": (format_deploy_part, mount_deploy_part),
+        "paths": site.server.environments.deployment,
     }
 
 

@@ -27,7 +27,7 @@ from kadeploy.vocabulary.names import INSTANCES
 from tests.unit.steps.case import Case, entries, facts_of, filled, merged, micro_steps
 from tests.unit.steps.port import ADDRESS, NodePort, public
 from tests.unit.steps.recorded import SCRIPTS, Recording
-from tests.unit.steps.stage import custom_operation, entry_of, function_of, machines_of
+from tests.unit.steps.stage import custom_operation, entry_of, function_of, workbench_of
 
 NODE = "node-1"
 CASES = micro_steps()
@@ -46,32 +46,32 @@ def values_of(port: NodePort, keys: Keys, directory: Path) -> dict[str, str]:
     return {"port": str(port.number), "directory": str(directory), **lines, **failed_probes, **sizes}
 
 
-def prepare(case: Case, machines: Workbench) -> None:
+def prepare(case: Case, workbench: Workbench[Any]) -> None:
     """Write the files of a case, its boot profile, and what the node has asked for."""
-    directory = machines.site.directory
-    machines.boot.root.mkdir()
+    directory = workbench.site.directory
+    workbench.boot.root.mkdir()
     for name, text in {"power": POWER_PROGRAM, **case.files}.items():
         (directory / name).write_text(text)
         (directory / name).chmod(0o755)
     if case.boots is not None:
-        machines.boot.write_profile(machines.nodes[NODE], case.boots)
+        workbench.boot.write_profile(workbench.facts.nodes[NODE], case.boots)
     if case.asked is not None:
-        log_path(machines.boot.root).touch()
+        log_path(workbench.boot.root).touch()
         for request in case.asked:
             asked = BootFileRequest(ASKED, "http", ADDRESS, seconds=0.1, **request)
-            RequestLog(log_path(machines.boot.root)).append(asked)
+            RequestLog(log_path(workbench.boot.root)).append(asked)
 
 
-async def run(case: Case, machines: Workbench, seen: Callable[[], bool]) -> dict[str, Any] | None:
+async def run(case: Case, workbench: Workbench[Any], seen: Callable[[], bool]) -> dict[str, Any] | None:
     """Run the step of a case; why the node fails, as the executor would tell it, None where it does not.
 
     One that would not end is broken off, as at its deadline, when everything that is expected was ``seen``.
     """
     rule = entry_of(case.step).cause if case.step else Cause.CUSTOM
-    run = NodeRun(machines.nodes[NODE], case.attempt)
+    run = NodeRun(workbench.facts.nodes[NODE], case.attempt)
     function: Any = function_of(case.step) if case.step else custom_operation(case.custom or {})
     async with asyncio.timeout(LIMIT):
-        running = asyncio.create_task(function(machines, run))
+        running = asyncio.create_task(function(workbench, run))
         while case.broken_off and not running.done() and not seen():
             await asyncio.sleep(0.01)
         if case.broken_off:
@@ -105,27 +105,27 @@ async def test_a_micro_step(case: Case, tmp_path: Path, host_keys: Keys) -> None
         case, recording = case.with_values(values), Recording({NODE: filled(case.does, values)})
         here = {"server": {"network": {"ports": {"ssh": port.number}}}, "known": {NODE: case.node}}
         facts = filled(facts_of(case.site, merged(case.given, here)), values)
-        machines = machines_of(facts | {"slot": port.slot}, case.instance, tmp_path, recording)
-        prepare(case, machines)
+        workbench = workbench_of(facts | {"slot": port.slot}, case.instance, tmp_path, recording)
+        prepare(case, workbench)
         if case.step:
-            running = [step.micro_step for step in steps_of(case.instance, machines)]
+            running = [step.micro_step for step in steps_of(case.instance, workbench.facts)]
             assert entry_of(case.step) in running
 
         def seen() -> bool:
             told = len(orders(tmp_path)) >= len(case.orders)
             return told and not recording.left and (not case.looks or port.seen_often)
 
-        fails = await run(case, machines, seen)
+        fails = await run(case, workbench, seen)
     assert fails == case.fails
     assert recording.left == []
     assert orders(tmp_path)[: len(case.orders) if case.broken_off else None] == case.orders
     assert port.unseen == []
-    assert profile_of(machines, recording.token) == (case.boots_then or case.boots)
+    assert profile_of(workbench, recording.token) == (case.boots_then or case.boots)
 
 
-def profile_of(machines: Workbench, token: str) -> str | None:
+def profile_of(workbench: Workbench[Any], token: str) -> str | None:
     """The boot profile of the node, without the token that was made for this run."""
-    path = machines.boot.profile_path(machines.nodes[NODE])
+    path = workbench.boot.profile_path(workbench.facts.nodes[NODE])
     profile = path.read_text() if path.is_file() else None
     return profile.replace(token, "<token>") if profile and token else profile
 
@@ -134,15 +134,15 @@ def profile_of(machines: Workbench, token: str) -> str | None:
 def test_the_micro_steps_that_an_instance_runs(case: dict[str, Any], tmp_path: Path) -> None:
     facts = facts_of(case.get("site", "bios"), case.get("given", {}))
     for instance, expected in case["runs"].items():
-        machines = machines_of(facts, instance, tmp_path, Recording({}))
-        assert [step.name for step in steps_of(instance, machines)] == expected
+        workbench = workbench_of(facts, instance, tmp_path, Recording({}))
+        assert [step.name for step in steps_of(instance, workbench.facts)] == expected
 
 
 @pytest.mark.parametrize("case", entries("variables.yaml"))
 def test_the_variables_of_scripts(case: dict[str, Any], tmp_path: Path) -> None:
     recording = Recording({})
     facts = facts_of(case.get("site", "bios"), case.get("given", {}))
-    machines_of(facts, "BroadcastEnvChain", tmp_path, recording)
+    workbench_of(facts, "BroadcastEnvChain", tmp_path, recording)
     assert recording.variables(NODE) == case["variables"]
 
 

@@ -26,14 +26,14 @@ from kadeploy.config.cluster import BroadcastSettings
 from kadeploy.errors import NodeError
 from kadeploy.steps.broadcast_env import send_environment
 from kadeploy.steps.caused_error import cause_of
-from kadeploy.steps.deployment import DeploymentWorkbench
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.workbench import DeploymentWorkbench
 from kadeploy.store.receptions import Reception
 from kadeploy.vocabulary.cause import Cause
 from tests.unit.given_broadcast import GivenBroadcast
 from tests.unit.steps.case import entries, facts_of, filled
 from tests.unit.steps.recorded import Recording
-from tests.unit.steps.stage import machines_of
+from tests.unit.steps.stage import workbench_of
 
 
 @dataclass
@@ -116,10 +116,14 @@ async def test_send_environment(case: dict[str, Any], tmp_path: Path) -> None:
     case = filled(case, {"directory": str(tmp_path)})
     recording, told, recorded = Recording(case["does"]), Told(), RecordedBroadcast(case)
     facts = facts_of(case.get("site", "bios"), case.get("given", {}))
-    facts |= {"nodes": case["nodes"], "known": case.get("node", {}), "transferred": told.transferred}
-    deployment = cast("DeploymentWorkbench", machines_of(facts, "BroadcastEnvChain", tmp_path, recording))
-    deployment.broadcasts.keep = told.keep
-    runs = [NodeRun(node, 0) for node in deployment.nodes.values()]
+    facts |= {
+        "nodes": case["nodes"],
+        "known": case.get("node", {}),
+        "progress": told.transferred,
+        "received": told.keep,
+    }
+    deployment = cast("DeploymentWorkbench", workbench_of(facts, "BroadcastEnvChain", tmp_path, recording))
+    runs = [NodeRun(node, 0) for node in deployment.facts.nodes.values()]
 
     sending = asyncio.create_task(send_environment(deployment, runs, told.ended, GivenBroadcast(recorded)))
     if "results" not in case and not case.get("unneeded"):
@@ -147,11 +151,11 @@ async def test_statistics_that_cannot_be_kept_do_not_hide_how_a_node_ended(tmp_p
 
     recording, told = Recording({"node-1": [{"keep": {"written": True}}]}), Told()
     deployment = cast(
-        "DeploymentWorkbench", machines_of(facts_of("bios", {}), "BroadcastEnvChain", tmp_path, recording)
+        "DeploymentWorkbench",
+        workbench_of(facts_of("bios", {}) | {"received": full}, "BroadcastEnvChain", tmp_path, recording),
     )
-    deployment.broadcasts.keep = full
     recorded = RecordedBroadcast({"results": {"node-1": {"received": 1000}}})
-    runs = [NodeRun(node, 0) for node in deployment.nodes.values()]
+    runs = [NodeRun(node, 0) for node in deployment.facts.nodes.values()]
     with pytest.raises(OSError, match="disk full"):
         await send_environment(deployment, runs, told.ended, GivenBroadcast(recorded))
     assert told.ends == [["node-1", None]]

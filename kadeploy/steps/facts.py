@@ -1,27 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the micro-steps of one deployment on one cluster share."""
+"""Facts: what a plan says of one cluster, as values that can be compared, kept as JSON and fingerprinted."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from kadeploy.broadcast.interface import BroadcastProgress
-from kadeploy.broadcast.shared import SharedBroadcast
+from pydantic_core import to_jsonable_python
+
+from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import Level
+from kadeploy.config.server import DeploymentPaths
 from kadeploy.disks.layout import DiskLayout, Role, partition_device
 from kadeploy.environments.compression import Compression
 from kadeploy.environments.environment import Environment, System
 from kadeploy.environments.local_file import LocalFile
-from kadeploy.steps.node_run import NodeRun
-from kadeploy.steps.workbench import BootingWorkbench
-from kadeploy.store.receptions import Reception
+from kadeploy.store.node_states import InstalledSystem
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where the image goes: a partition, or the whole disk where ``partition`` is None."""
+class MiniOs:
+    """The deployment environment: its files' paths in the boot repository, and its public host key."""
+
+    kernel: str
+    initrd: str
+    host_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDevice:
+    """Device of the image: a partition, or the whole disk where ``partition`` is None."""
 
     block_device: str
     partition: int | None
@@ -45,7 +57,7 @@ class PostInstall:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked for beyond environment and nodes; ``keys`` are lines of authorized_keys."""
+    """Options of a deployment beyond environment and nodes; ``keys`` are lines of authorized_keys."""
 
     keys: bytes = b""
     reformat_tmp: str = ""
@@ -53,46 +65,92 @@ class Options:
     install_bootloader: bool = True
 
 
-async def _forgetful(rows: Sequence[Reception]) -> None:
-    """Keeps nothing: for plans that are only looked at."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFacts(ABC):
+    """Facts of one cluster in an operation of any kind. ``nodes`` maps names to nodes."""
 
+    cluster_name: str
+    cluster: ClusterConfig
+    nodes: Mapping[str, Node]
 
-@dataclass(slots=True)
-class Broadcasts:
-    """The chain that late nodes join while it runs. ``keep`` writes down what came of a broadcast."""
+    @property
+    @abstractmethod
+    def trusted_key(self) -> str:
+        """Host key of the one system into which the engine logs in, '' for none."""
 
-    shared: SharedBroadcast = field(default_factory=SharedBroadcast)
-    keep: Callable[[Sequence[Reception]], Awaitable[None]] = _forgetful
+    def to_json(self) -> Any:
+        """Facts as JSON values; bytes are text."""
+        return to_jsonable_python(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentWorkbench(BootingWorkbench):
-    """Inputs and tools of the steps. ``renewal`` makes a fresh file system of the target and mounts it."""
+class PowerFacts(ClusterFacts):
+    """Facts of a power operation.
+
+    ``level`` is the first level that is tried; ``minios_key`` the miniOS' public host key, '' where no way
+    asks the running system.
+    """
+
+    level: Level
+    minios_key: str
+
+    @property
+    def trusted_key(self) -> str:
+        return self.minios_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootingFacts(ClusterFacts):
+    """Facts of operations that boot nodes, at times into the miniOS."""
+
+    minios: MiniOs
+
+    @property
+    def trusted_key(self) -> str:
+        return self.minios.host_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebootFacts(BootingFacts):
+    """Facts of a reboot.
+
+    ``level`` is the first level of rebooting that is tried. ``profiles`` maps nodes to the boot profiles that
+    the user gave, ``installed`` nodes to the systems on their disks, as far as they are known. ``keys`` are
+    lines of authorized_keys for the miniOS.
+    """
+
+    level: Level
+    profiles: Mapping[str, str]
+    installed: Mapping[str, InstalledSystem]
+    keys: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentFacts(BootingFacts):
+    """Facts of a deployment. ``paths`` are directories of the miniOS."""
 
     environment: Environment
-    target: Target
+    target: TargetDevice
     layout: DiskLayout
     image: LocalFile
     admin_archives: tuple[PostInstall, ...]
     user_archives: tuple[PostInstall, ...]
     options: Options
-    transferred: Callable[[BroadcastProgress], None]
-    broadcasts: Broadcasts = field(default_factory=Broadcasts)
-    renewal: tuple[Callable[[DeploymentWorkbench, NodeRun], Awaitable[None]], ...] = ()
+    paths: DeploymentPaths
 
     @property
     def extraction_dir(self) -> str:
-        """Where the image is unpacked in the miniOS."""
-        return self.site.server.environments.deployment.extraction_dir
+        """Directory of the miniOS in which the image is unpacked."""
+        return self.paths.extraction_dir
 
     @property
     def archive_dir(self) -> str:
-        """Where post-install archives are unpacked in the miniOS."""
-        return self.site.server.environments.deployment.rambin_dir
+        """Directory of the miniOS in which post-install archives are unpacked."""
+        return self.paths.rambin_dir
 
     @property
     def partitioned(self) -> bool:
-        """Whether the disk gets the partition table of the layout."""
+        """True if the disk gets the partition table of the layout."""
         return self.target.partition is not None and self.options.partition_disks
 
     @property
@@ -117,7 +175,7 @@ class DeploymentWorkbench(BootingWorkbench):
 
     @property
     def mountable(self) -> bool:
-        """Whether the miniOS can mount what is deployed (Kadeploy3: file system in supported_fs)."""
+        """True if the miniOS can mount the target (Kadeploy3: file system in supported_fs)."""
         supported = self.cluster.boot.kernels.deploy.supported_fs
         return self.target.partition is not None and self.environment.filesystem in supported
 

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workbenches of an operation: made of the facts of a plan, and of the operation's journal and windows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kadeploy.boot.repository import BootRepository
+from kadeploy.broadcast.interface import BroadcastProgress
+from kadeploy.broadcast.shared import SharedBroadcast
+from kadeploy.config.clusters import Node
+from kadeploy.config.site import Site
+from kadeploy.errors import NotFoundError
+from kadeploy.operations.plan import ClusterPlan, Plan
+from kadeploy.power.control import PowerControl
+from kadeploy.remote.connection import NodeConnections
+from kadeploy.steps.facts import DeploymentFacts
+from kadeploy.steps.workbench import DeploymentWorkbench, Memory, Slot, Workbench
+from kadeploy.store.receptions import Reception
+
+
+def connect(plan: Plan[Any]) -> NodeConnections:
+    """Connections to the nodes of a plan, none of which stands yet; each node's trusted key is pinned.
+
+    Raises NotFoundError where the engine's ssh key is missing.
+    """
+    site = plan.site
+    key = site.path(site.server.ssh_private_key)
+    if not key.is_file():
+        raise NotFoundError(f"the engine's ssh key {key} is missing", hint="bin/build-deploy-env makes one")
+    connections = NodeConnections(
+        client_key=key, address=_addresses(plan.nodes), port=site.server.network.ports.ssh
+    )
+    for cluster in plan.clusters:
+        # The one system into which the engine logs in; with any other that a node runs it does not talk.
+        if trusted := cluster.facts.trusted_key:
+            for name in cluster.facts.nodes:
+                connections.pin(name, [trusted])
+    return connections
+
+
+def _addresses(nodes: Sequence[Node]) -> dict[str, str]:
+    return {node.name: node.address for node in nodes}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """Tools that an operation gives to the steps of one cluster; see the fields of a workbench."""
+
+    remote: NodeConnections
+    memory: Memory
+    probe: Slot
+    received: Callable[[Sequence[Reception]], Awaitable[None]]
+    progress: Callable[[BroadcastProgress], None]
+
+
+def make_workbench(site: Site, plan: ClusterPlan[Any], tools: Tools) -> Workbench[Any]:
+    """Workbench of one cluster."""
+    power = PowerControl(plan.facts.cluster.remoteops, site.directory, tools.remote)
+    shared = {
+        "site": site,
+        "facts": plan.facts,
+        "remote": tools.remote,
+        "boot": BootRepository.of(site),
+        "power": power,
+        "memory": tools.memory,
+        "probe": tools.probe,
+    }
+    if not isinstance(plan.facts, DeploymentFacts):
+        return Workbench(**shared)
+    return DeploymentWorkbench(
+        **shared,
+        chain=SharedBroadcast(),
+        received=tools.received,
+        progress=tools.progress,
+        renewal=plan.recipes.renewal(),
+    )
