@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 
 from kadeploy.broadcast.image import sha256_of, size_problem
+from kadeploy.broadcast.integrity import compare
 from kadeploy.broadcast.interface import (
     BroadcastProgress,
     Delivery,
@@ -26,7 +27,6 @@ from kadeploy.broadcast.interface import (
     Trouble,
     ignore,
 )
-from kadeploy.broadcast.judgement import compare
 from kadeploy.broadcast.pipeline import failure, shell_function, stages_of
 from kadeploy.broadcast.server import ImageServer
 from kadeploy.errors import NodeError, UnreachableError

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kadeploy.broadcast.head import Head
+from kadeploy.broadcast.integrity import Disputes, compare, digest_problem, spoiled
 from kadeploy.broadcast.interface import RelayResult, Trouble
-from kadeploy.broadcast.judgement import Disputes, compare, digest_problem, spoiled
 from kadeploy.broadcast.relay_handle import RelayHandle
 from kadeploy.broadcast.roster import Roster
 

@@ -44,7 +44,7 @@ class Neighbours:
         ranks = self._lane.family(rank, ASKED)
         give_up = time.monotonic() + self._patience
         while True:
-            dead = _RollCall(ranks, self._probe).wait(self._silence)
+            dead = _LivenessCheck(ranks, self._probe).wait(self._silence)
             far = [witness for witness in self._lane.witnesses(rank) if witness not in ranks]
             alone = len(dead) == len(ranks) and self._hears_none(far)
             if not alone or self._stopped or time.monotonic() > give_up:
@@ -65,7 +65,7 @@ class Neighbours:
         return 0.0
 
     def _hears_none(self, ranks: list[int]) -> bool:
-        return len(_RollCall(ranks, self._probe).wait(self._silence)) == len(ranks)
+        return len(_LivenessCheck(ranks, self._probe).wait(self._silence)) == len(ranks)
 
     def _measure(self, rank: int, rate: float) -> float:
         speed = 0.0
@@ -82,7 +82,7 @@ class Neighbours:
         return probe((host, port), self._secret, count, self._silence)
 
 
-class _RollCall:
+class _LivenessCheck:
     """Check of several nodes at the same time: do they live?"""
 
     def __init__(self, ranks: list[int], ask: Callable[[int], object]) -> None:

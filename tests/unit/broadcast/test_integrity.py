@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from kadeploy.broadcast.integrity import Disputes
 from kadeploy.broadcast.interface import RelayResult, Trouble
-from kadeploy.broadcast.judgement import Disputes
 
 GOOD = RelayResult(received=1000, sha256="00")
 
