@@ -95,11 +95,11 @@ async def _cast(options: CastOptions, request: CastRequest) -> Results:
         raise
     finally:
         await connections.aclose()
-    _tell(options, request, results, time.monotonic() - began)
+    _print_results(options, request, results, time.monotonic() - began)
     return results
 
 
-def _tell(options: CastOptions, request: CastRequest, results: Results, seconds: float) -> None:
+def _print_results(options: CastOptions, request: CastRequest, results: Results, seconds: float) -> None:
     if options.as_json:
         click.echo(json.dumps(_to_json(request, results, seconds)))
     else:
