@@ -63,21 +63,21 @@ class LiveTable:
         """Print a line above the table; it scrolls away."""
         self._console.print(line, markup=False, highlight=False)
 
-    def started(self, wid: str, groups: Sequence[ObservedCluster]) -> None:
+    def started(self, wid: str, clusters: Sequence[ObservedCluster]) -> None:
         self._grab = ""
-        self._rows = {node: _Row() for group in groups for node in group.nodes}
+        self._rows = {node: _Row() for cluster in clusters for node in cluster.nodes}
 
     def grabbed(self, what: str, source: str, done: int, total: int) -> None:
         share = f" {100 * done // total}%" if total else ""
         self._grab = f"{what} {source}: {size(done)}{share}"
 
-    def noticed(self, group: ObservedCluster, notice: Notice) -> None:
+    def noticed(self, cluster: ObservedCluster, notice: Notice) -> None:
         match notice:
             case StepStarted():
                 for node in notice.nodes:
                     row = self._rows[node]
-                    row.instance = group.automaton.instance(notice.position).name
-                    row.step = group.automaton.microstep(notice.position).name
+                    row.instance = cluster.automaton.instance(notice.position).name
+                    row.step = cluster.automaton.microstep(notice.position).name
                     row.since, row.transfer = notice.at, NodeTransfer()
             case StepEnded():
                 self._rows[notice.node].note = _note(notice.failure)
@@ -85,7 +85,7 @@ class LiveTable:
                 row = self._rows[notice.node]
                 row.phase, row.since = notice.phase, notice.at
 
-    def replaced(self, group: ObservedCluster, spares: Sequence[str]) -> None:
+    def replaced(self, cluster: ObservedCluster, spares: Sequence[str]) -> None:
         self._rows = {**self._rows, **{node: _Row() for node in spares}}  # at once: another thread draws
 
     def transferred(self, transfer: BroadcastProgress) -> None:

@@ -66,35 +66,35 @@ class Observers:
             with suppress(OSError, ValueError):
                 click.echo(line, file=self._stream)
 
-    def started(self, wid: str, groups: Sequence[ObservedCluster]) -> None:
+    def started(self, wid: str, clusters: Sequence[ObservedCluster]) -> None:
         if self._identifier_file is not None:
             self._identifier_file.write_text(wid, encoding="utf-8")
-        self._transcript.started(wid, groups)
+        self._transcript.started(wid, clusters)
         if self._live is not None:
-            self._live.started(wid, groups)
+            self._live.started(wid, clusters)
 
     def grabbed(self, what: str, source: str, done: int, total: int) -> None:
         self._transcript.grabbed(what, source, done, total)
         if self._live is not None:
             self._live.grabbed(what, source, done, total)
 
-    def noticed(self, group: ObservedCluster, notice: Notice) -> None:
-        self._transcript.noticed(group, notice)
+    def noticed(self, cluster: ObservedCluster, notice: Notice) -> None:
+        self._transcript.noticed(cluster, notice)
         if self._live is not None:
-            self._live.noticed(group, notice)
+            self._live.noticed(cluster, notice)
 
-    def replaced(self, group: ObservedCluster, spares: Sequence[str]) -> None:
-        self._transcript.replaced(group, spares)
+    def replaced(self, cluster: ObservedCluster, spares: Sequence[str]) -> None:
+        self._transcript.replaced(cluster, spares)
         if self._live is not None:
-            self._live.replaced(group, spares)
+            self._live.replaced(cluster, spares)
 
     def transferred(self, transfer: BroadcastProgress) -> None:
         self._transcript.transferred(transfer)
         if self._live is not None:
             self._live.transferred(transfer)
 
-    def received(self, group: ObservedCluster, receptions: Sequence[Reception]) -> None:
-        self._transcript.received(group, receptions)
+    def received(self, cluster: ObservedCluster, receptions: Sequence[Reception]) -> None:
+        self._transcript.received(cluster, receptions)
         if self._live is not None and not self._stream.isatty():
             for remark, nodes in remarks(receptions).items():
                 self._live.print_above(printable_line(remark.format(fold(nodes))))

@@ -46,7 +46,7 @@ class Transcript:
     level: int
     write: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
-    _groups: tuple[ObservedCluster, ...] = field(init=False, default=())
+    _clusters: tuple[ObservedCluster, ...] = field(init=False, default=())
     _label: Label = field(init=False, default=DEPLOYMENT)
     _moment: dict[tuple[str, str], list[str]] = field(init=False, default_factory=dict)
     _flush: asyncio.TimerHandle | None = field(init=False, default=None)
@@ -54,17 +54,17 @@ class Transcript:
     _queued: int = field(init=False, default=0)
     _transfers: dict[str, Transfers] = field(init=False, default_factory=dict)  # by cluster
 
-    def started(self, wid: str, groups: Sequence[ObservedCluster]) -> None:
-        self._groups = tuple(groups)
+    def started(self, wid: str, clusters: Sequence[ObservedCluster]) -> None:
+        self._clusters = tuple(clusters)
         self._label = label(wid)
         self._line(0, f"{self._label.title} #{wid} started")
-        if len(groups) > 1:
+        if len(clusters) > 1:
             self._line(0, "---")
-            for group in groups:
-                self._line(0, f"[{group.prefix}] {group.cluster}: {fold(group.nodes)}")
+            for cluster in clusters:
+                self._line(0, f"[{cluster.prefix}] {cluster.cluster}: {fold(cluster.nodes)}")
             self._line(0, "---")
-        for group in groups:
-            self._line(0, self._prefix(group) + f"Launching a {self._label.name} on {fold(group.nodes)}")
+        for cluster in clusters:
+            self._line(0, self._prefix(cluster) + f"Launching a {self._label.name} on {fold(cluster.nodes)}")
 
     def grabbed(self, what: str, source: str, done: int, total: int) -> None:
         if source not in self._grabbed:
@@ -72,21 +72,21 @@ class Transcript:
             name = "tarball" if what == "image" else what
             self._line(3, f"Grab the {name} file {source}")
 
-    def replaced(self, group: ObservedCluster, spares: Sequence[str]) -> None:
-        self._gather(group, 1, "The spare nodes {} take the places of failed ones", spares)
+    def replaced(self, cluster: ObservedCluster, spares: Sequence[str]) -> None:
+        self._gather(cluster, 1, "The spare nodes {} take the places of failed ones", spares)
 
     def transferred(self, transfer: BroadcastProgress) -> None:
-        for group in self._groups:
-            if group.cluster not in self._transfers:
+        for cluster in self._clusters:
+            if cluster.cluster not in self._transfers:
                 continue
-            if line := self._transfers[group.cluster].add(transfer, self.clock()):
-                self._line(3, f"{self._prefix(group)}   * {line}")
+            if line := self._transfers[cluster.cluster].add(transfer, self.clock()):
+                self._line(3, f"{self._prefix(cluster)}   * {line}")
 
-    def received(self, group: ObservedCluster, receptions: Sequence[Reception]) -> None:
+    def received(self, cluster: ObservedCluster, receptions: Sequence[Reception]) -> None:
         for remark, nodes in remarks(reception for reception in receptions if not reception.ok).items():
-            self._gather(group, 2, remark, nodes)
+            self._gather(cluster, 2, remark, nodes)
         for remark, nodes in remarks(reception for reception in receptions if reception.ok).items():
-            self._gather(group, 3, remark, nodes)
+            self._gather(cluster, 3, remark, nodes)
 
     def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
         if nodes and not self._queued:  # once, until none of them waits any more
@@ -97,75 +97,75 @@ class Transcript:
         self.flush()
         self._line(0, f"{self._label.title} #{wid} done")
 
-    def noticed(self, group: ObservedCluster, notice: Notice) -> None:
+    def noticed(self, cluster: ObservedCluster, notice: Notice) -> None:
         match notice:
             case InstanceStarted():
                 again = f" (attempt {notice.attempt + 1})" if notice.attempt else ""
-                name = group.automaton.instance(notice.position).name
+                name = cluster.automaton.instance(notice.position).name
                 self._gather(
-                    group, 1, f"Performing a {self._label.macro}[{name}] step{again} on {{}}", [notice.node]
+                    cluster, 1, f"Performing a {self._label.macro}[{name}] step{again} on {{}}", [notice.node]
                 )
             case StepStarted():
-                step = group.automaton.microstep(notice.position).name
-                self._gather(group, 3, f"  {step} on {{}}", notice.nodes)
+                step = cluster.automaton.microstep(notice.position).name
+                self._gather(cluster, 3, f"  {step} on {{}}", notice.nodes)
                 if step == SEND_ENVIRONMENT:
-                    transfers = self._transfers.setdefault(group.cluster, Transfers())
+                    transfers = self._transfers.setdefault(cluster.cluster, Transfers())
                     transfers.begin(notice.nodes, self.clock())
             case StepEnded():
-                self._step_ended(group, notice)
+                self._step_ended(cluster, notice)
             case StepCleared():
-                self._step_cleared(group, notice)
+                self._step_cleared(cluster, notice)
             case InstanceEnded():
-                self._instance_ended(group, notice)
+                self._instance_ended(cluster, notice)
             case Waiting():
-                step = group.automaton.microstep(notice.position).name
+                step = cluster.automaton.microstep(notice.position).name
                 many = f"{notice.present} nodes wait" if notice.present > 1 else "a node waits"
                 limit = f"up to {notice.seconds:.0f}s"
-                self._gather(group, 3, f"  {step}: {many} {limit} for {{}}", notice.awaited)
+                self._gather(cluster, 3, f"  {step}: {many} {limit} for {{}}", notice.awaited)
             case NodeEnded():
-                self._node_ended(group, notice)
+                self._node_ended(cluster, notice)
 
-    def _step_ended(self, group: ObservedCluster, notice: StepEnded) -> None:
-        step = group.automaton.microstep(notice.position).name
-        if step == SEND_ENVIRONMENT and group.cluster in self._transfers:
-            self._transfers[group.cluster].end(notice.node)
+    def _step_ended(self, cluster: ObservedCluster, notice: StepEnded) -> None:
+        step = cluster.automaton.microstep(notice.position).name
+        if step == SEND_ENVIRONMENT and cluster.cluster in self._transfers:
+            self._transfers[cluster.cluster].end(notice.node)
         if notice.failure:
             text = f"!!! The nodes {{}} failed on step {step}: {_literal(reason(notice.failure))}"
-            self._gather(group, 2, text, [notice.node])
+            self._gather(cluster, 2, text, [notice.node])
         else:
-            self._gather(group, 5, f"   * {step} ended on {{}} after {notice.seconds:.1f}s", [notice.node])
+            self._gather(cluster, 5, f"   * {step} ended on {{}} after {notice.seconds:.1f}s", [notice.node])
 
-    def _step_cleared(self, group: ObservedCluster, notice: StepCleared) -> None:
-        name = group.automaton.instance(notice.position).name
-        step = group.automaton.microstep(notice.position).name
+    def _step_cleared(self, cluster: ObservedCluster, notice: StepCleared) -> None:
+        name = cluster.automaton.instance(notice.position).name
+        step = cluster.automaton.microstep(notice.position).name
         if step == SEND_ENVIRONMENT:
-            self._gather(group, 3, f"   * Broadcast time: {notice.seconds:.0f}s", [])
-        self._gather(group, 4, f"   ~ Time in {name}-{step}: {notice.seconds:.0f}s", [])
+            self._gather(cluster, 3, f"   * Broadcast time: {notice.seconds:.0f}s", [])
+        self._gather(cluster, 4, f"   ~ Time in {name}-{step}: {notice.seconds:.0f}s", [])
 
-    def _instance_ended(self, group: ObservedCluster, notice: InstanceEnded) -> None:
-        name = f"{self._label.macro}[{group.automaton.instance(notice.position).name}]"
+    def _instance_ended(self, cluster: ObservedCluster, notice: InstanceEnded) -> None:
+        name = f"{self._label.macro}[{cluster.automaton.instance(notice.position).name}]"
         done = f"Step {name} failed for" if notice.failure else f"End of step {name} for"
-        self._gather(group, 1, f"{done} {{}} after {notice.seconds:.0f}s", [notice.node])
+        self._gather(cluster, 1, f"{done} {{}} after {notice.seconds:.0f}s", [notice.node])
 
-    def _node_ended(self, group: ObservedCluster, notice: NodeEnded) -> None:
-        step = group.automaton.microstep(notice.position).name
+    def _node_ended(self, cluster: ObservedCluster, notice: NodeEnded) -> None:
+        step = cluster.automaton.microstep(notice.position).name
         if notice.phase is Phase.HELD and notice.failure == LEFT_BEHIND:
-            self._gather(group, 2, f"*** {{}} held on {step}, {LEFT_BEHIND.reason}", [notice.node])
+            self._gather(cluster, 2, f"*** {{}} held on {step}, {LEFT_BEHIND.reason}", [notice.node])
         elif notice.phase is Phase.HELD and notice.failure:
-            self._gather(group, 2, f"*** {{}} held on {step}, where it failed", [notice.node])
+            self._gather(cluster, 2, f"*** {{}} held on {step}, where it failed", [notice.node])
         elif notice.phase is Phase.HELD:
-            self._gather(group, 2, f"*** Breakpoint on {step} reached for {{}}", [notice.node])
+            self._gather(cluster, 2, f"*** Breakpoint on {step} reached for {{}}", [notice.node])
         elif notice.phase is Phase.ABORTED:
-            self._gather(group, 2, f"!!! {{}} aborted: {_literal(reason(notice.failure))}", [notice.node])
+            self._gather(cluster, 2, f"!!! {{}} aborted: {_literal(reason(notice.failure))}", [notice.node])
         elif notice.phase is Phase.OK:
-            self._gather(group, 1, f"End of {self._label.name} for {{}}", [notice.node])
+            self._gather(cluster, 1, f"End of {self._label.name} for {{}}", [notice.node])
 
     # Lines ----------------------------------------------------------------------------------------
 
-    def _gather(self, group: ObservedCluster, level: int, template: str, nodes: Sequence[str]) -> None:
+    def _gather(self, cluster: ObservedCluster, level: int, template: str, nodes: Sequence[str]) -> None:
         if level > self.level:
             return
-        self._moment.setdefault((self._prefix(group), template), []).extend(nodes)
+        self._moment.setdefault((self._prefix(cluster), template), []).extend(nodes)
         if self._flush is None:
             self._flush = asyncio.get_running_loop().call_later(MOMENT, self.flush)
 
@@ -183,8 +183,8 @@ class Transcript:
             self.flush()
             self.write(text)
 
-    def _prefix(self, group: ObservedCluster) -> str:
-        return f"[{group.prefix}] " if len(self._groups) > 1 else ""
+    def _prefix(self, cluster: ObservedCluster) -> str:
+        return f"[{cluster.prefix}] " if len(self._clusters) > 1 else ""
 
 
 def describe_queue(window: str, nodes: Sequence[str], size: int) -> str:

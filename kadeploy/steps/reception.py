@@ -17,15 +17,15 @@ class Follower:
 
     def __init__(self, workbench: DeploymentWorkbench, runs: Sequence[NodeRun]) -> None:
         self._workbench = workbench
-        self._visits = {run.node.name: run for run in runs}
+        self._runs = {run.node.name: run for run in runs}
         self._started = time.time()
         self._last: dict[str, BroadcastProgress] = {}
-        self._open = set(self._visits)
+        self._open = set(self._runs)
 
     def follow(self, progress: BroadcastProgress) -> None:
         """Record the progress of one node, and report it."""
         self._last[progress.node] = progress
-        self._visits[progress.node].observed = _described(progress)
+        self._runs[progress.node].observed = _described(progress)
         self._workbench.progress(progress)
 
     def news(self, results: Mapping[str, RelayResult]) -> Mapping[str, RelayResult]:
@@ -44,7 +44,7 @@ class Follower:
         """Store receptions of the nodes without a result: their broadcast was broken off."""
         if self._open:
             await self._workbench.received(
-                [self._reception(node, None) for node in self._visits if node in self._open]
+                [self._reception(node, None) for node in self._runs if node in self._open]
             )
 
     def _reception(self, node: str, result: RelayResult | None) -> Reception:

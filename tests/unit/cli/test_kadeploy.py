@@ -235,6 +235,18 @@ def test_help_is_complete_and_quick(process: Command) -> None:
 # Reboots and power ---------------------------------------------------------------------------------
 
 
+def test_a_dry_run_needs_no_ssh_key(ready: Command, configuration: Path) -> None:
+    (configuration / "keys" / "id_deploy").unlink()
+    arguments = ("-e", "known", "-m", "node-1")
+    assert ready("kadeploy", *arguments, "--dry-run").returncode == 0
+    refused = ready("kadeploy", *arguments)
+    assert refused.returncode == 3
+    assert refused.stderr.splitlines()[-2:] == [
+        f"kadeploy: the engine's ssh key {configuration}/keys/id_deploy is missing",
+        "hint: bin/build-deploy-env makes one",
+    ]
+
+
 def test_a_dry_run_of_a_reboot(ready: Command, process: Command, configuration: Path) -> None:
     result = process("kareboot3", "-m", "node-[1-3]", "-r", "deploy_env", "--dry-run")
     assert result.returncode == 0, result.stderr
