@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 class Claim:
     """Claim of one workflow in one process (``owner``) on a window.
 
-    It holds ``held`` slots, and ``waiting`` nodes wait for one each. ``since``, in seconds since the epoch:
-    when it began to wait, or when it last got or gave back a slot.
+    It holds ``held`` slots, and ``waiting`` nodes wait for one each. ``since``: when it began to wait, or
+    last got or gave back a slot, in seconds since the epoch.
     """
 
     workflow: str
@@ -26,10 +26,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Claims of one process after a grant; ``crowded`` if nodes of other processes wait."""
+    """Claims of one process after a grant; ``others_wait``: nodes of other processes wait."""
 
     own: tuple[Claim, ...]
-    crowded: bool
+    others_wait: bool
 
 
 def settle(size: int, own: Sequence[Claim], others: Sequence[Claim], now: float) -> Settlement:

@@ -27,7 +27,7 @@ from kadeploy.operations.run.windows import PROBE_GATHER, PROBE_LINGER
 from kadeploy.remote import hostkey
 from kadeploy.store.store import Store
 from kadeploy.store.windows import StoreTable
-from kadeploy.workflow.window import GATHER, LINGER, Window
+from kadeploy.workflow.window import IDLE_SECONDS, SHORTEST_INTERVAL, Window
 
 SIZE, TURN = 50, 1.0  # slots to reboot, and seconds for which a node has one
 WARM_UP = 1.5  # seconds before the measurement of looks
@@ -45,13 +45,20 @@ class CountingTable(StoreTable):
 
 @asynccontextmanager
 async def opened(
-    path: Path, name: str, size: int, *, gather: float = GATHER, linger: float = LINGER
+    path: Path,
+    name: str,
+    size: int,
+    *,
+    shortest_interval: float = SHORTEST_INTERVAL,
+    idle_seconds: float = IDLE_SECONDS,
 ) -> AsyncIterator[tuple[Window, CountingTable]]:
     """A window of the store."""
     async with Store.open(path) as store:
         table = CountingTable(store, name, size)
         owner = str(Process.current())
-        async with Window(table, owner, gather=gather, linger=linger).opened() as window:
+        async with Window(
+            table, owner, shortest_interval=shortest_interval, idle_seconds=idle_seconds
+        ).opened() as window:
             yield window, table
 
 
@@ -87,7 +94,7 @@ async def probe(path: Path, nodes: int, size: int, span: float) -> Figures:
         port = stack.enter_context(silent_port())
         slot: hostkey.Slot = nullcontext
         if size:
-            ours = opened(path, "probe", size, gather=PROBE_GATHER, linger=PROBE_LINGER)
+            ours = opened(path, "probe", size, shortest_interval=PROBE_GATHER, idle_seconds=PROBE_LINGER)
             window, _ = await stack.enter_async_context(ours)
             slot = lambda: window.slot(f"D-{os.getpid()}", "node")  # noqa: E731
         waits = [

@@ -18,11 +18,11 @@ from typing import Protocol
 from kadeploy.fairness import Claim, Settlement, settle
 from kadeploy.time_limit import time_limit
 
-GATHER = 0.02  # seconds at least between two exchanges
-LINGER = 0.05  # seconds for which a slot that nobody wants is kept
+SHORTEST_INTERVAL = 0.02  # seconds between two exchanges, at least
+IDLE_SECONDS = 0.05  # seconds for which an idle slot is kept
 POLL_FIRST, POLL_LAST = 0.05, 0.25  # seconds between two exchanges while nodes wait for slots of others
 POLL_GROWTH = 1.5
-RENEWAL = 15.0  # seconds after which a claim is told again
+RENEWAL = 15.0  # seconds after which a claim is written again although nothing has changed
 
 
 class Table(Protocol):
@@ -61,22 +61,22 @@ class MemoryTable:
         return settled
 
     async def leave(self, owner: str, cooling: Mapping[str, int], seconds: float) -> None:
-        self.kill(owner)
+        self.drop(owner)
         until = self._now() + seconds
         self._cooling += [(until, Claim(workflow, "", n, 0, 0.0)) for workflow, n in cooling.items()]
 
-    def kill(self, owner: str) -> None:
-        """Drop the claims of an owner, as the store does for a dead one."""
+    def drop(self, owner: str) -> None:
+        """Drop the claims of an owner, as the store does where its process is dead."""
         self._claims.pop(owner, None)
 
 
 @dataclass(slots=True)
-class _Seat:
-    """Claim of a workflow in this process.
+class _WorkflowSlots:
+    """Slots of a workflow in this process.
 
-    Of its ``held`` slots some are ``used`` by nodes and some ``cooling``; at least ``unused`` of the others
-    were idle since the last exchange. ``queue`` maps what each waiting task awaits to its node, and to the
-    loop's time when it asked.
+    Of its ``held`` slots some are ``used`` by nodes, and some are ``cooling`` in the pause after use; at
+    least ``unused`` of the others were idle since the last exchange. ``since``: as of a claim. ``waiters``
+    maps the future of each waiting task to its node, and to the loop's time when it began to wait.
     """
 
     held: int = 0
@@ -84,34 +84,34 @@ class _Seat:
     cooling: int = 0
     unused: int = 0
     since: float = 0.0
-    queue: dict[asyncio.Future[None], tuple[str, float]] = field(default_factory=dict)
+    waiters: dict[asyncio.Future[None], tuple[str, float]] = field(default_factory=dict)
 
     @property
     def idle(self) -> int:
         return self.held - self.used - self.cooling
 
     @property
-    def gone(self) -> bool:
-        return not self.held and not self.queue
+    def is_empty(self) -> bool:
+        return not self.held and not self.waiters
 
-    def take(self) -> None:
+    def use(self) -> None:
         self.used += 1
         self.unused = min(self.unused, self.idle)
 
-    def serve(self) -> None:
+    def hand_out(self) -> None:
         """Give idle slots to waiting tasks, in the order of their arrival."""
-        while self.idle and self.queue:
-            place = next(iter(self.queue))
-            del self.queue[place]
-            if not place.done():  # cancelled, and about to notice it
-                self.take()
-                place.set_result(None)
+        while self.idle and self.waiters:
+            waiter = next(iter(self.waiters))
+            del self.waiters[waiter]
+            if not waiter.done():  # cancelled, and about to notice it
+                self.use()
+                waiter.set_result(None)
 
 
 class Window:
     """Slots of the workflows of one process, ``owner`` in the table.
 
-    A slot that was used is given again ``pause`` seconds later at the earliest. ``now`` gives seconds since
+    A used slot is given to another node ``pause`` seconds later at the earliest. ``now`` gives seconds since
     the epoch; waits are by the loop's clock.
     """
 
@@ -121,167 +121,169 @@ class Window:
         owner: str,
         *,
         pause: float = 0.0,
-        gather: float = GATHER,
-        linger: float = LINGER,
+        shortest_interval: float = SHORTEST_INTERVAL,
+        idle_seconds: float = IDLE_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._owner = owner
         self._pause = pause
-        self._gather = gather
-        self._linger = linger
+        self._shortest_interval = shortest_interval
+        self._idle_seconds = idle_seconds
         self._now = now
-        self._seats: dict[str, _Seat] = {}
+        self._workflows: dict[str, _WorkflowSlots] = {}
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._poll = POLL_FIRST
-        self._crowded = False
-        self._starving = False
+        self._others_wait = False
+        self._is_waiting = False
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Window]:
         """Open the window for a block; at its end all slots of this process are given back."""
         try:
             async with asyncio.TaskGroup() as group:
-                keeper = group.create_task(self._keep(), name="window")
+                exchanging = group.create_task(self._exchange_when_due(), name="window")
                 try:
                     yield self
                 finally:
-                    keeper.cancel()
+                    exchanging.cancel()
         finally:
-            self._disarm()
-            cooling = {name: seat.cooling for name, seat in self._seats.items() if seat.cooling}
+            self._cancel_timer()
+            cooling = {name: slots.cooling for name, slots in self._workflows.items() if slots.cooling}
             await self._table.leave(self._owner, cooling, self._pause)
 
     @asynccontextmanager
     async def slot(self, workflow: str, node: str) -> AsyncIterator[None]:
-        """Slot for a node, waited for without deadline: each holder of a slot has a deadline, or dies."""
-        seat = self._seats.setdefault(workflow, _Seat())
-        await self._enter(seat, node)
+        """Hold a slot for a node; waits without deadline, as each holder of a slot has one, or dies."""
+        slots = self._workflows.setdefault(workflow, _WorkflowSlots())
+        await self._acquire(slots, node)
         try:
             yield
         finally:
-            self._leave(seat)
+            self._release(slots)
 
     def overdue(self, seconds: float) -> list[str]:
         """Nodes of this process that have waited for some seconds, the longest wait first."""
         until = asyncio.get_running_loop().time() - seconds
-        queues = (seat.queue.values() for seat in self._seats.values())
-        found = sorted((asked, node) for queue in queues for node, asked in queue if asked <= until)
+        queues = (slots.waiters.values() for slots in self._workflows.values())
+        found = sorted((since, node) for waiters in queues for node, since in waiters if since <= until)
         return [node for _, node in found]
 
     # Tasks ----------------------------------------------------------------------------------------
 
-    async def _enter(self, seat: _Seat, node: str) -> None:
-        if seat.idle and not seat.queue and not self._is_crowded(seat):
-            seat.take()
+    async def _acquire(self, slots: _WorkflowSlots, node: str) -> None:
+        if slots.idle and not slots.waiters and not self._must_share(slots):
+            slots.use()
             return
-        if not seat.queue:
-            seat.since = self._now()
+        if not slots.waiters:
+            slots.since = self._now()
         loop = asyncio.get_running_loop()
-        place: asyncio.Future[None] = loop.create_future()
-        seat.queue[place] = (node, loop.time())
-        if not self._starving:
+        waiter: asyncio.Future[None] = loop.create_future()
+        slots.waiters[waiter] = (node, loop.time())
+        if not self._is_waiting:
             self._poll = POLL_FIRST
             self._wake.set()
         try:
-            await place
+            await waiter
         except asyncio.CancelledError:
-            seat.queue.pop(place, None)
-            if not place.cancelled():  # it was served, but will not be used
-                seat.used -= 1
-                self._free(seat)
-            self._wake.set()  # nothing may be kept free for it
+            slots.waiters.pop(waiter, None)
+            if not waiter.cancelled():  # a slot was given to this task, which will not use it
+                slots.used -= 1
+                self._free(slots)
+            self._wake.set()  # the table must not keep a slot for it
             raise
 
-    def _leave(self, seat: _Seat) -> None:
-        seat.used -= 1
+    def _release(self, slots: _WorkflowSlots) -> None:
+        slots.used -= 1
         if self._pause:
-            seat.cooling += 1
-            asyncio.get_running_loop().call_later(self._pause, self._warm, seat)
+            slots.cooling += 1
+            asyncio.get_running_loop().call_later(self._pause, self._end_cooling, slots)
         else:
-            self._free(seat)
+            self._free(slots)
 
-    def _warm(self, seat: _Seat) -> None:
-        seat.cooling -= 1
-        self._free(seat)
+    def _end_cooling(self, slots: _WorkflowSlots) -> None:
+        slots.cooling -= 1
+        self._free(slots)
 
-    def _free(self, seat: _Seat) -> None:
-        """Free a slot: at once for the next node, unless it may be another workflow's turn."""
-        if self._is_crowded(seat):
+    def _free(self, slots: _WorkflowSlots) -> None:
+        """Free a slot: the next node gets it at once, unless another workflow may be entitled to it."""
+        if self._must_share(slots):
             self._wake.set()
             return
-        seat.serve()
-        if seat.idle:
-            self._arm()
+        slots.hand_out()
+        if slots.idle:
+            self._start_timer()
 
-    def _is_crowded(self, seat: _Seat) -> bool:
-        return self._crowded or any(other.queue for other in self._seats.values() if other is not seat)
+    def _must_share(self, slots: _WorkflowSlots) -> bool:
+        return self._others_wait or any(
+            other.waiters for other in self._workflows.values() if other is not slots
+        )
 
     # The table ------------------------------------------------------------------------------------
 
-    async def _keep(self) -> None:
+    async def _exchange_when_due(self) -> None:
         while True:
-            await self._until_due()
+            await self._wait_until_due()
             await self._exchange()
-            await asyncio.sleep(self._gather)
+            await asyncio.sleep(self._shortest_interval)
 
-    async def _until_due(self) -> None:
+    async def _wait_until_due(self) -> None:
         try:
-            async with time_limit(self._patience()):
+            async with time_limit(self._longest_wait()):
                 await self._wake.wait()
         except TimeoutError:
-            pass  # time to look, or to renew
+            pass  # the poll, or the renewal, is due
         self._wake.clear()
 
-    def _patience(self) -> float | None:
-        """Seconds until the table must be asked although nothing happened here; None: never."""
-        if any(seat.queue for seat in self._seats.values()):
+    def _longest_wait(self) -> float | None:
+        """Seconds until the next exchange is due although nothing happened in this process; None: never."""
+        if any(slots.waiters for slots in self._workflows.values()):
             return self._poll
-        return RENEWAL if self._seats else None
+        return RENEWAL if self._workflows else None
 
     async def _exchange(self) -> None:
-        for seat in self._seats.values():
-            self._give_back(seat)
+        for slots in self._workflows.values():
+            self._give_back(slots)
         before = {
-            name: Claim(name, self._owner, seat.held, len(seat.queue), seat.since)
-            for name, seat in self._seats.items()
-            if not seat.gone
+            name: Claim(name, self._owner, slots.held, len(slots.waiters), slots.since)
+            for name, slots in self._workflows.items()
+            if not slots.is_empty
         }
         settlement = await self._table.exchange(self._owner, list(before.values()))
-        self._crowded = settlement.crowded
-        served = sum([self._accept(before[claim.workflow], claim) for claim in settlement.own])
-        self._poll = POLL_FIRST if served else min(self._poll * POLL_GROWTH, POLL_LAST)
-        self._seats = {name: seat for name, seat in self._seats.items() if not seat.gone}
-        self._starving = any(seat.queue for seat in self._seats.values())
-        if any(seat.idle for seat in self._seats.values()):
-            self._arm()
+        self._others_wait = settlement.others_wait
+        granted = sum([self._accept(before[claim.workflow], claim) for claim in settlement.own])
+        self._poll = POLL_FIRST if granted else min(self._poll * POLL_GROWTH, POLL_LAST)
+        self._workflows = {name: slots for name, slots in self._workflows.items() if not slots.is_empty}
+        self._is_waiting = any(slots.waiters for slots in self._workflows.values())
+        if any(slots.idle for slots in self._workflows.values()):
+            self._start_timer()
 
-    def _give_back(self, seat: _Seat) -> None:
-        slots = seat.idle if self._is_crowded(seat) else seat.unused
-        seat.held -= slots
-        if slots and seat.queue:
-            seat.since = self._now()
+    def _give_back(self, slots: _WorkflowSlots) -> None:
+        count = slots.idle if self._must_share(slots) else slots.unused
+        slots.held -= count
+        if count and slots.waiters:
+            slots.since = self._now()
 
     def _accept(self, before: Claim, after: Claim) -> int:
         """Take the slots that were granted to a workflow; returns their number."""
-        seat, slots = self._seats[after.workflow], after.held - before.held
-        seat.held += slots
-        seat.since = after.since
-        seat.serve()
-        seat.unused = seat.idle
-        return slots
+        slots, count = self._workflows[after.workflow], after.held - before.held
+        slots.held += count
+        slots.since = after.since
+        slots.hand_out()
+        slots.unused = slots.idle
+        return count
 
-    def _arm(self) -> None:
+    def _start_timer(self) -> None:
         """Schedule an exchange for slots that stay idle."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._linger, self._ring)
+            self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._timer_due)
 
-    def _disarm(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _ring(self) -> None:
+    def _timer_due(self) -> None:
         self._timer = None
         self._wake.set()

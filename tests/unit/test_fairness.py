@@ -52,7 +52,7 @@ def test_it_does_not_matter_who_asks_first(claims: list[Claim], size: int) -> No
     others = [*settle(size, *by_owner(claims, "q"), 9.0).own, *settle(size, *by_owner(claims, "r"), 9.0).own]
     later = settle(size, by_owner(claims, "p")[0], others, 9.0)
     assert sum(c.held for c in later.own) == sum(c.held for c in alone.own)
-    assert alone.crowded == any(c.waiting for c in claims if c.owner != "p")
+    assert alone.others_wait == any(c.waiting for c in claims if c.owner != "p")
 
 
 def test_a_few_nodes_do_not_stand_behind_hundreds() -> None:

@@ -29,7 +29,7 @@ class OperationWindows:
         reboots = StoreTable(store, "reboot", windows.reboot.size)
         probes = StoreTable(store, "probe", windows.probe.size)
         self.reboot = Window(reboots, owner, pause=windows.reboot.pause)
-        self.probe = Window(probes, owner, gather=PROBE_GATHER, linger=PROBE_LINGER)
+        self.probe = Window(probes, owner, shortest_interval=PROBE_GATHER, idle_seconds=PROBE_LINGER)
 
     @asynccontextmanager
     async def opened(self, queued: Queued) -> AsyncIterator[None]:

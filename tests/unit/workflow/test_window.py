@@ -132,7 +132,7 @@ async def test_nodes_that_come_while_others_wait_do_not_ask_the_table() -> None:
             await asyncio.sleep(0.005)
         waited = time.monotonic() - began
         assert table.exchanges < 8 + 5 * waited, "one for the first, then those of the poll"
-        table.kill("other")
+        table.drop("other")
         await asyncio.gather(*tasks)
     assert ward.order == [f"n{number}" for number in range(100)]
 
@@ -174,7 +174,7 @@ async def test_what_a_dead_process_held_is_free() -> None:
         waiting = asyncio.create_task(ward.crowd(window, "D-2", 3, 0))
         await asyncio.sleep(0.1)
         assert len(window.overdue(0.05)) == 3 and window.overdue(60) == []
-        table.kill("dead")
+        table.drop("dead")
         async with asyncio.timeout(1):
             await waiting
 
