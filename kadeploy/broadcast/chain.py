@@ -130,10 +130,10 @@ class ChainSession:
             self._relays.join(recipient)
         return True
 
-    async def released(self, names: Collection[str]) -> Mapping[str, RelayResult]:
-        """Wait until no other node needs at least one of these any more; returns the results of
-        those."""
-        futures = {name: self._relays[name].released for name in names}
+    async def wait_for_early_results(self, names: Collection[str]) -> Mapping[str, RelayResult]:
+        """Wait until at least one of these nodes is needed by no other any more; returns the results of
+        those nodes."""
+        futures = {name: self._relays[name].early_result for name in names}
         await asyncio.wait(futures.values(), return_when=asyncio.FIRST_COMPLETED)
         return {name: future.result() for name, future in futures.items() if future.done()}
 
@@ -179,7 +179,7 @@ class ChainSession:
             for name, reason in self._roster.exhausted().items():
                 trouble = self._results.disputes.trouble(name)
                 self._results.settle(self._relays[name], reason, trouble=trouble)
-            self._results.release(self._roster.dispensable(now))
+            self._results.set_early_results(self._roster.unneeded(now))
             self._scheduler.feed_next()
             await self._wait_for_news()
 

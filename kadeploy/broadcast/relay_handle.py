@@ -66,7 +66,9 @@ class RelayHandle:
         self.recipient = recipient
         loop = asyncio.get_running_loop()
         self.result: asyncio.Future[RelayResult] = loop.create_future()
-        self.released: asyncio.Future[RelayResult] = loop.create_future()  # no other node needs it any more
+        self.early_result: asyncio.Future[RelayResult] = (
+            loop.create_future()
+        )  # set once no other needs it
         self.began = time.monotonic()
         self.port = 0
         self.received = 0  # bytes, and what its consumer has taken of them:

@@ -64,12 +64,13 @@ class RelayResults:
         for relay in self._relays.values():
             self.settle(relay, reason, trouble=Trouble.IMAGE)
 
-    def release(self, names: Sequence[str]) -> None:
-        """Set the results of nodes that no other needs any more, but of none that is in a dispute."""
-        free = [name for name in names if not (self._relays[name].released.done() or self._is_disputed(name))]
-        results = self.judged() if free else {}
-        for name in free:
-            self._relays[name].released.set_result(results[name])
+    def set_early_results(self, names: Sequence[str]) -> None:
+        """Set the early results of nodes that no other needs any more, but of none that is in a dispute."""
+        new = [name for name in names if not self._relays[name].early_result.done()]
+        new = [name for name in new if not self._is_disputed(name)]
+        results = self.judged() if new else {}
+        for name in new:
+            self._relays[name].early_result.set_result(results[name])
 
     def judged(self) -> Mapping[str, RelayResult]:
         """Compare digests and judge complaints; returns the results of the nodes that have one."""

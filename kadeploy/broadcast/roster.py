@@ -188,8 +188,8 @@ class Roster:
         """True when a node waits for a lane."""
         return any(member.waiting for member in self._members.values())
 
-    def dispensable(self, now: float) -> list[str]:
-        """Settled nodes that feed no one any more: no node behind them in their lane may still need them."""
+    def unneeded(self, now: float) -> list[str]:
+        """Settled nodes that feed no other any more: none behind them in their lane may still need them."""
         found = [member.name for member in self._members.values() if member.settled and member.lane < 0]
         for number, names in enumerate(self._lanes):
             members = [self._members[name] for name in reversed(names) if name in self._members]

@@ -67,23 +67,23 @@ class _RunningChain:
         return True
 
     async def results(self, nodes: set[str], early: Early) -> Mapping[str, RelayResult]:
-        """Wait for the results of `nodes`; those that have left are taken out of it. Raises the
-        exception that has ended the chain for all."""
+        """Wait for the results of `nodes`. Nodes with an early result leave the chain, and are taken out of
+        `nodes`. Raises the exception that has ended the chain for all."""
         results: dict[str, RelayResult] = {}
 
-        async def let_go(released: Mapping[str, RelayResult]) -> None:
-            await self._session.result().leave(released)
-            nodes.difference_update(released)
-            self._forget(released)
-            results.update(released)
-            await early(released)
+        async def remove(batch: Mapping[str, RelayResult]) -> None:
+            await self._session.result().leave(batch)
+            nodes.difference_update(batch)
+            self._forget(batch)
+            results.update(batch)
+            await early(batch)
 
         async with asyncio.TaskGroup() as group:
-            kept = set(nodes)
-            while kept and (released := await self._released(kept)):
-                kept.difference_update(released)
-                for batch in _good_and_bad(released):
-                    group.create_task(let_go(batch))
+            left = set(nodes)
+            while left and (found := await self._wait_for_early_results(left)):
+                left.difference_update(found)
+                for batch in _by_outcome(found):
+                    group.create_task(remove(batch))
         if nodes:
             others = self._task.result()
             results |= {node: others[node] for node in nodes}
@@ -100,12 +100,12 @@ class _RunningChain:
                 self._task.cancel()
                 await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _released(self, nodes: set[str]) -> Mapping[str, RelayResult]:
-        """Wait for results of some nodes; none when the chain has ended."""
+    async def _wait_for_early_results(self, nodes: set[str]) -> Mapping[str, RelayResult]:
+        """Wait for early results of some of these nodes; returns none when the chain has ended."""
 
         async def wait() -> Mapping[str, RelayResult]:
             session = await asyncio.shield(self._session)
-            return await session.released(nodes)
+            return await session.wait_for_early_results(nodes)
 
         waiting = asyncio.create_task(wait())
         try:
@@ -127,8 +127,8 @@ class _RunningChain:
             follow(progress)
 
 
-def _good_and_bad(results: Mapping[str, RelayResult]) -> list[Mapping[str, RelayResult]]:
-    """Split the results: programs on a node that has failed may need seconds to stop."""
+def _by_outcome(results: Mapping[str, RelayResult]) -> list[Mapping[str, RelayResult]]:
+    """Split results into ok and failed: programs on a node that has failed may need seconds to stop."""
     parts = ({node: result for node, result in results.items() if result.ok is ok} for ok in (True, False))
     return [part for part in parts if part]
 

@@ -76,11 +76,11 @@ def test_node_may_go_when_nobody_behind_it_needs_anything() -> None:
     for name in ("n1", "n3"):
         roster.heard(name, 1.0, SIZE)
         roster.settle(name)
-    assert roster.dispensable(1.0) == [], "n4 may be fed by either"
+    assert roster.unneeded(1.0) == [], "n4 may be fed by either"
     roster.settle("n4")
-    assert roster.dispensable(1.0) == ["n4", "n3"], "n2 may be fed by n1"
+    assert roster.unneeded(1.0) == ["n4", "n3"], "n2 may be fed by n1"
     roster.heard("n2", 1.0, SIZE)
-    assert roster.dispensable(1.0) == ["n4", "n3", "n1"], "n2 has everything, and only unpacks"
+    assert roster.unneeded(1.0) == ["n4", "n3", "n1"], "n2 has everything, and only unpacks"
 
 
 def test_node_does_not_wait_for_one_that_was_given_up_and_is_silent() -> None:
@@ -88,19 +88,19 @@ def test_node_does_not_wait_for_one_that_was_given_up_and_is_silent() -> None:
     roster.heard("n1", 1.0, SIZE)
     roster.settle("n1")
     roster.accuse("n2", HEAD, "silent", 1.0, 0)
-    assert roster.dispensable(0.9 + HEARTBEATS) == []
-    assert roster.dispensable(1.1 + HEARTBEATS) == ["n1"]
+    assert roster.unneeded(0.9 + HEARTBEATS) == []
+    assert roster.unneeded(1.1 + HEARTBEATS) == ["n1"]
     roster.heard("n2", 1.2 + HEARTBEATS, 10)
-    assert roster.dispensable(1.3 + HEARTBEATS) == [], "who was given up may still be fed by n1"
+    assert roster.unneeded(1.3 + HEARTBEATS) == [], "who was given up may still be fed by n1"
     roster.part("n2", "silent")
-    assert roster.dispensable(1.3 + HEARTBEATS) == ["n1"]
+    assert roster.unneeded(1.3 + HEARTBEATS) == ["n1"]
 
 
 def test_node_that_was_in_no_lane_may_go() -> None:
     roster = chain()
     roster.join("n5")
     roster.settle("n5")
-    assert roster.dispensable(1.0) == ["n5"]
+    assert roster.unneeded(1.0) == ["n5"]
 
 
 def test_complete_node_is_not_accused() -> None:
