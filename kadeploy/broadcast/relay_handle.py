@@ -66,9 +66,7 @@ class RelayHandle:
         self.recipient = recipient
         loop = asyncio.get_running_loop()
         self.result: asyncio.Future[RelayResult] = loop.create_future()
-        self.early_result: asyncio.Future[RelayResult] = (
-            loop.create_future()
-        )  # set once no other needs it
+        self.early_result: asyncio.Future[RelayResult] = loop.create_future()  # set once no other needs it
         self.began = time.monotonic()
         self.port = 0
         self.received = 0  # bytes, and what its consumer has taken of them:

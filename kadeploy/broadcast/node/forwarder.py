@@ -35,8 +35,8 @@ from kadeploy.broadcast.node.wire import (
 SIGNS_OF_LIFE = (ACK, HELD)
 
 
-class Superseded(Exception):
-    """Refusal of a successor that has a feeder nearer to the head, because this relay was given up."""
+class RelaySkipped(Exception):
+    """Refusal of a successor that has a feeder nearer to the head: this relay was skipped."""
 
 
 class PeerLeft(Exception):
@@ -124,7 +124,7 @@ class Forwarder:
     def _begin(self, sock: socket.socket) -> None:
         kind, wanted = read_frame(sock)
         if kind == REFUSED:
-            raise PeerLeft if wanted else Superseded
+            raise PeerLeft if wanted else RelaySkipped
         if kind != OFFSET:
             raise PeerLost("speaks nonsense")
         begin = self._source.seek(wanted)

@@ -42,19 +42,19 @@ class Lane(NamedTuple):
         itself."""
         return sorted({0, (len(self.peers) + 1) // 2, len(self.peers)} - {rank, self.rank})
 
-    def heirs(self, rank: int, dead: Collection[int]) -> tuple[list[int], list[int]]:
+    def replacements(self, rank: int, dead: Collection[int]) -> tuple[list[int], list[int]]:
         """Find the ranks to feed in place of `rank`: the nearest below it that live, and the dead above
         those."""
-        heirs: list[int] = []
-        passed: list[int] = []
+        replacements: list[int] = []
+        skipped: list[int] = []
         for child in self.below(rank):
             if child in dead:
-                nearer, further = self.heirs(child, dead)
-                heirs += nearer
-                passed += [child, *further]
+                nearer, further = self.replacements(child, dead)
+                replacements += nearer
+                skipped += [child, *further]
             else:
-                heirs.append(child)
-        return heirs, passed
+                replacements.append(child)
+        return replacements, skipped
 
     def peer(self, rank: int) -> Peer:
         """Peer of that rank; 0 is the head."""

@@ -132,12 +132,12 @@ class Relay:
 
         settings = self._settings
 
-        def superseded() -> None:
-            # Whoever feeds this node now is to feed those below it, who take nothing from it any more.
+        def on_skipped() -> None:
+            # Those below this node are fed by others now. The next feeder of this node has to feed them.
             self._feeders.leave(lane.number)
 
         after = Succession(
-            lane, self._secret, settings.silence, settings.patience, source, self._tell, superseded
+            lane, self._secret, settings.silence, settings.patience, source, self._tell, on_skipped
         )
         self._feeders.expect(lane.number, len(lane.peers))
         self._succession = after
@@ -188,7 +188,7 @@ class Relay:
     def _complete(self) -> bool:
         """True when this node and all behind it have everything."""
         behind = self._succession
-        if behind is None or behind.superseded or not behind.finished.is_set():
+        if behind is None or behind.was_skipped or not behind.finished.is_set():
             return False
         return self._ring.verified == self._ring.size
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from kadeploy.broadcast.node.forwarder import Forwarder, PeerLeft, PeerSlow, Source, Superseded
+from kadeploy.broadcast.node.forwarder import Forwarder, PeerLeft, PeerSlow, RelaySkipped, Source
 from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.node.neighbours import Neighbours
 from kadeploy.broadcast.node.wire import FEED, Greeting, PeerLost, Retracted, spawn
@@ -31,20 +31,20 @@ class Succession:
         patience: float,
         source: Callable[[], Source],
         told: Callable[[str, int, str, str], None],
-        superseded: Callable[[], None] = lambda: None,
+        on_skipped: Callable[[], None] = lambda: None,
     ) -> None:
         """`source()` makes the source of one branch. `patience`: for how many seconds a node that gets no
         answer at all assumes that it is cut off itself. From threads are called
-        `told(event, lane, node, reason)` with "skipped" or "slow", and `superseded()` when nodes before this
-        one have given it up."""
-        self.superseded = False  # what lies below is no longer this node's to vouch for
+        `told(event, lane, node, reason)` with "skipped" or "slow", and `on_skipped()` when nodes before
+        this one have given it up."""
+        self.was_skipped = False  # nodes before this one have given it up: others feed those below it
         self.finished = threading.Event()
         self._lane = lane
         self._secret = secret
         self._silence = silence
         self._source = source
         self._told = told
-        self._on_superseded = superseded
+        self._on_skipped = on_skipped
         self._neighbours = Neighbours(lane, secret, silence, patience)
         self._lock = threading.Lock()
         self._forwarders: set[Forwarder] = set()
@@ -74,11 +74,11 @@ class Succession:
 
     def _serve(self, rank: int, source: Source) -> None:
         """Feed one branch: `rank`, or those in its place."""
-        heirs = [rank]
-        while heirs and not self._stopped:
-            rank, *others = heirs
+        replacements = [rank]
+        while replacements and not self._stopped:
+            rank, *others = replacements
             self._branch_off(others)
-            heirs = self._feed(rank, source)
+            replacements = self._feed(rank, source)
         source.release()
         with self._lock:
             self._open -= 1
@@ -108,9 +108,9 @@ class Succession:
             if not self._stopped:
                 forwarder.feed((host, port))
             return []
-        except Superseded:
-            self.superseded = True
-            self._on_superseded()
+        except RelaySkipped:
+            self.was_skipped = True
+            self._on_skipped()
             return []
         except Retracted:
             return [rank]
@@ -134,8 +134,8 @@ class Succession:
             return []
         if rank not in dead and losses < ATTEMPTS:
             return [rank]
-        heirs, passed = self._lane.heirs(rank, dead)
+        replacements, skipped = self._lane.replacements(rank, dead)
         dead[rank] = reason
-        for lost in (rank, *passed):
+        for lost in (rank, *skipped):
             self._told("skipped", self._lane.number, self._lane.peer(lost)[0], dead[lost])
-        return heirs
+        return replacements

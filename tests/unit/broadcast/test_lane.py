@@ -44,16 +44,16 @@ def test_everybody_is_fed_by_exactly_one(count: int, arity: int) -> None:
 def test_the_living_below_the_dead_are_inherited_by_one(count: int, arity: int, dead: set[int]) -> None:
     """All that live and nobody else, without asking anybody twice."""
     tree = lane(count, arity)
-    heirs, passed = tree.heirs(0, dead)
-    reached, todo = set(heirs), list(heirs)
+    replacements, skipped = tree.replacements(0, dead)
+    reached, todo = set(replacements), list(replacements)
     while todo:
-        more, beyond = tree.heirs(todo.pop(), dead)
+        more, beyond = tree.replacements(todo.pop(), dead)
         assert not reached & set(more)
         reached |= set(more)
         todo += more
-        passed += beyond
+        skipped += beyond
     assert reached == set(range(1, count + 1)) - dead
-    assert sorted(passed) == sorted(dead & set(range(1, count + 1)))
+    assert sorted(skipped) == sorted(dead & set(range(1, count + 1)))
 
 
 @pytest.mark.parametrize(("most", "family"), [(1, [1]), (3, [1, 3, 4]), (9, [1, 3, 4, 7, 8])])
