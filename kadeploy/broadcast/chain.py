@@ -197,14 +197,14 @@ class ChainSession:
         passed on to the event loop."""
         loop = asyncio.get_running_loop()
 
-        def told(event: str, lane: int, node: str, reason: str) -> None:
-            loop.call_soon_threadsafe(lambda: self._reports.gave_up(HEAD, event, lane, node, reason))
+        def on_loss(event: str, lane: int, node: str, reason: str) -> None:
+            loop.call_soon_threadsafe(lambda: self._reports.note_loss(HEAD, event, lane, node, reason))
 
-        def broken(reason: str) -> None:
+        def on_bad_image(reason: str) -> None:
             loop.call_soon_threadsafe(lambda: self._results.spoil(reason))
 
         address = delivery.head_address
         try:
-            return Head(delivery.image, delivery.options, address, secret, told, broken)
+            return Head(delivery.image, delivery.options, address, secret, on_loss, on_bad_image)
         except OSError as error:
             raise ServiceError(f"the broadcast cannot listen on {address}: {error.strerror}") from error

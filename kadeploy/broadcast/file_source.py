@@ -15,36 +15,38 @@ from kadeploy.broadcast.sealer import Sealer
 class FileSource:
     """``Source`` of a forwarder over the open file; one per branch, as each has its own offset."""
 
-    def __init__(self, descriptor: int, sealer: Sealer, last: int, broken: Callable[[str], None]) -> None:
-        """`last`: the boundary at which it ends. `broken(reason)` is called when the file is shorter."""
+    def __init__(
+        self, descriptor: int, sealer: Sealer, last: int, on_bad_image: Callable[[str], None]
+    ) -> None:
+        """`last`: the boundary at which it ends. `on_bad_image(reason)` is called if the file is shorter."""
         self.offset = 0
         self.released = False
         self.waited = 0.0
         self._descriptor = descriptor
         self._sealer = sealer
-        self._last = last
-        self._broken = broken
-        self._owed = 0  # the seal of the chunk that ends there, if one does
+        self._end = last
+        self._on_bad_image = on_bad_image
+        self._unsent_seal = 0  # the boundary of the seal that is sent next, 0 for none
 
     @property
     def exhausted(self) -> bool:
-        return self.offset >= self._last and not self._owed
+        return self.offset >= self._end and not self._unsent_seal
 
     @property
     def supply(self) -> int:
-        return self._last
+        return self._end
 
     @property
     def between_frames(self) -> bool:
         return True
 
     def seek(self, offset: int) -> int:
-        self.offset = self._owed = offset
+        self.offset = self._unsent_seal = offset
         return offset
 
     def transmit(self, sock: socket.socket, timeout: float) -> bool:
-        if self._owed:
-            return self._seal(sock, self._owed, timeout)
+        if self._unsent_seal:
+            return self._seal(sock, self._unsent_seal, timeout)
         asked = time.monotonic()
         sealed = self._next(timeout)
         self.waited += time.monotonic() - asked
@@ -55,7 +57,7 @@ class FileSource:
         while self.offset < boundary:
             sent = os.sendfile(sock.fileno(), self._descriptor, self.offset, boundary - self.offset)
             if not sent:
-                self._broken(f"the image ends at byte {self.offset}, it was cut during the broadcast")
+                self._on_bad_image(f"the image ends at byte {self.offset}, it was cut during the broadcast")
                 raise OSError("the image ended early")
             self.offset += sent
         return self._seal(sock, boundary, timeout)
@@ -72,7 +74,7 @@ class FileSource:
         sealed = self._sealer.next(boundary - 1, timeout)
         if sealed is None:
             return False
-        self._owed = 0
+        self._unsent_seal = 0
         if sealed[0] == boundary:
             sock.sendall(FRAME.pack(SEAL, boundary) + sealed[1])
         return True

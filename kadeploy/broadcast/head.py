@@ -25,7 +25,7 @@ HEAD = "the head"  # its name in reasons
 class Head:
     """Head with the file, the listening socket and the threads of one broadcast.
 
-    `told("skipped" or "slow", lane, node, reason)` and `broken(reason)` are called from threads.
+    `on_loss("skipped" or "slow", lane, node, reason)` and `on_bad_image(reason)` are called from threads.
     """
 
     def __init__(
@@ -34,21 +34,21 @@ class Head:
         options: BroadcastOptions,
         address: str,
         secret: bytes,
-        told: Callable[[str, int, str, str], None],
-        broken: Callable[[str], None],
+        on_loss: Callable[[str, int, str, str], None],
+        on_bad_image: Callable[[str], None],
     ) -> None:
         self._size = image.size
         self._secret = secret
         self._silence = options.silence
         self._patience = options.absence
-        self._told = told
-        self._broken = broken
+        self._on_loss = on_loss
+        self._on_bad_image = on_bad_image
         self._lock = threading.Lock()
         self._stopping = False
         self._sources: list[FileSource] = []
-        self._lanes: list[Succession] = []
+        self._successions: list[Succession] = []
         self._descriptor = os.open(image.path, os.O_RDONLY)
-        self._sealer = Sealer(self._descriptor, image.size, options.chunk, broken)
+        self._sealer = Sealer(self._descriptor, image.size, options.chunk, on_bad_image)
         self._ranges = Ranges(image.size, options.chunk, options.silence, self._read)
         try:
             self._listener = Listener(address, secret, self._silence, self._ranges.serve)
@@ -70,24 +70,26 @@ class Head:
 
     def is_unchanged(self, offset: int) -> bool:
         """True when the file is, up to the end of the chunk at `offset`, still what was sealed."""
-        return self._sealer.agrees(offset)
+        return self._sealer.is_unchanged(offset)
 
     def feed(self, lane: Lane) -> None:
         """Begin to send to the first of `lane`; returns at once."""
-        succession = Succession(lane, self._secret, self._silence, self._patience, self._source, self._tell)
-        self._lanes.append(succession)
+        succession = Succession(
+            lane, self._secret, self._silence, self._patience, self._source, self._report_loss
+        )
+        self._successions.append(succession)
         self._threads.append(spawn(succession.run))
 
-    def abandon(self, number: int) -> None:
+    def stop_lane(self, number: int) -> None:
         """Stop to feed that lane: none of its nodes is left."""
-        self._lanes[number].stop()
+        self._successions[number].stop()
 
     def stop(self) -> None:
         """Block (at most some seconds) until no thread uses the file any more, and close it."""
         shut(self._listener.socket)
         self._sealer.stop()
-        for lane in self._lanes:
-            lane.stop()
+        for succession in self._successions:
+            succession.stop()
         with self._lock:
             self._stopping = True
         self._ranges.stop()
@@ -96,12 +98,12 @@ class Head:
         self._listener.socket.close()
         os.close(self._descriptor)
 
-    def _tell(self, event: str, lane: int, node: str, reason: str) -> None:
-        """Pass on a loss that a thread has found; a thread that was waiting for an answer may do so after the
-        end, when no one listens."""
+    def _report_loss(self, event: str, lane: int, node: str, reason: str) -> None:
+        """Report a loss that a thread has found, unless the head is being stopped: a thread that was waiting
+        for an answer may find it so late."""
         with self._lock:
             if not self._stopping:
-                self._told(event, lane, node, reason)
+                self._on_loss(event, lane, node, reason)
 
     def _source(self) -> FileSource:
         source = self._read(self._size)
@@ -109,4 +111,4 @@ class Head:
         return source
 
     def _read(self, last: int) -> FileSource:
-        return FileSource(self._descriptor, self._sealer, last, self._broken)
+        return FileSource(self._descriptor, self._sealer, last, self._on_bad_image)

@@ -42,4 +42,4 @@ class LaneScheduler:
     def dismiss(self, name: str) -> None:
         """Forget a node that has left; the head stops to feed a lane that is empty."""
         if (deserted := self._roster.dismiss(name)) is not None:
-            self._head.abandon(deserted)
+            self._head.stop_lane(deserted)

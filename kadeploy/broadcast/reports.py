@@ -75,7 +75,7 @@ class Reports:
         reason = ": ".join(filter(None, [lost.reason, accused]))
         self._results.settle(relay, reason, lost.evidence, lost.trouble)
 
-    def gave_up(self, by: str, event: str, lane: int, node: str, reason: str) -> None:
+    def note_loss(self, by: str, event: str, lane: int, node: str, reason: str) -> None:
         """Note that a feeder has given up a successor: "skipped" since it seems dead, or "slow"."""
         if self._roster.has_left(node):
             return  # it does not answer its neighbours any more
@@ -90,7 +90,7 @@ class Reports:
         nonsense."""
         name, kind = relay.recipient.node, event["event"]
         if kind in ("skipped", "slow"):
-            self.gave_up(name, kind, int(event["lane"]), str(event["node"]), str(event["reason"]))
+            self.note_loss(name, kind, int(event["lane"]), str(event["node"]), str(event["reason"]))
         elif kind == "damaged":
             self._dispute(name, int(event["lane"]), int(event["rank"]), int(event["offset"]))
         else:

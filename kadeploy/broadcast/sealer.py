@@ -8,21 +8,21 @@ import os
 import threading
 from collections.abc import Callable
 
-AHEAD = 256 << 20  # bytes: what was hashed is still in the page cache when it is sent
+READ_AHEAD = 256 << 20  # bytes: what was hashed is still in the page cache when it is sent
 
 
 class Sealer:
     """Seals of the image. That of a chunk is the SHA-256 of everything from the first byte to its end."""
 
-    def __init__(self, descriptor: int, size: int, chunk: int, broken: Callable[[str], None]) -> None:
-        """`broken(reason)` is called from the thread that runs `run` when the file has less than `size` bytes
-        or cannot be read."""
+    def __init__(self, descriptor: int, size: int, chunk: int, on_bad_image: Callable[[str], None]) -> None:
+        """`on_bad_image(reason)` is called from the thread that runs `run` when the file has less than `size`
+        bytes or cannot be read."""
         self._descriptor = descriptor
         self._size = size
         self._chunk = chunk
-        self._broken = broken
+        self._on_bad_image = on_bad_image
         self._seals: list[bytes] = []  # of chunk 0, 1, …
-        self._wanted = 0  # no data behind this offset were asked for
+        self._wanted = 0  # the highest offset that was asked for
         self._stopped = False
         self._changed = threading.Condition()
 
@@ -31,7 +31,7 @@ class Sealer:
         digest, buffer = hashlib.sha256(), memoryview(bytearray(self._chunk))
         for start in range(0, self._size, self._chunk):
             chunk = buffer[: min(self._chunk, self._size - start)]
-            if not self._may_go_on(start) or not self._read(chunk, start):
+            if not self._may_continue(start) or not self._read(chunk, start):
                 return
             digest.update(chunk)
             with self._changed:
@@ -59,9 +59,9 @@ class Sealer:
                 return None
             return min((number + 1) * self._chunk, self._size), self._seals[number]
 
-    def agrees(self, offset: int) -> bool:
-        """Read the file again: is its beginning, to the end of the chunk at `offset`, what was sealed? What
-        was not sealed yet is."""
+    def is_unchanged(self, offset: int) -> bool:
+        """Read the file again; True when it is, up to the end of the chunk at `offset`, what was sealed, or
+        when that chunk is not sealed yet."""
         number = offset // self._chunk
         if number >= len(self._seals):
             return True
@@ -88,9 +88,9 @@ class Sealer:
         self._stopped = True
         self.wake()
 
-    def _may_go_on(self, start: int) -> bool:
+    def _may_continue(self, start: int) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or start <= self._wanted + AHEAD)
+            self._changed.wait_for(lambda: self._stopped or start <= self._wanted + READ_AHEAD)
             return not self._stopped
 
     def _read(self, chunk: memoryview, start: int) -> bool:
@@ -99,10 +99,12 @@ class Sealer:
             while done < len(chunk):
                 count = os.preadv(self._descriptor, [chunk[done:]], start + done)
                 if not count:
-                    self._broken(f"the image ends at byte {start + done}, it was cut during the broadcast")
+                    self._on_bad_image(
+                        f"the image ends at byte {start + done}, it was cut during the broadcast"
+                    )
                     return False
                 done += count
         except OSError as error:
-            self._broken(f"the image cannot be read: {error.strerror}")
+            self._on_bad_image(f"the image cannot be read: {error.strerror}")
             return False
         return True

@@ -19,32 +19,32 @@ from aiohttp import web
 from kadeploy.errors import ServiceError
 
 PIECE = 4 << 20  # bytes between two signs of progress
-STRANGERS = 16  # connections beyond those of the nodes that are open at once
+SPARE_CONNECTIONS = 16  # connections beyond those of the nodes that are open at once
 CLOSE_TIME = 1.0  # seconds for those who are being served when the server stops
 
 _PATH = re.compile(r"/([\w-]{20,64})/(\d{1,18})")
 
 
 class ImageServer:
-    """HTTP server of one image, from start() to stop(). ``sent(node, offset)`` is called when all before
-    offset was sent to a node; ``broken(reason)`` when the file ends too early."""
+    """HTTP server of one image, from start() to stop(). ``on_sent(node, offset)`` is called when all before
+    offset was sent to a node; ``on_bad_image(reason)`` when the file ends too early."""
 
     def __init__(
-        self, path: Path, size: int, sent: Callable[[str, int], None], broken: Callable[[str], None]
+        self, path: Path, size: int, on_sent: Callable[[str, int], None], on_bad_image: Callable[[str], None]
     ) -> None:
         self._path = path
         self._size = size
-        self._sent = sent
-        self._broken = broken
+        self._on_sent = on_sent
+        self._on_bad_image = on_bad_image
         self._nodes: dict[str, str] = {}
-        self._served: dict[str, asyncio.Transport] = {}
+        self._connections: dict[str, asyncio.Transport] = {}
         self._http = web.Server(self._answer, access_log=None)
         self._root = ""
 
     async def start(self, address: str, nodes: Sequence[str]) -> None:
         """Listen; raises ServiceError where that is impossible, OSError where the image cannot be read."""
         self._nodes = {secrets.token_urlsafe(24): node for node in nodes}
-        self._most = 2 * len(nodes) + STRANGERS
+        self._max_connections = 2 * len(nodes) + SPARE_CONNECTIONS
         self._file: BinaryIO = await asyncio.to_thread(self._path.open, "rb")
         try:
             loop = asyncio.get_running_loop()
@@ -67,7 +67,7 @@ class ImageServer:
         self._file.close()
 
     def _protocol(self) -> asyncio.BaseProtocol:
-        return self._http() if len(self._http.connections) < self._most else _Refusal()
+        return self._http() if len(self._http.connections) < self._max_connections else _Refusal()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         match = _PATH.fullmatch(request.path)
@@ -85,9 +85,9 @@ class ImageServer:
         response.force_close()
         await response.prepare(request)
         if transport := request.transport:
-            if former := self._served.get(node):
+            if former := self._connections.get(node):
                 former.abort()
-            self._served[node] = transport
+            self._connections[node] = transport
             await self._send_rest(transport, node, offset)
         return response
 
@@ -96,7 +96,7 @@ class ImageServer:
         try:
             while offset < self._size and not transport.is_closing():
                 offset = await self._send(transport, offset)
-                self._sent(node, offset)
+                self._on_sent(node, offset)
         except ConnectionError:
             transport.abort()
 
@@ -104,7 +104,7 @@ class ImageServer:
         loop = asyncio.get_running_loop()
         count = await loop.sendfile(transport, self._file, offset, min(PIECE, self._size - offset))
         if not count:
-            self._broken(f"the image ends at byte {offset}, it was cut during the broadcast")
+            self._on_bad_image(f"the image ends at byte {offset}, it was cut during the broadcast")
             raise ConnectionAbortedError("the image ended early")
         return offset + count
 

@@ -50,11 +50,11 @@ class _RunningChain:
 
     def __init__(self, delivery: Delivery, transport: RelayTransport, progress: Progress) -> None:
         self._common = _common(delivery)
-        self._followers: dict[str, Progress] = {}
-        self._follow(delivery, progress)
+        self._progress: dict[str, Progress] = {}
+        self._add_progress(delivery, progress)
         self._session: asyncio.Future[ChainSession] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(
-            broadcast(delivery, transport, self._tell, self._session.set_result), name="broadcast"
+            broadcast(delivery, transport, self._report_progress, self._session.set_result), name="broadcast"
         )
 
     def join(self, delivery: Delivery, progress: Progress) -> bool:
@@ -63,7 +63,7 @@ class _RunningChain:
             return False
         if not self._session.result().join(delivery.recipients):
             return False
-        self._follow(delivery, progress)
+        self._add_progress(delivery, progress)
         return True
 
     async def results(self, nodes: set[str], early: Early) -> Mapping[str, RelayResult]:
@@ -96,7 +96,7 @@ class _RunningChain:
                 await self._session.result().leave(nodes)
         finally:
             self._forget(nodes)
-            if not self._followers:
+            if not self._progress:
                 self._task.cancel()
                 await asyncio.gather(self._task, return_exceptions=True)
 
@@ -117,14 +117,14 @@ class _RunningChain:
 
     def _forget(self, nodes: Iterable[str]) -> None:
         for node in nodes:
-            del self._followers[node]
+            del self._progress[node]
 
-    def _follow(self, delivery: Delivery, progress: Progress) -> None:
-        self._followers.update(dict.fromkeys(delivery.nodes, progress))
+    def _add_progress(self, delivery: Delivery, progress: Progress) -> None:
+        self._progress.update(dict.fromkeys(delivery.nodes, progress))
 
-    def _tell(self, progress: BroadcastProgress) -> None:
-        if follow := self._followers.get(progress.node):
-            follow(progress)
+    def _report_progress(self, progress: BroadcastProgress) -> None:
+        if report := self._progress.get(progress.node):
+            report(progress)
 
 
 def _by_outcome(results: Mapping[str, RelayResult]) -> list[Mapping[str, RelayResult]]:

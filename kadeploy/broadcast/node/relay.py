@@ -137,7 +137,7 @@ class Relay:
             self._feeders.leave(lane.number)
 
         after = Succession(
-            lane, self._secret, settings.silence, settings.patience, source, self._tell, on_skipped
+            lane, self._secret, settings.silence, settings.patience, source, self._report_loss, on_skipped
         )
         self._feeders.expect(lane.number, len(lane.peers))
         self._succession = after
@@ -165,7 +165,7 @@ class Relay:
         except NoFeeder as error:
             self.fail(str(error))
 
-    def _tell(self, event: str, lane: int, node: str, reason: str) -> None:
+    def _report_loss(self, event: str, lane: int, node: str, reason: str) -> None:
         self.emit({"event": event, "lane": lane, "node": node, "reason": reason})
 
     def _accuse(self, feeder: Greeting, offset: int) -> None:
@@ -193,10 +193,10 @@ class Relay:
         return self._ring.verified == self._ring.size
 
     def _report(self) -> None:
-        told, when = -1, 0.0
+        report_loss, when = -1, 0.0
         while True:
-            if self._ring.verified != told or time.monotonic() - when >= STILL_ALIVE_INTERVAL:
-                told, when = self._ring.verified, time.monotonic()
+            if self._ring.verified != report_loss or time.monotonic() - when >= STILL_ALIVE_INTERVAL:
+                report_loss, when = self._ring.verified, time.monotonic()
                 self.emit({"event": "progress", **self._figures()})
             time.sleep(PROGRESS_INTERVAL)
 

@@ -30,20 +30,20 @@ class Succession:
         silence: float,
         patience: float,
         source: Callable[[], Source],
-        told: Callable[[str, int, str, str], None],
+        report_loss: Callable[[str, int, str, str], None],
         on_skipped: Callable[[], None] = lambda: None,
     ) -> None:
         """`source()` makes the source of one branch. `patience`: for how many seconds a node that gets no
         answer at all assumes that it is cut off itself. From threads are called
-        `told(event, lane, node, reason)` with "skipped" or "slow", and `on_skipped()` when nodes before
-        this one have given it up."""
+        `report_loss(event, lane, node, reason)` with "skipped" or "slow", and `on_skipped()` when nodes
+        before this one have given it up."""
         self.was_skipped = False  # nodes before this one have given it up: others feed those below it
         self.finished = threading.Event()
         self._lane = lane
         self._secret = secret
         self._silence = silence
         self._source = source
-        self._told = told
+        self._report_loss = report_loss
         self._on_skipped = on_skipped
         self._neighbours = Neighbours(lane, secret, silence, patience)
         self._lock = threading.Lock()
@@ -117,7 +117,7 @@ class Succession:
         except PeerLeft:
             return self._lane.below(rank)
         except PeerSlow as slow:
-            self._told("slow", self._lane.number, name, str(slow))
+            self._report_loss("slow", self._lane.number, name, str(slow))
             return self._lane.below(rank)
         except PeerLost as lost:
             return self._replace(rank, str(lost))
@@ -137,5 +137,5 @@ class Succession:
         replacements, skipped = self._lane.replacements(rank, dead)
         dead[rank] = reason
         for lost in (rank, *skipped):
-            self._told("skipped", self._lane.number, self._lane.peer(lost)[0], dead[lost])
+            self._report_loss("skipped", self._lane.number, self._lane.peer(lost)[0], dead[lost])
         return replacements

@@ -14,7 +14,7 @@ import pytest
 
 from kadeploy.broadcast.http_pull import HttpPullBroadcast
 from kadeploy.broadcast.interface import Delivery, ImageSource, Pipeline, RelayResult, Trouble
-from kadeploy.broadcast.server import PIECE, STRANGERS, ImageServer
+from kadeploy.broadcast.server import PIECE, SPARE_CONNECTIONS, ImageServer
 from kadeploy.errors import ServiceError
 
 from .conftest import STORE, Bench
@@ -254,11 +254,14 @@ async def test_strangers_cannot_open_connections_without_end(server: ImageServer
     host, port = server.url("n1").split("/")[2].split(":")
     opened = []
     try:
-        for _ in range(3 * STRANGERS):
+        for _ in range(3 * SPARE_CONNECTIONS):
             opened.append(await asyncio.open_connection(host, int(port)))
         await asyncio.sleep(0.2)
-        assert sum(reader.at_eof() or reader.exception() is not None for reader, _ in opened) >= STRANGERS
-        assert len(server._http.connections) <= 2 * 2 + STRANGERS
+        assert (
+            sum(reader.at_eof() or reader.exception() is not None for reader, _ in opened)
+            >= SPARE_CONNECTIONS
+        )
+        assert len(server._http.connections) <= 2 * 2 + SPARE_CONNECTIONS
     finally:
         for _, writer in opened:
             writer.close()

@@ -47,7 +47,7 @@ def test_seal_of_a_chunk_is_the_digest_of_all_up_to_its_end(sealed: Sealed) -> N
 def test_nothing_is_sealed_before_it_was_read(sealed: Sealed) -> None:
     assert sealed.sealer.next(0, 0) is None
     assert sealed.sealer.sha256 == ""
-    assert sealed.sealer.agrees(0)
+    assert sealed.sealer.is_unchanged(0)
 
 
 def test_file_that_was_cut(sealed: Sealed) -> None:
@@ -62,7 +62,7 @@ def test_file_that_was_cut(sealed: Sealed) -> None:
 def test_file_that_was_changed(sealed: Sealed) -> None:
     sealed.sealer.run()
     os.pwrite(sealed.descriptor, b"?", 150)
-    assert [sealed.sealer.agrees(offset) for offset in (0, 99, 100, 249, 1 << 60)] == [
+    assert [sealed.sealer.is_unchanged(offset) for offset in (0, 99, 100, 249, 1 << 60)] == [
         True,
         True,
         False,
