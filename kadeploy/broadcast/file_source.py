@@ -21,7 +21,7 @@ class FileSource:
         """`last`: the boundary at which it ends. `on_bad_image(reason)` is called if the file is shorter."""
         self.offset = 0
         self.released = False
-        self.waited = 0.0
+        self.idle_seconds = 0.0
         self._descriptor = descriptor
         self._sealer = sealer
         self._end = last
@@ -33,7 +33,7 @@ class FileSource:
         return self.offset >= self._end and not self._unsent_seal
 
     @property
-    def supply(self) -> int:
+    def available(self) -> int:
         return self._end
 
     @property
@@ -49,7 +49,7 @@ class FileSource:
             return self._seal(sock, self._unsent_seal, timeout)
         asked = time.monotonic()
         sealed = self._next(timeout)
-        self.waited += time.monotonic() - asked
+        self.idle_seconds += time.monotonic() - asked
         if sealed is None:
             return False
         boundary, _ = sealed

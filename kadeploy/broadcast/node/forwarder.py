@@ -50,34 +50,34 @@ class PeerSlow(Exception):
 class Source(Protocol):
     """Source of the stream for a forwarder: the ring of a relay, or the file of the head."""
 
-    waited: float  # seconds in which there was nothing to send, all in all
+    idle_seconds: float  # total of the seconds in which there was nothing to send
 
     @property
-    def supply(self) -> int:
-        """End of what has come in to be sent, or of the stream where nothing more can come in before what is
-        there has been sent."""
+    def available(self) -> int:
+        """End of the data that can be sent now, as an offset; the end of the stream where no more data can
+        come in before these have been sent."""
 
     @property
     def between_frames(self) -> bool:
         """True when a frame other than data may be sent now."""
 
     def seek(self, offset: int) -> int:
-        """Go to `offset`, or to the first boundary after it that is still there, or back to where what was
-        sent is void; returns the place."""
+        """Go to `offset`, or to the first boundary after it that is still held, or back to the end of the
+        data that were not retracted; returns the new offset."""
 
     def transmit(self, sock: socket.socket, timeout: float) -> bool:
-        """Send what there is; False when there was nothing within `timeout` seconds. Raises Retracted."""
+        """Send available data; False when there was nothing within `timeout` seconds. Raises Retracted."""
 
     def wake(self) -> None:
         """End a wait of `transmit`."""
 
     def release(self) -> None:
-        """Hold nothing back any more: there is no successor left."""
+        """Hold no data any more: there is no successor left."""
 
 
 class Forwarder:
-    """Connection to one successor. `elsewhere(rate)` is the rate in bytes per second at which this node
-    could send to another one than the successor, 0 where there is none, exact if it is beyond `rate`."""
+    """Connection to one successor. `measure_other(rate)` measures the bytes per second at which this node
+    could send to another node, 0 where there is none; it is exact if it is beyond `rate`."""
 
     def __init__(
         self,
@@ -85,16 +85,16 @@ class Forwarder:
         secret: bytes,
         greeting: Greeting,
         silence: float,
-        elsewhere: Callable[[float], float],
+        measure_other: Callable[[float], float],
     ) -> None:
         assert greeting.role == FEED
         self._source = source
         self._secret = secret
         self._greeting = greeting
         self._silence = silence
-        self._pace = Pace(elsewhere)
+        self._pace = Pace(measure_other)
         self._sock: socket.socket | None = None
-        self._ending: Exception | None = None
+        self._failure: Exception | None = None
         self._complete = threading.Event()
         self._stopped = False
 
@@ -111,10 +111,10 @@ class Forwarder:
         listener: threading.Thread | None = None
         try:
             self._begin(sock)
-            listener = spawn(self._listen, sock)
+            listener = spawn(self._read_signs_of_life, sock)
             self._send(sock)
         except OSError as error:
-            raise self._ending or PeerLost(f"connection lost: {error.strerror}") from error
+            raise self._failure or PeerLost(f"connection lost: {error.strerror}") from error
         finally:
             shut(sock)
             if listener is not None:
@@ -126,38 +126,40 @@ class Forwarder:
         if kind == REFUSED:
             raise PeerLeft if wanted else RelaySkipped
         if kind != OFFSET:
-            raise PeerLost("speaks nonsense")
+            raise PeerLost("sent an impossible frame")
         begin = self._source.seek(wanted)
         if begin != wanted:
             sock.sendall(FRAME.pack(FORGOTTEN if begin > wanted else RETRACT, begin))
 
     def _send(self, sock: socket.socket) -> None:
         interval = self._silence / 5
-        spoke = time.monotonic()
+        sent_at = time.monotonic()
         while not self._complete.is_set():
-            if self._ending or self._stopped:
-                raise self._ending or PeerLost("stopped")
+            if self._failure or self._stopped:
+                raise self._failure or PeerLost("stopped")
             if self._source.transmit(sock, interval):
-                spoke = time.monotonic()
-            elif time.monotonic() - spoke >= interval and self._source.between_frames:
+                sent_at = time.monotonic()
+            elif time.monotonic() - sent_at >= interval and self._source.between_frames:
                 sock.sendall(FRAME.pack(PING, 0))
-                spoke = time.monotonic()
+                sent_at = time.monotonic()
 
-    def _listen(self, sock: socket.socket) -> None:
-        """Read signs of life. A successor that hangs or is cut off shows by its silence long before TCP gives
+    def _read_signs_of_life(self, sock: socket.socket) -> None:
+        """Read signs of life. The silence of a successor that hangs or is cut off shows long before TCP gives
         up."""
         try:
             while not self._complete.is_set():
-                self._hear(*read_frame(sock))
-        except (PeerLost, PeerSlow) as ending:
-            self._ending = ending
+                self._note_sign(*read_frame(sock))
+        except (PeerLost, PeerSlow) as failure:
+            self._failure = failure
             shut(sock)
         self._source.wake()
 
-    def _hear(self, kind: int, number: int) -> None:
+    def _note_sign(self, kind: int, number: int) -> None:
         if kind == COMPLETE:
             self._complete.set()
         elif kind not in SIGNS_OF_LIFE:
-            raise PeerLost("speaks nonsense")
-        elif reason := self._pace.note(number, kind == ACK, self._source.waited, self._source.supply):
+            raise PeerLost("sent an impossible frame")
+        elif reason := self._pace.note(
+            number, kind == ACK, self._source.idle_seconds, self._source.available
+        ):
             raise PeerSlow(reason)

@@ -14,57 +14,60 @@ import time
 from collections.abc import Callable
 
 SPAN = 0.4  # seconds over which a rate is measured; one may be an accident, two in a row are not
-STARVED = 0.2  # share of a span without data for the successor, above which its rate says nothing
-KEEPS_UP = 0.8  # who takes that share of what comes in does not hold up those behind it
-FASTER = 2.5  # the other way must be so many times as fast
-BACKOFF = 4  # each measurement of another way that found nothing makes the next wait so many times as long
-LONGEST = 8.0  # seconds of such a wait
+IDLE_SHARE = 0.2  # share of a span without data for the successor, above which its rate says nothing
+KEEPS_UP = 0.8  # a successor that receives this share of what comes in does not hold up those behind it
+FASTER = 2.5  # another node must be so many times as fast
+BACKOFF = 4  # each measurement that found no faster node makes the next wait so many times as long
+LONGEST_WAIT = 8.0  # seconds of such a wait
 
 
 class Pace:
     """Measure of the rate of a successor; `note` is called for each of its signs of life."""
 
     def __init__(
-        self, elsewhere: Callable[[float], float], clock: Callable[[], float] = time.monotonic
+        self, measure_other: Callable[[float], float], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`elsewhere(rate)` measures the rate in bytes per second to another node, 0 where there is none; it
-        has to be exact only if it is beyond `rate`."""
-        self._elsewhere = elsewhere
+        """`measure_other(rate)` measures the rate in bytes per second to another node, 0 where there is none;
+        it has to be exact only if it is beyond `rate`."""
+        self._measure_other = measure_other
         self._clock = clock
         self._wait = SPAN
         self._other = 0.0
         self._begin(0, 0.0, 0)
 
-    def note(self, received: int, free: bool, starved: float, supply: int) -> str:
-        """Note that the successor has received so many bytes; returns the reason to part from it, '' for
-        none. `free`: it could have taken more. `starved`: the seconds in which there was nothing to send, all
-        in all. `supply`: the end of what there was for it, that of the stream if it could be had any time."""
+    def note(self, received: int, free: bool, idle_seconds: float, available: int) -> str:
+        """Note that the successor has received so many bytes; returns the reason to remove it, '' for
+        none. `free`: it could have taken more. `idle_seconds`: the seconds in which there was nothing to
+        send, all in all. `available`: the end of the data that could be sent, the end of the stream if all
+        could."""
         seconds = self._clock() - self._since
-        if not free or (seconds >= self._wait and self._is_blameless(seconds, received, starved, supply)):
+        if not free or (
+            seconds >= self._wait and self._is_blameless(seconds, received, idle_seconds, available)
+        ):
             self._wait = SPAN
             self._other = 0.0
-            self._begin(received, starved, supply)
+            self._begin(received, idle_seconds, available)
         elif seconds >= self._wait:
             rate = (received - self._received) / seconds
             reason = self._judge(rate)
-            self._begin(received, starved, supply)
+            self._begin(received, idle_seconds, available)
             return reason
         return ""
 
-    def _is_blameless(self, seconds: float, received: int, starved: float, supply: int) -> bool:
-        came_in = supply - self._supply
+    def _is_blameless(self, seconds: float, received: int, idle_seconds: float, available: int) -> bool:
+        came_in = available - self._available
         keeps_up = came_in > 0 and received - self._received >= KEEPS_UP * came_in
-        return keeps_up or starved - self._starved > STARVED * seconds
+        return keeps_up or idle_seconds - self._idle_seconds > IDLE_SHARE * seconds
 
     def _judge(self, rate: float) -> str:
         if self._other > FASTER * rate:
             return f"takes {rate / 1e6:.1f} MB/s where others take {self._other / 1e6:.1f}"
-        self._other = self._elsewhere(FASTER * rate)
-        self._wait = SPAN if self._other > FASTER * rate else min(self._wait * BACKOFF, LONGEST)
+        self._other = self._measure_other(FASTER * rate)
+        self._wait = SPAN if self._other > FASTER * rate else min(self._wait * BACKOFF, LONGEST_WAIT)
         return ""
 
-    def _begin(self, received: int, starved: float, supply: int) -> None:
+    def _begin(self, received: int, idle_seconds: float, available: int) -> None:
         self._since = self._clock()
         self._received = received
-        self._starved = starved
-        self._supply = supply
+        self._idle_seconds = idle_seconds
+        self._available = available

@@ -20,12 +20,12 @@ class RingSource:
         self._ring = ring
         self._cursor = Cursor(ring, ring.filled)
         self._cursor.seek(offset)
-        self.waited = 0.0
+        self.idle_seconds = 0.0
         self._promised = 0  # bytes that the DATA frame begun last still lacks
         self._sealed = 0
 
     @property
-    def supply(self) -> int:
+    def available(self) -> int:
         return self._ring.size if self._ring.full else self._ring.end
 
     @property
@@ -45,7 +45,7 @@ class RingSource:
             return self._seal(sock, timeout)
         asked = time.monotonic()
         piece = cursor.peek(timeout)
-        self.waited += time.monotonic() - asked
+        self.idle_seconds += time.monotonic() - asked
         if cursor.retracted:
             raise Retracted
         if not piece:
@@ -72,7 +72,7 @@ class RingSource:
             if ring.verified < boundary and not self._cursor.retracted:
                 asked = time.monotonic()
                 ring.filled.wait(timeout)
-                self.waited += time.monotonic() - asked
+                self.idle_seconds += time.monotonic() - asked
             if ring.verified < boundary:
                 return False
             more = socket.MSG_MORE if ring.end > boundary else 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kadeploy.broadcast.node.pace import LONGEST, SPAN, Pace
+from kadeploy.broadcast.node.pace import LONGEST_WAIT, SPAN, Pace
 
 MB = 1_000_000
 
@@ -19,8 +19,8 @@ class Course:
     other: float
     now: float = 0.0
     received: int = 0
-    starved: float = 0.0
-    supply: int = 0
+    idle_seconds: float = 0.0
+    available: int = 0
     measured: list[float] = field(default_factory=list)  # when others were
 
     def __post_init__(self) -> None:
@@ -31,16 +31,22 @@ class Course:
         return self.other
 
     def go_on(
-        self, seconds: float, rate: float, *, free: bool = True, starved: float = 0.0, supply: float = 0.0
+        self,
+        seconds: float,
+        rate: float,
+        *,
+        free: bool = True,
+        idle: float = 0.0,
+        available: float = 0.0,
     ) -> str:
-        """The first reason to part from it, '' if there is none; `starved`: for which part of the time,
-        `supply`: what comes in for it, in bytes per second, 0 where it could have all at once."""
+        """The first reason to part from it, '' if there is none; `idle`: for which part of the time,
+        `available`: what comes in for it, in bytes per second, 0 where it could have all at once."""
         for _ in range(round(seconds * 10)):
             self.now += 0.1
             self.received += int(rate / 10)
-            self.starved += starved / 10
-            self.supply += int(supply / 10)
-            if reason := self.pace.note(self.received, free, self.starved, self.supply):
+            self.idle_seconds += idle / 10
+            self.available += int(available / 10)
+            if reason := self.pace.note(self.received, free, self.idle_seconds, self.available):
                 return reason
         return ""
 
@@ -53,7 +59,7 @@ def test_much_slower_than_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "free", "starved"),
+    ("other", "free", "idle"),
     [
         (2 * MB, True, 0.0),  # all are slow
         (0.0, True, 0.0),  # there is nobody else
@@ -61,35 +67,35 @@ def test_much_slower_than_others() -> None:
         (10 * MB, True, 0.5),  # there were no data for it
     ],
 )
-def test_slow_for_a_reason(other: float, free: bool, starved: float) -> None:
-    assert Course(other).go_on(60, MB, free=free, starved=starved) == ""
+def test_slow_for_a_reason(other: float, free: bool, idle: float) -> None:
+    assert Course(other).go_on(60, MB, free=free, idle=idle) == ""
 
 
 def test_who_takes_what_comes_in_is_not_even_compared() -> None:
     """With a backlog from before there is always something to send."""
     course = Course(other=10 * MB)
-    assert course.go_on(60, MB, supply=MB) == ""
+    assert course.go_on(60, MB, available=MB) == ""
     assert course.measured == []
 
 
 def test_who_takes_less_than_comes_in() -> None:
-    assert Course(other=10 * MB).go_on(60, MB, supply=2 * MB) != ""
+    assert Course(other=10 * MB).go_on(60, MB, available=2 * MB) != ""
 
 
 def test_slow_for_a_moment() -> None:
     course = Course(other=10 * MB)
     for _ in range(20):
         assert course.go_on(SPAN, MB) == ""
-        assert course.go_on(LONGEST + SPAN, 9 * MB) == ""
+        assert course.go_on(LONGEST_WAIT + SPAN, 9 * MB) == ""
 
 
 def test_that_slows_down_later() -> None:
     course = Course(other=10 * MB)
     assert course.go_on(30, 9 * MB) == ""
-    assert course.go_on(2 * LONGEST + 2 * SPAN, MB) != ""
+    assert course.go_on(2 * LONGEST_WAIT + 2 * SPAN, MB) != ""
 
 
 def test_others_are_seldom_measured_in_vain() -> None:
     course = Course(other=10 * MB)
     course.go_on(80, 9 * MB)
-    assert len(course.measured) <= 80 / LONGEST + 4
+    assert len(course.measured) <= 80 / LONGEST_WAIT + 4

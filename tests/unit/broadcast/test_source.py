@@ -128,9 +128,9 @@ def test_time_without_data_counts_even_if_some_come(node: Node) -> None:
     for _ in range(4):
         threading.Timer(0.1, node.receive, [1]).start()
         assert source.transmit(node.near, 5.0)
-    assert 0.3 < source.waited < 5.0
+    assert 0.3 < source.idle_seconds < 5.0
     assert not source.transmit(node.near, 0.2)
-    assert source.waited > 0.5
+    assert source.idle_seconds > 0.5
 
 
 def test_released_source_holds_nothing_back(node: Node) -> None:

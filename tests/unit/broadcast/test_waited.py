@@ -32,4 +32,4 @@ def test_data_that_come_in_drops_are_waited_for() -> None:
             sent += source.transmit(ours, 5)
         seconds = time.monotonic() - began
         dripping.join()
-    assert source.waited > 0.8 * seconds
+    assert source.idle_seconds > 0.8 * seconds
