@@ -17,10 +17,10 @@ from kadeploy.broadcast.node.wire import (
     ACK,
     COMPLETE,
     FEED,
-    FORGOTTEN,
     FRAME,
     HELD,
     OFFSET,
+    OVERWRITTEN,
     PING,
     REFUSED,
     RETRACT,
@@ -129,7 +129,7 @@ class Forwarder:
             raise PeerLost("sent an impossible frame")
         begin = self._source.seek(wanted)
         if begin != wanted:
-            sock.sendall(FRAME.pack(FORGOTTEN if begin > wanted else RETRACT, begin))
+            sock.sendall(FRAME.pack(OVERWRITTEN if begin > wanted else RETRACT, begin))
 
     def _send(self, sock: socket.socket) -> None:
         interval = self._silence / 5

@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 from kadeploy.broadcast.node.wire import PROBE, Greeting, PeerLost, accept, answer_probe, shut, spawn
 
-STRANGERS = 32  # so many may be about to prove the secret at once
+MAX_UNPROVEN = 32  # connections at once that have not proved the secret yet
 
 
 class Listener:
-    """Listener for peers; each that proved the secret is passed to `welcome(socket, greeting)` in its own
+    """Listener for peers; each that proved the secret is passed to `on_peer(socket, greeting)` in its own
     thread."""
 
     def __init__(
@@ -26,16 +26,16 @@ class Listener:
         address: str,
         secret: bytes,
         silence: float,
-        welcome: Callable[[socket.socket, Greeting], None],
+        on_peer: Callable[[socket.socket, Greeting], None],
     ) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.socket = socket.create_server((address, 0), family=family, backlog=128)
         self.port: int = self.socket.getsockname()[1]
         self._secret = secret
         self._silence = silence
-        self._welcome = welcome
-        self._slots = threading.BoundedSemaphore(STRANGERS)
-        self._strangers: dict[socket.socket, None] = {}  # the oldest first
+        self._on_peer = on_peer
+        self._slots = threading.BoundedSemaphore(MAX_UNPROVEN)
+        self._unproven: dict[socket.socket, None] = {}  # the oldest first
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -46,21 +46,21 @@ class Listener:
             except OSError as error:
                 if error.errno in (errno.EINVAL, errno.EBADF):
                     return
-                time.sleep(0.1)  # what is lacking, such as file descriptors, may come back
+                time.sleep(0.1)  # what is lacking, such as file descriptors, may be there again
                 continue
             self._make_room()
             with self._lock:
-                self._strangers[sock] = None
-            spawn(self._greet, sock)
+                self._unproven[sock] = None
+            spawn(self._handshake, sock)
 
     def _make_room(self) -> None:
-        """Disconnect the one that has had most time to prove the secret when there are too many: peers prove
+        """Close the oldest connection that has not proved the secret when there are too many: a peer proves
         it at once."""
         while not self._slots.acquire(timeout=0.01):
             with self._lock:
-                shut(next(iter(self._strangers), None))
+                shut(next(iter(self._unproven), None))
 
-    def _greet(self, sock: socket.socket) -> None:
+    def _handshake(self, sock: socket.socket) -> None:
         try:
             greeting = accept(sock, self._secret, self._silence)
         except (PeerLost, OSError):
@@ -68,9 +68,9 @@ class Listener:
             return
         finally:
             with self._lock:
-                del self._strangers[sock]
+                del self._unproven[sock]
             self._slots.release()
         if greeting.role == PROBE:
             answer_probe(sock, greeting)
         else:
-            self._welcome(sock, greeting)
+            self._on_peer(sock, greeting)

@@ -18,9 +18,9 @@ from kadeploy.broadcast.node.wire import (
     DATA,
     DIGEST_BYTES,
     FETCH,
-    FORGOTTEN,
     FRAME,
     OFFSET,
+    OVERWRITTEN,
     PIECE,
     PING,
     RETRACT,
@@ -37,7 +37,7 @@ DAMAGES = 2  # a chunk that arrives wrong is asked for again; a feeder who sends
 
 
 class Receiver:
-    """Receiver of one node: one thread reads data in `run`, another one checks them in `verify`."""
+    """Receiver of one node: one thread receives data in `run`, another one checks them in `verify`."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Receiver:
         intake = Intake(sock, self._feeders.nodes)
         while True:
             kind, number = read_frame(sock)
-            if kind == FORGOTTEN:
+            if kind == OVERWRITTEN:
                 self._fetch(head, number)
             else:
                 self._take_in(sock, intake, kind, number)
@@ -148,7 +148,7 @@ class Receiver:
     def _fetch(self, head: tuple[str, int], until: int) -> None:
         """Read from the head what the feeder's ring holds no more, up to `until`."""
         if not self._ring.end < until <= self._ring.size:
-            raise PeerLost(f"has forgotten what it cannot ({until})")
+            raise PeerLost(f"says that it has overwritten what it cannot have ({until})")
         feeder, _ = self._feeders.source
         give_up = time.monotonic() + self._patience
         while self._ring.end < until:  # the feeder, too, sends the seal of what lies before `until`
@@ -177,7 +177,7 @@ class Receiver:
 
     def _await_verdict(self, until: int) -> None:
         ring = self._ring
-        with ring.proven:
-            ring.proven.wait_for(lambda: self._feeders.dropped or ring.verified >= until)
+        with ring.consumable:
+            ring.consumable.wait_for(lambda: self._feeders.dropped or ring.verified >= until)
         if self._feeders.dropped:
             raise PeerLost("replaced")

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Relay, the program that a node runs during a broadcast: receive, verify, forward, consume, report.
 
-Each of these is a thread that goes through the ring at its own pace. With the head, over standard input and
-output, a line each. In come ``Settings``, then orders: ``feed`` names the lane this node is in from now on,
-``leave`` takes it out of its lane until the next one. Out go ``listening``, then ``progress``, ``skipped``,
-``slow`` and ``damaged``, and at last one result, ``done`` or ``failed``. The end of standard input means:
-stop now and leave nothing running.
+Each of these is a thread that reads the ring at its own rate. The head and the relay exchange lines over
+standard input and output. The relay receives ``Settings``, then orders: ``feed`` names the lane that this
+node is in from now on, ``leave`` removes it from its lane until the next ``feed``. It sends ``listening``,
+then ``progress``, ``skipped``, ``slow`` and ``damaged``, and at last one result, ``done`` or ``failed``. At
+the end of standard input it stops at once, and leaves nothing running.
 
 Runs on nodes: only modules of Debian's python3-minimal, which has no json. The head sends JSON of strings,
 numbers, lists and maps, which is a Python literal too; ``encode`` writes what goes back.
@@ -37,8 +37,8 @@ STILL_ALIVE_INTERVAL = 1.0
 
 
 class Settings(NamedTuple):
-    """Settings that a relay is sent first: seconds, bytes; `consumer` is a pipeline of argument lists or a
-    path."""
+    """Settings, the first line that a relay receives; seconds, bytes. `consumer` is a pipeline of argument
+    lists or a path."""
 
     secret: str
     address: str
@@ -73,62 +73,68 @@ class Relay:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._secret = bytes.fromhex(settings.secret)
-        self._speech = threading.Lock()
-        self._news = threading.Event()
+        self._output_lock = threading.Lock()
+        self._changed = threading.Event()
         self._ring = Ring(settings.window, settings.size, settings.chunk)
-        self._consume = Cursor(self._ring, self._ring.proven)
-        # Until it is known who comes after this node:
-        self._kept: Cursor | None = Cursor(self._ring, self._ring.filled)
+        self._consumer_cursor = Cursor(self._ring, self._ring.consumable)
+        # Holds the stream until the first order says which nodes this one feeds.
+        self._initial_cursor: Cursor | None = Cursor(self._ring, self._ring.filled)
         self._succession: Succession | None = None
-        self._held = False  # by its own consumer
+        self._held = False  # True while this node's own consumer blocks the ring
         self._feeders = Feeders(self._ring, settings.patience)
         self._receiver = Receiver(
             self._ring, self._feeders, self._secret, settings.silence, settings.patience, self._accuse
         )
-        self._listener = Listener(settings.address, self._secret, settings.silence, self._welcome)
+        self._listener = Listener(settings.address, self._secret, settings.silence, self._accept_peer)
         self._consumer = Consumer(settings.consumer)
         threading.excepthook = lambda trouble: self.fail(f"relay: {trouble.exc_value!r}")
 
     def run(self) -> None:
         """Run until the head closes standard input, which ends the process; a failure ends it before."""
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, lambda *_: self.leave(3))
-        # A predecessor may be told of the lane, and connect, before this relay is.
+            signal.signal(number, lambda *_: self.exit(3))
+        # A feeder may be ordered into the lane, and connect, before this relay has its order.
         spawn(self._listener.run)
         self.emit({"event": "listening", "port": self._listener.port})
-        for work in (self._receive, self._receiver.verify, self._beat, self._conclude, self._report):
+        for work in (
+            self._receive,
+            self._receiver.verify,
+            self._send_signs_of_life,
+            self._run_consumer,
+            self._report_progress,
+        ):
             spawn(work)
         while line := sys.stdin.buffer.readline():
             order, *arguments = ast.literal_eval(line.decode())
             if order == "feed":
-                self._join(Lane(*arguments))
+                self._enter_lane(Lane(*arguments))
             else:
                 self._feeders.leave(*arguments)
-        self.leave(3)
+        self.exit(3)
 
     def emit(self, event: dict[str, object]) -> None:
         line = (encode(event) + "\n").encode(errors="replace")
         try:
-            with self._speech:
+            with self._output_lock:
                 os.write(1, line)
         except OSError:
-            self.leave(3)  # nobody listens any more
+            self.exit(3)  # the head does not read any more
 
     def fail(self, reason: str, evidence: str = "") -> NoReturn:
-        self.emit({"event": "failed", "reason": reason, "evidence": evidence, **self._figures()})
-        self.leave(1)
+        self.emit({"event": "failed", "reason": reason, "evidence": evidence, **self._progress()})
+        self.exit(1)
 
-    def leave(self, status: int) -> NoReturn:
-        """End the process at once, whatever its threads are blocked in, and with the consumer."""
+    def exit(self, status: int) -> NoReturn:
+        """End the consumer and this process at once, whatever its threads are blocked in."""
         self._consumer.kill()
         os._exit(status)
 
-    def _join(self, lane: Lane) -> None:
-        """Feed those that come after this node in `lane` from now on, and no others."""
-        before, kept = self._succession, self._kept
+    def _enter_lane(self, lane: Lane) -> None:
+        """Feed the nodes below this one in `lane` from now on, and no others."""
+        former, initial_cursor = self._succession, self._initial_cursor
 
         def source() -> RingSource:
-            return RingSource(self._ring, kept.offset if kept else self._ring.oldest())
+            return RingSource(self._ring, initial_cursor.offset if initial_cursor else self._ring.oldest())
 
         settings = self._settings
 
@@ -136,24 +142,24 @@ class Relay:
             # Those below this node are fed by others now. The next feeder of this node has to feed them.
             self._feeders.leave(lane.number)
 
-        after = Succession(
+        succession = Succession(
             lane, self._secret, settings.silence, settings.patience, source, self._report_loss, on_skipped
         )
         self._feeders.expect(lane.number, len(lane.peers))
-        self._succession = after
-        if before:
-            before.stop()
-        if kept:
-            kept.release()
-            self._kept = None
-        spawn(after.run)
-        spawn(self._watch, after)
+        self._succession = succession
+        if former:
+            former.stop()
+        if initial_cursor:
+            initial_cursor.release()
+            self._initial_cursor = None
+        spawn(succession.run)
+        spawn(self._await_end, succession)
 
-    def _watch(self, succession: Succession) -> None:
+    def _await_end(self, succession: Succession) -> None:
         succession.finished.wait()
-        self._news.set()
+        self._changed.set()
 
-    def _welcome(self, sock: socket.socket, greeting: Greeting) -> None:
+    def _accept_peer(self, sock: socket.socket, greeting: Greeting) -> None:
         if greeting.role == FEED:
             self._feeders.offer(sock, greeting)
         else:
@@ -172,51 +178,51 @@ class Relay:
         rank = 0 if feeder.role == FETCH else feeder.rank
         self.emit({"event": "damaged", "lane": max(feeder.lane, 0), "rank": rank, "offset": offset})
 
-    def _beat(self) -> None:
+    def _send_signs_of_life(self) -> None:
         while True:
             self._feeders.acknowledge(self._sign_of_life())
-            self._news.wait(self._settings.silence / 5)
-            self._news.clear()
+            self._changed.wait(self._settings.silence / 5)
+            self._changed.clear()
 
     def _sign_of_life(self) -> int:
-        if self._complete():
+        if self._is_complete():
             return COMPLETE
-        holder = self._ring.take_holder()
-        self._held = holder is self._consume
-        return HELD if holder else ACK
+        blocker = self._ring.take_blocker()
+        self._held = blocker is self._consumer_cursor
+        return HELD if blocker else ACK
 
-    def _complete(self) -> bool:
-        """True when this node and all behind it have everything."""
-        behind = self._succession
-        if behind is None or behind.was_skipped or not behind.finished.is_set():
+    def _is_complete(self) -> bool:
+        """True when this node and all below it have the whole stream."""
+        succession = self._succession
+        if succession is None or succession.was_skipped or not succession.finished.is_set():
             return False
         return self._ring.verified == self._ring.size
 
-    def _report(self) -> None:
-        report_loss, when = -1, 0.0
+    def _report_progress(self) -> None:
+        reported, reported_at = -1, 0.0
         while True:
-            if self._ring.verified != report_loss or time.monotonic() - when >= STILL_ALIVE_INTERVAL:
-                report_loss, when = self._ring.verified, time.monotonic()
-                self.emit({"event": "progress", **self._figures()})
+            if self._ring.verified != reported or time.monotonic() - reported_at >= STILL_ALIVE_INTERVAL:
+                reported, reported_at = self._ring.verified, time.monotonic()
+                self.emit({"event": "progress", **self._progress()})
             time.sleep(PROGRESS_INTERVAL)
 
-    def _conclude(self) -> None:
-        self._consumer.consume(self._consume)
+    def _run_consumer(self) -> None:
+        self._consumer.consume(self._consumer_cursor)
         while self._ring.verified < self._ring.size:
-            with self._ring.proven:
-                self._ring.proven.wait(1.0)  # a consumer that failed early; others still need the stream
-        self._news.set()
-        result = {"sha256": self._receiver.sha256, **self._figures()}
+            with self._ring.consumable:
+                self._ring.consumable.wait(1.0)  # a consumer that failed early; others still need the stream
+        self._changed.set()
+        result = {"sha256": self._receiver.sha256, **self._progress()}
         if reason := self._consumer.reason:
             self.emit({"event": "failed", "reason": reason, "evidence": self._consumer.evidence, **result})
         else:
             self.emit({"event": "done", **result})
 
-    def _figures(self) -> dict[str, object]:
+    def _progress(self) -> dict[str, object]:
         feeder = self._feeders.last
         return {
-            "consumed": self._consume.offset,
-            "bytes": self._ring.verified,  # after what it can only exceed
+            "consumed": self._consumer_cursor.offset,
+            "bytes": self._ring.verified,  # read last, so that it is never less than what was consumed
             "lane": max(feeder.lane, 0),
             "feeder": feeder.rank,
             "fed": int(self._feeders.is_fed),

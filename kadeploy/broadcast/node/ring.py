@@ -13,14 +13,14 @@ import threading
 
 from kadeploy.broadcast.node.wire import PIECE
 
-MORSEL = 64 << 10  # bytes that are worth waking the hashing thread for
+HASH_BYTES = 64 << 10  # the hashing thread is woken for so many bytes, as each wake costs processor time
 
 
 class Ring:
     """Ring of the last `capacity` bytes of the stream; a byte is overwritten once every cursor is past it.
 
-    `end` is how much was received, `verified` how much of that is known to be right: always at a boundary,
-    that is the end of a chunk or of the stream. `seals` maps each verified boundary to its seal.
+    `end` is the number of bytes received, `verified` of those that are known to be right: always a boundary,
+    which is the end of a chunk or of the stream. `seals` maps each verified boundary to its seal.
     """
 
     def __init__(self, capacity: int, size: int, chunk: int) -> None:
@@ -33,13 +33,16 @@ class Ring:
         self.verified = 0
         self.seals: dict[int, bytes] = {}
         self.cursors: list[Cursor] = []
-        self._holder: Cursor | None = None
-        self._claimed = 0  # a reservation may already be overwriting what lies `capacity` before this offset
+        self._blocker: Cursor | None = None
+        self._reserved_end = (
+            0  # a reservation may already be overwriting what lies `capacity` before this offset
+        )
         self._lock = threading.Lock()
-        # Who forwards is woken by all that comes, the others when it is worth the processor.
+        # A forwarder is woken for all that comes, for latency; the others only when it is worth the
+        # processor.
         self.filled = threading.Condition(self._lock)
-        self.ripe = threading.Condition(self._lock)
-        self.proven = threading.Condition(self._lock)
+        self.hashable = threading.Condition(self._lock)
+        self.consumable = threading.Condition(self._lock)
         self.freed = threading.Condition(self._lock)
 
     @property
@@ -61,7 +64,7 @@ class Ring:
             self.cursors.append(cursor)
 
     def remove(self, cursor: Cursor) -> None:
-        """Hold nothing back for `cursor` any more."""
+        """Keep no data for `cursor` any more."""
         with self.freed:
             if cursor in self.cursors:
                 self.cursors.remove(cursor)
@@ -72,11 +75,11 @@ class Ring:
         seconds."""
         with self.freed:
             if not self._free():
-                self._holder = min(self.cursors, key=lambda cursor: cursor.offset, default=None)
+                self._blocker = min(self.cursors, key=lambda cursor: cursor.offset, default=None)
                 self.freed.wait_for(self._free, timeout)
             start = self.end % self.capacity
             count = min(limit, self._free(), self.capacity - start)
-            self._claimed = max(self._claimed, self.end + count)
+            self._reserved_end = max(self._reserved_end, self.end + count)
             return self.memory[start : start + count]
 
     def commit(self, count: int) -> None:
@@ -84,8 +87,8 @@ class Ring:
             before = self.end
             self.end += count
             self.filled.notify_all()
-            if self.end // MORSEL > before // MORSEL or self.end == self.boundary(before):
-                self.ripe.notify_all()
+            if self.end // HASH_BYTES > before // HASH_BYTES or self.end == self.boundary(before):
+                self.hashable.notify_all()
 
     def verify(self, cursor: Cursor, seal: bytes) -> bool:
         """Mark all that `cursor` has read as right, under its seal; False when it was retracted meanwhile."""
@@ -100,7 +103,7 @@ class Ring:
             return True
 
     def retract(self, offset: int) -> None:
-        """Forget what was received after `offset`, but nothing that is verified."""
+        """Discard what was received after `offset`, but nothing that is verified."""
         with self.filled:
             offset = max(offset, self.verified)
             if offset >= self.end:
@@ -111,17 +114,17 @@ class Ring:
             self._wake_all()
 
     def oldest(self) -> int:
-        """First boundary (or the beginning) from which everything received is still here."""
-        gone = max(0, self._claimed - self.capacity)
+        """First boundary (or the beginning) from which on the ring holds all that was received."""
+        gone = max(0, self._reserved_end - self.capacity)
         return gone if gone % self.chunk == 0 else self.boundary(gone)
 
-    def take_holder(self) -> Cursor | None:
+    def take_blocker(self) -> Cursor | None:
         """Cursor that has blocked the ring since the last call, or None."""
         with self._lock:
-            holder = self._holder
+            blocker = self._blocker
             if self._free():
-                self._holder = None
-            return holder
+                self._blocker = None
+            return blocker
 
     def wake(self) -> None:
         """End all waits."""
@@ -129,33 +132,33 @@ class Ring:
             self._wake_all()
 
     def _wake_all(self) -> None:
-        for condition in (self.filled, self.ripe, self.proven, self.freed):
+        for condition in (self.filled, self.hashable, self.consumable, self.freed):
             condition.notify_all()
 
     def _free(self) -> int:
-        # What is provisional is hashed again after a retraction, from the last boundary on.
+        # After a retraction the provisional data are hashed again from the last boundary on.
         kept = min((cursor.offset for cursor in self.cursors), default=self.verified)
-        # A cursor that has not been put into its place yet is at 0, further back than the ring reaches.
+        # A new cursor is at 0 until `seek`, which may be further back than the ring reaches.
         return max(0, self.capacity - self.end + min(kept, self.verified))
 
 
 class Cursor:
-    """Place of one reader in a ring. It waits on `news`, one of the ring's conditions: a reader that waits
-    for what is `proven` sees only what is verified."""
+    """Place of one reader in a ring. It waits on `condition`, one of the ring's conditions: a reader that
+    waits for what is `consumable` sees only what is verified."""
 
-    def __init__(self, ring: Ring, news: threading.Condition) -> None:
+    def __init__(self, ring: Ring, condition: threading.Condition) -> None:
         self.ring = ring
-        self._news = news
+        self._condition = condition
         self.offset = 0
-        self.retracted = False  # something that was read after `offset` is void
-        self._begin = 0  # what lies before it was never given out
-        self._reach = 0  # the end of what was given out last
+        self.retracted = False  # data that were read after `offset` have been retracted
+        self._begin = 0  # offset of the last `seek`: nothing before it was given out
+        self._given_end = 0  # end of the data that were given out last
         ring.add(self)
 
     def seek(self, offset: int) -> int:
-        """Go to `offset`, or to the first boundary after it that is still here; returns the place."""
+        """Go to `offset`, or to the first boundary after it that the ring still holds; returns the offset."""
         with self.ring.freed:
-            self.offset = self._begin = self._reach = max(offset, self.ring.oldest())
+            self.offset = self._begin = self._given_end = max(offset, self.ring.oldest())
             self.retracted = False
             self.ring.freed.notify_all()
             return self.offset
@@ -164,13 +167,13 @@ class Cursor:
         """Read without a copy: at most PIECE bytes, not beyond the next boundary; none after `timeout`
         seconds without news, or after a `wake`."""
         ring = self.ring
-        with self._news:
+        with self._condition:
             if self._limit() <= self.offset and not self.retracted:
-                self._news.wait(timeout)
+                self._condition.wait(timeout)
             start = self.offset % ring.capacity
             count = min(PIECE, self._limit() - self.offset, ring.capacity - start)
             count = max(0, min(count, ring.boundary(self.offset) - self.offset))
-            self._reach = self.offset + count
+            self._given_end = self.offset + count
             return ring.memory[start : start + count]
 
     def advance(self, count: int) -> None:
@@ -178,18 +181,18 @@ class Cursor:
         with self.ring.freed:
             if not self.retracted:
                 self.offset += count
-                self._reach = self.offset
+                self._given_end = self.offset
                 self.ring.freed.notify_all()
 
     def retract(self, offset: int) -> None:
         """Go back to `offset` if more was given out. The ring calls it, with its lock held."""
         offset = max(offset, self._begin)
-        if self._reach > offset:
-            self.offset = self._reach = min(self.offset, offset)
+        if self._given_end > offset:
+            self.offset = self._given_end = min(self.offset, offset)
             self.retracted = True
 
     def release(self) -> None:
         self.ring.remove(self)
 
     def _limit(self) -> int:
-        return self.ring.verified if self._news is self.ring.proven else self.ring.end
+        return self.ring.verified if self._condition is self.ring.consumable else self.ring.end

@@ -23,7 +23,7 @@ class Verifier:
         """`damaged` is called when a chunk does not match its seal; it must retract the chunk."""
         self._ring = ring
         self._damaged = damaged
-        self._cursor = Cursor(ring, ring.ripe)
+        self._cursor = Cursor(ring, ring.hashable)
         self._digest = hashlib.sha256()
         self._good = self._digest.copy()  # at `ring.verified`
         self._announced: dict[int, bytes] = {}
@@ -34,8 +34,8 @@ class Verifier:
         with self._lock:
             if boundary > self._ring.verified:
                 self._announced[boundary] = seal
-        with self._ring.ripe:
-            self._ring.ripe.notify_all()
+        with self._ring.hashable:
+            self._ring.hashable.notify_all()
 
     def retract(self) -> None:
         """Forget what is not verified: data and seals."""
@@ -82,11 +82,11 @@ class Verifier:
                 self._announced.pop(boundary, None)
             return
         self._damaged()
-        with self._ring.ripe:
-            self._ring.ripe.wait_for(lambda: self._cursor.retracted)
+        with self._ring.hashable:
+            self._ring.hashable.wait_for(lambda: self._cursor.retracted)
 
     def _await_seal(self, boundary: int) -> bytes | None:
         """Wait for the seal of the chunk that ends at `boundary`; None when the chunk was retracted."""
-        with self._ring.ripe:
-            self._ring.ripe.wait_for(lambda: self._cursor.retracted or boundary in self._announced)
+        with self._ring.hashable:
+            self._ring.hashable.wait_for(lambda: self._cursor.retracted or boundary in self._announced)
             return None if self._cursor.retracted else self._announced.get(boundary)

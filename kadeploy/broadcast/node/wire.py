@@ -3,13 +3,16 @@
 
 The peer that connects has one of three roles:
 
-FEED    The receiver answers from which OFFSET it wants the stream, then sends signs of life (ACK, or
-        HELD when it could receive no more) until COMPLETE: it and all behind it have everything.
+FEED    The receiver answers REFUSED, or from which OFFSET it wants the stream; then it sends signs of
+        life (ACK, or HELD when it had no room) until COMPLETE: it and all below it have the whole stream.
         The feeder sends DATA, as many bytes as the frame says. Where a chunk ends it sends a SEAL with the
         SHA-256 of the whole stream up to there, once it has checked that itself; what was sent of a chunk
-        before its seal is provisional. RETRACT, the first frame if any, takes it back.
+        before its seal is provisional. RETRACT takes it back down to an offset. OVERWRITTEN says up to
+        which offset its ring does not hold the stream any more. Either can only be the first frame.
+        PING is a sign of life.
 FETCH   The head answers with the same frames for a range of the stream.
-PROBE   The other end lives, and reads as many bytes as were announced, at the rate the way to it allows.
+PROBE   The other end answers with ACK once it has read the announced number of bytes: it lives, and the
+        time shows the rate of the links to it.
 
 Runs on nodes: only modules of Debian's python3-minimal, which has neither json nor hmac nor dataclasses.
 """
@@ -29,7 +32,7 @@ from typing import NamedTuple
 MAGIC = b"kachain2"
 FRAME = struct.Struct("!BQ")  # kind, number
 FEED, FETCH, PROBE = 1, 2, 3
-DATA, SEAL, RETRACT, PING, FORGOTTEN = range(1, 6)  # of the feeder
+DATA, SEAL, RETRACT, PING, OVERWRITTEN = range(1, 6)  # of the feeder
 OFFSET, ACK, HELD, COMPLETE, REFUSED = range(11, 16)  # of the receiver
 DIGEST_BYTES = 32
 SYNS = 3  # attempts to reach a peer
@@ -38,8 +41,8 @@ LONGEST_PROBE = 8 << 20
 
 
 class Greeting(NamedTuple):
-    """Role of the peer that connects, and its wish: FEED with its lane and rank, FETCH from `first` to before
-    `last`, PROBE with `last` bytes."""
+    """Role of the peer that connects, and its request: FEED with its lane and rank, FETCH from `first` to
+    before `last`, PROBE with `last` bytes."""
 
     role: int
     lane: int = 0
@@ -63,7 +66,7 @@ class Retracted(Exception):
 
 
 def spawn(target: Callable[..., None], *arguments: object) -> threading.Thread:
-    """Run `target` in a daemon thread: a relay that has to go never waits for a blocked call."""
+    """Run `target` in a daemon thread, so that a relay that ends never waits for a blocked call."""
     thread = threading.Thread(target=target, args=arguments, daemon=True)
     thread.start()
     return thread
@@ -113,8 +116,8 @@ def connect(peer: tuple[str, int], secret: bytes, greeting: Greeting, silence: f
         answer = read_exactly(sock, 64, deadline)
         if not same_digest(answer[32:], prove(secret, b"accepts", nonce, answer[:32])):
             raise PeerLost("does not know the secret of this broadcast")
-        wish = greeting.pack()
-        sock.sendall(wish + prove(secret, b"connects", answer[:32], nonce, wish))
+        request = greeting.pack()
+        sock.sendall(request + prove(secret, b"connects", answer[:32], nonce, request))
         open_for_data(sock, silence)
     except OSError as error:
         sock.close()
@@ -145,11 +148,11 @@ def accept(sock: socket.socket, secret: bytes, silence: float) -> Greeting:
     theirs, ours = hello[len(MAGIC) :], os.urandom(32)
     sock.sendall(ours + prove(secret, b"accepts", theirs, ours))
     answer = read_exactly(sock, GREETING.size + 32, deadline)
-    wish = answer[: GREETING.size]
-    if not same_digest(answer[GREETING.size :], prove(secret, b"connects", ours, theirs, wish)):
+    request = answer[: GREETING.size]
+    if not same_digest(answer[GREETING.size :], prove(secret, b"connects", ours, theirs, request)):
         raise PeerLost("does not know the secret of this broadcast")
     open_for_data(sock, silence)
-    return Greeting(*GREETING.unpack(wish))
+    return Greeting(*GREETING.unpack(request))
 
 
 def probe(peer: tuple[str, int], secret: bytes, count: int, timeout: float) -> float:
@@ -175,13 +178,13 @@ def answer_probe(sock: socket.socket, greeting: Greeting) -> None:
                 left -= len(read_exactly(sock, min(left, 1 << 16)))
             sock.sendall(FRAME.pack(ACK, 0))
         except (PeerLost, OSError):
-            return  # who asked has given up
+            return  # the peer has given up
 
 
 def open_for_data(sock: socket.socket, silence: float) -> None:
-    """Make reads give up after `silence` seconds, and writes never. A write may block for as long as the peer
-    has no room: its signs of life are what counts. Buffer sizes stay with the kernel, setting them ends its
-    autotuning."""
+    """Make reads time out after `silence` seconds, and writes never: a write may block for as long as the
+    peer has no room, as long as the peer sends signs of life. Buffer sizes are left to the kernel, since
+    setting them ends its autotuning."""
     sock.settimeout(None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     seconds = int(silence)

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from kadeploy.broadcast.node.listener import STRANGERS, Listener
+from kadeploy.broadcast.node.listener import MAX_UNPROVEN, Listener
 from kadeploy.broadcast.node.wire import FETCH, PROBE, Greeting, connect, probe, shut, spawn
 
 SECRET = b"secret"
@@ -33,12 +33,12 @@ def listener() -> Iterator[Listener]:
 def test_strangers_who_say_nothing_keep_no_peer_out(listener: Listener) -> None:
     before = threading.active_count()
     with ExitStack() as stack:
-        for _ in range(3 * STRANGERS):
+        for _ in range(3 * MAX_UNPROVEN):
             stack.enter_context(socket.create_connection(("127.0.0.1", listener.port)))
         began = time.monotonic()
         assert probe(("127.0.0.1", listener.port), SECRET, 10, 4.0) < 4.0
         assert time.monotonic() - began < 4.0  # well before the strangers have had their time
-        assert threading.active_count() <= before + STRANGERS + 1
+        assert threading.active_count() <= before + MAX_UNPROVEN + 1
 
 
 def test_listener_outlives_a_lack_of_file_descriptors(listener: Listener) -> None:

@@ -76,8 +76,8 @@ def test_ring_never_loses_what_a_cursor_has_not_read(data: st.DataObject) -> Non
     chunk = data.draw(st.integers(1, 12))
     stream = bytes(range(100))
     ring = Ring(data.draw(st.integers(1, 40)), len(stream), chunk)
-    checking, forward = Cursor(ring, ring.ripe), Cursor(ring, ring.filled)
-    careful = Cursor(ring, ring.proven)
+    checking, forward = Cursor(ring, ring.hashable), Cursor(ring, ring.filled)
+    careful = Cursor(ring, ring.consumable)
     for _ in range(data.draw(st.integers(0, 80))):
         if data.draw(st.booleans()):
             limit = ring.boundary(ring.end) - ring.end
@@ -139,7 +139,7 @@ def test_peer_that_hangs_in_the_handshake() -> None:
 
 def test_reader_that_is_not_in_its_place_yet_gives_no_room() -> None:
     ring = Ring(8, 100, 4)
-    checking = Cursor(ring, ring.ripe)
+    checking = Cursor(ring, ring.hashable)
     for _ in range(4):
         ring.commit(len(ring.reserve(4, 0)))
         checking.advance(len(checking.peek(0)))
@@ -150,7 +150,7 @@ def test_reader_that_is_not_in_its_place_yet_gives_no_room() -> None:
 
 def test_what_was_verified_meanwhile_is_not_taken_back() -> None:
     ring = Ring(8, 100, 4)
-    checking = Cursor(ring, ring.ripe)
+    checking = Cursor(ring, ring.hashable)
     ring.commit(len(ring.reserve(4, 0)))
     checking.advance(len(checking.peek(0)))
     assert ring.verify(checking, b"seal")
@@ -170,7 +170,7 @@ def test_reader_ahead_of_the_ring_has_nothing_to_take_back() -> None:
 
 def test_seals_of_what_is_long_gone_are_forgotten() -> None:
     ring = Ring(8, 400, 4)
-    checking = Cursor(ring, ring.ripe)
+    checking = Cursor(ring, ring.hashable)
     for _ in range(100):
         ring.commit(len(ring.reserve(4, 0)))
         checking.advance(len(checking.peek(0)))

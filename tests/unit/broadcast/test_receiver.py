@@ -16,9 +16,9 @@ from kadeploy.broadcast.node.ring import Ring
 from kadeploy.broadcast.node.wire import (
     DATA,
     FEED,
-    FORGOTTEN,
     FRAME,
     OFFSET,
+    OVERWRITTEN,
     REFUSED,
     RETRACT,
     SEAL,
@@ -100,8 +100,8 @@ def test_image_from_one_feeder() -> None:
     with node.fed() as (sock, offset):
         assert offset == 0
         sock.sendall(chunk(0) + chunk(4))
-        with node.ring.proven:
-            assert node.ring.proven.wait_for(lambda: node.ring.verified == len(IMAGE), 5)
+        with node.ring.consumable:
+            assert node.ring.consumable.wait_for(lambda: node.ring.verified == len(IMAGE), 5)
     assert node.receiver.sha256 == hashlib.sha256(IMAGE).hexdigest()
     assert bytes(node.ring.memory) == IMAGE
 
@@ -116,8 +116,8 @@ def test_image_from_one_feeder() -> None:
         FRAME.pack(SEAL, CHUNK),  # of what was not sent
         chunk(0) + FRAME.pack(RETRACT, 0),  # what was sealed
         FRAME.pack(RETRACT, 1),  # what was not sent
-        FRAME.pack(FORGOTTEN, 0),
-        FRAME.pack(FORGOTTEN, len(IMAGE) + 1),
+        FRAME.pack(OVERWRITTEN, 0),
+        FRAME.pack(OVERWRITTEN, len(IMAGE) + 1),
         FRAME.pack(OFFSET, 0),
         b"HTTP/1.0 200 OK\r\n\r\n",
     ],
@@ -134,8 +134,8 @@ def test_part_of_a_chunk_can_be_taken_back() -> None:
     node = Node()
     with node.fed() as (sock, _):
         sock.sendall(FRAME.pack(DATA, 2) + b"xx" + FRAME.pack(RETRACT, 0) + chunk(0) + chunk(4))
-        with node.ring.proven:
-            assert node.ring.proven.wait_for(lambda: node.ring.verified == len(IMAGE), 5)
+        with node.ring.consumable:
+            assert node.ring.consumable.wait_for(lambda: node.ring.verified == len(IMAGE), 5)
 
 
 def test_feeder_that_damages_a_chunk_twice_is_blamed() -> None:

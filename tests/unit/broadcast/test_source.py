@@ -32,7 +32,7 @@ class Node:
 
     def __init__(self) -> None:
         self.ring = Ring(8, len(IMAGE), CHUNK)
-        self.checking = Cursor(self.ring, self.ring.ripe)
+        self.checking = Cursor(self.ring, self.ring.hashable)
         self.near, self.far = socket.socketpair()
         self.far.settimeout(2)
 
@@ -162,12 +162,12 @@ class Checked:
         self.ring.commit(len(data))
 
     def await_verified(self, offset: int) -> None:
-        with self.ring.proven:
-            assert self.ring.proven.wait_for(lambda: self.ring.verified == offset, 5)
+        with self.ring.consumable:
+            assert self.ring.consumable.wait_for(lambda: self.ring.verified == offset, 5)
 
     def await_end(self, offset: int) -> None:
-        with self.ring.proven:
-            assert self.ring.proven.wait_for(lambda: self.ring.end == offset, 5)
+        with self.ring.consumable:
+            assert self.ring.consumable.wait_for(lambda: self.ring.end == offset, 5)
 
 
 def test_verifier_goes_on_after_damage_where_it_was_right() -> None:
