@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Neighbours in a lane as seen from this node: which of them live, and how fast the way to one is.
+"""Neighbours in a lane as seen from this node: which of them live, and the rate at which one can be reached.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -13,19 +13,20 @@ from collections.abc import Callable
 from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.node.wire import LONGEST_PROBE, PeerLost, probe, spawn
 
-ASKED = 8  # candidates asked at once
-SHORTEST = 1e-4  # seconds that can be measured
-# Seconds for which a way has to show its rate, and the least bytes; the next only if it was fast enough so
-# far. Probes take from the stream, and buffers on the way make what is short seem fast.
-LOOKS = (0.003, 8 << 10), (0.024, 16 << 10), (0.2, 64 << 10)
+MAX_PROBED = 8  # candidates asked at once
+SHORTEST_PROBE = 1e-4  # seconds; less cannot be measured
+# Probes of a rate, one after another as long as each was fast enough: the seconds of it at the rate in
+# question, and the least bytes. Probes take bandwidth from the stream; buffers on the way make short ones
+# seem fast.
+PROBES = (0.003, 8 << 10), (0.024, 16 << 10), (0.2, 64 << 10)
 
 
 class Neighbours:
     """Prober of the nodes of `lane`."""
 
     def __init__(self, lane: Lane, secret: bytes, silence: float, patience: float) -> None:
-        """`silence`: seconds within which a node answers. `patience`: for how many seconds a node that hears
-        of no other assumes that it is cut off itself."""
+        """`silence`: seconds within which a node answers. `patience`: seconds for which a node that gets no
+        answer at all assumes that it is cut off itself."""
         self._lane = lane
         self._secret = secret
         self._silence = silence
@@ -41,22 +42,22 @@ class Neighbours:
 
         When not even nodes far away answer, they are asked again until the patience is over.
         """
-        ranks = self._lane.family(rank, ASKED)
+        ranks = self._lane.subtree(rank, MAX_PROBED)
         give_up = time.monotonic() + self._patience
         while True:
             dead = _LivenessCheck(ranks, self._probe).wait(self._silence)
-            far = [witness for witness in self._lane.witnesses(rank) if witness not in ranks]
-            alone = len(dead) == len(ranks) and self._hears_none(far)
-            if not alone or self._stopped or time.monotonic() > give_up:
+            far = [distant for distant in self._lane.distant_ranks(rank) if distant not in ranks]
+            is_cut_off = len(dead) == len(ranks) and self._get_no_answer(far)
+            if not is_cut_off or self._stopped or time.monotonic() > give_up:
                 return dead
             time.sleep(self._silence / 2)
 
     def measure_other(self, rank: int, rate: float) -> float:
         """Bytes per second to another node than `rank`, exact if it is beyond `rate`; 0.0 when the first few
-        do not answer, and after the first lane, which slow nodes are in."""
+        do not answer, and in later lanes, since these have the slow nodes."""
         if self._lane.number:
             return 0.0
-        others = self._lane.family(rank, 3)[1:] + self._lane.witnesses(rank)
+        others = self._lane.subtree(rank, 3)[1:] + self._lane.distant_ranks(rank)
         for other in others[:3]:
             try:
                 return self._measure(other, rate)
@@ -64,15 +65,15 @@ class Neighbours:
                 continue
         return 0.0
 
-    def _hears_none(self, ranks: list[int]) -> bool:
+    def _get_no_answer(self, ranks: list[int]) -> bool:
         return len(_LivenessCheck(ranks, self._probe).wait(self._silence)) == len(ranks)
 
     def _measure(self, rank: int, rate: float) -> float:
         speed = 0.0
         latency = self._probe(rank)
-        for seconds, least in LOOKS:
+        for seconds, least in PROBES:
             count = int(min(max(rate * seconds, least), LONGEST_PROBE))
-            speed = count / max(self._probe(rank, count) - latency, SHORTEST)
+            speed = count / max(self._probe(rank, count) - latency, SHORTEST_PROBE)
             if speed <= rate:
                 break
         return speed
@@ -83,23 +84,23 @@ class Neighbours:
 
 
 class _LivenessCheck:
-    """Check of several nodes at the same time: do they live?"""
+    """Probe of several nodes at the same time, which shows the nodes that live."""
 
-    def __init__(self, ranks: list[int], ask: Callable[[int], object]) -> None:
+    def __init__(self, ranks: list[int], probe: Callable[[int], object]) -> None:
         self._ranks = ranks
-        self._ask = ask
-        self._answers: dict[int, str] = {}  # '' of those that live
+        self._probe = probe
+        self._answers: dict[int, str] = {}  # by rank: '' of those that live, else the reason
         self._changed = threading.Condition()
         for rank in ranks:
-            spawn(self._call, rank)
+            spawn(self._run_probe, rank)
 
     def wait(self, silence: float) -> dict[int, str]:
         """Wait for answers; returns the dead and the reasons. A node that has not answered half of `silence`
         after another one has is dead."""
         with self._changed:
             self._changed.wait_for(lambda: self._decided() or "" in self._answers.values(), silence)
-            unheard = "" if self._changed.wait_for(self._decided, silence / 2) else "no sign of life"
-            answers = {rank: self._answers.get(rank, unheard) for rank in self._ranks}
+            missing_answer = "" if self._changed.wait_for(self._decided, silence / 2) else "no sign of life"
+            answers = {rank: self._answers.get(rank, missing_answer) for rank in self._ranks}
         return {rank: reason for rank, reason in answers.items() if reason}
 
     def _decided(self) -> bool:
@@ -111,9 +112,9 @@ class _LivenessCheck:
                 return False
         return True
 
-    def _call(self, rank: int) -> None:
+    def _run_probe(self, rank: int) -> None:
         try:
-            self._ask(rank)
+            self._probe(rank)
             answer = ""
         except PeerLost as lost:
             answer = str(lost)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Succession: feeds all nodes below one node, in place of lost ones, too.
+"""Succession: feeds the nodes below one node, and the replacements of lost ones.
 
-When a node is lost, all candidates for its place are asked at the same time whether they live, so neighbours
-that died together cost no more time than one.
+When a node is lost, it and the candidates for its place are probed at the same time, so neighbours that died
+together cost no more time than one.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -33,8 +33,8 @@ class Succession:
         report_loss: Callable[[str, int, str, str], None],
         on_skipped: Callable[[], None] = lambda: None,
     ) -> None:
-        """`source()` makes the source of one branch. `patience`: for how many seconds a node that gets no
-        answer at all assumes that it is cut off itself. From threads are called
+        """`source()` makes the source of one branch. `patience`: seconds for which a node that gets no answer
+        at all assumes that it is cut off itself. From threads are called
         `report_loss(event, lane, node, reason)` with "skipped" or "slow", and `on_skipped()` when nodes
         before this one have given it up."""
         self.was_skipped = False  # nodes before this one have given it up: others feed those below it
@@ -51,16 +51,16 @@ class Succession:
         self._losses: dict[int, int] = {}
         self._open = 0
         self._stopped = False
-        self._branches = [(rank, source()) for rank in lane.below(lane.rank)]
+        self._branches = [(rank, source()) for rank in lane.children(lane.rank)]
 
     def run(self) -> None:
         """Block until all nodes below are complete, lost, or fed by another."""
         branches = self._branches
         self._open = len(branches)
         for rank, source in branches[1:]:
-            spawn(self._serve, rank, source)
+            spawn(self._feed_branch, rank, source)
         if branches:
-            self._serve(*branches[0])
+            self._feed_branch(*branches[0])
             self.finished.wait()
         self.finished.set()
 
@@ -72,27 +72,27 @@ class Succession:
             for forwarder in self._forwarders:
                 forwarder.stop()
 
-    def _serve(self, rank: int, source: Source) -> None:
-        """Feed one branch: `rank`, or those in its place."""
+    def _feed_branch(self, rank: int, source: Source) -> None:
+        """Feed one branch: `rank`, or its replacements."""
         replacements = [rank]
         while replacements and not self._stopped:
             rank, *others = replacements
-            self._branch_off(others)
-            replacements = self._feed(rank, source)
+            self._add_branches(others)
+            replacements = self._feed_rank(rank, source)
         source.release()
         with self._lock:
             self._open -= 1
             if not self._open:
                 self.finished.set()
 
-    def _branch_off(self, ranks: list[int]) -> None:
+    def _add_branches(self, ranks: list[int]) -> None:
         with self._lock:
             self._open += len(ranks)
         for rank in ranks:
-            spawn(self._serve, rank, self._source())
+            spawn(self._feed_branch, rank, self._source())
 
-    def _feed(self, rank: int, source: Source) -> list[int]:
-        """Feed `rank`; returns the ranks to feed then: none, `rank` again, or others in its place."""
+    def _feed_rank(self, rank: int, source: Source) -> list[int]:
+        """Feed `rank`; returns the ranks to feed afterwards: none, `rank` again, or its replacements."""
         name, host, port = self._lane.peer(rank)
         greeting = Greeting(FEED, self._lane.number, self._lane.rank)
         forwarder = Forwarder(
@@ -115,10 +115,10 @@ class Succession:
         except Retracted:
             return [rank]
         except PeerLeft:
-            return self._lane.below(rank)
+            return self._lane.children(rank)
         except PeerSlow as slow:
             self._report_loss("slow", self._lane.number, name, str(slow))
-            return self._lane.below(rank)
+            return self._lane.children(rank)
         except PeerLost as lost:
             return self._replace(rank, str(lost))
         finally:
@@ -126,8 +126,8 @@ class Succession:
                 self._forwarders.discard(forwarder)
 
     def _replace(self, rank: int, reason: str) -> list[int]:
-        """Handle the loss of `rank`: it is tried again if it lives and that may help, else passed over.
-        Returns the ranks to feed then."""
+        """Handle the loss of `rank`: it is fed again if it lives and has attempts left, else skipped. Returns
+        the ranks to feed afterwards."""
         losses = self._losses[rank] = self._losses.get(rank, 0) + 1
         dead = self._neighbours.find_dead(rank)
         if self._stopped:

@@ -16,7 +16,7 @@ def lane(count: int, arity: int, rank: int = 0) -> Lane:
 
 
 @pytest.mark.parametrize(
-    ("count", "arity", "rank", "below"),
+    ("count", "arity", "rank", "children"),
     [
         (3, 1, 0, [1]),
         (3, 1, 2, [3]),
@@ -29,14 +29,14 @@ def lane(count: int, arity: int, rank: int = 0) -> Lane:
         (4, 3, 1, [4]),
     ],
 )
-def test_below(count: int, arity: int, rank: int, below: list[int]) -> None:
-    assert lane(count, arity).below(rank) == below
+def test_children(count: int, arity: int, rank: int, children: list[int]) -> None:
+    assert lane(count, arity).children(rank) == children
 
 
 @given(st.integers(1, 200), st.integers(1, 5))
 def test_everybody_is_fed_by_exactly_one(count: int, arity: int) -> None:
     tree = lane(count, arity)
-    fed = [child for rank in range(count + 1) for child in tree.below(rank)]
+    fed = [child for rank in range(count + 1) for child in tree.children(rank)]
     assert sorted(fed) == list(range(1, count + 1))
 
 
@@ -56,14 +56,14 @@ def test_the_living_below_the_dead_are_inherited_by_one(count: int, arity: int, 
     assert sorted(skipped) == sorted(dead & set(range(1, count + 1)))
 
 
-@pytest.mark.parametrize(("most", "family"), [(1, [1]), (3, [1, 3, 4]), (9, [1, 3, 4, 7, 8])])
-def test_family(most: int, family: list[int]) -> None:
-    assert lane(8, 2).family(1, most) == family
+@pytest.mark.parametrize(("limit", "subtree"), [(1, [1]), (3, [1, 3, 4]), (9, [1, 3, 4, 7, 8])])
+def test_subtree(limit: int, subtree: list[int]) -> None:
+    assert lane(8, 2).subtree(1, limit) == subtree
 
 
 @pytest.mark.parametrize(
-    ("count", "own", "rank", "witnesses"),
+    ("count", "own", "rank", "distant_ranks"),
     [(9, 0, 1, [5, 9]), (9, 4, 5, [0, 9]), (1, 0, 1, []), (2, 1, 2, [0])],
 )
-def test_witnesses_are_far_away(count: int, own: int, rank: int, witnesses: list[int]) -> None:
-    assert lane(count, 1, own).witnesses(rank) == witnesses
+def test_distant_ranks(count: int, own: int, rank: int, distant_ranks: list[int]) -> None:
+    assert lane(count, 1, own).distant_ranks(rank) == distant_ranks
