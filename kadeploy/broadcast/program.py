@@ -18,7 +18,7 @@ MODULES = (
     "ring",
     "source",
     "verifier",
-    "intake",
+    "socket_reader",
     "consumer",
     "feeders",
     "receiver",

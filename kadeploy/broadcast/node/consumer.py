@@ -34,7 +34,7 @@ class Consumer:
         self._target = target
         self._tail = b""
         self._stages: list[subprocess.Popen[bytes]] = []
-        self._lock = threading.RLock()  # a signal may come while its handler's `kill` is under way already
+        self._lock = threading.RLock()  # a second signal may interrupt the `kill` of the first one
         if isinstance(target, str):
             self._sink = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         else:
@@ -46,22 +46,24 @@ class Consumer:
         return "\n".join(lines[-EVIDENCE_LINES:])
 
     def consume(self, cursor: Cursor) -> None:
-        """Block until the stream is over and the commands ended; a failure releases the ring at once."""
+        """Block until the stream is over and the commands have ended; after a failure the ring is released at
+        once."""
         try:
             self._drain(cursor)
             if isinstance(self._target, str):
                 sync(self._sink)
         except BrokenPipeError:
-            pass  # the reader ended early: its exit status says whether that was a failure
+            pass  # the first command ended early: its exit status says whether that was a failure
         except OSError as error:
             self.reason = f"cannot write {self._target}: {error.strerror}"
         cursor.release()
         os.close(self._sink)
         if self._stages:
-            self._settle()
+            self._reap()
 
     def kill(self) -> None:
-        """End the pipeline and everything it started, and wait until the kernel has done so, or hangs."""
+        """Kill the process group of the pipeline, and wait until all stages have ended, at most
+        KILL_SECONDS."""
         with self._lock:
             if not self._stages:
                 return
@@ -75,11 +77,11 @@ class Consumer:
         stdin: int = subprocess.PIPE
         try:
             for number, command in enumerate(pipeline, 1):
-                with self._lock:  # what is started is killed, whenever that is asked for
+                with self._lock:  # so that `kill` finds every stage that was started
                     stage = subprocess.Popen(
                         command,
                         stdin=stdin,
-                        # What the last one prints must not get between the lines for the head.
+                        # Standard output of this process is for reports to the head only.
                         stdout=stderr if number == len(pipeline) else subprocess.PIPE,
                         stderr=stderr,
                         process_group=self._stages[0].pid if self._stages else 0,
@@ -96,7 +98,7 @@ class Consumer:
             raise
         finally:
             os.close(stderr)
-        self._listener = spawn(self._listen, errors)
+        self._stderr_reader = spawn(self._read_stderr, errors)
         first = self._stages[0].stdin
         assert first
         sink = os.dup(first.fileno())
@@ -115,22 +117,22 @@ class Consumer:
         while written < len(piece):
             written += os.write(self._sink, piece[written:])
 
-    def _listen(self, errors: int) -> None:
+    def _read_stderr(self, errors: int) -> None:
         while piece := os.read(errors, EVIDENCE_BYTES):
             self._tail = (self._tail + piece)[-EVIDENCE_BYTES:]
         os.close(errors)
 
-    def _settle(self) -> None:
+    def _reap(self) -> None:
         for stage in self._stages:
             # Unreaped until all have ended: a zombie keeps the group's number ours, so `kill` hits no other.
             os.waitid(os.P_PID, stage.pid, os.WEXITED | os.WNOWAIT)
         with self._lock:
             ended = [(stage.args, stage.wait()) for stage in self._stages]
             self._stages = []
-        self._listener.join(1.0)  # something left behind may hold stderr open
-        # A stage killed by SIGPIPE only tells that the one after it ended first.
-        guilty = [stage for stage in ended if stage[1] not in (0, -signal.SIGPIPE)] or ended[-1:]
-        arguments, status = guilty[-1]
+        self._stderr_reader.join(1.0)  # a process in the background may hold stderr open
+        # A stage that SIGPIPE killed shows only that the one after it ended first.
+        failed = [stage for stage in ended if stage[1] not in (0, -signal.SIGPIPE)] or ended[-1:]
+        arguments, status = failed[-1]
         if status:
             assert isinstance(arguments, list)
             how = f"exited with status {status}" if status > 0 else f"was killed by signal {-status}"
@@ -138,8 +140,7 @@ class Consumer:
 
 
 def sync(descriptor: int) -> None:
-    """Make a disk report its write errors: raises OSError. What has no storage (a pipe, /dev/null) has
-    none."""
+    """Flush to the disk, which raises OSError for write errors; does nothing for a pipe or /dev/null."""
     try:
         os.fsync(descriptor)
     except OSError as error:

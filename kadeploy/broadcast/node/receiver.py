@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 
 from kadeploy.broadcast.node.feeders import Feeders, NoFeeder
-from kadeploy.broadcast.node.intake import Intake
 from kadeploy.broadcast.node.ring import Ring
+from kadeploy.broadcast.node.socket_reader import SocketReader
 from kadeploy.broadcast.node.verifier import Verifier
 from kadeploy.broadcast.node.wire import (
     DATA,
@@ -33,7 +33,7 @@ from kadeploy.broadcast.node.wire import (
     read_frame,
 )
 
-DAMAGES = 2  # a chunk that arrives wrong is asked for again; a feeder who sends a second one is to blame
+MAX_DAMAGES = 2  # a damaged chunk is requested again; at the second one this node complains of the feeder
 
 
 class Receiver:
@@ -46,18 +46,18 @@ class Receiver:
         secret: bytes,
         silence: float,
         patience: float,
-        accuse: Callable[[Greeting, int], None],
+        complain: Callable[[Greeting, int], None],
     ) -> None:
-        """`accuse(feeder, offset)` is called for a feeder that sends damaged data from that offset on."""
+        """`complain(feeder, offset)` is called for a feeder that sends damaged data from that offset on."""
         self._ring = ring
         self._feeders = feeders
         self._secret = secret
         self._silence = silence
         self._patience = patience
-        self._accuse = accuse
-        self._verifier = Verifier(ring, self._find_damage)
+        self._complain = complain
+        self._verifier = Verifier(ring, self._note_damage)
         self._damages: dict[Greeting, int] = {}
-        self._damaged = False  # a chunk that the present feeder has sent was wrong
+        self._has_damage = False  # a chunk of the present feeder was damaged
 
     @property
     def sha256(self) -> str:
@@ -69,47 +69,49 @@ class Receiver:
         self._verifier.run()
 
     def run(self, head: tuple[str, int]) -> None:
-        """Serve feeder after feeder. Raises NoFeeder; returns only when it is complete and left alone."""
+        """Receive from one feeder after another. Raises NoFeeder; returns when the stream is complete and no
+        feeder comes any more."""
         while offered := self._feeders.next():
             sock, greeting = offered
             try:
-                self._take(sock, greeting, head)
+                self._receive_from(sock, greeting, head)
             except (PeerLost, OSError) as lost:
                 self._feeders.last_loss = str(lost)
             finally:
                 self._feeders.end()
                 sock.close()
-                self._forget_damage()
+                self._end_feeder()
 
-    def _take(self, sock: socket.socket, greeting: Greeting, head: tuple[str, int]) -> None:
-        self._forget_damage()
-        # Patient, as a feeder's disk may stall; one that hangs is found by the one before it, who takes over.
+    def _receive_from(self, sock: socket.socket, greeting: Greeting, head: tuple[str, int]) -> None:
+        self._end_feeder()
+        # Not the silence, as the disk of a feeder may stall; a feeder that hangs is skipped by its own
+        # feeder.
         open_for_data(sock, self._patience)
         sock.sendall(FRAME.pack(OFFSET, self._ring.end))
         if not self._feeders.begin(sock, greeting):
             return
-        intake = Intake(sock, self._feeders.nodes)
+        reader = SocketReader(sock, self._feeders.nodes)
         while True:
             kind, number = read_frame(sock)
             if kind == OVERWRITTEN:
                 self._fetch(head, number)
             else:
-                self._take_in(sock, intake, kind, number)
+                self._receive_frame(sock, reader, kind, number)
 
-    def _take_in(self, sock: socket.socket, intake: Intake, kind: int, number: int) -> None:
+    def _receive_frame(self, sock: socket.socket, reader: SocketReader, kind: int, number: int) -> None:
         """Receive one frame of the stream, from a feeder or of a range."""
         ring = self._ring
         if kind == DATA and 0 < number <= ring.boundary(self._verifier.sealed) - ring.end:
-            self._fill(intake, number)
+            self._fill(reader, number)
         elif kind == SEAL and ring.end == number:
-            # Who begins at a boundary cannot know whether the seal of what lies before has arrived.
-            self._verifier.announce(number, read_exactly(sock, DIGEST_BYTES))
+            # A feeder that begins at a boundary does not know whether the seal before it has arrived.
+            self._verifier.note_seal(number, read_exactly(sock, DIGEST_BYTES))
         elif kind == RETRACT and self._verifier.sealed <= number <= ring.end:
             ring.retract(number)
         elif kind != PING:
             raise PeerLost(f"sent an impossible frame ({kind}, {number})")
 
-    def _fill(self, intake: Intake, count: int) -> None:
+    def _fill(self, reader: SocketReader, count: int) -> None:
         while count:
             if self._feeders.dropped:
                 raise PeerLost("replaced")
@@ -117,7 +119,7 @@ class Receiver:
             if not room:
                 continue
             try:
-                received = intake.read_into(room, count)
+                received = reader.read_into(room, count)
             except BlockingIOError:
                 raise PeerLost("fell silent") from None
             if not received:
@@ -125,31 +127,31 @@ class Receiver:
             self._ring.commit(received)
             count -= received
 
-    def _find_damage(self) -> None:
-        """Note that the verifier found a wrong chunk. A feeder that has sent all of it is to blame,
-        as it had checked it; of a chunk from two feeders it is unknown which part is wrong."""
+    def _note_damage(self) -> None:
+        """Note that a chunk does not match its seal. A feeder that has sent all of the chunk is to blame, as
+        it has checked it; of a chunk from two feeders it is unknown which part is damaged."""
         with self._feeders.changed:
-            self._damaged = True
-            feeder, begin = self._feeders.source
+            self._has_damage = True
+            feeder, begin = self._feeders.origin
             if begin <= self._ring.verified:
                 self._damages[feeder] = self._damages.get(feeder, 0) + 1
-                if self._damages[feeder] >= DAMAGES:
-                    self._accuse(feeder, self._ring.verified)
+                if self._damages[feeder] >= MAX_DAMAGES:
+                    self._complain(feeder, self._ring.verified)
             self._feeders.drop()
 
-    def _forget_damage(self) -> None:
-        """Keep what a lost feeder has sent, unless a chunk of it was wrong."""
+    def _end_feeder(self) -> None:
+        """Keep the provisional data of a lost feeder, unless a chunk of it was damaged."""
         with self._feeders.changed:
-            damaged = self._damaged
-            self._damaged = False
-        if damaged:
+            had_damage = self._has_damage
+            self._has_damage = False
+        if had_damage:
             self._verifier.retract()
 
     def _fetch(self, head: tuple[str, int], until: int) -> None:
-        """Read from the head what the feeder's ring holds no more, up to `until`."""
+        """Fetch from the head what the feeder's ring does not hold any more, up to `until`."""
         if not self._ring.end < until <= self._ring.size:
             raise PeerLost(f"says that it has overwritten what it cannot have ({until})")
-        feeder, _ = self._feeders.source
+        feeder, _ = self._feeders.origin
         give_up = time.monotonic() + self._patience
         while self._ring.end < until:  # the feeder, too, sends the seal of what lies before `until`
             try:
@@ -161,21 +163,21 @@ class Receiver:
                     missing = f"bytes {self._ring.end}-{until}"
                     raise NoFeeder(f"cannot read {missing} from the head: {lost}") from lost
                 time.sleep(self._silence / 5)
-        self._feeders.source = feeder, until
+        self._feeders.origin = feeder, until
 
     def _fetch_once(self, head: tuple[str, int], until: int) -> None:
         greeting = Greeting(FETCH, first=self._ring.end, last=until)
         with connect(head, self._secret, greeting, self._silence) as sock:
             self._feeders.begin_range(sock)
             try:
-                intake = Intake(sock, self._feeders.nodes)
+                reader = SocketReader(sock, self._feeders.nodes)
                 while self._verifier.sealed < until:
-                    self._take_in(sock, intake, *read_frame(sock))
-                self._await_verdict(until)
+                    self._receive_frame(sock, reader, *read_frame(sock))
+                self._await_verified(until)
             finally:
                 self._feeders.end_range()
 
-    def _await_verdict(self, until: int) -> None:
+    def _await_verified(self, until: int) -> None:
         ring = self._ring
         with ring.consumable:
             ring.consumable.wait_for(lambda: self._feeders.dropped or ring.verified >= until)

@@ -83,7 +83,7 @@ class Relay:
         self._held = False  # True while this node's own consumer blocks the ring
         self._feeders = Feeders(self._ring, settings.patience)
         self._receiver = Receiver(
-            self._ring, self._feeders, self._secret, settings.silence, settings.patience, self._accuse
+            self._ring, self._feeders, self._secret, settings.silence, settings.patience, self._complain
         )
         self._listener = Listener(settings.address, self._secret, settings.silence, self._accept_peer)
         self._consumer = Consumer(settings.consumer)
@@ -174,7 +174,7 @@ class Relay:
     def _report_loss(self, event: str, lane: int, node: str, reason: str) -> None:
         self.emit({"event": event, "lane": lane, "node": node, "reason": reason})
 
-    def _accuse(self, feeder: Greeting, offset: int) -> None:
+    def _complain(self, feeder: Greeting, offset: int) -> None:
         rank = 0 if feeder.role == FETCH else feeder.rank
         self.emit({"event": "damaged", "lane": max(feeder.lane, 0), "rank": rank, "offset": offset})
 

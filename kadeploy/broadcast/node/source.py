@@ -14,15 +14,15 @@ from kadeploy.broadcast.node.wire import DATA, FRAME, SEAL, Retracted
 
 
 class RingSource:
-    """``Source`` over a ring, in which what its reader still needs is held back, from `offset` on."""
+    """``Source`` over a ring, which keeps the data that the successor still needs, from `offset` on."""
 
     def __init__(self, ring: Ring, offset: int) -> None:
         self._ring = ring
         self._cursor = Cursor(ring, ring.filled)
         self._cursor.seek(offset)
         self.idle_seconds = 0.0
-        self._promised = 0  # bytes that the DATA frame begun last still lacks
-        self._sealed = 0
+        self._frame_left = 0  # bytes of the last DATA frame that are still to be sent
+        self._sealed_until = 0
 
     @property
     def available(self) -> int:
@@ -30,31 +30,34 @@ class RingSource:
 
     @property
     def between_frames(self) -> bool:
-        return not self._promised
+        return not self._frame_left
 
     def seek(self, offset: int) -> int:
-        void = self._cursor.retracted and self._cursor.offset < offset
-        begin = self._cursor.seek(self._cursor.offset if void else offset)
-        self._promised = 0
-        self._sealed = self._ring.sealed_before(begin)
+        was_retracted = self._cursor.retracted and self._cursor.offset < offset
+        begin = self._cursor.seek(self._cursor.offset if was_retracted else offset)
+        self._frame_left = 0
+        self._sealed_until = self._ring.sealed_before(begin)
         return begin
 
     def transmit(self, sock: socket.socket, timeout: float) -> bool:
         cursor = self._cursor
-        if self._sealed < cursor.offset == self._ring.boundary(self._sealed) and not cursor.retracted:
+        if (
+            self._sealed_until < cursor.offset == self._ring.boundary(self._sealed_until)
+            and not cursor.retracted
+        ):
             return self._seal(sock, timeout)
-        asked = time.monotonic()
+        since = time.monotonic()
         piece = cursor.peek(timeout)
-        self.idle_seconds += time.monotonic() - asked
+        self.idle_seconds += time.monotonic() - since
         if cursor.retracted:
             raise Retracted
         if not piece:
             return False
-        if not self._promised:
-            self._promised = self._ring.boundary(cursor.offset) - cursor.offset
-            sock.sendall(FRAME.pack(DATA, self._promised), socket.MSG_MORE)
+        if not self._frame_left:
+            self._frame_left = self._ring.boundary(cursor.offset) - cursor.offset
+            sock.sendall(FRAME.pack(DATA, self._frame_left), socket.MSG_MORE)
         sock.sendall(piece)
-        self._promised -= len(piece)
+        self._frame_left -= len(piece)
         cursor.advance(len(piece))
         return True
 
@@ -65,17 +68,17 @@ class RingSource:
         self._cursor.release()
 
     def _seal(self, sock: socket.socket, timeout: float) -> bool:
-        """Send the seal of the chunk that was sent last; False when this node has not checked it within
-        `timeout`."""
+        """Send the seal of the chunk that was sent last; False when this node has not verified the chunk
+        within `timeout` seconds."""
         ring, boundary = self._ring, self._cursor.offset
         with ring.filled:
             if ring.verified < boundary and not self._cursor.retracted:
-                asked = time.monotonic()
+                since = time.monotonic()
                 ring.filled.wait(timeout)
-                self.idle_seconds += time.monotonic() - asked
+                self.idle_seconds += time.monotonic() - since
             if ring.verified < boundary:
                 return False
             more = socket.MSG_MORE if ring.end > boundary else 0
         sock.sendall(FRAME.pack(SEAL, boundary) + ring.seals[boundary], more)
-        self._sealed = boundary
+        self._sealed_until = boundary
         return True

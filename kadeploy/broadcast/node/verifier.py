@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verifier: hashes the stream once, in its order, and checks it against the seal of each chunk.
+"""Verifier: hashes the stream once, and compares it with the seal of each chunk.
 
 A seal is the SHA-256 of everything from the first byte to the end of its chunk, so the seal of the last chunk
-is the digest of the image: chunks cost no hashing of their own.
+is the digest of the image: checking chunks costs no hashing of its own.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
@@ -17,42 +17,42 @@ from kadeploy.broadcast.node.ring import Cursor, Ring
 
 
 class Verifier:
-    """Verifier of chunks. `announce` is called by the thread that receives, `run` is a thread of its own."""
+    """Verifier of chunks. The receiving thread calls `note_seal`; `run` has a thread of its own."""
 
-    def __init__(self, ring: Ring, damaged: Callable[[], None]) -> None:
-        """`damaged` is called when a chunk does not match its seal; it must retract the chunk."""
+    def __init__(self, ring: Ring, on_damage: Callable[[], None]) -> None:
+        """`on_damage` is called when a chunk does not match its seal; it must retract the chunk."""
         self._ring = ring
-        self._damaged = damaged
+        self._on_damage = on_damage
         self._cursor = Cursor(ring, ring.hashable)
         self._digest = hashlib.sha256()
-        self._good = self._digest.copy()  # at `ring.verified`
-        self._announced: dict[int, bytes] = {}
+        self._verified_digest = self._digest.copy()  # at `ring.verified`
+        self._seals: dict[int, bytes] = {}
         self._lock = threading.Lock()
 
-    def announce(self, boundary: int, seal: bytes) -> None:
-        """Note the feeder's seal of everything up to `boundary`."""
+    def note_seal(self, boundary: int, seal: bytes) -> None:
+        """Note the feeder's seal of the stream up to `boundary`."""
         with self._lock:
             if boundary > self._ring.verified:
-                self._announced[boundary] = seal
+                self._seals[boundary] = seal
         with self._ring.hashable:
             self._ring.hashable.notify_all()
 
     def retract(self) -> None:
-        """Forget what is not verified: data and seals."""
+        """Discard provisional data and their seals."""
         with self._lock:
-            self._announced.clear()
+            self._seals.clear()
             self._ring.retract(self._ring.verified)
 
     @property
     def sealed(self) -> int:
-        """Offset up to which the feeder has sealed the stream, be it checked already or not."""
+        """Offset up to which the feeder has sent seals, whether they have been checked or not."""
         with self._lock:
-            return max(self._announced, default=self._ring.verified)
+            return max(self._seals, default=self._ring.verified)
 
     @property
     def sha256(self) -> str:
         """SHA-256 of what has been verified, in hexadecimal."""
-        return self._good.hexdigest()
+        return self._verified_digest.hexdigest()
 
     def run(self) -> None:
         """Hash and check until the whole stream is verified."""
@@ -60,7 +60,7 @@ class Verifier:
         while ring.verified < ring.size:
             piece = cursor.peek(1.0)
             if cursor.retracted:
-                self._digest = self._good.copy()
+                self._digest = self._verified_digest.copy()
                 cursor.seek(ring.verified)
                 continue
             self._digest.update(piece)
@@ -74,19 +74,19 @@ class Verifier:
         if seal is None:
             return
         if self._digest.digest() == seal:
-            before = self._good
-            self._good = self._digest.copy()
+            before = self._verified_digest
+            self._verified_digest = self._digest.copy()
             if not self._ring.verify(self._cursor, seal):
-                self._good = before
+                self._verified_digest = before
             with self._lock:
-                self._announced.pop(boundary, None)
+                self._seals.pop(boundary, None)
             return
-        self._damaged()
+        self._on_damage()
         with self._ring.hashable:
             self._ring.hashable.wait_for(lambda: self._cursor.retracted)
 
     def _await_seal(self, boundary: int) -> bytes | None:
         """Wait for the seal of the chunk that ends at `boundary`; None when the chunk was retracted."""
         with self._ring.hashable:
-            self._ring.hashable.wait_for(lambda: self._cursor.retracted or boundary in self._announced)
-            return None if self._cursor.retracted else self._announced.get(boundary)
+            self._ring.hashable.wait_for(lambda: self._cursor.retracted or boundary in self._seals)
+            return None if self._cursor.retracted else self._seals.get(boundary)

@@ -48,7 +48,7 @@ class Node:
             b"secret",
             silence=0.2,
             patience=PATIENCE,
-            accuse=lambda feeder, offset: self.blamed.append((feeder, offset)),
+            complain=lambda feeder, offset: self.blamed.append((feeder, offset)),
         )
         spawn(self.receiver.verify)
         spawn(self._run)

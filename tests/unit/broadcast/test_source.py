@@ -174,12 +174,12 @@ def test_verifier_goes_on_after_damage_where_it_was_right() -> None:
     checked = Checked()
     for announced, data in ((4, b"abcd"), (8, b"eXgh")):
         checked.receive(data)
-        checked.verifier.announce(announced, seal(announced))
+        checked.verifier.note_seal(announced, seal(announced))
     checked.await_verified(4)
     checked.await_end(4)
     assert (checked.damages, checked.verifier.sealed) == (1, 4)
     checked.receive(b"efgh")
-    checked.verifier.announce(8, seal(8))
+    checked.verifier.note_seal(8, seal(8))
     checked.await_verified(8)
     checked.thread.join(5)
     assert not checked.thread.is_alive()
@@ -191,7 +191,7 @@ def test_verifier_forgets_what_is_retracted_in_the_middle_of_a_chunk() -> None:
     checked.receive(b"xy")
     checked.verifier.retract()
     checked.receive(b"abcd")
-    checked.verifier.announce(4, seal(4))
+    checked.verifier.note_seal(4, seal(4))
     checked.await_verified(4)
     assert checked.damages == 0
 
@@ -199,7 +199,7 @@ def test_verifier_forgets_what_is_retracted_in_the_middle_of_a_chunk() -> None:
 def test_seal_that_comes_twice_is_no_news() -> None:
     checked = Checked()
     checked.receive(b"abcd")
-    checked.verifier.announce(4, seal(4))
+    checked.verifier.note_seal(4, seal(4))
     checked.await_verified(4)
-    checked.verifier.announce(4, b"late and wrong")
+    checked.verifier.note_seal(4, b"late and wrong")
     assert checked.verifier.sealed == 4

@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from kadeploy.broadcast.node.intake import SPAN, Intake
+from kadeploy.broadcast.node.socket_reader import RATE_SPAN, SocketReader
 from kadeploy.broadcast.node.wire import open_for_data, spawn
 
 from .local import connected
 
 PIECE = bytes(16 << 10)
 PIECES = 200
-PAUSE = 2 * SPAN / PIECES
+PAUSE = 2 * RATE_SPAN / PIECES
 STALL = 10.0  # seconds after which a reader gives up, and takes what there is
 
 
@@ -35,9 +35,9 @@ def test_the_rest_of_a_frame_and_what_follows_wake_a_reader_that_sleeps(rest: in
         open_for_data(successor, STALL)
         spawn(feed)
         began = time.monotonic()
-        intake, left = Intake(successor, 1), PIECES * len(PIECE) + rest
+        reader, left = SocketReader(successor, 1), PIECES * len(PIECE) + rest
         room = memoryview(bytearray(left))
         while left:
-            left -= intake.read_into(room[:left], left)
+            left -= reader.read_into(room[:left], left)
         assert successor.recv(9) == b"next"
         assert time.monotonic() - began < STALL
