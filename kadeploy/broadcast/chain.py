@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chain broadcast: head → node 1 → node 2 → …, every node consuming the stream while it forwards it.
 
-``ChainSession`` conducts one broadcast: ``Relays`` starts a relay on every node and listens to it,
+``ChainSession`` runs one broadcast: ``Relays`` starts a relay on every node and listens to it,
 ``Reports`` notes what they report, ``Roster`` decides what follows from it, ``LaneScheduler`` gives the
 orders, and ``RelayResults`` keeps the result of each node. The data go through ``Head``; what runs on the
 nodes is in ``node/``.
@@ -40,9 +40,9 @@ from kadeploy.broadcast.roster import Roster
 from kadeploy.errors import ServiceError
 from kadeploy.time_limit import time_limit
 
-TICK = 0.2  # seconds between looks at what has become due
-GATHER = 0.02  # seconds for which news are gathered before a look: a thousand nodes report all the time
-LEAST_GRACE = 2.0  # seconds for the relays that start later than most
+TICK = 0.2  # seconds after which what is due is done although nothing has changed
+CHANGE_DELAY = 0.02  # seconds from a change to what follows from it: a thousand nodes report all the time
+LEAST_GRACE = 2.0  # seconds for relays that start later than most
 
 
 class ChainBroadcast:
@@ -69,7 +69,7 @@ async def broadcast(
         return await session.run()
     finally:
         closing = asyncio.create_task(session.close())
-        try:  # also when cancelled meanwhile: what is not stopped now runs on, on nodes that others will use
+        try:  # also when it is cancelled: a relay left running would disturb the next user of its node
             await asyncio.shield(closing)
         finally:
             await asyncio.wait([closing])
@@ -82,12 +82,12 @@ class ChainSession:
         image, options, secret = delivery.image, delivery.options, secrets.token_bytes(32)
         self._options = options
         self._began = time.monotonic()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._roster = Roster(delivery.nodes, image.size, options.silence)
         self._head = self._open_head(delivery, secret)
-        self._relays = Relays(delivery, transport, secret, self._head.peer[1:], self._news)
+        self._relays = Relays(delivery, transport, secret, self._head.peer[1:], self._changed)
         self._scheduler = LaneScheduler(self._roster, self._relays, self._head, options.arity)
-        self._results = RelayResults(self._relays, self._roster, self._head, image.sha256, self._news)
+        self._results = RelayResults(self._relays, self._roster, self._head, image.sha256, self._changed)
         self._reports = Reports(
             self._relays,
             self._roster,
@@ -96,23 +96,23 @@ class ChainSession:
             self._head,
             image.size,
             progress,
-            self._news,
+            self._changed,
         )
 
     async def run(self) -> Mapping[str, RelayResult]:
-        """Attend to all nodes until each has a result, or the deadline is over."""
+        """Broadcast until every node has a result, or the deadline is over."""
         try:
             async with (
                 time_limit(self._options.deadline),
-                self._reports.examined(),
-                self._relays.attended(self._reports),  # the first to close: no node joins what is ending
+                self._reports.examining(),
+                self._relays.following(self._reports),  # the first to close: no node joins what is ending
             ):
-                await self._gather()
-                await self._conduct()
+                await self._wait_for_relays()
+                await self._run_to_end()
         except TimeoutError:
             for relay in self._relays.values():
-                self._results.settle(relay, f"not finished within {self._options.deadline:g} s")
-        return self._results.judged()
+                self._results.set_result(relay, f"not finished within {self._options.deadline:g} s")
+        return self._results.judge()
 
     async def close(self) -> None:
         """Stop the relays that still run, and the head's threads."""
@@ -122,8 +122,9 @@ class ChainSession:
             await asyncio.to_thread(self._head.stop)
 
     def join(self, recipients: Sequence[Recipient]) -> bool:
-        """Add more nodes; False, and nothing was done, when it is about to end or has one already."""
-        if not self._relays.are_attended or any(recipient.node in self._relays for recipient in recipients):
+        """Add more nodes. Returns False without adding any when the broadcast is about to end, or one of the
+        nodes is in it already."""
+        if not self._relays.is_open or any(recipient.node in self._relays for recipient in recipients):
             return False
         for recipient in recipients:
             self._roster.join(recipient.node)
@@ -138,59 +139,62 @@ class ChainSession:
         return {name: future.result() for name, future in futures.items() if future.done()}
 
     async def leave(self, names: Collection[str]) -> None:
-        """Remove nodes, whatever they are doing; nothing runs there any more when it returns."""
+        """Remove nodes, whatever they are doing; returns when nothing runs on them any more."""
         relays = [self._relays[name] for name in names if name in self._relays]
         for relay in relays:
-            self._results.settle(relay, "taken out of the broadcast")
-        self._results.judged()  # what they prove of others is remembered
+            self._results.set_result(relay, "taken out of the broadcast")
+        self._results.judge()  # so that what their results prove of others is kept
         async with asyncio.TaskGroup() as group:
             for relay in relays:
-                group.create_task(self._dismiss(relay))
+                group.create_task(self._remove(relay))
 
-    async def _dismiss(self, relay: RelayHandle) -> None:
-        """Stop and forget a node, which may join again."""
-        await self._relays.dismiss(relay)
-        self._scheduler.dismiss(relay.recipient.node)
-        self._results.disputes.forget(relay.recipient.node)
-        self._news.set()
+    async def _remove(self, relay: RelayHandle) -> None:
+        """Stop a relay and remove its node, which may join again."""
+        await self._relays.remove(relay)
+        self._scheduler.remove(relay.recipient.node)
+        self._results.complaints.forget(relay.recipient.node)
+        self._changed.set()
 
-    async def _gather(self) -> None:
-        """Wait for the relays to listen; those that take much longer than the others come later."""
+    async def _wait_for_relays(self) -> None:
+        """Wait until the relays listen; relays that take much longer than the others join a later lane."""
         give_up = None
         while any(relay.is_starting for relay in self._relays.values()):
             now = time.monotonic()
             ready = sum(not relay.is_starting for relay in self._relays.values())
             if give_up is None and 2 * ready >= len(self._relays):
                 give_up = now + max(LEAST_GRACE, 2 * (now - self._began))
-            if give_up is not None and now > give_up and self._roster.anybody_waits():
+            if give_up is not None and now > give_up and self._roster.has_waiting():
                 return
-            await self._wait_for_news()
+            await self._wait_for_change()
 
-    async def _conduct(self) -> None:
-        """Do what follows from what happened, until every node has a result."""
+    async def _run_to_end(self) -> None:
+        """Do what follows from each change, until every node has a result."""
         while not self._results.are_complete:
             now = time.monotonic()
-            for name, note in {**self._roster.stranded(now), **self._roster.returned()}.items():
-                self._scheduler.part(name, note)
-            if laggard := self._roster.laggard(now):
-                self._scheduler.part(*laggard, lags=True)
+            for name, note in {
+                **self._roster.without_feeder(now),
+                **self._roster.accused_but_alive(),
+            }.items():
+                self._scheduler.leave_lane(name, note)
+            if slow := self._roster.slow_consumer(now):
+                self._scheduler.leave_lane(*slow, is_slow=True)
             for name, reason in self._roster.lost(now).items():
-                self._results.settle(self._relays[name], reason)
+                self._results.set_result(self._relays[name], reason)
             for name, reason in self._roster.exhausted().items():
-                trouble = self._results.disputes.trouble(name)
-                self._results.settle(self._relays[name], reason, trouble=trouble)
+                trouble = self._results.complaints.trouble(name)
+                self._results.set_result(self._relays[name], reason, trouble=trouble)
             self._results.set_early_results(self._roster.unneeded(now))
             self._scheduler.feed_next()
-            await self._wait_for_news()
+            await self._wait_for_change()
 
-    async def _wait_for_news(self) -> None:
+    async def _wait_for_change(self) -> None:
         try:
             async with time_limit(TICK):
-                await self._news.wait()
-                await asyncio.sleep(GATHER)
+                await self._changed.wait()
+                await asyncio.sleep(CHANGE_DELAY)
         except TimeoutError:
-            pass  # something may have become due
-        self._news.clear()
+            pass  # something may be due
+        self._changed.clear()
 
     def _open_head(self, delivery: Delivery, secret: bytes) -> Head:
         """Open the file and the socket; raises ServiceError. Calls by threads of the head are
@@ -201,7 +205,7 @@ class ChainSession:
             loop.call_soon_threadsafe(lambda: self._reports.note_loss(HEAD, event, lane, node, reason))
 
         def on_bad_image(reason: str) -> None:
-            loop.call_soon_threadsafe(lambda: self._results.spoil(reason))
+            loop.call_soon_threadsafe(lambda: self._results.fail_image(reason))
 
         address = delivery.head_address
         try:

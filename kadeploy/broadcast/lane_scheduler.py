@@ -23,7 +23,7 @@ class LaneScheduler:
 
     def feed_next(self) -> None:
         """Begin to feed the nodes that wait, once the head has finished the lane before."""
-        if not (self._roster.anybody_waits() and self._head.free):
+        if not (self._roster.has_waiting() and self._head.free):
             return
         number, names = self._roster.next_lane(time.monotonic())
         relays = [self._relays[name] for name in names]
@@ -33,13 +33,13 @@ class LaneScheduler:
         for rank, relay in enumerate(relays, 1):
             self._relays.feed(relay, lane._replace(rank=rank))
 
-    def part(self, name: str, note: str, *, last: bool = False, lags: bool = False) -> None:
-        """Remove a node from its lane, to be served in a later one; arguments as of ``Roster.part``."""
+    def leave_lane(self, name: str, note: str, *, feeds_none: bool = False, is_slow: bool = False) -> None:
+        """Remove a node from its lane, to be served in a later one; arguments as of ``Roster.leave_lane``."""
         lane = self._roster.member(name).lane
-        if self._roster.part(name, note, last=last, lags=lags):
+        if self._roster.leave_lane(name, note, feeds_none=feeds_none, is_slow=is_slow):
             self._relays.leave(self._relays[name], lane)
 
-    def dismiss(self, name: str) -> None:
-        """Forget a node that has left; the head stops to feed a lane that is empty."""
-        if (deserted := self._roster.dismiss(name)) is not None:
-            self._head.stop_lane(deserted)
+    def remove(self, name: str) -> None:
+        """Remove a node that has left the broadcast; the head stops to feed a lane that is empty."""
+        if (empty_lane := self._roster.remove(name)) is not None:
+            self._head.stop_lane(empty_lane)

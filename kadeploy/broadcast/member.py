@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-FAR = 10  # a lane has brought a node far that has received one part of so many in it
-HELD = 2.0  # seconds in which nothing but its consumer holds a node up, before it is compared with others
-HEARTBEATS = 1.5  # seconds within which a relay that lives says something, whatever it does
+PROGRESS_PARTS = 10  # a node has progressed in a lane that brought it one of so many parts of the image
+HELD_SECONDS = (
+    2.0  # seconds in which nothing but its consumer holds a node up, before it is compared with others
+)
+REPORT_SECONDS = 1.5  # a relay that lives reports at least once in so many seconds
 NOTES = 10  # kept of one node
 SPAN = 0.5  # seconds over which a rate is measured
 
@@ -23,8 +25,8 @@ class ConsumerSpeed:
     _taken: int = field(init=False, default=0)
 
     def begin(self, now: float) -> None:
-        """Begin to measure, unless that was begun in a lane before: the first moments count, later the
-        slowest consumer of all may hold up all nodes."""
+        """Begin to measure, once for all lanes: the first seconds show the rate of this consumer, later the
+        slowest consumer may hold up all nodes."""
         self._since = self._since or now
 
     def note(self, now: float, taken: int, held: bool) -> None:
@@ -42,8 +44,8 @@ class ConsumerSpeed:
         self._taken = taken
 
     def is_held(self, now: float) -> bool:
-        """True when it has held its node up for long."""
-        return self.held_since is not None and now - self.held_since >= HELD
+        """True when it has held its node up for HELD_SECONDS."""
+        return self.held_since is not None and now - self.held_since >= HELD_SECONDS
 
 
 @dataclass(slots=True)
@@ -52,55 +54,54 @@ class Member:
 
     name: str
     waiting: bool = False
-    last: bool = False  # it may feed no other node
-    lags: bool = False  # it was parted with for its slow consumer
-    settled: bool = False
+    feeds_none: bool = False  # True if it must not feed another node
+    is_slow: bool = False  # it was removed from its lane for its slow consumer
+    has_result: bool = False
     lane: int = -1
     rank: int = 0
-    tries: int = 0
-    moved: int = 0  # how often it was parted with
+    lanes_tried: int = 0
+    moved: int = 0  # how often it was removed from its lane
     complaints: int = 0  # about feeders whose data are damaged
-    begin: int = 0  # what it had received when it got into its lane
+    received_before: int = 0  # bytes received when it entered its lane
     accused: str = ""
     accused_at: float = 0.0
-    received_then: int | None = None  # when it was first heard of after that
-    heard_at: float = 0.0
+    received_when_accused: int | None = None  # bytes in its first report after `accused_at`
+    reported_at: float = 0.0
     unfed_since: float | None = None
     received: int = 0
-    received_at: float = 0.0  # when it was last seen to receive, or put into its lane
+    received_at: float = 0.0  # when it last received, or entered its lane
     notes: list[str] = field(default_factory=list)
     consumer: ConsumerSpeed = field(default_factory=ConsumerSpeed)
 
     @property
     def is_chained(self) -> bool:
         """True when it is in a lane, without a result, and not accused."""
-        return self.lane >= 0 and not (self.settled or self.waiting or self.accused)
+        return self.lane >= 0 and not (self.has_result or self.waiting or self.accused)
 
-    def has_come_far(self, size: int) -> bool:
-        """True when its lane has brought it a good part of the image of `size` bytes."""
-        return FAR * (self.received - self.begin) >= max(size, 1)
+    def has_progressed(self, size: int) -> bool:
+        """True when it has received one of PROGRESS_PARTS of the image of `size` bytes in its lane."""
+        return PROGRESS_PARTS * (self.received - self.received_before) >= max(size, 1)
 
     def may_be_fed(self, now: float, size: int) -> bool:
-        """True when others of its lane may still feed it: not if it was given up and silent since."""
+        """True when others of its lane may still feed it, which a silent accused node is not."""
         if self.waiting or self.received == size:
             return False
-        is_silent = self.heard_at <= self.accused_at <= now - HEARTBEATS
+        is_silent = self.reported_at <= self.accused_at <= now - REPORT_SECONDS
         return not (self.accused and is_silent)
 
-    def enter(self, lane: int, rank: int, now: float, size: int) -> None:
-        """Enter a lane. Lanes in vain are counted; the count begins anew after one that has brought it
-        far."""
-        self.tries = 1 if self.has_come_far(size) else self.tries + 1
+    def enter_lane(self, lane: int, rank: int, now: float, size: int) -> None:
+        """Enter a lane. Lanes are counted; the count begins again after one in which it has progressed."""
+        self.lanes_tried = 1 if self.has_progressed(size) else self.lanes_tried + 1
         self.waiting = False
         self.lane = lane
         self.rank = rank
-        self.begin = self.received
+        self.received_before = self.received
         self.received_at = now
         self.unfed_since = None
         self.consumer.begin(now)
 
-    def hear(self, now: float, received: int, *, fed: bool, size: int) -> None:
-        """Note a report. An accusation is void once it receives again, or needs nothing more."""
+    def note_report(self, now: float, received: int, *, fed: bool, size: int) -> None:
+        """Note a report. An accusation is void once the node receives again, or has the whole image."""
         if self.accused and self._receives(received, size):
             self.accused = ""
         if fed:
@@ -109,7 +110,7 @@ class Member:
             self.unfed_since = now
         if received > self.received:
             self.received_at = now
-        self.heard_at = now
+        self.reported_at = now
         self.received = received
 
     def note(self, note: str) -> None:
@@ -118,6 +119,6 @@ class Member:
             self.notes = [*self.notes[1 - NOTES :], note]
 
     def _receives(self, received: int, size: int) -> bool:
-        if self.received_then is None:
-            self.received_then = received
-        return received > self.received_then or received == size
+        if self.received_when_accused is None:
+            self.received_when_accused = received
+        return received > self.received_when_accused or received == size

@@ -23,7 +23,7 @@ from kadeploy.broadcast.program import ARGUMENTS, program
 from kadeploy.errors import NodeError, UnreachableError
 from kadeploy.time_limit import time_limit
 
-NOISE_LINES = 10  # kept of what a login shell prints
+OTHER_LINES = 10  # lines kept of the output of a login shell
 
 Event = Mapping[str, Any]
 
@@ -38,8 +38,9 @@ class RelayLost(Exception):
         self.evidence = evidence
 
 
-class Figures(NamedTuple):
-    """Progress that a relay reports, in bytes; `feeder` is a rank in `lane`, `held`: by its consumer."""
+class ProgressReport(NamedTuple):
+    """Progress report of a relay, in bytes. `feeder` is a rank in `lane`; `held`: its consumer holds it
+    up."""
 
     received: int
     consumed: int
@@ -49,18 +50,18 @@ class Figures(NamedTuple):
     feeder: int
 
 
-def figures_of(event: Event, size: int) -> Figures:
-    """Parse a report; raises ValueError, TypeError or OverflowError for what cannot be, with an image of
+def parse_progress(event: Event, size: int) -> ProgressReport:
+    """Parse a report; raises ValueError, TypeError or OverflowError if it is impossible for an image of
     `size` bytes."""
     names = ("bytes", "consumed", "held", "fed", "lane", "feeder")
     received, consumed, held, fed, lane, feeder = (int(event.get(name, 0)) for name in names)
     if not 0 <= consumed <= received <= size:
-        raise ValueError("more than there is")
-    return Figures(received, consumed, bool(held), bool(fed), lane, feeder)
+        raise ValueError("more bytes than the image has")
+    return ProgressReport(received, consumed, bool(held), bool(fed), lane, feeder)
 
 
 class RelayHandle:
-    """Handle of the relay of one node. ``result`` is set once, by the first that knows how it ended."""
+    """Handle of the relay of one node. ``result`` is set once, by the first event that decides it."""
 
     def __init__(self, recipient: Recipient) -> None:
         self.recipient = recipient
@@ -72,7 +73,7 @@ class RelayHandle:
         self.received = 0  # bytes, and what its consumer has taken of them:
         self.consumed = 0
         self._process: RelayProcess | None = None
-        self._noise: list[str] = []
+        self._other_output: list[str] = []
         self._stopping = asyncio.Lock()
         self._stopped = False
 
@@ -96,14 +97,14 @@ class RelayHandle:
             raise RelayLost(Trouble.PEERS, str(event.get("reason")), str(event.get("evidence", "")))
         self.port = _port(event)
 
-    async def follow(self, timeout: float, take: Callable[[Event], None]) -> None:
-        """Hand each event to `take`, for as long as the relay lives; raises RelayLost at its end, or when it
-        was silent for `timeout` seconds."""
+    async def follow(self, timeout: float, on_event: Callable[[Event], None]) -> None:
+        """Call `on_event` with each event for as long as the relay lives; raises RelayLost at its end, or
+        when it was silent for `timeout` seconds."""
         try:
             while True:
                 async with time_limit(timeout):
                     event = await self._next_event()
-                take(event)
+                on_event(event)
         except TimeoutError:
             raise RelayLost(Trouble.PEERS, f"nothing heard from the relay for {timeout:g} s") from None
         except (NodeError, OSError) as error:
@@ -138,9 +139,12 @@ class RelayHandle:
                     return event
             except (ValueError, RecursionError):
                 pass
-            self._noise = [*self._noise[1 - NOISE_LINES :], line.decode(errors="replace").rstrip()]
+            self._other_output = [
+                *self._other_output[1 - OTHER_LINES :],
+                line.decode(errors="replace").rstrip(),
+            ]
         ending = await self._process.stop()
-        raise RelayLost(Trouble.PEERS, "the relay ended", "\n".join([*self._noise, ending]))
+        raise RelayLost(Trouble.PEERS, "the relay ended", "\n".join([*self._other_output, ending]))
 
 
 def settings_for(recipient: Recipient, delivery: Delivery, secret: bytes, head: tuple[str, int]) -> Settings:

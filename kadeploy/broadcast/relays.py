@@ -29,7 +29,7 @@ class RelayObserver(Protocol):
 
 
 class Relays(Mapping[str, RelayHandle]):
-    """Relays by the names of their nodes. `news` is set when an order could not be given."""
+    """Relays by the names of their nodes. `changed` is set when an order could not be given."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Relays(Mapping[str, RelayHandle]):
         transport: RelayTransport,
         secret: bytes,
         head: tuple[str, int],
-        news: asyncio.Event,
+        changed: asyncio.Event,
     ) -> None:
         """`head`: the address and port at which the head listens."""
         self._delivery = delivery
@@ -45,11 +45,11 @@ class Relays(Mapping[str, RelayHandle]):
         self._transport = transport
         self._secret = secret
         self._head = head
-        self._news = news
+        self._changed = changed
         self._relays = {recipient.node: RelayHandle(recipient) for recipient in delivery.recipients}
         self._starts = asyncio.Semaphore(self._options.start_fanout)
         self._stops = asyncio.Semaphore(self._options.start_fanout)
-        self._attendants: dict[str, asyncio.Task[None]] = {}
+        self._followers: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._observer: RelayObserver | None = None
 
@@ -63,29 +63,30 @@ class Relays(Mapping[str, RelayHandle]):
         return len(self._relays)
 
     @property
-    def are_attended(self) -> bool:
-        """True while more may join and orders are given."""
+    def is_open(self) -> bool:
+        """True while nodes may join and orders are given."""
         return self._group is not None
 
     @asynccontextmanager
-    async def attended(self, observer: RelayObserver) -> AsyncIterator[None]:
-        """Start all relays and report to `observer` while the context lasts; they run on after it."""
+    async def following(self, observer: RelayObserver) -> AsyncIterator[None]:
+        """Start all relays, and report to `observer` while the context lasts; the relays continue after
+        it."""
         self._observer = observer
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:
                 for relay in self._relays.values():
-                    self._attend(relay)
+                    self._start_following(relay)
                 yield
             finally:
                 self._group = None
-                for task in self._attendants.values():
+                for task in self._followers.values():
                     task.cancel()
 
     def join(self, recipient: Recipient) -> None:
-        """Start one more relay, while the others are attended."""
+        """Start one more relay; only while `is_open`."""
         relay = self._relays[recipient.node] = RelayHandle(recipient)
-        self._attend(relay)
+        self._start_following(relay)
 
     def feed(self, relay: RelayHandle, lane: Lane) -> None:
         """Order a relay to feed those behind it in `lane`; returns at once."""
@@ -95,14 +96,17 @@ class Relays(Mapping[str, RelayHandle]):
         """Order a relay to receive nothing more of the lane of that number; returns at once."""
         self._order(relay.leave(lane))
 
-    async def dismiss(self, relay: RelayHandle) -> None:
+    async def remove(self, relay: RelayHandle) -> None:
         """Stop a relay and forget it; its node may join again."""
         name = relay.recipient.node
-        attendant = self._attendants[name]
-        attendant.cancel()
-        await asyncio.wait([attendant])
+        follower = self._followers[name]
+        follower.cancel()
+        await asyncio.wait([follower])
         await self._stop(relay)
-        del self._attendants[name], self._relays[name]  # only now: who is cancelled before begins again
+        del (
+            self._followers[name],
+            self._relays[name],
+        )  # only now: a caller that was cancelled before calls this again
 
     async def stop(self) -> None:
         """Stop all relays that still run."""
@@ -110,9 +114,9 @@ class Relays(Mapping[str, RelayHandle]):
             for relay in self._relays.values():
                 group.create_task(self._stop(relay))
 
-    def _attend(self, relay: RelayHandle) -> None:
+    def _start_following(self, relay: RelayHandle) -> None:
         assert self._group
-        self._attendants[relay.recipient.node] = self._group.create_task(self._follow(relay))
+        self._followers[relay.recipient.node] = self._group.create_task(self._follow(relay))
 
     async def _follow(self, relay: RelayHandle) -> None:
         """Start a relay, and pass on its reports until it ends."""
@@ -133,14 +137,14 @@ class Relays(Mapping[str, RelayHandle]):
                 async with time_limit(self._options.report_timeout):
                     await order
             except (NodeError, OSError, TimeoutError):
-                self._news.set()  # the task that follows this relay finds out how it ended
+                self._changed.set()  # the task that follows this relay finds out how it ended
 
         if self._group:
             self._group.create_task(give())
         else:
-            order.close()  # it is over, all relays are being stopped
+            order.close()  # no order counts any more: all relays are being stopped
 
     async def _stop(self, relay: RelayHandle) -> None:
         async with self._stops:
-            with suppress(NodeError, OSError):  # who cannot be reached for that ends with its connection
+            with suppress(NodeError, OSError):  # a relay that cannot be reached ends with its connection
                 await relay.stop()

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reports of the relays and of the head: noted in the roster, as a result, or as a complaint that has to be
-examined.
+"""Reports of the relays and of the head: each is noted in the roster, as a result, or as a complaint.
 
-A report is no more than a claim of its node: nonsense is a failure of that node, and of no other.
+A report is only a claim of its node: an impossible one is a failure of that node, and of no other.
 """
 
 from __future__ import annotations
@@ -15,14 +14,15 @@ from contextlib import asynccontextmanager
 from kadeploy.broadcast.head import HEAD, Head
 from kadeploy.broadcast.interface import BroadcastProgress, Progress, Trouble
 from kadeploy.broadcast.lane_scheduler import LaneScheduler
-from kadeploy.broadcast.relay_handle import Event, RelayHandle, RelayLost, figures_of
+from kadeploy.broadcast.relay_handle import Event, RelayHandle, RelayLost, parse_progress
 from kadeploy.broadcast.relay_results import RelayResults
 from kadeploy.broadcast.relays import Relays
 from kadeploy.broadcast.roster import Roster
 
 
 class Reports:
-    """``RelayObserver`` of the relays of one broadcast. `news` is set by all that may change what is due."""
+    """``RelayObserver`` of the relays of one broadcast. `changed` is set by all that may change what is
+    due."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Reports:
         head: Head,
         size: int,
         progress: Progress,
-        news: asyncio.Event,
+        changed: asyncio.Event,
     ) -> None:
         """`size`: bytes of the image."""
         self._relays = relays
@@ -43,12 +43,12 @@ class Reports:
         self._head = head
         self._size = size
         self._progress = progress
-        self._news = news
-        self._inquiries: dict[str, asyncio.Task[None]] = {}  # into the complaints of nodes about the head
+        self._changed = changed
+        self._examinations: dict[str, asyncio.Task[None]] = {}  # of complaints about the head, by node
         self._group: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
-    async def examined(self) -> AsyncIterator[None]:
+    async def examining(self) -> AsyncIterator[None]:
         """Examine complaints about the head for as long as the context lasts."""
         async with asyncio.TaskGroup() as group:
             self._group = group
@@ -56,96 +56,96 @@ class Reports:
                 yield
             finally:
                 self._group = None
-                for task in self._inquiries.values():
+                for task in self._examinations.values():
                     task.cancel()
 
     def listening(self, relay: RelayHandle) -> None:
         self._roster.ready(relay.recipient.node, time.monotonic())
-        self._news.set()
+        self._changed.set()
 
     def reported(self, relay: RelayHandle, event: Event) -> None:
         try:
             self._note(relay, event)
         except (ArithmeticError, LookupError, TypeError, ValueError):
-            self._results.settle(relay, "the relay reported nonsense", repr(dict(event)))
-        self._news.set()
+            self._results.set_result(relay, "the relay reported nonsense", repr(dict(event)))
+        self._changed.set()
 
     def lost(self, relay: RelayHandle, lost: RelayLost) -> None:
         accused = self._roster.member(relay.recipient.node).accused
         reason = ": ".join(filter(None, [lost.reason, accused]))
-        self._results.settle(relay, reason, lost.evidence, lost.trouble)
+        self._results.set_result(relay, reason, lost.evidence, lost.trouble)
 
     def note_loss(self, by: str, event: str, lane: int, node: str, reason: str) -> None:
         """Note that a feeder has given up a successor: "skipped" since it seems dead, or "slow"."""
         if self._roster.has_left(node):
-            return  # it does not answer its neighbours any more
+            return  # its relay was stopped, so its neighbours get no answer
         if event == "skipped":
             self._roster.accuse(node, by, reason, time.monotonic(), lane)
         elif self._roster.is_believed(by, node, lane):
-            self._scheduler.part(node, reason)
-        self._news.set()
+            self._scheduler.leave_lane(node, reason)
+        self._changed.set()
 
     def _note(self, relay: RelayHandle, event: Event) -> None:
-        """Note one event; raises ArithmeticError, LookupError, TypeError or ValueError where it is
-        nonsense."""
+        """Note one event; raises ArithmeticError, LookupError, TypeError or ValueError for an impossible
+        one."""
         name, kind = relay.recipient.node, event["event"]
         if kind in ("skipped", "slow"):
             self.note_loss(name, kind, int(event["lane"]), str(event["node"]), str(event["reason"]))
         elif kind == "damaged":
-            self._dispute(name, int(event["lane"]), int(event["rank"]), int(event["offset"]))
+            self._note_complaint(name, int(event["lane"]), int(event["rank"]), int(event["offset"]))
         else:
             self._note_progress(relay, event)
             digest = str(event.get("sha256", ""))
             if kind == "failed":
-                # Who has read the whole stream, and hence has a digest, failed in what it did with it.
+                # A node with a digest has received the whole stream: its consumer failed.
                 trouble = Trouble.CONSUMER if digest else Trouble.PEERS
-                self._results.settle(relay, str(event["reason"]), str(event["evidence"]), trouble, digest)
+                self._results.set_result(relay, str(event["reason"]), str(event["evidence"]), trouble, digest)
             elif kind == "done":
-                self._results.settle(relay, "", "", Trouble.NONE, digest)
+                self._results.set_result(relay, "", "", Trouble.NONE, digest)
 
     def _note_progress(self, relay: RelayHandle, event: Event) -> None:
         name = relay.recipient.node
-        figures = figures_of(event, self._size)
-        received = relay.received = figures.received
-        consumed = relay.consumed = figures.consumed
-        self._roster.heard(name, time.monotonic(), received, consumed, held=figures.held, fed=figures.fed)
+        report = parse_progress(event, self._size)
+        received = relay.received = report.received
+        consumed = relay.consumed = report.consumed
+        self._roster.note_report(name, time.monotonic(), received, consumed, held=report.held, fed=report.fed)
         member = self._roster.member(name)
-        lane, rank = figures.lane, figures.feeder
-        is_fed = figures.fed and not member.waiting and (lane == member.lane or not rank)
+        lane, rank = report.lane, report.feeder
+        is_fed = report.fed and not member.waiting and (lane == member.lane or not rank)
         place = self._upstream(lane, rank) if is_fed else "", max(member.lane, 0), member.rank
         self._progress(BroadcastProgress(name, received, consumed, self._size, *place))
 
     def _upstream(self, lane: int, rank: int) -> str:
         return self._roster.name(lane, rank) if rank else HEAD
 
-    def _dispute(self, name: str, lane: int, rank: int, offset: int) -> None:
-        """Note that `name` has twice found what its feeder sent damaged: the feeder's fault, or its own. Both
-        leave the chain at once; whether `name` gets the rest undamaged from elsewhere decides."""
+    def _note_complaint(self, name: str, lane: int, rank: int, offset: int) -> None:
+        """Note that `name` has received damaged data from its feeder twice, which is the fault of either.
+        Both leave their lane at once; whether `name` receives the rest undamaged decides which."""
         feeder = self._upstream(lane, rank)
-        if self._roster.member(name).waiting or name in self._inquiries or not feeder:
+        if self._roster.member(name).waiting or name in self._examinations or not feeder:
             return
         if not 0 <= offset < self._size:
             raise ValueError("damage outside of the image")
-        disputes = self._results.disputes
-        before = disputes.accused_by(name)
-        note = disputes.add(name, feeder, offset)
-        self._roster.complain(name)
+        complaints = self._results.complaints
+        before = complaints.feeders_blamed_by(name)
+        note = complaints.add(name, feeder, offset)
+        self._roster.note_complaint(name)
         if rank:
-            self._scheduler.part(name, note)
+            self._scheduler.leave_lane(name, note)
             if feeder in self._relays:
-                self._scheduler.part(feeder, f"{name} {note}", last=True)
+                self._scheduler.leave_lane(feeder, f"{name} {note}", feeds_none=True)
         elif self._group:
-            self._inquiries[name] = self._group.create_task(self._examine(name, note, before, offset))
+            self._examinations[name] = self._group.create_task(self._examine(name, note, before, offset))
 
     async def _examine(self, name: str, note: str, before: Sequence[str], offset: int) -> None:
-        """Examine a complaint about the head: has the file changed since it was sealed? If not, and what
-        others had sent was damaged `before`, the node that complains is at fault."""
+        """Examine a complaint about the head: read again whether the file has changed since it was sealed. If
+        not, and the node complained of other feeders `before`, the node itself is at fault."""
         unchanged = await asyncio.to_thread(self._head.is_unchanged, offset)
-        del self._inquiries[name]
+        del self._examinations[name]
         if not unchanged:
-            self._results.spoil("the image was changed during the broadcast")
+            self._results.fail_image("the image was changed during the broadcast")
         elif before and name in self._relays:
             reason = f"finds damaged what {HEAD} sends, and what {before[-1]} sent before"
-            self._results.settle(self._relays[name], reason, trouble=Trouble.DATA)
+            self._results.set_result(self._relays[name], reason, trouble=Trouble.DATA)
         elif name in self._relays:
-            self._scheduler.part(name, note)
+            self._scheduler.leave_lane(name, note)

@@ -279,7 +279,7 @@ async def test_nobody_joins_while_the_last_inquiry_is_being_cancelled(
         await until(lambda: bench.transport.received("n2"))
         bench.transport.say("n1", {"event": "damaged", "lane": 0, "rank": 0, "offset": 0})
         [session] = sessions
-        inquiries = session._reports._inquiries
+        inquiries = session._reports._examinations
         await until(lambda: inquiries)
         bench.open_gates()
         async with asyncio.timeout(30):

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kadeploy.broadcast.member import HEARTBEATS, NOTES
-from kadeploy.broadcast.roster import GONE, TRIES, Roster
+from kadeploy.broadcast.member import NOTES, REPORT_SECONDS
+from kadeploy.broadcast.roster import LOST_SECONDS, MAX_LANES, Roster
 from tests.nightly import examples
 
 SIZE = 1000
 SILENCE = 1.0
 HEAD = "the head"
 NAMES = ["n1", "n2", "n3", "n4"]
-RESPITE = 2 * SILENCE
+GRACE = 2 * SILENCE
 
 
 def chain(*names: str, size: int = SIZE) -> Roster:
@@ -33,19 +33,19 @@ def test_accused_node_that_receives_again_is_reinstated() -> None:
     roster = chain()
     roster.accuse("n2", "n1", "silent", 1.0, 0)
     assert roster.member("n2").accused == "given up by n1: silent"
-    roster.heard("n2", 2.0, 100)
-    roster.heard("n2", 2.5, 101)
+    roster.note_report("n2", 2.0, 100)
+    roster.note_report("n2", 2.5, 101)
     assert roster.member("n2").accused == ""
 
 
 def test_accused_node_that_receives_nothing_is_served_later() -> None:
     roster = chain()
     roster.accuse("n2", "n1", "silent", 1.0, 0)
-    roster.heard("n2", 1.0 + RESPITE, 100)
-    assert roster.returned() == {}
-    roster.heard("n2", 1.1 + RESPITE, 100)
-    assert roster.returned() == {"n2": "given up by n1: silent"}
-    assert roster.part("n2", "silent")
+    roster.note_report("n2", 1.0 + GRACE, 100)
+    assert roster.accused_but_alive() == {}
+    roster.note_report("n2", 1.1 + GRACE, 100)
+    assert roster.accused_but_alive() == {"n2": "given up by n1: silent"}
+    assert roster.leave_lane("n2", "silent")
     assert roster.next_lane(5.0) == (1, ["n2"])
     assert roster.name(1, 1) == "n2"
 
@@ -54,10 +54,10 @@ def test_accused_node_that_is_not_heard_of_is_lost_when_nobody_else_is_left() ->
     roster = chain("n1", "n2")
     roster.accuse("n2", "n1", "silent", 1.0, 0)
     assert roster.lost(60.0) == {}
-    roster.settle("n1")
-    roster.heard("n2", 1.1, 0)
-    assert roster.lost(1.1 + GONE) == {}
-    assert roster.lost(1.2 + GONE) == {"n2": "given up by n1: silent"}
+    roster.note_result("n1")
+    roster.note_report("n2", 1.1, 0)
+    assert roster.lost(1.1 + LOST_SECONDS) == {}
+    assert roster.lost(1.2 + LOST_SECONDS) == {"n2": "given up by n1: silent"}
 
 
 @pytest.mark.parametrize(("by", "lane"), [("n3", 0), ("n4", 0), ("n1", 1)])
@@ -65,7 +65,7 @@ def test_who_is_not_believed(by: str, lane: int) -> None:
     """Who is accused itself, who has left the lane, and what is said of another lane."""
     roster = chain()
     roster.accuse("n3", HEAD, "silent", 1.0, 0)
-    roster.part("n4", "slow")
+    roster.leave_lane("n4", "slow")
     assert not roster.is_believed(by, "n2", lane)
     roster.accuse("n2", by, "silent", 1.0, lane)
     assert roster.member("n2").accused == ""
@@ -74,38 +74,38 @@ def test_who_is_not_believed(by: str, lane: int) -> None:
 def test_node_may_go_when_nobody_behind_it_needs_anything() -> None:
     roster = chain()
     for name in ("n1", "n3"):
-        roster.heard(name, 1.0, SIZE)
-        roster.settle(name)
+        roster.note_report(name, 1.0, SIZE)
+        roster.note_result(name)
     assert roster.unneeded(1.0) == [], "n4 may be fed by either"
-    roster.settle("n4")
+    roster.note_result("n4")
     assert roster.unneeded(1.0) == ["n4", "n3"], "n2 may be fed by n1"
-    roster.heard("n2", 1.0, SIZE)
+    roster.note_report("n2", 1.0, SIZE)
     assert roster.unneeded(1.0) == ["n4", "n3", "n1"], "n2 has everything, and only unpacks"
 
 
 def test_node_does_not_wait_for_one_that_was_given_up_and_is_silent() -> None:
     roster = chain("n1", "n2")
-    roster.heard("n1", 1.0, SIZE)
-    roster.settle("n1")
+    roster.note_report("n1", 1.0, SIZE)
+    roster.note_result("n1")
     roster.accuse("n2", HEAD, "silent", 1.0, 0)
-    assert roster.unneeded(0.9 + HEARTBEATS) == []
-    assert roster.unneeded(1.1 + HEARTBEATS) == ["n1"]
-    roster.heard("n2", 1.2 + HEARTBEATS, 10)
-    assert roster.unneeded(1.3 + HEARTBEATS) == [], "who was given up may still be fed by n1"
-    roster.part("n2", "silent")
-    assert roster.unneeded(1.3 + HEARTBEATS) == ["n1"]
+    assert roster.unneeded(0.9 + REPORT_SECONDS) == []
+    assert roster.unneeded(1.1 + REPORT_SECONDS) == ["n1"]
+    roster.note_report("n2", 1.2 + REPORT_SECONDS, 10)
+    assert roster.unneeded(1.3 + REPORT_SECONDS) == [], "who was given up may still be fed by n1"
+    roster.leave_lane("n2", "silent")
+    assert roster.unneeded(1.3 + REPORT_SECONDS) == ["n1"]
 
 
 def test_node_that_was_in_no_lane_may_go() -> None:
     roster = chain()
     roster.join("n5")
-    roster.settle("n5")
+    roster.note_result("n5")
     assert roster.unneeded(1.0) == ["n5"]
 
 
 def test_complete_node_is_not_accused() -> None:
     roster = chain()
-    roster.heard("n2", 1.0, SIZE)
+    roster.note_report("n2", 1.0, SIZE)
     roster.accuse("n2", "n1", "silent", 1.0, 0)
     assert roster.member("n2").accused == ""
 
@@ -115,18 +115,18 @@ def test_nodes_behind_one_that_nobody_feeds_are_served_together() -> None:
     roster = chain()
     for tenth in range(100):
         for name in NAMES:
-            roster.heard(name, tenth / 10, 100, fed=name != "n2")
-        if stranded := roster.stranded(tenth / 10):
+            roster.note_report(name, tenth / 10, 100, fed=name != "n2")
+        if without_feeder := roster.without_feeder(tenth / 10):
             break
-    assert list(stranded) == ["n2", "n3", "n4"]
+    assert list(without_feeder) == ["n2", "n3", "n4"]
     assert 3 * SILENCE < tenth / 10 < 6 * SILENCE
 
 
 def test_node_that_finds_a_feeder_is_not_stranded() -> None:
     roster = chain("n1")
     for tenth in range(200):
-        roster.heard("n1", tenth / 10, 100, fed=tenth % 40 == 0)
-        assert roster.stranded(tenth / 10) == {}
+        roster.note_report("n1", tenth / 10, 100, fed=tenth % 40 == 0)
+        assert roster.without_feeder(tenth / 10) == {}
 
 
 def test_slow_consumer_is_served_later_unless_all_are_slow() -> None:
@@ -134,12 +134,12 @@ def test_slow_consumer_is_served_later_unless_all_are_slow() -> None:
     for second in range(1, 6):
         for name in NAMES:
             held = name == "n3"
-            roster.heard(name, float(second), 500, second * (10 if held else 100), held=held)
-    assert roster.laggard(5.0) == ("n3", "its consumer takes 0.0 MB/s where others take 0.0")
-    roster.part("n4", "silent for a while")
-    assert roster.laggard(5.0) is not None
-    roster.part("n3", "slow", lags=True)
-    assert roster.laggard(5.0) is None
+            roster.note_report(name, float(second), 500, second * (10 if held else 100), held=held)
+    assert roster.slow_consumer(5.0) == ("n3", "its consumer takes 0.0 MB/s where others take 0.0")
+    roster.leave_lane("n4", "silent for a while")
+    assert roster.slow_consumer(5.0) is not None
+    roster.leave_lane("n3", "slow", is_slow=True)
+    assert roster.slow_consumer(5.0) is None
 
 
 def test_node_that_is_silent_is_not_taken_for_one_with_a_slow_consumer() -> None:
@@ -149,10 +149,10 @@ def test_node_that_is_silent_is_not_taken_for_one_with_a_slow_consumer() -> None
         for name in NAMES:
             frozen = name == "n3" and second > 1
             if not frozen:
-                roster.heard(
+                roster.note_report(
                     name, float(second), 500, 10 if name == "n3" else second * 100, held=name == "n3"
                 )
-    assert roster.laggard(5.0) is None
+    assert roster.slow_consumer(5.0) is None
     roster.accuse("n3", "n2", "silent", 5.0, 0)
     assert roster.member("n3").accused
 
@@ -162,32 +162,32 @@ def test_speed_of_the_others_shows_before_one_holds_them_up() -> None:
     for tenth in range(10, 50, 5):
         for name in NAMES:
             taken = tenth if name == "n3" else 500 + tenth
-            roster.heard(name, tenth / 10, 500, taken, held=name == "n3")
-    assert roster.laggard(5.0) is not None
+            roster.note_report(name, tenth / 10, 500, taken, held=name == "n3")
+    assert roster.slow_consumer(5.0) is not None
 
 
 def test_single_consumer_has_nobody_to_be_compared_with() -> None:
     roster = chain("n1")
     for second in range(1, 6):
-        roster.heard("n1", float(second), 500, second, held=True)
-    assert roster.laggard(5.0) is None
+        roster.note_report("n1", float(second), 500, second, held=True)
+    assert roster.slow_consumer(5.0) is None
 
 
 def test_node_has_so_many_tries() -> None:
     roster = chain("n1")
-    for number in range(1, TRIES):
-        roster.part("n1", f"silent {number}")
+    for number in range(1, MAX_LANES):
+        roster.leave_lane("n1", f"silent {number}")
         assert roster.exhausted() == {}
         roster.next_lane(float(number))
-    roster.part("n1", "silent at last")
-    assert roster.exhausted() == {"n1": f"tried {TRIES} times: silent at last"}
+    roster.leave_lane("n1", "silent at last")
+    assert roster.exhausted() == {"n1": f"tried {MAX_LANES} times: silent at last"}
 
 
 def test_try_that_brought_a_node_far_does_not_count() -> None:
     roster = chain("n1")
     for tenth in range(1, 10):
-        roster.heard("n1", float(tenth), tenth * SIZE // 10)
-        roster.part("n1", "slow")
+        roster.note_report("n1", float(tenth), tenth * SIZE // 10)
+        roster.leave_lane("n1", "slow")
         assert roster.exhausted() == {}
         roster.next_lane(float(tenth))
 
@@ -196,37 +196,37 @@ def test_order_of_a_later_lane() -> None:
     """First who may be wrong about its feeder, then who lacks most; one that may feed nobody, at the end."""
     roster = chain("n1", "n2", "n3", "n4", "n5")
     for name, received in (("n1", 500), ("n2", 100), ("n3", 400), ("n4", 300), ("n5", 200)):
-        roster.heard(name, 1.0, received)
-    roster.complain("n1")
+        roster.note_report(name, 1.0, received)
+    roster.note_complaint("n1")
     for name in ("n1", "n3", "n4"):
-        roster.part(name, "note")
+        roster.leave_lane(name, "note")
     for name in ("n2", "n5"):
-        roster.part(name, "damages", last=True)
+        roster.leave_lane(name, "damages", feeds_none=True)
     assert roster.next_lane(2.0) == (1, ["n1", "n4", "n3", "n2"])
     assert roster.next_lane(2.0) == (2, ["n5"])
-    assert not roster.anybody_waits()
+    assert not roster.has_waiting()
 
 
 def test_notes_are_bounded() -> None:
     roster = chain("n1")
     for number in range(100):
-        roster.part("n1", f"note {number}")
-        roster.part("n1", "again and again")
+        roster.leave_lane("n1", f"note {number}")
+        roster.leave_lane("n1", "again and again")
     assert len(roster.member("n1").notes) == NOTES
 
 
 def test_joined_node_waits_when_it_is_ready() -> None:
     roster = chain("n1")
     roster.join("n2")
-    assert not roster.part("n2", "not there yet")
-    assert not roster.anybody_waits()
+    assert not roster.leave_lane("n2", "not there yet")
+    assert not roster.has_waiting()
     roster.ready("n2", 1.0)
     assert roster.next_lane(1.0) == (1, ["n2"])
 
 
 def states(roster: Roster, name: str) -> list[str]:
     member = roster.member(name)
-    if member.settled:
+    if member.has_result:
         return ["settled"]
     found = ["waiting"] * member.waiting + ["accused"] * bool(member.accused)
     return found or ["chained" if member.lane >= 0 else "starting"]
@@ -244,57 +244,60 @@ class Course:
     def pass_time(self) -> None:
         self.now += 0.2
         self.received["n1"] = min(self.received["n1"] + 5, SIZE - 1)
-        self.roster.heard("n1", self.now, self.received["n1"])
+        self.roster.note_report("n1", self.now, self.received["n1"])
 
     def ready(self, name: str, other: str, number: int, flag: bool) -> None:
         if name not in self.started:
             self.started.add(name)
             self.roster.ready(name, self.now)
 
-    def heard(self, name: str, other: str, number: int, flag: bool) -> None:
+    def note_report(self, name: str, other: str, number: int, flag: bool) -> None:
         if name in self.started and name != "n1":
             received = self.received[name] = min(self.received[name] + 50 * number, SIZE)
-            self.roster.heard(name, self.now, received, received, held=flag, fed=not flag)
+            self.roster.note_report(name, self.now, received, received, held=flag, fed=not flag)
 
     def accuse(self, name: str, other: str, number: int, flag: bool) -> None:
         self.roster.accuse(name, other, "silent", self.now, number)
 
-    def part(self, name: str, other: str, number: int, flag: bool) -> None:
-        self.roster.part(name, "slow", last=flag)
+    def leave_lane(self, name: str, other: str, number: int, flag: bool) -> None:
+        self.roster.leave_lane(name, "slow", feeds_none=flag)
 
-    def complain(self, name: str, other: str, number: int, flag: bool) -> None:
-        self.roster.complain(name)
+    def note_complaint(self, name: str, other: str, number: int, flag: bool) -> None:
+        self.roster.note_complaint(name)
 
-    def settle(self, name: str, other: str, number: int, flag: bool) -> None:
+    def note_result(self, name: str, other: str, number: int, flag: bool) -> None:
         if name != "n1":
-            self.roster.settle(name)
+            self.roster.note_result(name)
 
     def lane(self, name: str, other: str, number: int, flag: bool) -> None:
-        if self.roster.anybody_waits():
+        if self.roster.has_waiting():
             lane, members = self.roster.next_lane(self.now)
             assert [self.roster.name(lane, rank) for rank in range(1, len(members) + 1)] == members != []
-            assert not any(self.roster.member(member).last for member in members[:-1])
+            assert not any(self.roster.member(member).feeds_none for member in members[:-1])
 
     def conduct(self, name: str, other: str, number: int, flag: bool) -> None:
-        for parted, note in {**self.roster.stranded(self.now), **self.roster.returned()}.items():
-            self.roster.part(parted, note)
-        if laggard := self.roster.laggard(self.now):
-            self.roster.part(*laggard, lags=True)
+        for parted, note in {
+            **self.roster.without_feeder(self.now),
+            **self.roster.accused_but_alive(),
+        }.items():
+            self.roster.leave_lane(parted, note)
+        if slow_consumer := self.roster.slow_consumer(self.now):
+            self.roster.leave_lane(*slow_consumer, is_slow=True)
         lost = self.roster.lost(self.now)
         assert "n1" not in lost
         for failed in {**lost, **self.roster.exhausted()}:
-            self.roster.settle(failed)
+            self.roster.note_result(failed)
 
 
 EVENTS = st.tuples(
     st.sampled_from(
         [
             Course.ready,
-            Course.heard,
+            Course.note_report,
             Course.accuse,
-            Course.part,
-            Course.complain,
-            Course.settle,
+            Course.leave_lane,
+            Course.note_complaint,
+            Course.note_result,
             Course.lane,
             Course.conduct,
         ]
