@@ -45,7 +45,7 @@ from kadeploy.local.program import Completed, run
 COMMAND_TIMEOUT = 24 * 3600.0  # seconds; the deadline of the step comes before
 MAX_REPORT = 4 << 20  # bytes that are read of OKFILE and KOFILE
 
-_TAKE = files("kadeploy.broadcast").joinpath("scripts/take.sh")
+_TAKE_SCRIPT = files("kadeploy.broadcast").joinpath("scripts/take.sh")
 
 
 class CustomBroadcast:
@@ -110,7 +110,7 @@ def replace_words(command: Sequence[str], words: Mapping[str, str]) -> list[str]
 def receive_command(delivery: Delivery, digest: str) -> str:
     """Shell command that takes the image on a node from its standard input, and compares the digest."""
     stages = stages_of(delivery.consumer)
-    text = shell_function(stages) + _TAKE.read_text("utf-8")
+    text = shell_function(stages) + _TAKE_SCRIPT.read_text("utf-8")
     return shlex.join(["sh", "-c", text, "take", digest, *(word for stage in stages for word in stage)])
 
 

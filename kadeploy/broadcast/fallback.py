@@ -25,7 +25,7 @@ from kadeploy.time_limit import time_limit
 
 NOTE = "no Python 3.11 there, so not in the chain"
 
-# The relay gives processes a group by an argument of subprocess that Python has since then.
+# The relay needs the argument process_group of subprocess.Popen, which is new in Python 3.11.
 _PROBE = """
 python3 -c "import sys; sys.exit(sys.version_info < (3, 11))" >/dev/null 2>&1 && echo able || echo unable
 """
@@ -41,19 +41,19 @@ class ChainOrPull:
     async def run(
         self, delivery: Delivery, transport: RelayTransport, progress: Progress, early: Early = ignore
     ) -> Mapping[str, RelayResult]:
-        async def able(results: Mapping[str, RelayResult]) -> None:
+        async def pass_on(results: Mapping[str, RelayResult]) -> None:
             await early({node: result for node, result in results.items() if not _is_suspect(result)})
 
         began = time.monotonic()
-        results = dict(await self._chain.run(delivery, transport, progress, able))
+        results = dict(await self._chain.run(delivery, transport, progress, pass_on))
         suspects = [node for node in delivery.nodes if _is_suspect(results[node])]
-        unable = await _unable(suspects, transport, delivery.options.start_timeout)
+        without_python = await _find_without_python(suspects, transport, delivery.options.start_timeout)
         options = delivery.options
         if options.deadline is not None:
             left = options.deadline - (time.monotonic() - began)
             options = replace(options, deadline=max(left, 0))
-        if unable:
-            recipients = [recipient for recipient in delivery.recipients if recipient.node in unable]
+        if without_python:
+            recipients = [recipient for recipient in delivery.recipients if recipient.node in without_python]
             pulled = await self._pull.run(
                 replace(delivery, recipients=recipients, options=options), transport, progress
             )
@@ -66,25 +66,25 @@ def _is_suspect(result: RelayResult) -> bool:
     return result.trouble is Trouble.PEERS and not result.received
 
 
-async def _unable(nodes: list[str], transport: RelayTransport, timeout: float) -> set[str]:
-    """Nodes among these that can start programs, but not the relay."""
+async def _find_without_python(nodes: list[str], transport: RelayTransport, timeout: float) -> set[str]:
+    """Find the nodes that can run programs, but have no Python for the relay."""
 
-    async def one(node: str) -> None:
+    async def check(node: str) -> None:
         try:
             async with time_limit(timeout):
-                if await _says(node, transport) == "unable":
+                if await _probe_python(node, transport) == "unable":
                     found.add(node)
         except (NodeError, OSError, TimeoutError):
-            return  # it failed for another reason, which its result tells
+            return  # it failed for another reason, which is in its result
 
     found: set[str] = set()
     async with asyncio.TaskGroup() as group:
         for node in nodes:
-            group.create_task(one(node))
+            group.create_task(check(node))
     return found
 
 
-async def _says(node: str, transport: RelayTransport) -> str:
+async def _probe_python(node: str, transport: RelayTransport) -> str:
     """Run the probe; returns its last line, as a login shell may print something before it."""
     process = await transport.start(node, ["sh", "-c", _PROBE])
     last = ""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Broadcast by HTTP: every node fetches the image from this machine, with programs that any system has.
 
-All share this machine's link, so it takes as many times longer as there are nodes. It needs no Python there
-but a shell, curl or a wget, sha256sum, mkfifo and tee. The image itself is not encrypted.
+The nodes share the link of this machine, so the time grows with their number. A node needs no Python, but a
+shell, curl or a wget, sha256sum, mkfifo and tee. The image is not encrypted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from kadeploy.errors import NodeError, UnreachableError
 from kadeploy.time_limit import time_limit
 
 PREFIX = "pull: "
-SAID_LINES = 20  # kept of the output of a node
+OUTPUT_LINES = 20  # lines kept of the output of a node
 
 
 class HttpPullBroadcast:
@@ -65,38 +65,38 @@ class _PullSession:
         self._began = time.monotonic()
         self._image_problem = ""
         image = delivery.image
-        self._server = ImageServer(image.path, image.size, self._note, self._spoil)
+        self._server = ImageServer(image.path, image.size, self._note, self._fail_image)
 
     async def run(self) -> Mapping[str, RelayResult]:
         """Serve all nodes until all have ended or the deadline is over."""
         await self._server.start(self._delivery.head_address, self._nodes)
         try:
             async with asyncio.TaskGroup() as group:
-                digest = group.create_task(self._expected())
-                await self._pull_all()
+                digest = group.create_task(self._expected_digest())
+                await self._fetch_all()
             return await self._judge(digest.result())
         finally:
             await self._server.stop()
 
-    async def _pull_all(self) -> None:
+    async def _fetch_all(self) -> None:
         deadline = self._delivery.options.deadline
         try:
             async with time_limit(deadline), asyncio.TaskGroup() as group:
                 for node in self._nodes:
-                    group.create_task(self._pull(node))
+                    group.create_task(self._fetch(node))
         except TimeoutError:
             for node in self._nodes:
-                self._settle(node, RelayResult(Trouble.PEERS, f"not finished within {deadline:g} s"))
+                self._set_result(node, RelayResult(Trouble.PEERS, f"not finished within {deadline:g} s"))
 
-    async def _pull(self, node: str) -> None:
+    async def _fetch(self, node: str) -> None:
         try:
             async with self._starts, time_limit(self._delivery.options.start_timeout):
                 process = await self._transport.start(node, self._arguments(node))
         except TimeoutError:
             within = f"within {self._delivery.options.start_timeout:g} s"
-            self._settle(node, RelayResult(Trouble.PEERS, f"the download cannot be started {within}"))
+            self._set_result(node, RelayResult(Trouble.PEERS, f"the download cannot be started {within}"))
         except (NodeError, OSError) as error:
-            self._settle(node, _lost(error))
+            self._set_result(node, _result_of_error(error))
         else:
             await self._follow(node, process)
 
@@ -108,31 +108,31 @@ class _PullSession:
         return ["sh", "-c", _script("watch"), "watch", text, *given, *words]
 
     async def _follow(self, node: str, process: RelayProcess) -> None:
-        """Read what a node prints to its end, and make sure that nothing of it is left running."""
-        said: list[str] = []
+        """Read the output of a node to its end, and stop the program."""
+        output: list[str] = []
         result, tool = None, ""
         try:
             while result is None and (line := await process.readline()):
                 event, _, text = line.decode(errors="replace").removeprefix(PREFIX).strip().partition(" ")
                 if not line.startswith(PREFIX.encode()):
-                    said = [*said[1 - SAID_LINES :], f"{event} {text}"]
+                    output = [*output[1 - OUTPUT_LINES :], f"{event} {text}"]
                 elif event == "said":
-                    said = [*said[1 - SAID_LINES :], text]
+                    output = [*output[1 - OUTPUT_LINES :], text]
                 elif event == "tool":
                     tool = text
                 else:
-                    result = self._parsed(event, text.split(), "\n".join(said), text)
+                    result = self._parse_result(event, text.split(), "\n".join(output), text)
         except (NodeError, OSError) as error:
-            result = _lost(error)
+            result = _result_of_error(error)
         finally:
             ending = await process.stop()
-        lost = RelayResult(Trouble.PEERS, "the download ended", "\n".join([*said, ending]))
+        lost = RelayResult(Trouble.PEERS, "the download ended", "\n".join([*output, ending]))
         result = replace(result or lost, notes=(f"fetched by {tool}",) if tool else ())
-        self._settle(node, result)
+        self._set_result(node, result)
         if result.ok and result.sha256 == self._delivery.image.sha256.lower():
             await self._early({node: self._results[node]})
 
-    def _parsed(self, event: str, words: list[str], evidence: str, text: str) -> RelayResult:
+    def _parse_result(self, event: str, words: list[str], evidence: str, text: str) -> RelayResult:
         """Parse a node's last line: ``failed REASON``, or ``ended BYTES SHA256 STATUS…``."""
         if event == "failed":
             return RelayResult(Trouble.PEERS, text)
@@ -154,21 +154,21 @@ class _PullSession:
         self._received[node] = offset
         self._progress(BroadcastProgress(node, offset, offset, self._delivery.image.size))
 
-    def _spoil(self, reason: str) -> None:
+    def _fail_image(self, reason: str) -> None:
         self._image_problem = self._image_problem or reason
 
-    def _settle(self, node: str, result: RelayResult) -> None:
+    def _set_result(self, node: str, result: RelayResult) -> None:
         """Set the result of a node, unless it has one."""
         seconds = time.monotonic() - self._began
         received = result.received or self._received[node]
         self._results.setdefault(node, replace(result, seconds=seconds, received=received))
 
-    async def _expected(self) -> str:
+    async def _expected_digest(self) -> str:
         """Digest that the nodes must find; '' where the file cannot be read to its end."""
         try:
             return self._delivery.image.sha256.lower() or await sha256_of(self._delivery.image.path)
         except OSError as error:
-            self._spoil(f"the image cannot be read: {error.strerror}")
+            self._fail_image(f"the image cannot be read: {error.strerror}")
             return ""
 
     async def _judge(self, expected: str) -> Mapping[str, RelayResult]:
@@ -178,16 +178,16 @@ class _PullSession:
         if declared and any(result.trouble is Trouble.DATA for result in results.values()):
             try:
                 if (actual := await sha256_of(self._delivery.image.path)) != expected:
-                    self._spoil(f"the image's SHA-256 is {actual}, the environment declares {expected}")
+                    self._fail_image(f"the image's SHA-256 is {actual}, the environment declares {expected}")
             except OSError as error:
-                self._spoil(f"the image cannot be read: {error.strerror}")
+                self._fail_image(f"the image cannot be read: {error.strerror}")
         if not self._image_problem:
             return results
         problem = self._image_problem
         return {n: replace(r, trouble=Trouble.IMAGE, reason=problem) for n, r in results.items()}
 
 
-def _lost(error: NodeError | OSError) -> RelayResult:
+def _result_of_error(error: NodeError | OSError) -> RelayResult:
     if isinstance(error, OSError):
         return RelayResult(Trouble.PEERS, f"the download cannot be started: {error}")
     trouble = Trouble.NODE if isinstance(error, UnreachableError) else Trouble.PEERS

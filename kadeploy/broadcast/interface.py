@@ -40,10 +40,10 @@ class BroadcastOptions:
     arity: number of others that a node feeds; 1 is the chain, more a tree.
     window: part of the stream that a node keeps in memory.
     chunk: part that is checked, and sent again when it arrived wrong, as one.
-    silence: a peer that has given no sign of life for so long is asked whether it lives, and has half of that
-        to answer, whatever TCP thinks of it.
-    patience: time for which a node without a predecessor waits for another one.
-    absence: time for which the head assumes that its own link is cut when no node answers.
+    silence: a peer without a sign of life for so long is probed, and has half of that to answer, whatever the
+        state of its TCP connection is.
+    patience: time for which a node without a feeder waits for another one.
+    absence: time for which the head, when no node answers, assumes that its own link is cut.
     start_timeout: from the start of a relay to its listening.
     report_timeout: a relay that has reported nothing for so long is lost.
     deadline: for the whole broadcast, after which unfinished nodes are failed; None leaves it to the caller.
@@ -65,8 +65,8 @@ class BroadcastOptions:
 class Delivery:
     """Image for many nodes, in the order of the chain.
 
-    `consumer` is what takes the stream on each node: a pipeline of argument lists, or the path to write.
-    `head_address` is where the nodes reach this process.
+    `consumer`: a pipeline of argument lists that reads the stream on each node, or the path of a file to
+    write. `head_address`: the address at which the nodes reach this process.
     """
 
     image: ImageSource
@@ -84,8 +84,8 @@ class Delivery:
 class Trouble(StrEnum):
     """Kind of a failure.
 
-    NODE: it could not be reached by its transport. PEERS: no data came, or nothing was heard any more.
-    DATA: they were damaged on the way. CONSUMER: it failed on good data. IMAGE: the file is not as declared.
+    NODE: the transport could not reach it. PEERS: no data arrived, or its relay was lost. DATA: damaged data.
+    CONSUMER: the consumer failed on good data. IMAGE: the file is not as declared.
     """
 
     NONE = ""
@@ -100,8 +100,8 @@ class Trouble(StrEnum):
 class RelayResult:
     """Result of one node. Ok means: the digest is right and the consumer exited with 0.
 
-    `seconds` count from when it came into the broadcast. `notes`: what happened to it on the way, such as
-    that it was moved out of the chain and why; `moved`: how often that was.
+    `seconds`: since it joined the broadcast. `notes`: events on the way, such as that it had to leave its
+    lane, and why; `moved`: how often it had to.
     """
 
     trouble: Trouble = Trouble.NONE
@@ -120,10 +120,10 @@ class RelayResult:
 
 @dataclass(frozen=True, slots=True)
 class BroadcastProgress:
-    """Bytes that `node` has received and its consumer has taken, of `size`.
+    """Bytes of `size` that `node` has received and its consumer has taken.
 
-    `upstream`: its feeder, '' as long as there is none. `lane`: 0 at first, more where it came late or was
-    moved out of its chain, and is served after the others. `position`: its rank there, from 1 on.
+    `upstream`: its feeder, '' as long as there is none. `lane`: 0, or more for a node that is late or had to
+    leave its lane. `position`: its rank there, from 1 on.
     """
 
     node: str
@@ -145,8 +145,8 @@ class RelayProcess(Protocol):
         """Send to its standard input."""
 
     async def stop(self) -> str:
-        """Close standard input, which ends a relay and its consumer, and make sure within seconds that it
-        ended, by force if need be. Returns how it ended with the last lines of its standard error."""
+        """Close standard input, which ends a relay and its consumer, and kill it if it does not end within
+        seconds. Returns how it ended, with the last lines of its standard error."""
 
 
 class RelayTransport(Protocol):
@@ -161,7 +161,7 @@ Early = Callable[[Mapping[str, RelayResult]], Awaitable[None]]
 
 
 async def ignore(results: Mapping[str, RelayResult]) -> None:
-    """Do nothing, for callers that wait for the results of all recipients together."""
+    """Do nothing: for callers that need no early results."""
 
 
 class Broadcast(Protocol):
@@ -173,6 +173,6 @@ class Broadcast(Protocol):
         """Send the image; returns the result of every recipient. When it returns or is cancelled, nothing of
         it runs on any node.
 
-        Before it returns, `early` may receive results of recipients that need not wait for the others:
-        nothing runs there any more, and the caller may use these nodes, even add them again.
+        Before it returns, `early` may be called with early results: no other node needs these nodes any more,
+        nothing runs on them, and the caller may use them, or even add them again.
         """

@@ -6,9 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 PROGRESS_PARTS = 10  # a node has progressed in a lane that brought it one of so many parts of the image
-HELD_SECONDS = (
-    2.0  # seconds in which nothing but its consumer holds a node up, before it is compared with others
-)
+HELD_SECONDS = 2.0  # a consumer that holds its node up for so long is compared with the others
 REPORT_SECONDS = 1.5  # a relay that lives reports at least once in so many seconds
 NOTES = 10  # kept of one node
 SPAN = 0.5  # seconds over which a rate is measured

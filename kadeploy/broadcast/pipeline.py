@@ -6,7 +6,7 @@ from __future__ import annotations
 from kadeploy.broadcast.interface import Pipeline
 from kadeploy.local.ending import describe_ending
 
-SIGPIPE = 128 + 13  # the status of a program that wrote to another one that had ended
+SIGPIPE = 128 + 13  # status of a program whose reader had ended
 
 
 def stages_of(consumer: Pipeline | str) -> list[list[str]]:

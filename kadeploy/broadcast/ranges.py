@@ -28,7 +28,7 @@ class Ranges:
         self._stopping = False
 
     def serve(self, sock: socket.socket, greeting: Greeting) -> None:
-        """Send the range that `greeting` asks for, if it may be asked for, and close `sock`."""
+        """Send the requested range if it is a valid one, and close `sock`."""
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", PATIENCE, 0))
         with self._changed:
             if self._stopping:
@@ -58,6 +58,5 @@ class Ranges:
             self._changed.wait_for(lambda: not self._peers, self._silence)
 
     def _is_range(self, first: int, last: int) -> bool:
-        """True for a range that a node may ask for: it ends with a seal, as it is checked chunk by chunk
-        like the stream."""
+        """True for a valid range: it ends at a boundary, as its chunks are verified by their seals."""
         return first < last <= self._size and (not last % self._chunk or last == self._size)

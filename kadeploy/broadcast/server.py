@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP server of one image for the nodes of one broadcast, each at a path that no other can guess.
+"""HTTP server of one image for the nodes of one broadcast, each at a path that nobody else can guess.
 
 ``/TOKEN/OFFSET`` is the image from that byte on. That the offset is in the path, and not in a header Range,
 lets every client continue where a connection broke: busybox' wget takes no answer 206 for a plain download.
@@ -20,14 +20,14 @@ from kadeploy.errors import ServiceError
 
 PIECE = 4 << 20  # bytes between two signs of progress
 SPARE_CONNECTIONS = 16  # connections beyond those of the nodes that are open at once
-CLOSE_TIME = 1.0  # seconds for those who are being served when the server stops
+CLOSE_TIME = 1.0  # seconds for open connections to end when the server stops
 
 _PATH = re.compile(r"/([\w-]{20,64})/(\d{1,18})")
 
 
 class ImageServer:
-    """HTTP server of one image, from start() to stop(). ``on_sent(node, offset)`` is called when all before
-    offset was sent to a node; ``on_bad_image(reason)`` when the file ends too early."""
+    """HTTP server of one image, from start() to stop(). ``on_sent(node, offset)`` is called when the
+    image was sent to a node up to this offset; ``on_bad_image(reason)`` when the file ends too early."""
 
     def __init__(
         self, path: Path, size: int, on_sent: Callable[[str, int], None], on_bad_image: Callable[[str], None]

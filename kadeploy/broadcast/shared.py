@@ -2,8 +2,8 @@
 """Chain that several callers share: later callers join it while it runs, with nodes of their own.
 
 Two chains for the same image would share the head's link, and each take twice as long. Each caller receives
-the results of its own nodes as soon as no other node needs them, and ends for them only: cancelled, timed out
-or done.
+the results of its own nodes as soon as no other node needs them. When a caller ends, be it cancelled or timed
+out, only its own nodes leave the chain.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _RunningChain:
     """Chain that ends when the last of its callers does."""
 
     def __init__(self, delivery: Delivery, transport: RelayTransport, progress: Progress) -> None:
-        self._common = _common(delivery)
+        self._agreed = _without_recipients(delivery)
         self._progress: dict[str, Progress] = {}
         self._add_progress(delivery, progress)
         self._session: asyncio.Future[ChainSession] = asyncio.get_running_loop().create_future()
@@ -59,7 +59,7 @@ class _RunningChain:
 
     def join(self, delivery: Delivery, progress: Progress) -> bool:
         """Join with more nodes; False where another chain is needed."""
-        if _common(delivery) != self._common or not self._session.done():
+        if _without_recipients(delivery) != self._agreed or not self._session.done():
             return False
         if not self._session.result().join(delivery.recipients):
             return False
@@ -90,7 +90,7 @@ class _RunningChain:
         return results
 
     async def leave(self, nodes: set[str]) -> None:
-        """Remove nodes. Nothing runs on them when this returns; nothing at all after the last of them."""
+        """Remove nodes; nothing runs on them when this returns. The chain ends with the last of its nodes."""
         try:
             if self._session.done():
                 await self._session.result().leave(nodes)
@@ -133,6 +133,6 @@ def _by_outcome(results: Mapping[str, RelayResult]) -> list[Mapping[str, RelayRe
     return [part for part in parts if part]
 
 
-def _common(delivery: Delivery) -> Delivery:
-    """Delivery without its recipients: callers that share a chain must agree on it."""
+def _without_recipients(delivery: Delivery) -> Delivery:
+    """Delivery without its recipients, which all callers of a chain agree on."""
     return replace(delivery, recipients=())
