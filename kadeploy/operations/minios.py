@@ -36,7 +36,7 @@ def read_host_key(site: Site, cluster: str) -> str:
             f"the miniOS' host key {host_key} cannot be read: {error.strerror}",
             hint="bin/build-deploy-env makes it",
         ) from error
-    keys = hostkey.usable([line])
+    keys = hostkey.readable_keys([line])
     if not keys:
         raise RefusedError(f"{host_key} is not a public host key", hint="bin/build-deploy-env makes it")
     return keys[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command lines for nodes: the one place where they are made, and the fixed shell texts.
+"""Command lines for nodes, which are made here only, and the constant shell texts.
 
 Values never become part of a shell text: they are positional parameters or environment variables.
 """
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # ended: sshd refuses to pass signals on in a session of root.
 RUN_VARIABLE = "KADEPLOY_RUN"
 
-# A connection that breaks looks like the end of the file to the node, hence the sizes.
+# The size is compared, because a broken connection looks like the end of the file to the node.
 _RECEIVE = """
 umask 077
 trap 'rm -f "$temporary"' EXIT
@@ -57,7 +57,7 @@ mv -fT "$temporary" "$destination"
 
 # run. Ends all its processes: TERM, and KILL to those that are still there half a second later. The login
 # shell, which reads its start-up files first, has the variable in its command line, the others have it in
-# their environment. Looks three times before it believes that there is none: the run may be about to
+# their environment. Looks three times before it decides that there is none, as the run may be about to
 # start. The brackets keep grep from finding itself.
 KILL_TEXT = f"""none=0
 for signal in TERM 0 0 0 0 KILL KILL KILL; do
@@ -138,8 +138,8 @@ def command_line(arguments: Sequence[str], env: Mapping[str, str] | None, run: s
     return f"export {RUN_VARIABLE}={shlex.quote(run)}; exec {shlex.join(words)}"
 
 
-def described(arguments: Sequence[str]) -> str:
-    """Command as messages name it: quoted, short, and without the text of our own scripts."""
+def describe_command(arguments: Sequence[str]) -> str:
+    """Describe a command for messages: quoted, shortened, and without the text of our own scripts."""
     own = list(arguments[:2]) == ["sh", "-c"]
     return _quoted(["sh", "-c", "…", *arguments[3:]] if own else arguments, 120)
 

@@ -20,7 +20,7 @@ from kadeploy.remote.command import (
     SCRIPT_TEXT,
     Result,
     command_line,
-    described,
+    describe_command,
     evidence,
 )
 from kadeploy.remote.links import Links, open_session
@@ -31,7 +31,7 @@ from kadeploy.time_limit import time_limit
 
 logger = logging.getLogger(__name__)
 
-KILL_TIME = 5.0  # seconds for ending what a cancelled command left on its node
+KILL_TIME = 5.0  # seconds to end the processes of a cancelled command
 
 
 class Commands(Links):
@@ -53,9 +53,8 @@ class Commands(Links):
         Raises UnreachableError when the node cannot be reached or the connection breaks, RemoteError when
         that time is over and, with ``check``, when the status is not 0. When it is cancelled or its time is
         over, the command is ended on the node with all its children; a cancellation gets notes that name it.
-        A command that leaves something running in the background must redirect the streams of that, for
-        they keep the channel open. ``on_output`` gets
-        standard output piece by piece, as it comes.
+        A command that leaves a program in the background must redirect its streams, which keep the channel
+        open otherwise. ``on_output`` is called with each piece of standard output.
         """
         return await self._execute(node, arguments, input or b"", env, timeout, check, on_output)
 
@@ -97,12 +96,12 @@ class Commands(Links):
                 node, lambda connection: connection.create_process(command, encoding=None)
             )
         except asyncio.CancelledError:
-            await self._end(node, run)
+            await self._end_run(node, run)
             raise
         except UnreachableError as error:
             error.evidence = error.evidence or evidence(arguments, "was not run")
             raise
-        return RemoteProcess(process, lambda: self._end(node, run))
+        return RemoteProcess(process, lambda: self._end_run(node, run))
 
     async def _execute(
         self,
@@ -117,19 +116,21 @@ class Commands(Links):
         session: CommandSession | None = None
         try:
             async with time_limit(timeout), self._session(node, arguments, env, on_output) as session:
-                await session.feed(chunks_of(data))
+                await session.send_input(chunks_of(data))
                 result = await session.result()
         except TimeoutError as error:
-            raise _overdue(node, arguments, session, timeout) from error
+            raise _timeout_error(node, arguments, session, timeout) from error
         except UnreachableError as error:
             error.evidence = error.evidence or evidence(arguments, "was not run")
             raise
-        except asyncio.CancelledError as cancelled:  # its caller needs to know what the deadline hit
-            cancelled.add_note(f"command '{described(arguments)}' was running on {node}")
+        except asyncio.CancelledError as cancelled:  # the notes tell its caller which command was interrupted
+            cancelled.add_note(f"command '{describe_command(arguments)}' was running on {node}")
             cancelled.add_note(session.evidence("had not ended") if session else "it had not begun")
             raise
-        name = described(arguments)
-        logger.debug("%s: %s -> %d in %.2f s%s", node, name, result.status, result.seconds, _shown(result))
+        name = describe_command(arguments)
+        logger.debug(
+            "%s: %s -> %d in %.2f s%s", node, name, result.status, result.seconds, _indent_output(result)
+        )
         if check and result.status != 0:
             raise RemoteError(
                 f"command '{name}' on {node} {describe_ending(result.status)}", evidence=result.evidence
@@ -144,7 +145,7 @@ class Commands(Links):
         env: Mapping[str, str] | None,
         on_output: Callable[[bytes], None] | None,
     ) -> AsyncIterator[CommandSession]:
-        """Session of a command; a context that is left before its end ends the command."""
+        """Session of a command; when the context ends before the command, it ends the command."""
         run = secrets.token_hex(8)
         command = command_line(arguments, env, run)
         async with self.sessions(node):
@@ -154,29 +155,29 @@ class Commands(Links):
                     lambda connection: start_command(connection, arguments, command, on_output),
                 )
             except asyncio.CancelledError:
-                await self._end(node, run)
+                await self._end_run(node, run)
                 raise
             try:
                 yield session
             finally:
                 if session.status is None:
-                    await self._end(node, run)
-                session.abandon()
+                    await self._end_run(node, run)
+                session.abort()
 
-    async def _end(self, node: str, run: str) -> None:
-        """End every process of a run, as far as a standing connection still reaches the node.
+    async def _end_run(self, node: str, run: str) -> None:
+        """End every process of a run, if there is still a connection to the node.
 
-        Without one there is nothing more to do: sshd has closed the streams of the run with it.
+        Without one there is nothing to do: sshd has closed the streams of the run.
         """
-        connection = self.standing(node)
+        connection = self.existing(node)
         if connection is None:
             return
         command = command_line(["sh", "-c", KILL_TEXT, "kill", run], None, secrets.token_hex(8))
-        # What is reported is why the run had to be ended, not that the node would not even do that.
+        # The error to report is the one that led here, not a failure to end the run.
         with contextlib.suppress(asyncssh.Error, OSError, RemoteError, TimeoutError):
             async with time_limit(KILL_TIME):
                 session = await open_session(
-                    connection, lambda standing: start_command(standing, ["kill"], command)
+                    connection, lambda opened: start_command(opened, ["kill"], command)
                 )
                 await session.result()
 
@@ -185,10 +186,10 @@ class NodeConnections(Commands, ConnectionPool):
     """Runner of commands for the engine: as root, with pinned host keys."""
 
 
-def _overdue(
+def _timeout_error(
     node: str, arguments: Sequence[str], session: CommandSession | None, timeout: float
 ) -> RemoteError:
-    name, limit = described(arguments), f"{timeout:g} s"
+    name, limit = describe_command(arguments), f"{timeout:g} s"
     if session is None:
         shown = evidence(arguments, "was not run")
         return UnreachableError(f"command '{name}' on {node} did not begin within {limit}", evidence=shown)
@@ -196,7 +197,7 @@ def _overdue(
     return RemoteError(f"command '{name}' on {node} did not end within {limit}", evidence=shown)
 
 
-def _shown(result: Result) -> str:
+def _indent_output(result: Result) -> str:
     """Output of a command as indented lines, for the log of every command."""
     streams = (("stdout", result.stdout), ("stderr", result.stderr))
     return "".join(f"\n  {name}: {line}" for name, text in streams for line in text.splitlines())

@@ -2,9 +2,9 @@
 """Handshakes of ssh connections, made cheap: hundreds of them begin in one process.
 
 asyncssh.connect() prepares all of its options anew for each connection, in a thread; and a login by it takes
-three requests: whether none is needed, whether this key would do, and its signature. sshd lets each of the
-first two wait for 5 ms or more. Here options are prepared once, and the signature is the first request. The
-host key is checked by asyncssh, as ever. No other file relies on the inside of asyncssh.
+three requests: whether none is needed, whether this key is accepted, and its signature. sshd delays each of
+the first two by 5 ms or more. Here options are prepared once, and the signature is the first request. The
+host key is checked by asyncssh. No other file relies on internals of asyncssh.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class NodeConnection(asyncssh.SSHClientConnection):
     async def send_userauth_request(
         self, method: bytes, *args: bytes, key: SigningKey | None = None, trivial: bool = True
     ) -> None:
-        """Sign where asyncssh asks whether the key would do."""
+        """Send the signature where asyncssh would first ask whether the key is accepted."""
         if method == b"publickey" and key is None and self._pair is not None:
             key, args, trivial = self._pair, (Boolean(True), *args[1:]), False
         await super().send_userauth_request(method, *args, key=key, trivial=trivial)
@@ -86,7 +86,7 @@ def login_options(key: asyncssh.SSHKey, username: str) -> Options:
 async def connect(address: str, port: int) -> socket.socket:
     """Open a TCP connection. Raises OSError; has no deadline."""
     loop = asyncio.get_running_loop()
-    # The loop asks a thread for names only; asked by getaddrinfo() it would for addresses, too.
+    # Not create_connection(), which resolves even an address in a thread.
     connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     connection.setblocking(False)
     try:
@@ -97,11 +97,11 @@ async def connect(address: str, port: int) -> socket.socket:
     return connection
 
 
-async def first_bytes(connection: socket.socket) -> None:
-    """Wait until the server sends something, or hangs up; has no deadline."""
+async def wait_for_bytes(connection: socket.socket) -> None:
+    """Wait until the server sends something, or closes the connection; has no deadline."""
     loop = asyncio.get_running_loop()
     readable: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(connection, _settle, readable)
+    loop.add_reader(connection, _set_done, readable)
     try:
         await readable
     finally:
@@ -119,12 +119,12 @@ async def log_in(
 
 
 async def host_key(connection: socket.socket, algorithms: Sequence[str]) -> asyncssh.SSHKey | None:
-    """Host key that the server proves to hold, by one of these signature algorithms; hangs up.
+    """Host key that the server proves to hold, by one of these signature algorithms; closes the connection.
 
     Raises asyncssh.Error or OSError; has no deadline. The socket is taken over, and detached.
     """
-    # asyncssh trusts any key here (known_hosts=None): which one it is, is the question.
-    opened = await _open(_question_options(tuple(algorithms)), connection, "kex", None)
+    # known_hosts=None: asyncssh accepts any key, since the caller compares it.
+    opened = await _open(_key_options(tuple(algorithms)), connection, "kex", None)
     opened.abort()
     await opened.wait_closed()
     return opened.get_server_host_key()
@@ -136,11 +136,11 @@ async def _open(
     stage: Literal["kex", "auth"],
     trusted: Sequence[asyncssh.SSHKey] | None,
 ) -> NodeConnection:
-    """Ssh connection that has come as far as ``stage``."""
+    """Open an ssh connection up to ``stage``."""
     loop = asyncio.get_running_loop()
     own = copy.copy(options)
     own.host, own.port = connection.getpeername()[:2]
-    known: Any = None if trusted is None else (trusted, [], [])  # its type knows of no parsed keys
+    known: Any = None if trusted is None else (trusted, [], [])  # its type does not allow parsed keys
     own.known_hosts = known
     own.client_keys = [
         copy.copy(pair) for pair in options.client_keys or ()
@@ -159,7 +159,7 @@ async def _open(
 
 
 @functools.lru_cache(maxsize=32)
-def _question_options(algorithms: tuple[str, ...]) -> Options:
+def _key_options(algorithms: tuple[str, ...]) -> Options:
     return Options(
         config=None,
         kex_algs=list(KEY_EXCHANGES),
@@ -172,7 +172,7 @@ def _question_options(algorithms: tuple[str, ...]) -> Options:
     )
 
 
-def _settle(future: asyncio.Future[None]) -> None:
+def _set_done(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 

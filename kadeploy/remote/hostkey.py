@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Host keys that answer at an address, asked without logging in: the proof that the right system runs.
+"""Host keys of the sshd at an address, found without a login: the proof that the right system runs.
 
 The key exchange makes the server sign with its private key, so a matching answer comes from its holder.
 """
@@ -77,7 +77,7 @@ async def host_key(address: str, port: int, timeout: float, key_type: str = "ed2
 async def answering_key(address: str, port: int, timeout: float, *, preferred: str) -> str | None:
     """Public key line of the host key, of whatever type, with which an sshd answers.
 
-    None when none does within ``timeout`` seconds. Of several it shows the type of ``preferred`` first.
+    None when no sshd does within ``timeout`` seconds. Of several it shows the type of ``preferred`` first.
     """
     first = signatures_of_keys(_parsed([preferred]))
     others = [name for key_type in HOST_KEY_TYPES for name in signatures_of_type(key_type)]
@@ -112,13 +112,12 @@ async def wait_for_host_key(
 ) -> str:
     """Wait until an sshd answers with one of the ``expected`` keys (public key lines); returns that one.
 
-    Has no deadline: the caller sets one by time_limit, and learns from the last failed probe that
-    ``on_attempt`` got what was there instead. Each attempt waits for a ``slot``, which bounds how many
-    sockets and key exchanges there are at once. Attempts start every ``interval`` seconds; on the node's own
-    link Linux asks for its address only once per second while it is silent, whatever we do, unless
-    net.ipv4.neigh.INTERFACE.retrans_time_ms says otherwise (measured: seen 0.5 s after answering with the
-    default of 1000, 0.15 s with 250). Raises RemoteError when ``expected`` holds something that is no
-    key, or nothing.
+    Has no deadline: the caller sets one by time_limit. The last failed probe that ``on_attempt`` is called
+    with says what was found instead. Each attempt waits for a ``slot``, which bounds how many sockets and key
+    exchanges there are at once. Attempts start every ``interval`` seconds; on the node's own link Linux asks
+    for its address only once per second while it is silent, unless net.ipv4.neigh.INTERFACE.retrans_time_ms
+    says otherwise (measured: seen 0.5 s after answering with the default of 1000, 0.15 s with 250). Raises
+    RemoteError when ``expected`` holds something that is no key, or nothing.
     """
     keys = _parsed(expected)
     algorithms = signatures_of_keys(keys)
@@ -129,7 +128,7 @@ async def wait_for_host_key(
         for wanted, line in keys.items():
             if key == wanted:
                 return line
-        raise UnexpectedAnswer(other_key("" if key is None else _line(key)))
+        raise UnexpectedAnswer(other_key_probe("" if key is None else _line(key)))
 
     return await wait_for_sshd(address, port, look, interval, on_attempt, slot)
 
@@ -142,10 +141,10 @@ async def wait_for_sshd(
     on_attempt: Callable[[FailedProbe], None],
     slot: Slot,
 ) -> Found:
-    """Connect until ``exchange`` makes something of a connection; as wait_for_host_key in all else.
+    """Connect until ``exchange`` succeeds with a connection; in all else as wait_for_host_key.
 
     ``exchange`` fails by UnexpectedAnswer, asyncssh.Error, OSError or TimeoutError. The socket is closed
-    behind it, if it has not detached it.
+    afterwards, unless it was detached.
     """
     while True:
         connection, stack = await _first_connection(address, port, interval, on_attempt, slot)
@@ -166,38 +165,38 @@ async def wait_for_sshd(
 async def _first_connection(
     address: str, port: int, interval: float, on_attempt: Callable[[FailedProbe], None], slot: Slot
 ) -> Connected:
-    """Connect again and again, overlapping, since a connect may be lost without any answer."""
+    """Connect by overlapping attempts, since a SYN may be lost without any answer."""
     count = math.ceil(TCP_TIMEOUT / interval)
-    lanes = [
+    attempts = [
         asyncio.create_task(
             _keep_trying(address, port, number * interval, count * interval, on_attempt, slot)
         )
         for number in range(count)
     ]
     async with contextlib.AsyncExitStack() as stack:
-        async with _ending(lanes):
-            done, _ = await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+        async with _cancelling(attempts):
+            done, _ = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
             first = done.pop()
-            lanes.remove(first)
+            attempts.remove(first)
             connection, closing = first.result()
             await stack.enter_async_context(closing)  # also where this is cancelled while the others end
         return connection, stack.pop_all()
 
 
 @contextlib.asynccontextmanager
-async def _ending(lanes: Sequence[asyncio.Task[Connected]]) -> AsyncIterator[None]:
-    """Cancel the rows that are left in the end, and close a connection that one has opened nevertheless."""
+async def _cancelling(attempts: Sequence[asyncio.Task[Connected]]) -> AsyncIterator[None]:
+    """Cancel the attempts that are left at the end, and close a connection that one has opened meanwhile."""
     try:
         yield
     finally:
-        for lane in lanes:
-            lane.cancel()
-        for late in await asyncio.gather(*lanes, return_exceptions=True):
+        for attempt in attempts:
+            attempt.cancel()
+        for late in await asyncio.gather(*attempts, return_exceptions=True):
             if not isinstance(late, BaseException):
                 await late[1].aclose()
 
 
-def _unanswered(port: int, error: BaseException) -> FailedProbe:
+def _failed_connect(port: int, error: BaseException) -> FailedProbe:
     answer = Answer.REFUSED if isinstance(error, ConnectionRefusedError) else Answer.NONE
     return FailedProbe(answer, f"port {port} does not answer ({_reason(error)})")
 
@@ -210,7 +209,7 @@ async def _keep_trying(
     on_attempt: Callable[[FailedProbe], None],
     slot: Slot,
 ) -> Connected:
-    """Connect every ``period`` seconds, the first time after ``delay``: one of the overlapping rows."""
+    """Connect every ``period`` seconds, the first time after ``delay``; several of these overlap."""
     await asyncio.sleep(delay)
     loop = asyncio.get_running_loop()
     while True:
@@ -218,7 +217,7 @@ async def _keep_trying(
         try:
             return await _connect_in_slot(address, port, slot)
         except OSError as error:  # TimeoutError is one
-            on_attempt(_unanswered(port, error))
+            on_attempt(_failed_connect(port, error))
         await asyncio.sleep(due - loop.time())
 
 
@@ -230,8 +229,8 @@ async def _connect_in_slot(address: str, port: int, slot: Slot) -> Connected:
         return connection, stack.pop_all()
 
 
-def usable(lines: Iterable[str]) -> list[str]:
-    """Public key lines that can be read, of some lines: any file of an image may be broken."""
+def readable_keys(lines: Iterable[str]) -> list[str]:
+    """Public key lines among these lines; others are left out, since any file of an image may be broken."""
     keys = []
     for line in lines:
         with contextlib.suppress(asyncssh.KeyImportError):
@@ -252,7 +251,7 @@ def _line(key: asyncssh.SSHKey) -> str:
     return " ".join(key.export_public_key("openssh").decode().split()[:2])
 
 
-def other_key(line: str) -> FailedProbe:
+def other_key_probe(line: str) -> FailedProbe:
     """Failed probe that found an sshd with this public key line, '' for none."""
     key = asyncssh.import_public_key(line) if line else None
     fingerprint = "none" if key is None else f"{key.get_algorithm()} {key.get_fingerprint()}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open connections, one for each node and boot; subclasses make them."""
+"""Links: open connections, one for each node and boot; subclasses make them."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from kadeploy.errors import UnreachableError
 from kadeploy.time_limit import time_limit
 
 SESSIONS = 8  # at once on a node: sshd's MaxSessions is 10, and ending a command needs one, too
-CLOSE_TIME = 3.0  # seconds for saying goodbye
-SLOT_TIME = 2.0  # seconds for sshd to free the place of a session whose exit status we have already
+CLOSE_TIME = 3.0  # seconds for all connections to close
+SLOT_TIME = 2.0  # seconds for sshd to free a session after it has sent the exit status
 
 Opened = TypeVar("Opened")
 
 
 @dataclass(slots=True)
 class _Link:
-    """Connection of one node, and its lock; a handshake under way notices forget() by the count ``boot``."""
+    """Connection of one node, and its lock. ``boot`` counts forget(), so that a handshake notices it."""
 
     connection: asyncssh.SSHClientConnection | None = None
     boot: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SESSIONS))
 
-    def standing(self) -> asyncssh.SSHClientConnection | None:
+    def existing(self) -> asyncssh.SSHClientConnection | None:
         if self.connection is not None and self.connection.is_closed():
             self.connection = None
         return self.connection
 
 
 class Links(ABC):
-    """Keeper of a connection for each node, opened when first needed and reopened when dead."""
+    """Connections by node, each opened when it is first needed, and again when it is dead."""
 
     def __init__(self) -> None:
         self._links: dict[str, _Link] = {}
@@ -57,14 +57,14 @@ class Links(ABC):
             link.connection = None
 
     async def aclose(self) -> None:
-        """Close all connections; what still runs through them is ended by its own callers."""
+        """Close all connections; each caller ends its own commands before."""
         connections = [link.connection for link in self._links.values() if link.connection is not None]
         for node in self._links:
             self._links[node].boot += 1
             self._links[node].connection = None
         for connection in connections:
             connection.close()
-        with contextlib.suppress(TimeoutError):  # a node that does not answer the goodbye is left alone
+        with contextlib.suppress(TimeoutError):  # a node that does not answer is left alone
             async with time_limit(CLOSE_TIME):
                 await asyncio.gather(*(connection.wait_closed() for connection in connections))
 
@@ -72,9 +72,9 @@ class Links(ABC):
         """Semaphore to hold for each of many commands on a node."""
         return self._link(node).sessions
 
-    def standing(self, node: str) -> asyncssh.SSHClientConnection | None:
+    def existing(self, node: str) -> asyncssh.SSHClientConnection | None:
         """Connection to a node, None where there is none; nothing is opened."""
-        return self._link(node).standing()
+        return self._link(node).existing()
 
     async def open(
         self, node: str, make: Callable[[asyncssh.SSHClientConnection], Awaitable[Opened]]
@@ -83,14 +83,14 @@ class Links(ABC):
 
         Raises UnreachableError.
         """
-        reused = self.standing(node)
-        if reused is not None:
+        existing = self.existing(node)
+        if existing is not None:
             try:
-                return await open_session(reused, make)
+                return await open_session(existing, make)
             except (asyncssh.Error, OSError) as error:
-                if not reused.is_closed() and not isinstance(error, asyncssh.ConnectionLost):
+                if not existing.is_closed() and not isinstance(error, asyncssh.ConnectionLost):
                     raise UnreachableError(f"{node} refuses to run a command: {error}") from error
-                self._drop(node, reused)
+                self._drop(node, existing)
         try:
             return await open_session(await self._connected(node), make)
         except (asyncssh.Error, OSError) as error:
@@ -108,14 +108,14 @@ class Links(ABC):
     async def _connected(self, node: str) -> asyncssh.SSHClientConnection:
         link = self._link(node)
         async with link.lock:
-            standing = link.standing()
-            if standing is not None:
-                return standing
+            existing = link.existing()
+            if existing is not None:
+                return existing
             boot = link.boot
             connection = await self._connect(node)
-            return self._kept(node, connection, boot)
+            return self._keep(node, connection, boot)
 
-    def _kept(
+    def _keep(
         self, node: str, connection: asyncssh.SSHClientConnection, boot: int
     ) -> asyncssh.SSHClientConnection:
         """Keep a connection, unless the node was rebooted since it was begun."""
@@ -131,13 +131,13 @@ async def open_session(
     connection: asyncssh.SSHClientConnection,
     make: Callable[[asyncssh.SSHClientConnection], Awaitable[Opened]],
 ) -> Opened:
-    """Call ``make`` with a connection, again for some 2 s while sshd replies that there is no place.
+    """Call ``make`` with a connection, again for some 2 s while sshd has no free session.
 
     Raises asyncssh.Error or OSError. sshd refuses sessions beyond MaxSessions by OPEN_CONNECT_FAILED, and
-    counts one until it has cleaned up behind it. Nothing ran where the channel was refused.
+    counts a session until it has cleaned up. A command whose channel was refused has not run.
     """
 
-    def lacks_place(error: BaseException) -> bool:
+    def lacks_session(error: BaseException) -> bool:
         # asyncssh gives the same code to channels of a connection that was lost.
         return (
             isinstance(error, asyncssh.ChannelOpenError)
@@ -149,7 +149,7 @@ async def open_session(
         return await make(connection)
 
     attempts = AsyncRetrying(
-        retry=retry_if_exception(lacks_place),
+        retry=retry_if_exception(lacks_session),
         wait=wait_exponential(multiplier=0.05, max=0.5),
         stop=stop_after_delay(SLOT_TIME),
         reraise=True,

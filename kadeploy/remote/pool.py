@@ -14,7 +14,14 @@ import asyncssh
 from kadeploy.errors import RemoteError, UnreachableError
 from kadeploy.remote import handshake
 from kadeploy.remote.handshake import NodeConnection, OtherHostKey
-from kadeploy.remote.hostkey import Answer, FailedProbe, Slot, UnexpectedAnswer, other_key, wait_for_sshd
+from kadeploy.remote.hostkey import (
+    Answer,
+    FailedProbe,
+    Slot,
+    UnexpectedAnswer,
+    other_key_probe,
+    wait_for_sshd,
+)
 from kadeploy.remote.links import Links
 from kadeploy.time_limit import time_limit
 
@@ -25,7 +32,7 @@ class ConnectionPool(Links):
     ``address`` maps a node to where its sshd listens. ``connect_timeout`` is the number of seconds for each
     of: the TCP connection, the first line of the sshd, the handshake. ``handshakes`` bounds how many of these
     run at once: each costs both ends milliseconds of processor time, and a thousand at a time would time out
-    together. Fewer than some 50 leave this side waiting for nodes, which costs it more for each.
+    together. With fewer than some 50 this machine waits for nodes, and each handshake costs more.
     """
 
     def __init__(
@@ -49,14 +56,14 @@ class ConnectionPool(Links):
     def pin(self, node: str, keys: Sequence[str]) -> None:
         """Accept these host keys of ``node`` (OpenSSH public key lines) and no other from now on.
 
-        A connection that stands is dropped if its key is not among them.
+        An open connection is dropped if its key is not among them.
         """
         try:
             self._pinned[node] = tuple(asyncssh.import_public_key(key) for key in keys)
         except asyncssh.KeyImportError as error:
             raise RemoteError(f"the host key of {node} is not a public key: {error}") from error
-        standing = self.standing(node)
-        if standing is not None and standing.get_server_host_key() not in self._pinned[node]:
+        existing = self.existing(node)
+        if existing is not None and existing.get_server_host_key() not in self._pinned[node]:
             self.forget(node)
 
     async def wait_for(
@@ -78,19 +85,19 @@ class ConnectionPool(Links):
             try:
                 return await self._log_in(reached, keys)
             except OtherHostKey as error:
-                raise UnexpectedAnswer(other_key(error.key)) from error
+                raise UnexpectedAnswer(other_key_probe(error.key)) from error
             except asyncssh.PermissionDenied as error:
                 refusal = FailedProbe(Answer.NO_SSHD, f"{node} refuses the engine's key")
                 raise UnexpectedAnswer(refusal) from error
 
         connection = await wait_for_sshd(self._address(node), self._port, enter, interval, on_attempt, slot)
-        self._kept(node, connection, boot)
+        self._keep(node, connection, boot)
 
     async def _log_in(self, reached: socket.socket, keys: Sequence[asyncssh.SSHKey]) -> NodeConnection:
-        """Log in; only servers that have sent a first line get a place: silent ones take none."""
+        """Log in. Only servers that have sent a first line take one of the handshakes, silent ones do not."""
         try:
             async with time_limit(self._connect_timeout):
-                await handshake.first_bytes(reached)
+                await handshake.wait_for_bytes(reached)
             async with self._handshakes, time_limit(self._connect_timeout):
                 return await handshake.log_in(self._options, reached, keys)
         except BaseException:

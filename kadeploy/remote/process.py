@@ -66,7 +66,7 @@ class RemoteProcess:
     async def wait(self) -> int:
         """Exit status, negative for a signal; UnreachableError when the connection broke before.
 
-        Standard output that was not read is thrown away once the program ends, not before: read it.
+        Read standard output before: what was not read is discarded when the program ends.
         """
         await self._process.wait_closed()
         await self._reader
@@ -86,7 +86,7 @@ class RemoteProcess:
             await asyncio.gather(self._reader, return_exceptions=True)
 
     async def stop(self) -> str:
-        """Close standard input, wait some seconds, use force. Returns how it ended, with its last lines."""
+        """Close standard input, wait some seconds, then kill. Returns how it ended, with its last lines."""
         try:
             async with time_limit(STOP_TIME):
                 self.close_input()

@@ -45,7 +45,7 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
             self._on_output(data)
 
     def eof_received(self) -> bool:
-        return True  # a command that closed its output may still read
+        return True  # a command that has closed its output may still read its input
 
     def exit_status_received(self, status: int) -> None:
         self.status = status
@@ -67,11 +67,11 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
 
     @property
     def ended(self) -> bool:
-        """True when the channel is closed, after which nothing of the command is known any more."""
+        """True when the channel is closed, so that nothing more of the command arrives."""
         return self._closed.done()
 
-    async def feed(self, chunks: AsyncIterator[bytes]) -> None:
-        """Send the input, then its end; a command that does not want all of it ends without complaint."""
+    async def send_input(self, chunks: AsyncIterator[bytes]) -> None:
+        """Send the input, then its end; it is no error if the command ends without reading all of it."""
         assert self._channel is not None
         async for chunk in chunks:
             await self._writable.wait()
@@ -96,7 +96,7 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
         """Evidence of a command that has not ended by itself."""
         return evidence(self.arguments, ending, select_output(self.stdout.text(), self.stderr.text()))
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Close the channel without waiting for anything."""
         if self._channel is not None and not self.ended:
             self._channel.abort()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ssh to hosts as the user has it: the user's configuration, known hosts, keys and agent."""
+"""Ssh to hosts with the configuration, known hosts, keys and agent of the user."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from kadeploy.time_limit import time_limit
 CONFIGURATION = ("~/.ssh/config", "/etc/ssh/ssh_config")
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 
-# Whatever the configuration says: relays need none of it, and hosts could misuse some.
+# These override the configuration: relays need none of it, and a host could misuse some.
 _PLAIN = {"agent_forwarding": False, "x11_forwarding": False, "request_pty": False, "env": (), "send_env": ()}
 
 
 class UserConnections(Commands):
     """Connections to hosts, by the names that the user gives them.
 
-    ``user``, ``port`` and ``key`` (a path) win over the configuration where they are given, ``known_hosts``
-    over its known hosts. ``connect_timeout`` is in seconds, from the name to the login; ``handshakes`` is how
+    ``user``, ``port`` and ``key`` (a path) override the configuration where they are given, ``known_hosts``
+    its known hosts. ``connect_timeout`` is in seconds, from the name to the login; ``handshakes`` is how
     many hosts are connected to at once. Raises UsageError where a file cannot be understood.
     """
 
@@ -44,7 +44,7 @@ class UserConnections(Commands):
         super().__init__()
         self._timeout = connect_timeout
         self._handshakes = asyncio.Semaphore(handshakes)
-        self._options: dict[str, Any] = {**_PLAIN, "config": _readable(CONFIGURATION)}
+        self._options: dict[str, Any] = {**_PLAIN, "config": _readable_files(CONFIGURATION)}
         self._options |= {"keepalive_interval": KEEPALIVE, "login_timeout": connect_timeout}
         given = {"username": user, "port": port, "known_hosts": str(known_hosts or "")}
         self._options |= {name: value for name, value in given.items() if value}
@@ -87,23 +87,23 @@ class UserConnections(Commands):
         except asyncssh.PermissionDenied as error:
             raise UnreachableError(f"{node} refuses your keys") from error
         except (asyncssh.Error, OSError) as error:
-            raise UnreachableError(f"no ssh connection to {node}: {_in_words(error)}") from error
+            raise UnreachableError(f"no ssh connection to {node}: {_describe(error)}") from error
 
     def _options_of(self, node: str) -> asyncssh.SSHClientConnectionOptions:
         make = functools.partial(asyncssh.SSHClientConnectionOptions, host=node)
         options = make(**self._options)
         if options.known_hosts == []:  # asyncssh would look into the user's file only
-            options = make(**self._options, known_hosts=_readable(KNOWN_HOSTS) or b"")
+            options = make(**self._options, known_hosts=_readable_files(KNOWN_HOSTS) or b"")
         return options
 
 
-def _in_words(error: asyncssh.Error | OSError) -> str:
+def _describe(error: asyncssh.Error | OSError) -> str:
     """Reason of an error, without the address that asyncio adds to it."""
     if isinstance(error, OSError) and error.errno and error.errno > 0:
         return os.strerror(error.errno)
     return getattr(error, "strerror", None) or str(error)
 
 
-def _readable(files: tuple[str, ...]) -> list[str]:
+def _readable_files(files: tuple[str, ...]) -> list[str]:
     paths = [Path(file).expanduser() for file in files]
     return [str(path) for path in paths if os.access(path, os.R_OK)]

@@ -247,7 +247,7 @@ async def read_host_keys(workbench: DeploymentWorkbench, run: NodeRun) -> None:
         timeout=COMMAND_TIMEOUT,
     )
     # An image may lead out of itself by a link: the miniOS' own key proves nothing.
-    found = hostkey.usable(result.stdout.splitlines())
+    found = hostkey.readable_keys(result.stdout.splitlines())
     keys = tuple(key for key in found if key != workbench.facts.minios.host_key)
     if not keys:
         raise NodeError("the image has no ssh server whose key could prove what the node runs")

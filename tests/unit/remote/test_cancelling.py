@@ -52,13 +52,13 @@ async def test_the_channel_of_a_command_is_closed_where_the_node_is_silent(
 ) -> None:
     monkeypatch.setattr(connection, "KILL_TIME", 0.3)
     abandoned: list[CommandSession] = []
-    abandon = CommandSession.abandon
+    abort = CommandSession.abort
 
     def watched(session: CommandSession) -> None:
         abandoned.append(session)
-        abandon(session)
+        abort(session)
 
-    monkeypatch.setattr(CommandSession, "abandon", watched)
+    monkeypatch.setattr(CommandSession, "abort", watched)
     begun = asyncio.Event()
     command = ["sh", "-c", f"echo begun; exec sleep {LONG}"]
     running = asyncio.create_task(nodes.run(NODE, command, timeout=60, on_output=lambda _: begun.set()))

@@ -27,7 +27,7 @@ from typing import Any
 from kadeploy import errors
 from kadeploy.disks import bootloader
 from kadeploy.errors import RemoteError
-from kadeploy.remote.command import SCRIPT_TEXT, Result, described
+from kadeploy.remote.command import SCRIPT_TEXT, Result, describe_command
 from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.workbench import NodeFacts
 
@@ -174,7 +174,7 @@ class RecordedRemote:
             await asyncio.Event().wait()
         result = Result(words, status, stdout, answer.get("stderr", ""), 0.1)
         if check and status != 0:  # as NodeConnections say it
-            message = f"command '{described(words)}' on {node} exited with status {status}"
+            message = f"command '{describe_command(words)}' on {node} exited with status {status}"
             raise RemoteError(message, evidence=result.evidence)
         return result
 

@@ -67,4 +67,4 @@ def test_no_ssh_server_no_keys(root: Path) -> None:
 
 
 def test_broken_keys_of_an_image_are_passed_over() -> None:
-    assert hostkey.usable(["", "garbage", "ssh-ed25519 AAAA", "ssh-foo AAAA"]) == []
+    assert hostkey.readable_keys(["", "garbage", "ssh-ed25519 AAAA", "ssh-foo AAAA"]) == []

@@ -17,7 +17,7 @@ import pytest
 
 from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
 from kadeploy.errors import KadeployError, NodeError
-from kadeploy.remote.hostkey import other_key
+from kadeploy.remote.hostkey import other_key_probe
 from kadeploy.steps.catalogue import steps_of
 from kadeploy.steps.caused_error import cause_of
 from kadeploy.steps.node_run import NodeRun
@@ -41,7 +41,7 @@ Keys = Mapping[str, asyncssh.SSHKey]
 def values_of(port: NodePort, keys: Keys, directory: Path) -> dict[str, str]:
     """What is another one in each run."""
     lines = {f"{name} key": public(key) for name, key in keys.items()}
-    failed_probes = {f"{name} failed probe": other_key(public(key)).text for name, key in keys.items()}
+    failed_probes = {f"{name} failed probe": other_key_probe(public(key)).text for name, key in keys.items()}
     sizes = {f"{name} size": str(len(content)) for content, name in SCRIPTS.items()}
     return {"port": str(port.number), "directory": str(directory), **lines, **failed_probes, **sizes}
 
