@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +77,11 @@ class ClusterRun:
                 workbench.boot.remove_profile(node)
             else:
                 workbench.boot.write_profile(node, facts.previous_profile)
+
+    def host_keys(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Keys by which those of some nodes that are this cluster's are recognised."""
+        nodes = self.plan.facts.nodes
+        return {name: self.workbench.facts_of(nodes[name]).host_keys for name in names if name in nodes}
 
     def results(self) -> list[NodeResult]:
         """Results of every node that has ended."""

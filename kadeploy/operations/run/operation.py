@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carrying out an operation of any kind: leases, journal, the engine of its clusters, and its end."""
+"""Carrying out an operation of any kind: leases, workbenches, the engine of its clusters."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run.attempt import attempt, notify
 from kadeploy.operations.run.cluster_run import ClusterRun
+from kadeploy.operations.run.end import finish
 from kadeploy.operations.run.executor import StepExecutor
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.run.leasing import NodeLeases
 from kadeploy.operations.run.outcome import Outcome
 from kadeploy.operations.run.recorder import Recorder
-from kadeploy.operations.run.resumption import HINT, Resumption, foreign_nodes
+from kadeploy.operations.run.records import OperationRecords
+from kadeploy.operations.run.resumption import HINT, Resumption
 from kadeploy.operations.run.tools import Tools, connect, make_workbench
 from kadeploy.operations.run.windows import OperationWindows
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.workbench import Memory, Slot, Workbench
-from kadeploy.store import journal, receptions, statistics, workflows
-from kadeploy.store.node_states import NodeState
+from kadeploy.store import journal, receptions, workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import State, Workflow
@@ -67,6 +68,7 @@ class Operation:
         self._engine = Engine(plan.make_goal(), self._spare_begins)
         self._leases = NodeLeases(store, "", ())
         self._windows = OperationWindows(store, plan.site.server.windows)
+        self._records: OperationRecords  # of the nodes that are leased when work begins
         self.wid = ""
         self.begun = False
 
@@ -179,7 +181,7 @@ class Operation:
     def _spare_begins(self, engine: ClusterEngine, name: str) -> Coroutine[Any, Any, None]:
         plan = next(plan for plan in self._plan.clusters if plan.cluster == engine.cluster)
         notify(self._observer.replaced, plan, [name])
-        return self._record_states(self._outcome.busy, [name])
+        return self._records.begin_nodes([name])
 
     # Leases ---------------------------------------------------------------------------------------
 
@@ -210,13 +212,14 @@ class Operation:
     async def _carry_out(
         self, drive: Drive, names: Sequence[str], remote: NodeConnections
     ) -> OperationResult:
-        state = State.ERROR
-        self.begun = True
+        state, self.begun = State.ERROR, True
+        self._records = records = OperationRecords(
+            self._store, self.wid, self._started, self._plan, self._outcome, self._runs, self._leases
+        )
         try:
             async with self._leases.renewed(self._leave_alone):
                 self._observer.started(self.wid, self._plan.clusters)
-                await workflows.change_state(self._store, self.wid, State.RUNNING)
-                await self._record_states(self._outcome.busy, names)
+                await records.begin(names)
                 async with self._windows.opened(partial(notify, self._observer.queued)):
                     await self._drive(drive, remote)
             state = State.HELD if self._engine.in_phase(Phase.HELD) else State.DONE
@@ -224,7 +227,7 @@ class Operation:
             state = State.ABORTED
             raise
         finally:
-            await self._finish(state)
+            await finish(records, self._engine, state)
         self._observer.ended(self.wid)
         return self.result()
 
@@ -235,65 +238,3 @@ class Operation:
             await drive()
         finally:
             await remote.aclose()
-
-    async def _record_states(self, state: NodeState, names: Sequence[str]) -> None:
-        if not self._outcome.takes_nodes:
-            return
-        host_keys = {
-            node.name: run.workbench.facts_of(node).host_keys
-            for run in self._runs
-            for node in run.plan.facts.nodes.values()
-        }
-        ours = self._leases.still_ours(names)
-        await self._outcome.record_states(self._store, self.wid, state, ours, host_keys)
-
-    # The end --------------------------------------------------------------------------------------
-
-    async def _finish(self, state: State) -> None:
-        """Write the end: first what others rely on, then what must not hide the result.
-
-        Raises what the first fails by where nothing else has failed: not in place of another error, nor of a
-        cancellation.
-        """
-        held = self._engine.in_phase(Phase.HELD)
-        unrecorded = await attempt(f"{self.wid} remains recorded as running", self._record_end(state))
-        holding = self._leases.hold(held, self._plan.request.hold_seconds)
-        unheld = await attempt("leases of held nodes end with this process", holding)
-        for run in self._runs:
-            await attempt("boot profiles are not restored", self._restore_profiles(run))
-            await attempt("statistics are not complete", self._record_statistics(run))
-        await attempt("leases remain until this process ends", self._leases.release(held))
-        failure = unrecorded or unheld
-        if failure and state in (State.HELD, State.DONE):
-            raise failure
-
-    async def _record_end(self, state: State) -> None:
-        # Of a resumed workflow, other nodes may have been taken by others since they were last ours.
-        names = [node.name for node in self._plan.nodes]
-        foreign = await foreign_nodes(self._store, self.wid, self._runs, names)
-        for node_state, ended in self._ends().items():
-            await self._record_states(node_state, [name for name in ended if name not in foreign])
-        await workflows.change_state(self._store, self.wid, state)
-
-    def _ends(self) -> dict[NodeState, list[str]]:
-        """Nodes that have ended, by their states."""
-        ends: dict[NodeState, list[str]] = {}
-        for phase in (phase for phase in Phase if phase.ended):
-            for name in self._engine.in_phase(phase):
-                ends.setdefault(self._outcome.state_after(name, phase), []).append(name)
-        return ends
-
-    async def _restore_profiles(self, run: ClusterRun) -> None:
-        await asyncio.to_thread(run.restore_profiles, self._leases.kept)
-
-    async def _record_statistics(self, run: ClusterRun) -> None:
-        if self._outcome.takes_nodes:
-            records = run.recorder.records(
-                wid=self.wid,
-                user=self._plan.request.user,
-                start=self._started,
-                env=self._outcome.environment,
-                digest=self._outcome.image_sha256,
-            )
-            await statistics.add_records(self._store, list(records))
-        await statistics.add_steps(self._store, self.wid, run.recorder.runs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import select
@@ -14,6 +14,7 @@ from kadeploy.errors import RefusedError, ServiceError
 from kadeploy.local.process import Process
 from kadeploy.local.process_stat import read_stat
 from kadeploy.operations import workflows as workflow_list
+from kadeploy.operations.deploy.outcome import DeploymentOutcome
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.deploy.request import from_mapping
 from kadeploy.operations.result import OperationResult
@@ -23,7 +24,16 @@ from kadeploy.store import journal, leases, node_states, statistics, tables, wor
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
-from tests.unit.operations.conftest import RESUMED, RETRIED, MakePlan, Script, Silent, deployment, interrupt
+from tests.unit.operations.conftest import (
+    ONCE,
+    RESUMED,
+    RETRIED,
+    MakePlan,
+    Script,
+    Silent,
+    deployment,
+    interrupt,
+)
 
 Carry = Callable[[DeploymentPlan], Awaitable[OperationResult]]
 
@@ -52,6 +62,24 @@ async def test_all_is_recorded_when_nodes_are_ok_and_ko(
     assert await leases.held(store, ["red-1", "red-2", "blue-1"]) == {}
     assert (await workflows.read(store, result.wid)).state == "done"
     assert {entry.payload["cluster"] for entry in await journal.read(store, result.wid)} == {"red", "blue"}
+
+
+async def test_keys_of_recorded_nodes_alone_are_looked_up(
+    store: Store, make_plan: MakePlan, script: type[Script], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each spare of thousands of nodes is recorded on its own."""
+    recorded: list[tuple[list[str], list[str]]] = []
+
+    async def record(*arguments: Any) -> None:
+        *_, names, host_keys = arguments
+        recorded.append((list(names), list(host_keys)))
+
+    monkeypatch.setattr(DeploymentOutcome, "record_states", record)
+    script.failing = frozenset({("reboot", "red-1")})
+    plan = await make_plan(store, "red-1", "blue-1", spares=("red-2",), automaton=ONCE)
+    await script.operation(plan, store, Silent()).run()
+    assert [sorted(names) for names, _ in recorded[:2]] == [["blue-1", "red-1"], ["red-2"]]
+    assert all(sorted(keys) == sorted(names) for names, keys in recorded)
 
 
 def defect(*_: object) -> NoReturn:

@@ -16,9 +16,8 @@ from kadeploy.operations import workflows as overviews
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run.journal import WorkflowJournal
-from kadeploy.operations.run.operation import Operation
+from kadeploy.operations.run.records import OperationRecords
 from kadeploy.store import node_states, workflows
-from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store
 from kadeploy.workflow.events import Aborted, Done, Event
 from tests.unit.operations.conftest import ONCE, RESUMED, RETRIED, MakePlan, Script, Silent, phases
@@ -172,15 +171,15 @@ async def test_before_a_spare_that_others_had_is_recorded(
     script.failing = frozenset({("reboot", "red-1")})
     script.slow = frozenset({("reboot", "red-2"), ("reboot", "red-3")})
     settings = {"spares": ("red-3",), "automaton": ONCE}
-    record = Operation._record_states
+    record = OperationRecords.begin_nodes
 
-    async def record_late(self: Operation, state: NodeState, names: Sequence[str]) -> None:
+    async def record_late(self: OperationRecords, names: Sequence[str]) -> None:
         if list(names) == ["red-3"]:
             await asyncio.sleep(60)
-        await record(self, state, names)
+        await record(self, names)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Operation, "_record_states", record_late)
+        patched.setattr(OperationRecords, "begin_nodes", record_late)
         plan = await make_plan(store, "red-1", "red-2", **settings)
         wid, left = await kill(
             plan, lambda _, events: any(e.node == "red-3" for e in events if isinstance(e, Done))
