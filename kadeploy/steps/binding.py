@@ -53,17 +53,26 @@ class Binding(Generic[Context]):
                 yield self._step(step, facts.cluster)
 
     def _step(self, step: MicroStepEntry, cluster: ClusterConfig) -> Step[Context]:
-        values: dict[str, Any] = {
-            "name": step.name,
-            "micro_step": step,
-            "cause": step.cause,
-            "timeout": _deadline(step, cluster),
-            "restart": step.restart or step.name,
-            "throttled": step.throttled,
-        }
+        timeout, restart = _deadline(step, cluster), step.restart or step.name
         if step.scope is Scope.SET:
-            return SetStep(**values, function=self.sets[step.name])
-        return NodeStep(**values, function=self.nodes[step.name])
+            return SetStep(
+                name=step.name,
+                micro_step=step,
+                cause=step.cause,
+                timeout=timeout,
+                restart=restart,
+                throttled=step.throttled,
+                function=self.sets[step.name],
+            )
+        return NodeStep(
+            name=step.name,
+            micro_step=step,
+            cause=step.cause,
+            timeout=timeout,
+            restart=restart,
+            throttled=step.throttled,
+            function=self.nodes[step.name],
+        )
 
 
 def _deadline(step: MicroStepEntry, cluster: ClusterConfig) -> Expression:

@@ -58,20 +58,26 @@ class Tools:
 
 def make_workbench(site: Site, plan: ClusterPlan[Any], tools: Tools) -> Workbench[Any]:
     """Workbench of one cluster."""
+    boot = BootRepository.of(site)
     power = PowerControl(plan.facts.cluster.remoteops, site.directory, tools.remote)
-    shared = {
-        "site": site,
-        "facts": plan.facts,
-        "remote": tools.remote,
-        "boot": BootRepository.of(site),
-        "power": power,
-        "memory": tools.memory,
-        "probe": tools.probe,
-    }
     if not isinstance(plan.facts, DeploymentFacts):
-        return Workbench(**shared)
+        return Workbench(
+            site=site,
+            facts=plan.facts,
+            remote=tools.remote,
+            boot=boot,
+            power=power,
+            memory=tools.memory,
+            probe=tools.probe,
+        )
     return DeploymentWorkbench(
-        **shared,
+        site=site,
+        facts=plan.facts,
+        remote=tools.remote,
+        boot=boot,
+        power=power,
+        memory=tools.memory,
+        probe=tools.probe,
         chain=SharedBroadcast(),
         received=tools.received,
         progress=tools.progress,
