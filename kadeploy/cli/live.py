@@ -88,8 +88,8 @@ class LiveTable:
     def replaced(self, cluster: ObservedCluster, spares: Sequence[str]) -> None:
         self._rows = {**self._rows, **{node: _Row() for node in spares}}  # at once: another thread draws
 
-    def transferred(self, transfer: BroadcastProgress) -> None:
-        self._rows[transfer.node].transfer.add(transfer, time.time())
+    def transferred(self, progress: BroadcastProgress) -> None:
+        self._rows[progress.node].transfer.add(progress, time.time())
 
     def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
         self._queue = describe_queue(window, nodes, size) if nodes else ""

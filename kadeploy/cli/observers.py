@@ -88,10 +88,10 @@ class Observers:
         if self._live is not None:
             self._live.replaced(cluster, spares)
 
-    def transferred(self, transfer: BroadcastProgress) -> None:
-        self._transcript.transferred(transfer)
+    def transferred(self, progress: BroadcastProgress) -> None:
+        self._transcript.transferred(progress)
         if self._live is not None:
-            self._live.transferred(transfer)
+            self._live.transferred(progress)
 
     def received(self, cluster: ObservedCluster, receptions: Sequence[Reception]) -> None:
         self._transcript.received(cluster, receptions)

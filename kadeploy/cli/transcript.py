@@ -75,11 +75,11 @@ class Transcript:
     def replaced(self, cluster: ObservedCluster, spares: Sequence[str]) -> None:
         self._gather(cluster, 1, "The spare nodes {} take the places of failed ones", spares)
 
-    def transferred(self, transfer: BroadcastProgress) -> None:
+    def transferred(self, progress: BroadcastProgress) -> None:
         for cluster in self._clusters:
             if cluster.cluster not in self._transfers:
                 continue
-            if line := self._transfers[cluster.cluster].add(transfer, self.clock()):
+            if line := self._transfers[cluster.cluster].add(progress, self.clock()):
                 self._line(3, f"{self._prefix(cluster)}   * {line}")
 
     def received(self, cluster: ObservedCluster, receptions: Sequence[Reception]) -> None:

@@ -22,11 +22,11 @@ class NodeTransfer:
     received: Throughput = field(default_factory=Throughput)
     consumed: Throughput = field(default_factory=Throughput)
 
-    def add(self, transfer: BroadcastProgress, now: float) -> None:
+    def add(self, progress: BroadcastProgress, now: float) -> None:
         """Record the progress."""
-        self.received.add(transfer.received, now)
-        self.consumed.add(transfer.consumed, now)
-        self.latest = transfer
+        self.received.add(progress.received, now)
+        self.consumed.add(progress.consumed, now)
+        self.latest = progress
 
     @property
     def complete(self) -> bool:
@@ -51,15 +51,15 @@ class Transfers:
         """Remove a node that has a verdict."""
         self._nodes.pop(node, None)
 
-    def add(self, transfer: BroadcastProgress, now: float) -> str:
+    def add(self, progress: BroadcastProgress, now: float) -> str:
         """Record the progress of a node; returns a line if one is due, else ''."""
-        if transfer.node not in self._nodes:
+        if progress.node not in self._nodes:
             return ""
-        self._nodes[transfer.node].add(transfer, now)
+        self._nodes[progress.node].add(progress, now)
         if now < self._due or all(node.complete for node in self._nodes.values()):
             return ""
         self._due = now + LINE_INTERVAL
-        return self._describe(transfer.size)
+        return self._describe(progress.size)
 
     def _describe(self, total: int) -> str:
         running = [node for node in self._nodes.values() if not node.complete]
@@ -71,12 +71,12 @@ class Transfers:
         return f"Broadcast: {complete}, the slowest at {100 * done // total} %, {size(rate)}/s{left}"
 
 
-def place(transfer: BroadcastProgress) -> str:
+def place(progress: BroadcastProgress) -> str:
     """Place of a node in its chain, and its feeder: ``2 < node-1``."""
-    if not transfer.upstream:
+    if not progress.upstream:
         return "waiting"
-    lane = f"lane {transfer.lane}: " if transfer.lane else ""
-    return f"{lane}{transfer.position} < {transfer.upstream}"
+    lane = f"lane {progress.lane}: " if progress.lane else ""
+    return f"{lane}{progress.position} < {progress.upstream}"
 
 
 def remarks(receptions: Iterable[Reception]) -> Mapping[str, Sequence[str]]:
