@@ -48,10 +48,7 @@ READ_HOST_KEYS = resources.files("kadeploy.steps").joinpath("scripts/host-keys.s
 
 
 async def send_environment(
-    workbench: DeploymentWorkbench,
-    runs: Sequence[NodeRun],
-    ended: Ended,
-    method: BroadcastMethod = METHODS["Chain"],
+    workbench: DeploymentWorkbench, runs: Sequence[NodeRun], ended: Ended, method: BroadcastMethod
 ) -> None:
     """Broadcast the image to the nodes; each unpacks it while it receives it.
 

@@ -21,6 +21,7 @@ from kadeploy.broadcast.interface import (
     RelayResult,
     Trouble,
 )
+from kadeploy.broadcast.method import METHODS
 from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.recipe import Recipes
@@ -82,7 +83,7 @@ class OnlyBroadcasts:
         def ended(node: str, error: object) -> None:
             report(node, Failure(str(error)) if error else None)
 
-        await broadcast_env.send_environment(self._workbench, runs, ended)
+        await broadcast_env.send_environment(self._workbench, runs, ended, METHODS["Chain"])
 
 
 class Watching(Silent):
