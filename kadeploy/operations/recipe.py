@@ -16,7 +16,7 @@ from kadeploy.config.expression import Expression
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.deploy.request import DeploymentRequest
-from kadeploy.steps.catalogue import steps_of
+from kadeploy.steps.catalogue import possible_instance, steps_of
 from kadeploy.steps.facts import DeploymentFacts
 from kadeploy.steps.step import NodeFunction, NodeStep, Step
 from kadeploy.steps.workbench import DeploymentWorkbench
@@ -24,7 +24,7 @@ from kadeploy.vocabulary.deployment import BROADCAST_ENV, SET_DEPLOYMENT_ENV
 from kadeploy.vocabulary.names import MACRO_STEP_NAMES, is_meant
 from kadeploy.workflow.automaton import Position
 
-KEXEC_REPLACEMENT_MARGIN = 200  # seconds above the reboot's own timeout (Kadeploy3)
+REPLACEMENT_MARGIN = 200  # seconds of a reboot instead of a kexec above its own timeout (Kadeploy3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def resolve(facts: DeploymentFacts, request: DeploymentRequest, customization: C
     """The recipes of a deployment; raises RefusedError where a custom operation cannot be carried out."""
 
     def recipe(macro: str, setting: InstanceSetting) -> Recipe:
-        setting = _possible(facts, macro, setting, request.kexec)
+        setting = _possible(facts, macro, setting)
         name = macro + setting.type
         return Recipe(name, setting, customization.apply(name, setting, steps_of(name, facts)))
 
@@ -99,11 +99,11 @@ def check_all_used(steps: CustomSteps, recipes: Sequence[Recipes]) -> None:
             )
 
 
-def _possible(facts: DeploymentFacts, macro: str, setting: InstanceSetting, kexec: bool) -> InstanceSetting:
-    """The setting itself, or that of the reboot which takes the place of a kexec.
+def _possible(facts: DeploymentFacts, macro: str, setting: InstanceSetting) -> InstanceSetting:
+    """The setting itself, or that of the reboot which takes its place.
 
-    Of the settings of its micro-steps, those that mean the time of a kexec do not suit a reboot. Raises
-    RefusedError for a broadcast that lacks settings in the cluster's file.
+    Of the settings of its micro-steps, those that mean its own time do not suit a reboot. Raises RefusedError
+    for a broadcast that lacks settings in the cluster's file.
     """
     instance = macro + setting.type
     if macro == BROADCAST_ENV.name and (missing := missing_settings(instance, facts.cluster)):
@@ -111,15 +111,11 @@ def _possible(facts: DeploymentFacts, macro: str, setting: InstanceSetting, kexe
             f"cluster {facts.cluster_name} has no settings for {instance}",
             hint=f"it needs '{missing}' in the cluster's file",
         )
-    if instance != "BootNewEnvKexec" or (kexec and can_kexec(facts)):
+    possible = possible_instance(instance, facts)
+    if possible == instance:
         return setting
-    timeout = Expression(f"{facts.cluster.timeouts.reboot} + {KEXEC_REPLACEMENT_MARGIN}")
+    timeout = Expression(f"{facts.cluster.timeouts.reboot} + {REPLACEMENT_MARGIN}")
     none = {"timeout": Expression("0"), "retries": 0}
     microsteps = tuple(own.model_copy(update=none) for own in setting.microsteps)
-    changes = {"type": "Classical", "retries": 0, "timeout": timeout, "microsteps": microsteps}
-    return setting.model_copy(update=changes)
-
-
-def can_kexec(facts: DeploymentFacts) -> bool:
-    """True if the miniOS can start the deployed kernel: a Linux on a file system that it can read."""
-    return facts.environment.os == "linux" and facts.mountable
+    changes = {"type": possible.removeprefix(macro), "retries": 0, "timeout": timeout}
+    return setting.model_copy(update={**changes, "microsteps": microsteps})

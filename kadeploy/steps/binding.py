@@ -24,7 +24,7 @@ class Binding(Generic[Context]):
     """Functions of the micro-steps of one instance, by their names.
 
     ``nodes`` are those of node-scoped micro-steps, ``sets`` of set-scoped ones. ``conditions`` has a
-    predicate for each condition that the micro-steps have.
+    predicate for each condition that the instance and its micro-steps have.
     """
 
     instance: str
@@ -35,10 +35,12 @@ class Binding(Generic[Context]):
     def problems(self, entry: InstanceEntry) -> Iterator[str]:
         """Differences from the entry of the instance, each as a sentence."""
         scoped = {Scope.NODE: self.nodes, Scope.SET: self.sets}
+        if not self._knows(entry.condition):
+            yield f"no predicate for {entry.condition}, which {self.instance} has"
         for step in entry.micro_steps:
             if step.name not in scoped[step.scope]:
                 yield f"no function for {step.name} of {self.instance}, whose scope is '{step.scope}'"
-            if step.condition is not Condition.ALWAYS and step.condition not in self.conditions:
+            if not self._knows(step.condition):
                 yield f"no predicate for {step.condition}, which {step.name} of {self.instance} has"
         names = {(step.scope, step.name) for step in entry.micro_steps}
         for scope, functions in scoped.items():
@@ -49,8 +51,15 @@ class Binding(Generic[Context]):
     def steps(self, entry: InstanceEntry, facts: ClusterFacts) -> Iterator[Step[Context]]:
         """Steps that run on a cluster, without those that its facts bypass."""
         for step in entry.micro_steps:
-            if step.condition is Condition.ALWAYS or self.conditions[step.condition](facts):
+            if self.is_met(step.condition, facts):
                 yield self._step(step, facts.cluster)
+
+    def is_met(self, condition: Condition, facts: ClusterFacts) -> bool:
+        """Check a condition of the instance, or of one of its micro-steps."""
+        return condition is Condition.ALWAYS or self.conditions[condition](facts)
+
+    def _knows(self, condition: Condition) -> bool:
+        return condition is Condition.ALWAYS or condition in self.conditions
 
     def _step(self, step: MicroStepEntry, cluster: ClusterConfig) -> Step[Context]:
         timeout, restart = _deadline(step, cluster), step.restart or step.name

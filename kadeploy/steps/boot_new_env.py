@@ -70,6 +70,7 @@ BINDINGS: tuple[Binding[DeploymentWorkbench], ...] = (
             "kexec": kexec,
             "wait_reboot": wait_kexec_deployed,
         },
+        conditions=DEPLOYMENT,
     ),
     Binding(
         "BootNewEnvHardReboot",

@@ -27,6 +27,12 @@ def steps_of(instance: str, facts: ClusterFacts) -> tuple[Step[Any], ...]:
     return tuple(BOUND[entry.bound_name].steps(entry, facts))
 
 
+def possible_instance(instance: str, facts: ClusterFacts) -> str:
+    """The instance, or the one that takes its place on a cluster whose facts do not meet its condition."""
+    entry = INSTANCES[instance]
+    return instance if BOUND[entry.bound_name].is_met(entry.condition, facts) else entry.otherwise
+
+
 def bind(
     bindings: Iterable[Binding[Any]], entries: Mapping[str, InstanceEntry], conditions: Iterable[Condition]
 ) -> dict[str, Binding[Any]]:

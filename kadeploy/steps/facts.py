@@ -63,6 +63,7 @@ class Options:
     reformat_tmp: str = ""
     partition_disks: bool = True
     install_bootloader: bool = True
+    kexec: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

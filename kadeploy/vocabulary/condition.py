@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conditions under which a micro-step runs; it is bypassed where its condition is not met."""
+"""Conditions of micro-steps, which are bypassed without them, and of instances, which are replaced."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Condition(Enum):
-    """Condition of a micro-step; the value is its phrase in the tables of the documentation.
+    """Condition of a micro-step or instance; the value is its phrase in the tables of the documentation.
 
     ``steps/`` binds each one but ALWAYS to a predicate.
     """
@@ -24,4 +24,5 @@ class Condition(Enum):
     ADMIN_POST_INSTALLS = "where the cluster's file has post-installs, and the miniOS can mount the target"
     USER_POST_INSTALLS = "where the description has post-installs, and the miniOS can mount the target"
     KEYS_ON_TARGET = "with `-k`, where the miniOS can mount the target"
+    KEXEC = "for Linux, where the miniOS can mount the target, unless `--no-kexec`"
     BOOTLOADER = "unless `--disable-bootloader-install`, where the miniOS can mount the target"

@@ -158,6 +158,8 @@ BOOT_NEW_ENV = MacroStepEntry(
                 ),
                 replace(_WAIT_REBOOT, timeout=ClusterTimeout.KEXEC, duration=LogNormal(25, 1.2)),
             ),
+            condition=Condition.KEXEC,
+            otherwise="BootNewEnvClassical",
         ),
         # For nodes that do not answer: nobody knows which system they run.
         InstanceEntry("BootNewEnvHardReboot", (_SWITCH_PXE, _REBOOT, _WAIT_REBOOT), remark="through the BMC"),

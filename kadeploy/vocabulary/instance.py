@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kadeploy.vocabulary.condition import Condition
 from kadeploy.vocabulary.micro_step import MicroStepEntry
 
 
@@ -14,16 +15,22 @@ class InstanceEntry:
 
     ``aliases`` are further names, which are replaced by its own wherever they are read. An instance that is
     ``same_as`` another one keeps its own name in the output and runs the functions of the other one.
-    ``remark`` is for lists of instances. Raises ValueError for micro-steps that contradict each other.
+    The instance ``otherwise`` takes its place where its ``condition`` is not met. ``remark`` is for lists of
+    instances. Raises ValueError for micro-steps that contradict each other, and where only one of
+    ``condition`` and ``otherwise`` is given.
     """
 
     name: str
     micro_steps: tuple[MicroStepEntry, ...]
     aliases: tuple[str, ...] = ()
     same_as: str = ""
+    condition: Condition = Condition.ALWAYS
+    otherwise: str = ""
     remark: str = ""
 
     def __post_init__(self) -> None:
+        if (self.condition is Condition.ALWAYS) != (not self.otherwise):
+            raise ValueError(f"{self.name}: a condition and the instance that runs without it go together")
         seen: set[str] = set()
         for step in self.micro_steps:
             if step.name in seen or "-" in step.name:  # a dash parts custom operations from micro-steps

@@ -160,7 +160,11 @@ class Planner:
             admin_archives=self._admin_archives(name),
             user_archives=inputs.archives,
             options=Options(
-                request.keys, request.reformat_tmp, request.partition_disks, request.install_bootloader
+                keys=request.keys,
+                reformat_tmp=request.reformat_tmp,
+                partition_disks=request.partition_disks,
+                install_bootloader=request.install_bootloader,
+                kexec=request.kexec,
             ),
             paths=self._site.server.environments.deployment,
         )

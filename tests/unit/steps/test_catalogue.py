@@ -54,6 +54,12 @@ def test_differences_are_named(bindings: list[Binding[Any]], problem: str) -> No
         bind(bindings, ENTRIES, [])
 
 
+def test_the_condition_of_an_instance_needs_a_predicate() -> None:
+    replaced = InstanceEntry("C", (ALONE,), condition=Condition.KEXEC, otherwise="A")
+    with pytest.raises(ValueError, match=r"^no predicate for Condition\.KEXEC, which C has$"):
+        bind([BOUND, Binding("C", {"alone": run})], {**ENTRIES, "C": replaced}, [])
+
+
 def test_a_condition_without_predicate_is_named() -> None:
     with pytest.raises(ValueError, match=r"no predicate for Condition\.TMP_FORMATTED"):
         bind([BOUND], ENTRIES, [Condition.TMP_FORMATTED])

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kadeploy.vocabulary import names
 from kadeploy.vocabulary.cause import Cause
+from kadeploy.vocabulary.condition import Condition
 from kadeploy.vocabulary.deployment import MACRO_STEPS
-from kadeploy.vocabulary.instance import InstanceEntry
+from kadeploy.vocabulary.instance import InstanceEntry, MacroStepEntry
 from kadeploy.vocabulary.micro_step import MicroStepEntry
 
 FIRST, SECOND = MicroStepEntry("first", Cause.DISK), MicroStepEntry("second", Cause.DISK, restart="first")
@@ -18,6 +21,18 @@ FIRST, SECOND = MicroStepEntry("first", Cause.DISK), MicroStepEntry("second", Ca
 def test_micro_steps_that_contradict_each_other(steps: tuple[MicroStepEntry, ...]) -> None:
     with pytest.raises(ValueError, match="Instance: "):
         InstanceEntry("Instance", steps)
+
+
+@pytest.mark.parametrize("given", [{"condition": Condition.KEXEC}, {"otherwise": "Other"}])
+def test_a_condition_and_what_runs_without_it_go_together(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="Instance: "):
+        InstanceEntry("Instance", (FIRST,), **given)
+
+
+@pytest.mark.parametrize("macro", MACRO_STEPS, ids=lambda macro: macro.name)
+def test_instances_are_replaced_by_unconditional_ones_of_their_macro_step(macro: MacroStepEntry) -> None:
+    unconditional = {instance.name for instance in macro.instances if not instance.otherwise}
+    assert {instance.otherwise for instance in macro.instances} - {""} <= unconditional
 
 
 def test_micro_steps_in_order() -> None:
