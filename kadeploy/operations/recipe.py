@@ -17,7 +17,7 @@ from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.steps.catalogue import possible_instance, steps_of
-from kadeploy.steps.facts import DeploymentFacts
+from kadeploy.steps.facts import ClusterFacts, DeploymentFacts
 from kadeploy.steps.step import NodeFunction, NodeStep, Step
 from kadeploy.steps.workbench import DeploymentWorkbench
 from kadeploy.vocabulary.deployment import BROADCAST_ENV, SET_DEPLOYMENT_ENV
@@ -79,6 +79,12 @@ def resolve(facts: DeploymentFacts, request: DeploymentRequest, customization: C
     return Recipes(
         {macro: tuple(recipe(macro, setting) for setting in settings.of(macro)) for macro in MACRO_STEP_NAMES}
     )
+
+
+def resolve_single(macro: str, instance: str, facts: ClusterFacts) -> Recipes:
+    """The recipes of an operation of one instance, whose settings are the built-in ones."""
+    setting = InstanceSetting(type=instance.removeprefix(macro))
+    return Recipes({macro: (Recipe(instance, setting, steps_of(instance, facts)),)})
 
 
 def check_all_used(steps: CustomSteps, recipes: Sequence[Recipes]) -> None:

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kadeploy.config.automata import InstanceSetting
 from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
 from kadeploy.operations.minios import read_host_key
 from kadeploy.operations.plan import Plan, plan_clusters
 from kadeploy.operations.power.request import PowerRequest
-from kadeploy.operations.recipe import Recipe, Recipes
-from kadeploy.steps.catalogue import steps_of
+from kadeploy.operations.recipe import Recipes, resolve_single
 from kadeploy.steps.facts import PowerFacts
+from kadeploy.vocabulary.power import POWER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +39,7 @@ async def plan_power(site: Site, request: PowerRequest) -> PowerPlan:
         return _facts(site, request, cluster, members)
 
     def make_recipes(facts: PowerFacts) -> Recipes:
-        setting = InstanceSetting(type=request.kind.capitalize())
-        instance = f"Power{setting.type}"
-        return Recipes({"Power": (Recipe(instance, setting, steps_of(instance, facts)),)})
+        return resolve_single(POWER.name, f"{POWER.name}{request.kind.capitalize()}", facts)
 
     clusters = await plan_clusters(site, nodes, make_facts, make_recipes)
     return PowerPlan(site=site, request=request, nodes=tuple(nodes), clusters=clusters)

@@ -10,7 +10,6 @@ from typing import Any
 
 from kadeploy.boot.profile import TOKEN_PARAMETER
 from kadeploy.boot.repository import BootRepository
-from kadeploy.config.automata import InstanceSetting
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
@@ -21,20 +20,20 @@ from kadeploy.nodes import fold
 from kadeploy.operations import minios
 from kadeploy.operations.plan import Plan, plan_clusters
 from kadeploy.operations.reboot.request import RebootKind, RebootRequest
-from kadeploy.operations.recipe import Recipe, Recipes
+from kadeploy.operations.recipe import Recipes, resolve_single
 from kadeploy.operations.request import EnvironmentName
-from kadeploy.steps.catalogue import steps_of
 from kadeploy.steps.facts import RebootFacts
 from kadeploy.store import node_states
 from kadeploy.store.node_states import InstalledSystem, NodeRecord
 from kadeploy.store.store import Store
+from kadeploy.vocabulary.reboot import REBOOT
 
 SINGULARITY = "NODE_SINGULARITY"
-INSTANCES = {
-    RebootKind.SIMPLE: "Simple",
-    RebootKind.SET_PXE: "SetPXE",
-    RebootKind.DEPLOY_ENV: "DeployEnv",
-    RebootKind.RECORDED_ENV: "RecordedEnv",
+_INSTANCES = {
+    RebootKind.SIMPLE: "RebootSimple",
+    RebootKind.SET_PXE: "RebootSetPXE",
+    RebootKind.DEPLOY_ENV: "RebootDeployEnv",
+    RebootKind.RECORDED_ENV: "RebootRecordedEnv",
 }
 
 
@@ -66,7 +65,7 @@ async def plan_reboot(site: Site, store: Store, request: RebootRequest) -> Reboo
         return await _facts(site, request, cluster, members, records)
 
     def make_recipes(facts: RebootFacts) -> Recipes:
-        return _recipes(request, facts)
+        return resolve_single(REBOOT.name, _INSTANCES[request.kind], facts)
 
     clusters = await plan_clusters(site, nodes, make_facts, make_recipes)
     return RebootPlan(site=site, request=request, nodes=tuple(nodes), clusters=clusters)
@@ -101,12 +100,6 @@ def _with_timeout(cluster: ClusterConfig, request: RebootRequest) -> ClusterConf
         return cluster
     timeouts = cluster.timeouts.model_copy(update={"reboot": request.timeout})
     return cluster.model_copy(update={"timeouts": timeouts})
-
-
-def _recipes(request: RebootRequest, facts: RebootFacts) -> Recipes:
-    setting = InstanceSetting(type=INSTANCES[request.kind])
-    name = f"Reboot{setting.type}"
-    return Recipes({"Reboot": (Recipe(name, setting, steps_of(name, facts)),)})
 
 
 def _check_profiles(boot: BootRepository, nodes: Sequence[Node]) -> None:
