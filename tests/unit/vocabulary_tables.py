@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kadeploy.vocabulary.deployment import MACRO_STEPS
 from kadeploy.vocabulary.duration import Constant, Duration, LogNormal
-from kadeploy.vocabulary.instance import MacroStepEntry
+from kadeploy.vocabulary.instance import InstanceEntry, MacroStepEntry
 from kadeploy.vocabulary.micro_step import ClusterTimeout, MicroStepEntry
 from kadeploy.vocabulary.power import POWER
 from kadeploy.vocabulary.reboot import REBOOT
@@ -84,7 +84,13 @@ def instances() -> Iterator[str]:
     yield "| macro-step | instances |"
     yield "|---|---|"
     for macro in MACRO_STEPS:
-        yield f"| {macro.name} | {', '.join(instance.summary for instance in macro.instances)} |"
+        yield f"| {macro.name} | {', '.join(map(_instance, macro.instances))} |"
+
+
+def _instance(instance: InstanceEntry) -> str:
+    if not instance.otherwise:
+        return instance.summary
+    return f"{instance.summary} ({instance.condition.value}; otherwise {instance.otherwise})"
 
 
 TABLES: dict[str, tuple[Path, Callable[[], Iterator[str]]]] = {
