@@ -25,7 +25,7 @@ from kadeploy.cli import result_files, verdict
 from kadeploy.cli.cast_options import CastOptions
 from kadeploy.cli.cast_progress import show_progress
 from kadeploy.cli.descriptors import raise_descriptor_limit
-from kadeploy.cli.request import node_names
+from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.signals import cancel_on_signals
 from kadeploy.errors import ExitStatus, NotFoundError, ServiceError, UsageError
 from kadeploy.nodes import fold

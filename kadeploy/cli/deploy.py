@@ -12,8 +12,8 @@ import click
 from kadeploy import nodes
 from kadeploy.cli import dry_run, operation_command, program
 from kadeploy.cli.deploy_options import DeployOptions
-from kadeploy.cli.node_lists import read_nodes
-from kadeploy.cli.request import build_request, limits, node_names
+from kadeploy.cli.node_lists import node_names, read_nodes
+from kadeploy.cli.request import build_request, limits
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, RefusedError

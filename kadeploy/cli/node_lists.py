@@ -1,16 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists of nodes of a command line and of node files."""
+"""Lists of nodes of a command line, of node files, and of jobs of batch schedulers."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
 from kadeploy import nodes
+from kadeploy.cli.options import NodeOptions
 from kadeploy.errors import FileError, FileProblem, NotFoundError, UsageError
 
 MAX_NODE_FILE = 16 * 1024 * 1024  # bytes; OAR repeats the name of a node once per core
+NODE_FILE_VARIABLES = ("OAR_NODE_FILE", "OAR_FILE_NODES", "OAR_NODEFILE")
+NODE_SET_VARIABLE = "SLURM_JOB_NODELIST"
+
+
+def node_names(options: NodeOptions) -> list[str]:
+    """Nodes of -f and -m, or those of the batch scheduler's job."""
+    machines, files = options.machines, options.files
+    if not machines and not files:
+        machines, files = _job_nodes()
+    names = read_nodes(machines, files)
+    if not names:
+        raise UsageError("no node is chosen", hint="give -m NODES or -f FILE")
+    return names
+
+
+def _job_nodes() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    for variable in NODE_FILE_VARIABLES:
+        if os.environ.get(variable):
+            click.echo(f"nodes of {variable}: {os.environ[variable]}", err=True)
+            return (), (os.environ[variable],)
+    if os.environ.get(NODE_SET_VARIABLE):
+        click.echo(f"nodes of {NODE_SET_VARIABLE}: {os.environ[NODE_SET_VARIABLE]}", err=True)
+        return (os.environ[NODE_SET_VARIABLE],), ()
+    return (), ()
 
 
 def read_nodes(machines: Sequence[str], files: Sequence[str]) -> list[str]:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from kadeploy.cli import operation_command, program
+from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.options import OperationOptions
-from kadeploy.cli.request import node_names
 from kadeploy.config import site as configuration
 from kadeploy.config.remote_operations import Level
 from kadeploy.config.site import Site

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kadeploy.cli import operation_command, program
+from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.reboot_options import RebootOptions
-from kadeploy.cli.request import node_names, read_keys
+from kadeploy.cli.request import parse_expression, read_keys
 from kadeploy.config import site as configuration
 from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
@@ -75,12 +76,7 @@ def _environment(options: RebootOptions) -> EnvironmentName | None:
 def _timeout(options: RebootOptions, count: int) -> Expression | None:
     if not options.reboot_classical_timeout:
         return None
-    try:
-        expression = Expression(options.reboot_classical_timeout)
-        expression.seconds(count)
-    except ValueError as error:
-        raise UsageError(f"--reboot-classical-timeout: {error}") from None
-    return expression
+    return parse_expression("--reboot-classical-timeout", options.reboot_classical_timeout, count)
 
 
 def _singularities(file: str) -> dict[str, str]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -13,8 +12,6 @@ import click
 from kadeploy import nodes
 from kadeploy.cli import program, verdict
 from kadeploy.cli.deploy_options import DeployOptions
-from kadeploy.cli.node_lists import read_nodes
-from kadeploy.cli.options import NodeOptions
 from kadeploy.config import custom_steps
 from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.custom_steps import CustomSteps
@@ -31,8 +28,6 @@ from kadeploy.operations.request import EnvironmentName
 from kadeploy.terminal import printable_line
 
 MAX_KEYS = 1024 * 1024  # bytes of an authorized_keys file
-NODE_FILE_VARIABLES = ("OAR_NODE_FILE", "OAR_FILE_NODES", "OAR_NODEFILE")
-NODE_SET_VARIABLE = "SLURM_JOB_NODELIST"
 
 
 class Limits(TypedDict, total=False):
@@ -53,16 +48,17 @@ def limits(options: DeployOptions, count: int) -> Limits:
         found["min_ok"] = verdict.parse_min_ok(options.min_ok, count)
         found["stop_at_min_ok"] = options.stop_at_min_ok
     if options.deadline:
-        found["deadline"] = _deadline(options.deadline, count)
+        found["deadline"] = parse_expression("--deadline", options.deadline, count)
     return found
 
 
-def _deadline(text: str, count: int) -> Expression:
+def parse_expression(option: str, text: str, count: int) -> Expression:
+    """Expression of seconds of an option; raises UsageError if it has no value for ``count`` nodes."""
     try:
         expression = Expression(text)
         expression.seconds(count)
     except ValueError as error:
-        raise UsageError(f"--deadline: {error}") from None
+        raise UsageError(f"{option}: {error}") from None
     return expression
 
 
@@ -129,25 +125,3 @@ async def read_keys(location: str | None) -> bytes:
     if len(content) > MAX_KEYS or not content.strip() or b"PRIVATE KEY" in content:
         raise UsageError(f"-k: {location or path} holds no public keys")
     return content
-
-
-def node_names(options: NodeOptions) -> list[str]:
-    """Nodes of -f and -m, or those of the batch scheduler's job."""
-    machines, files = options.machines, options.files
-    if not machines and not files:
-        machines, files = _job_nodes()
-    names = read_nodes(machines, files)
-    if not names:
-        raise UsageError("no node is chosen", hint="give -m NODES or -f FILE")
-    return names
-
-
-def _job_nodes() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    for variable in NODE_FILE_VARIABLES:
-        if os.environ.get(variable):
-            click.echo(f"nodes of {variable}: {os.environ[variable]}", err=True)
-            return (), (os.environ[variable],)
-    if os.environ.get(NODE_SET_VARIABLE):
-        click.echo(f"nodes of {NODE_SET_VARIABLE}: {os.environ[NODE_SET_VARIABLE]}", err=True)
-        return (os.environ[NODE_SET_VARIABLE],), ()
-    return (), ()

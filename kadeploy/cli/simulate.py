@@ -13,8 +13,9 @@ import click
 
 from kadeploy.cli import forecast as text
 from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.observers import Observers
-from kadeploy.cli.request import build_request, limits, node_names
+from kadeploy.cli.request import build_request, limits
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, NotFoundError
@@ -24,14 +25,13 @@ from kadeploy.simulation.behaviour import check_names
 from kadeploy.simulation.file import SimulationFile
 from kadeploy.simulation.forecast import Forecast, make_forecast
 from kadeploy.simulation.nodes import resize
+from kadeploy.simulation.simulation import Records
 from kadeploy.simulation.simulation import simulate as run
 from kadeploy.store import samples
 from kadeploy.store.samples import StepSamples
 from kadeploy.store.store import Store
 
 LATEST_RUNS = 2000  # of each micro-step on a cluster; older ones tell of older firmware
-
-Records = dict[str, Sequence[StepSamples]]
 
 
 def simulate(options: DeployOptions) -> ExitStatus:
