@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ class Recipe:
 class Recipes:
     """The recipes of an operation: maps each macro-step, in order, to those that are tried in order."""
 
-    macrosteps: dict[str, tuple[Recipe, ...]]
+    macrosteps: Mapping[str, tuple[Recipe, ...]]
 
     def step(self, position: Position) -> Step[Any]:
         """Step at a position of the automaton that is made of these recipes."""

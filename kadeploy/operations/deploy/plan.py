@@ -40,9 +40,17 @@ class DeploymentPlan(Plan[DeploymentFacts]):
     """Plan of a deployment; ``digests`` are those of fingerprint.digest_topics."""
 
     request: DeploymentRequest
-    environment: Environment
-    image: LocalFile
     digests: Mapping[str, Mapping[str, str]]
+
+    @property
+    def environment(self) -> Environment:
+        """Environment that all clusters get."""
+        return self.clusters[0].facts.environment
+
+    @property
+    def image(self) -> LocalFile:
+        """Image that all clusters get, as it is on this machine."""
+        return self.clusters[0].facts.image
 
     @property
     def spares(self) -> tuple[str, ...]:
@@ -118,8 +126,6 @@ class Planner:
             request=request,
             nodes=tuple(nodes),
             clusters=clusters,
-            environment=environment,
-            image=inputs.image,
             digests=await asyncio.to_thread(digest_topics, self._site, [plan.facts for plan in clusters]),
         )
 
