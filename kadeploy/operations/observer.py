@@ -49,7 +49,7 @@ class Observer(Protocol):
         """A broadcast has ended for these nodes; their verdicts follow."""
 
     def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
-        """These nodes, and no others, have waited for seconds for one of the slots of a window."""
+        """Nodes have waited for seconds for one of the slots of a window; no others wait so long."""
 
     def ended(self, wid: str) -> None:
         """The operation ends."""

@@ -95,7 +95,8 @@ async def plan_clusters(
 
     Raises UsageError for a breakpoint out of reach, and what ``make_facts`` and ``make_recipes`` raise.
     """
-    plans, in_reserve = [], frozenset(spares)
+    spare_names = frozenset(spares)
+    plans = []
     for cluster in dict.fromkeys(node.cluster for node in nodes):
         facts = await make_facts(cluster, [node for node in nodes if node.cluster == cluster])
         recipes = make_recipes(facts)
@@ -103,9 +104,9 @@ async def plan_clusters(
             ClusterPlan(
                 cluster=cluster,
                 prefix=site.prefixes[cluster],
-                nodes=tuple(name for name in facts.nodes if name not in in_reserve),
+                nodes=tuple(name for name in facts.nodes if name not in spare_names),
                 automaton=automaton.build(facts, recipes, breakpoints, hold_failures=hold_failures),
-                spares=tuple(name for name in facts.nodes if name in in_reserve),
+                spares=tuple(name for name in facts.nodes if name in spare_names),
                 recipes=recipes,
                 facts=facts,
             )

@@ -26,7 +26,7 @@ class Goal:
     _deployed: int = field(init=False, default=0)
 
     def begin(self, nodes: Iterable[str]) -> None:
-        """These nodes are on their way, whatever had become of them before."""
+        """Count nodes as on their way, whatever had become of them before."""
         for node in nodes:
             self._deployed -= self._phases.pop(node, None) is Phase.OK
             self.live.add(node)
@@ -34,7 +34,7 @@ class Goal:
                 self.spares.remove(node)
 
     def end(self, node: str, phase: Phase) -> None:
-        """A node that had begun has come to an end."""
+        """Count the end of a node that had begun."""
         self.live.discard(node)
         self._phases[node] = phase
         self._deployed += phase is Phase.OK

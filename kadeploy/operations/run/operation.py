@@ -212,7 +212,8 @@ class Operation:
     async def _carry_out(
         self, drive: Drive, names: Sequence[str], remote: NodeConnections
     ) -> OperationResult:
-        state, self.begun = State.ERROR, True
+        self.begun = True
+        state = State.ERROR
         self._records = records = OperationRecords(
             self._store, self.wid, self._started, self._plan, self._outcome, self._runs, self._leases
         )
