@@ -55,7 +55,8 @@ class DeploymentOutcome(Outcome[DeploymentFacts]):
     def _installed(self, host_keys: HostKeys) -> dict[str, InstalledSystem]:
         """Systems of verified nodes."""
         return {
-            name: InstalledSystem(plan.facts.target.device, host_keys.get(name, ()))
+            name: InstalledSystem(plan.facts.target.device, host_keys[name])
             for plan in self._plan.clusters
             for name in plan.facts.nodes
+            if name in host_keys
         }
