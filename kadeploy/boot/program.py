@@ -3,43 +3,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
+from kadeploy.config import server
 from kadeploy.config.clusters import Node
-from kadeploy.config.server import ExportKind, ProfileName, Profiles
+from kadeploy.config.server import ConfiguredProgram, ProfileName, Profiles
 from kadeploy.families import Family
 
 
-class BootProgram(Protocol):
-    """Boot program that a site's DHCP server hands out; ``name`` is its ``pxe.dhcp.method`` in server.conf.
+class BootProgram(ConfiguredProgram, Protocol):
+    """Boot program that a site's DHCP server hands out."""
 
-    ``protocols``: those by which it can fetch kernels and initrds.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def protocols(self) -> Collection[ExportKind]: ...
-
+    @abstractmethod
     def params_problem(self, params: str) -> str:
         """Sentence on kernel parameters that the program would not pass on literally, '' for none."""
 
+    @abstractmethod
     def minios(self, base_url: str, kernel: str, initrd: str, words: Sequence[str]) -> str:
         """Profile that boots the miniOS: paths of two files below ``base_url``, words of the command line."""
 
+    @abstractmethod
     def local_disk(self) -> str:
         """Profile that boots the first disk of the machine."""
 
+    @abstractmethod
     def profile_directory(self, profiles: Profiles) -> str:
         """Directory of the profiles below the repository; ``profiles`` is what server.conf asks for."""
 
+    @abstractmethod
     def profile_name(self, node: Node, profiles: Profiles) -> str:
         """Name of a node's profile in that directory."""
 
+    @abstractmethod
     def common_files(self, base_url: str, profiles: Profiles) -> Mapping[str, str | Path]:
         """Files that are the same for all nodes, by their paths below the repository: text, or file to copy.
 
@@ -47,7 +46,7 @@ class BootProgram(Protocol):
         """
 
 
-PROGRAMS: Family[BootProgram] = Family("boot program", "kadeploy.boot.programs")
+BOOT_PROGRAMS = cast("Family[BootProgram]", server.BOOT_PROGRAMS)
 
 
 def spell(node: Node, name: ProfileName) -> str:

@@ -24,7 +24,7 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 
 from kadeploy.boot import profile
-from kadeploy.boot.program import PROGRAMS
+from kadeploy.boot.program import BOOT_PROGRAMS
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import ExportKind, Network, NetworkBoot
 from kadeploy.config.site import Site
@@ -38,7 +38,7 @@ class BootRepository:
 
     def __init__(self, root: Path, boot: NetworkBoot, network: Network) -> None:
         self.root = root
-        self._program = PROGRAMS[boot.method]
+        self._program = BOOT_PROGRAMS[boot.method]
         self._export = boot.export.kind
         self._network = network
         self._profiles = boot.profiles

@@ -7,11 +7,13 @@ out a broadcast only when it makes one.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from kadeploy.broadcast.interface import Broadcast, BroadcastOptions
+from kadeploy.config import broadcast_methods
+from kadeploy.config.broadcast_methods import ConfiguredMethod
 from kadeploy.families import Family
 
 if TYPE_CHECKING:
@@ -33,13 +35,10 @@ class BroadcastSetup:
     shared: SharedBroadcast
 
 
-class BroadcastMethod(ABC):
-    """Method of broadcast; ``name`` is the suffix of its instance of BroadcastEnv."""
-
-    name: str
+class BroadcastMethod(ConfiguredMethod, Protocol):
+    """Method of broadcast; its name is the suffix of its instance of BroadcastEnv."""
 
     def missing(self, cluster: ClusterConfig) -> str:
-        """Keys that the method needs and a cluster's file lacks, as YAML in one line; '' for none."""
         return ""
 
     def options(self, settings: BroadcastSettings) -> BroadcastOptions:
@@ -51,4 +50,4 @@ class BroadcastMethod(ABC):
         """Make the broadcast for nodes of one cluster."""
 
 
-METHODS: Family[BroadcastMethod] = Family("broadcast method", "kadeploy.broadcast.methods")
+BROADCAST_METHODS = cast("Family[BroadcastMethod]", broadcast_methods.BROADCAST_METHODS)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
-from kadeploy.families import Family
+from kadeploy.families import Family, NamedMember
 from kadeploy.vocabulary.deployment import BROADCAST_ENV
 from kadeploy.vocabulary.names import INSTANCES
 
@@ -13,12 +14,10 @@ if TYPE_CHECKING:
     from kadeploy.config.cluster import ClusterConfig
 
 
-class ConfiguredMethod(Protocol):
-    """Broadcast method whose settings are in the file of each cluster."""
+class ConfiguredMethod(NamedMember, Protocol):
+    """Broadcast method, as far as files are concerned."""
 
-    @property
-    def name(self) -> str: ...
-
+    @abstractmethod
     def missing(self, cluster: ClusterConfig) -> str:
         """Keys that the method needs and a cluster's file lacks, as YAML in one line; '' for none."""
 

@@ -6,6 +6,7 @@ Each way has the models of its entries and of its account, so that all keys are 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Protocol, Self
@@ -24,7 +25,7 @@ from pydantic import (
 
 from kadeploy.config.problems import Problem, validate, validate_parts
 from kadeploy.config.yaml_file import FileModel
-from kadeploy.families import Family
+from kadeploy.families import Family, NamedMember
 
 Level = Literal["soft", "hard", "very_hard"]
 LEVELS: tuple[Level, ...] = ("soft", "hard", "very_hard")
@@ -54,41 +55,42 @@ class PowerWaySetting(FileModel):
     @field_validator("method")
     @classmethod
     def _is_known(cls, method: str) -> str:
-        if method not in WAYS:
-            raise ValueError(f"there is no {WAYS.noun} '{method}'; there are {', '.join(WAYS.names)}")
-        return method
+        return POWER_WAYS.require(method)
 
     @property
     def asks_system(self) -> bool:
         """True for a way that asks the running system of a machine."""
-        return WAYS[self.method].asks_system
+        return POWER_WAYS[self.method].asks_system
 
 
-class DeclaredWay(Protocol):
-    """Way of power, as far as files are concerned."""
+class ConfiguredWay(NamedMember, Protocol):
+    """Way of power, as far as files are concerned.
+
+    Its name is what ``method`` gives in an entry, and the key of its account.
+    """
 
     @property
-    def name(self) -> str:
-        """Name that ``method`` gives in an entry, and the key of its account."""
-
-    @property
+    @abstractmethod
     def setting(self) -> type[PowerWaySetting]:
         """Model of its entries."""
 
     @property
+    @abstractmethod
     def account(self) -> type[FileModel] | None:
         """Model of the settings that all its entries share, for instance of a user; None for none."""
 
     @property
+    @abstractmethod
     def actions(self) -> Collection[PowerAction]:
         """Actions that it can do."""
 
     @property
+    @abstractmethod
     def asks_system(self) -> bool:
         """True if it asks the running system, of which a machine that is off has none."""
 
 
-WAYS: Family[DeclaredWay] = Family("way of power", "kadeploy.power.ways")
+POWER_WAYS: Family[ConfiguredWay] = Family("way of power", "kadeploy.power.ways")
 
 
 class _UnknownWaySetting(PowerWaySetting):
@@ -102,16 +104,16 @@ def _read_entry(data: Any, handler: ValidatorFunctionWrapHandler, info: Validati
     if isinstance(data, PowerWaySetting) or not isinstance(data, Mapping):
         return handler(data)  # type: ignore[no-any-return] # what the annotation says
     method = data.get("method", DEFAULT_METHOD)
-    if not isinstance(method, str) or method not in WAYS:
+    if not isinstance(method, str) or method not in POWER_WAYS:
         return _UnknownWaySetting.model_validate(data)
     assert info.field_name is not None
-    found = _find_incapable(WAYS[method], PowerAction(info.field_name))
-    return validate(data, WAYS[method].setting.model_validate, found)
+    found = _find_incapable(POWER_WAYS[method], PowerAction(info.field_name))
+    return validate(data, POWER_WAYS[method].setting.model_validate, found)
 
 
-def _find_incapable(way: DeclaredWay, action: PowerAction) -> Iterator[Problem]:
+def _find_incapable(way: ConfiguredWay, action: PowerAction) -> Iterator[Problem]:
     if action not in way.actions:
-        able = ", ".join(other.name for other in WAYS if action in other.actions)
+        able = ", ".join(other.name for other in POWER_WAYS if action in other.actions)
         yield ("method",), f"method {way.name} cannot do {action}; there are {able}"
 
 
@@ -155,7 +157,7 @@ class RemoteOperations(FileModel):
     def _read_accounts(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(data, Mapping):
             return handler(data)
-        models = {way.name: way.account for way in WAYS if way.account is not None}
+        models = {way.name: way.account for way in POWER_WAYS if way.account is not None}
         others = {key: value for key, value in data.items() if key not in models}
         parts = {name: (model, data[name]) for name, model in models.items() if data.get(name) is not None}
         operations, accounts = validate_parts(others, handler, parts)
@@ -166,7 +168,7 @@ class RemoteOperations(FileModel):
     def _complete_accounts(self) -> None:
         """Give each used way that has no account its defaults; raises ValueError where it needs more."""
         for entry in self._all_entries():
-            model = WAYS[entry.method].account
+            model = POWER_WAYS[entry.method].account
             if model is None or entry.method in self._accounts:
                 continue
             required = [name for name, field in model.model_fields.items() if field.is_required()]

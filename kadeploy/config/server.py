@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from kadeploy.config.expression import Expression, TimeoutExpression
 from kadeploy.config.yaml_file import FileModel
-from kadeploy.families import Family
+from kadeploy.families import Family, NamedMember
 
 MEGABYTE = 1_000_000  # bytes: unit of sizes of files
 
@@ -24,17 +25,16 @@ class ExportKind(StrEnum):
     TFTP = "tftp"
 
 
-class BootProgramFacts(Protocol):
-    """Facts of a boot program that server.conf is checked by."""
+class ConfiguredProgram(NamedMember, Protocol):
+    """Boot program, as far as files are concerned; its name is ``pxe.dhcp.method``."""
 
     @property
-    def name(self) -> str: ...
+    @abstractmethod
+    def protocols(self) -> Collection[ExportKind]:
+        """Protocols by which it can fetch kernels and initrds."""
 
-    @property
-    def protocols(self) -> Collection[ExportKind]: ...
 
-
-BOOT_PROGRAMS: Family[BootProgramFacts] = Family("boot program", "kadeploy.boot.programs")
+BOOT_PROGRAMS: Family[ConfiguredProgram] = Family("boot program", "kadeploy.boot.programs")
 
 
 class ProfileName(StrEnum):
@@ -130,10 +130,7 @@ class NetworkBoot(FileModel):
     @field_validator("method")
     @classmethod
     def _is_a_boot_program(cls, method: str) -> str:
-        if method not in BOOT_PROGRAMS:
-            names = ", ".join(BOOT_PROGRAMS.names)
-            raise ValueError(f"the boot programs are {names}; '{method}' is none of them")
-        return method
+        return BOOT_PROGRAMS.require(method)
 
     @model_validator(mode="after")
     def _program_can_fetch(self) -> Self:

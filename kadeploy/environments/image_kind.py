@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from kadeploy.families import Family
+from kadeploy.families import Family, NamedMember
 
 STREAM = "-"  # source of a command that reads its standard input
 COLLECT = """\
@@ -19,30 +20,43 @@ exit "$status"
 """
 
 
-class ImageKind(Protocol):
-    """Kind of image; descriptions name it in ``image.kind``.
+class ImageKind(NamedMember, Protocol):
+    """Kind of image; descriptions name it in ``image.kind``."""
 
-    ``brings_file_system``: the image is written to the target, which is mounted after the broadcast, and only
-    unmounted before another attempt. Otherwise a file system is made and mounted before the broadcast, and
-    made again before another attempt. ``suits_whole_disk``: the image may be written to a disk without
-    partitions. ``streamed``: the command takes the image while it arrives; otherwise the image is first kept
-    as a file, in the memory of the miniOS. ``required_fields``: fields that a description must have, and the
-    predicate of the sentence that says why, as in "a tar image is booted by its kernel".
-    """
+    @property
+    @abstractmethod
+    def brings_file_system(self) -> bool:
+        """True if the image is written to the target, which is mounted after the broadcast.
 
-    name: str
-    brings_file_system: bool
-    suits_whole_disk: bool
-    streamed: bool
-    required_fields: Mapping[str, str]
+        Before another attempt it is only unmounted. Otherwise a file system is made and mounted before the
+        broadcast, and made again before another attempt.
+        """
 
+    @property
+    @abstractmethod
+    def suits_whole_disk(self) -> bool:
+        """True if the image may be written to a disk without partitions."""
+
+    @property
+    @abstractmethod
+    def streamed(self) -> bool:
+        """True if the command takes the image while it arrives.
+
+        Otherwise the image is first kept as a file, in the memory of the miniOS.
+        """
+
+    @property
+    @abstractmethod
+    def required_fields(self) -> Mapping[str, str]:
+        """Fields that a description must have, and why, as in (a tar image) "is booted by its kernel"."""
+
+    @abstractmethod
     def command(self, source: str, device: str, directory: str) -> list[str]:
         """Command of the miniOS that takes the image, decompressed, from ``source``.
 
         ``source`` is STREAM, or the path of a file where the kind is not streamed. ``device`` is the target,
         ``directory`` the place where it is mounted.
         """
-        ...
 
 
 IMAGE_KINDS: Family[ImageKind] = Family("kind of image", "kadeploy.environments.images")

@@ -50,11 +50,9 @@ def _partition_type(value: object) -> object:
 
 
 def _image_kind(value: str) -> str:
-    if value in IMAGE_KINDS:
-        return value
-    if value == "fsa":
+    if value == "fsa" and value not in IMAGE_KINDS:
         raise ValueError("images of FSArchiver are not supported; make a tar or dd image of it")
-    raise ValueError(f"there are {', '.join(IMAGE_KINDS.names)}; '{value}' is not")
+    return IMAGE_KINDS.require(value)
 
 
 Line = Annotated[str, Field(max_length=4096), AfterValidator(_line)]

@@ -12,7 +12,7 @@ from typing import Any
 from kadeploy.config.clusters import Node
 from kadeploy.config.remote_operations import LEVELS, Level, PowerAction, PowerWaySetting, RemoteOperations
 from kadeploy.errors import NodeError, PowerError
-from kadeploy.power.way import WAYS, PowerOrder, PowerState, RemoteRunner
+from kadeploy.power.way import POWER_WAYS, PowerOrder, PowerState, RemoteRunner
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class PowerControl:
         if not settings:
             raise _not_configured(PowerAction.STATUS, node)
         order = self._order(node, settings[0])
-        return await WAYS[settings[0].method].status(order)
+        return await POWER_WAYS[settings[0].method].status(order)
 
     async def _escalate(
         self, action: PowerAction, node: Node, level: Level, booted_as: str = ""
@@ -83,7 +83,7 @@ class PowerControl:
         for setting in settings:
             order = self._order(node, setting, booted_as, None if failed else known)
             try:
-                await WAYS[setting.method].switch(action, order)
+                await POWER_WAYS[setting.method].switch(action, order)
             except NodeError as error:
                 failed.append(FailedLevel(setting.name, error.message, error.evidence))
                 logger.info("%s of %s: %s", action, node.name, failed[-1])

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
+from kadeploy.config import remote_operations
 from kadeploy.config.clusters import Node
-from kadeploy.config.remote_operations import DeclaredWay, PowerAction, PowerWaySetting
+from kadeploy.config.remote_operations import ConfiguredWay, PowerAction, PowerWaySetting
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.families import Family
 
@@ -48,14 +50,16 @@ class PowerOrder(Generic[Setting, Account]):
     known: PowerState | None = None
 
 
-class PowerWay(DeclaredWay, Protocol):
+class PowerWay(ConfiguredWay, Protocol):
     """Member of the family; orders that it gets are of its own models."""
 
+    @abstractmethod
     async def switch(self, action: PowerAction, order: PowerOrder[Any, Any], /) -> None:
         """Do an action that it can, and return when it is done; raises NodeError."""
 
+    @abstractmethod
     async def status(self, order: PowerOrder[Any, Any], /) -> PowerState:
         """Power status of the node; raises NodeError where it cannot be told."""
 
 
-WAYS: Family[PowerWay] = Family("way of power", "kadeploy.power.ways")
+POWER_WAYS = cast("Family[PowerWay]", remote_operations.POWER_WAYS)

@@ -17,7 +17,7 @@ from kadeploy.broadcast.interface import (
     RelayResult,
     Trouble,
 )
-from kadeploy.broadcast.method import METHODS, BroadcastMethod, BroadcastSetup
+from kadeploy.broadcast.method import BROADCAST_METHODS, BroadcastMethod, BroadcastSetup
 from kadeploy.config.clusters import Node
 from kadeploy.disks import bootloader
 from kadeploy.environments import image_kind
@@ -276,4 +276,4 @@ def binding_of(method: BroadcastMethod) -> Binding[DeploymentWorkbench]:
     )
 
 
-BINDINGS = tuple(binding_of(method) for method in METHODS)
+BINDINGS = tuple(binding_of(method) for method in BROADCAST_METHODS)

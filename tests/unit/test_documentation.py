@@ -23,7 +23,7 @@ from kadeploy.config.automata import InstanceSetting, MacroSteps
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.clusters import ClustersConfig
 from kadeploy.config.custom_operations import CustomOperationSetting
-from kadeploy.config.remote_operations import WAYS, PowerWaySetting, RemoteOperations
+from kadeploy.config.remote_operations import POWER_WAYS, PowerWaySetting, RemoteOperations
 from kadeploy.config.server import ServerConfig
 from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
@@ -68,7 +68,7 @@ SAME = {
 }
 
 # Models of which one is chosen by a key of the entry.
-ENTRIES: dict[type[BaseModel], list[type[BaseModel]]] = {PowerWaySetting: [way.setting for way in WAYS]}
+ENTRIES: dict[type[BaseModel], list[type[BaseModel]]] = {PowerWaySetting: [way.setting for way in POWER_WAYS]}
 
 
 # What an administrator writes --------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
                 yield from keys(entry, f"{path}[].")
         else:
             yield from keys(inner, f"{path}.")
-    for way in WAYS if model is RemoteOperations else ():
+    for way in POWER_WAYS if model is RemoteOperations else ():
         if way.account is not None:
             yield from keys(way.account, f"{prefix}{way.name}.")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kadeploy.boot.program import spell
+from kadeploy.boot.program import BootProgram, spell
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import ExportKind, ProfileName, Profiles
 
@@ -29,8 +29,8 @@ _FILE_NAMES = {
 }
 
 
-class IpxeProgram:
-    """``BootProgram`` iPXE."""
+class IpxeProgram(BootProgram):
+    """Boot program iPXE."""
 
     name = "IPXE"
     protocols = (ExportKind.HTTP, ExportKind.TFTP)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kadeploy.boot.program import spell
+from kadeploy.boot.program import BootProgram, spell
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import ExportKind, ProfileName, Profiles
 from kadeploy.errors import ServiceError
@@ -25,8 +25,8 @@ LABEL local
 """
 
 
-class PxelinuxProgram:
-    """``BootProgram`` PXELINUX; it ignores the directory and names of profiles in server.conf."""
+class PxelinuxProgram(BootProgram):
+    """Boot program PXELINUX; it ignores the directory and names of profiles in server.conf."""
 
     name = "PXElinux"
     protocols = (ExportKind.HTTP, ExportKind.TFTP)

@@ -22,4 +22,4 @@ class RawImage(ImageKind):
         return ["dd", f"of={device}", "bs=1M", "iflag=fullblock", "conv=fsync"]
 
 
-MEMBER: ImageKind = RawImage()
+MEMBER = RawImage()

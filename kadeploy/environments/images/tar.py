@@ -27,4 +27,4 @@ class TarImage(ImageKind):
         return ["tar", "-xpf", source, "-C", directory, "--numeric-owner", "--acls", *ALL_XATTRS]
 
 
-MEMBER: ImageKind = TarImage()
+MEMBER = TarImage()

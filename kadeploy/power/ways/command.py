@@ -25,7 +25,7 @@ class CommandSetting(PowerWaySetting):
     cmd: str = Field(min_length=1)
 
 
-class CommandWay:
+class CommandWay(PowerWay):
     """Runs the command in the configuration directory; its exit status 0 is success."""
 
     name = "command"
@@ -74,4 +74,4 @@ def arguments(template: str, node: Node) -> list[str]:
     return [_PLACEHOLDER.sub(value, word) for word in words]
 
 
-MEMBER: PowerWay = CommandWay()
+MEMBER = CommandWay()

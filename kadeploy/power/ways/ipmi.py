@@ -52,7 +52,7 @@ class IpmiAccount(FileModel):
     cipher_suite: int = Field(default=17, ge=0, le=255)
 
 
-class IpmiWay:
+class IpmiWay(PowerWay):
     """Gives orders to the BMC of a node, and asks it until it says that they are obeyed."""
 
     name = "ipmi"
@@ -176,4 +176,4 @@ def _is_transient(text: str) -> bool:
     return any(mark in text for mark in _TRANSIENT) and not any(mark in text for mark in _PERMANENT)
 
 
-MEMBER: PowerWay = IpmiWay()
+MEMBER = IpmiWay()

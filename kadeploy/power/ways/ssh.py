@@ -14,7 +14,7 @@ _UNLESS_BOOTED = 'case " $(cat /proc/cmdline) " in *" $1 "*) exit 0;; esac; '
 _COMMANDS = {PowerAction.REBOOT: "reboot", PowerAction.POWER_OFF: "poweroff"}
 
 
-class SshWay:
+class SshWay(PowerWay):
     """Runs reboot or poweroff on the node; nothing can switch a machine on so."""
 
     name = "ssh"
@@ -43,4 +43,4 @@ async def _run(order: PowerOrder[PowerWaySetting, None], *arguments: str) -> Non
     await order.remote.run(order.node.name, arguments, timeout=order.setting.timeout)
 
 
-MEMBER: PowerWay = SshWay()
+MEMBER = SshWay()

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from kadeploy import families
-from kadeploy.boot.program import PROGRAMS, spell
+from kadeploy.boot.program import BOOT_PROGRAMS, BootProgram, spell
 from kadeploy.boot.repository import BootRepository
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import ExportKind, NetworkBoot, ProfileName, Profiles
 from kadeploy.errors import RefusedError
+from tests.unit.registering import register
 
 FILES = {"kernel": "kernels/aa-vmlinuz", "initrd": "kernels/bb-initrd"}
 
 
-class Petitboot:
+class Petitboot(BootProgram):
     """Boot program of a site: one file for all nodes, whose menu is fetched by TFTP alone."""
 
     name = "Petitboot"
@@ -47,8 +47,7 @@ class Petitboot:
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plug-in is a member until the test has ended."""
-    monkeypatch.setattr(families, "_registered", {})
-    PROGRAMS.register(Petitboot())
+    register(monkeypatch, BOOT_PROGRAMS, Petitboot())
 
 
 def test_a_repository_of_it(make: Callable[..., BootRepository], node: Node) -> None:
@@ -74,6 +73,6 @@ def test_a_protocol_that_it_cannot_use_is_refused() -> None:
 
 
 def test_an_unknown_program_is_refused_with_the_known_ones() -> None:
-    known = r"the boot programs are IPXE, PXElinux, Petitboot; 'lilo' is none of them"
+    known = r"there is no boot program 'lilo'; there are IPXE, PXElinux, Petitboot"
     with pytest.raises(ValidationError, match=known):
         NetworkBoot.model_validate({"repository": "boot", "method": "lilo"})

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kadeploy.boot import profile
-from kadeploy.boot.program import PROGRAMS, BootProgram
+from kadeploy.boot.program import BOOT_PROGRAMS, BootProgram
 from kadeploy.boot.programs import ipxe, pxelinux
 from kadeploy.config.server import ProfileName, Profiles
 from kadeploy.errors import RefusedError
@@ -41,7 +41,7 @@ def test_pxelinux_minios(url: str, prefix: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("program", list(PROGRAMS), ids=lambda program: program.name)
+@pytest.mark.parametrize("program", list(BOOT_PROGRAMS), ids=lambda program: program.name)
 @pytest.mark.parametrize(
     "params",
     ["quiet\nchain http://evil/", "quiet\rboot", "a\x0bb", "a\x00b", "a\u2028b", "caf\u00e9", "x" * 2001],
@@ -64,7 +64,7 @@ def test_paths_are_one_word(path: str, which: str) -> None:
         profile.minios(ipxe.MEMBER, HTTP, **{**FILES, which: path})
 
 
-@given(st.text(max_size=60), st.sampled_from(list(PROGRAMS)))
+@given(st.text(max_size=60), st.sampled_from(list(BOOT_PROGRAMS)))
 def test_whatever_is_accepted_adds_no_line(params: str, program: BootProgram) -> None:
     plain = profile.minios(program, HTTP, **FILES)
     try:

@@ -15,7 +15,7 @@ from kadeploy.broadcast.custom import CustomBroadcast
 from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.http_pull import HttpPullBroadcast
 from kadeploy.broadcast.interface import Delivery, ImageSource, Recipient
-from kadeploy.broadcast.method import METHODS
+from kadeploy.broadcast.method import BROADCAST_METHODS
 from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.cluster import BroadcastCommand, ClusterConfig, LocalOperations
 from kadeploy.config.yaml_file import parse_text
@@ -73,7 +73,7 @@ async def test_a_command_is_run_in_the_configuration_directory(
     script = 'pwd; cat "$1" "$2"; echo "$3"; exit 1'
     command = f"sh -c '{script}' cast NODEFILE HOSTKEYFILE SSH_KEY"
     deployment = await deployment_of(await make_plan(store, "red-1"), command)
-    method = METHODS["Custom"]
+    method = BROADCAST_METHODS["Custom"]
     broadcast, options = method.make(setup_of(deployment)), method.options(deployment.facts.cluster.broadcast)
     path = tmp_path / "image"
     path.touch()

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import gzip
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
-from kadeploy import families
 from kadeploy.broadcast.interface import Broadcast, Delivery, RelayResult
 from kadeploy.environments import description
 from kadeploy.environments.image_kind import IMAGE_KINDS, ImageKind
@@ -23,6 +22,7 @@ from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.store import Store
 from tests.unit.given_broadcast import GivenBroadcast
 from tests.unit.operations.conftest import ENVIRONMENT, MakePlan, workbench_of
+from tests.unit.registering import register
 
 BUILT_IN = IMAGE_KINDS.names
 
@@ -31,11 +31,11 @@ class PlugIn(ImageKind):
     """Image that is kept as a file and copied."""
 
     name = "copied"
-    streamed = False
+    brings_file_system = suits_whole_disk = streamed = False
+    required_fields: Mapping[str, str] = MappingProxyType({"filesystem": "is copied into one"})
 
     def __init__(self, brings_file_system: bool, target: Path) -> None:
         self.brings_file_system = self.suits_whole_disk = brings_file_system
-        self.required_fields: Mapping[str, str] = MappingProxyType({"filesystem": "is copied into one"})
         self._target = target
 
     def command(self, source: str, device: str, directory: str) -> list[str]:
@@ -43,13 +43,11 @@ class PlugIn(ImageKind):
 
 
 @pytest.fixture
-def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageKind]:
+def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageKind:
     """The registered kind; it brings a file system where the parameter says so."""
     plug_in = PlugIn(getattr(request, "param", False), tmp_path / "target")
-    IMAGE_KINDS.register(plug_in)
-    yield plug_in
-    del families._registered["kadeploy.environments.images"][plug_in.name]
-    assert IMAGE_KINDS.names == BUILT_IN
+    register(monkeypatch, IMAGE_KINDS, plug_in)
+    return plug_in
 
 
 @pytest.fixture
@@ -71,7 +69,9 @@ def steps(plan: DeploymentPlan, macro: int) -> list[str]:
 
 
 def test_a_description_may_not_name_it_before(text: str) -> None:
-    with pytest.raises(FileError, match=f"there are {', '.join(BUILT_IN)}; 'copied' is not"):
+    with pytest.raises(
+        FileError, match=f"there is no kind of image 'copied'; there are {', '.join(BUILT_IN)}"
+    ):
         description.parse(text, "copied.yaml")
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from kadeploy import families
 from kadeploy.broadcast.interface import (
     Broadcast,
     BroadcastOptions,
@@ -21,7 +20,7 @@ from kadeploy.broadcast.interface import (
     RelayTransport,
     ignore,
 )
-from kadeploy.broadcast.method import METHODS, BroadcastMethod, BroadcastSetup
+from kadeploy.broadcast.method import BROADCAST_METHODS, BroadcastMethod, BroadcastSetup
 from kadeploy.config.cluster import BroadcastSettings, ClusterConfig
 from kadeploy.config.yaml_file import parse_text
 from kadeploy.errors import FileError
@@ -31,6 +30,7 @@ from kadeploy.steps.node_run import NodeRun
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.names import INSTANCE_NAMES, INSTANCES
 from tests.unit.operations.conftest import CLUSTER, MakePlan, workbench_of
+from tests.unit.registering import register
 
 INSTANCE = "BroadcastEnvMulticast"
 
@@ -63,12 +63,11 @@ class Multicast(BroadcastMethod):
 @pytest.fixture(autouse=True)
 def method(monkeypatch: pytest.MonkeyPatch) -> Multicast:
     """The registered method, whose instance is in the vocabulary."""
-    monkeypatch.setattr(families, "_registered", {})
     chain = INSTANCES["BroadcastEnvChain"]
     monkeypatch.setitem(INSTANCES, INSTANCE, replace(chain, name=INSTANCE))
-    registered = Multicast()
-    METHODS.register(registered)
-    return registered
+    plug_in = Multicast()
+    register(monkeypatch, BROADCAST_METHODS, plug_in)
+    return plug_in
 
 
 def cluster(**changes: Any) -> ClusterConfig:

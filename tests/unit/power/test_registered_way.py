@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kadeploy import families
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.clusters import Node
 from kadeploy.config.remote_operations import PowerAction, PowerWaySetting
 from kadeploy.config.yaml_file import FileModel, parse_text
 from kadeploy.errors import FileError, PowerError
 from kadeploy.power.control import PowerControl
-from kadeploy.power.way import WAYS, PowerOrder, PowerState, PowerWay
+from kadeploy.power.way import POWER_WAYS, PowerOrder, PowerState, PowerWay
+from tests.unit.registering import register
 
 FILE = """\
 partitioning: {block_device: /dev/sda, layout: [{name: deploy, number: 1, size: rest}]}
@@ -41,7 +40,7 @@ class StripAccount(FileModel):
     user: str = "operator"
 
 
-class StripWay:
+class StripWay(PowerWay):
     """Power strip that keeps the orders of its outlets in a file."""
 
     name = "strip"
@@ -61,11 +60,8 @@ class StripWay:
 
 
 @pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
-    member: PowerWay = StripWay()
-    WAYS.register(member)
-    yield
-    del families._registered["kadeploy.power.ways"][member.name]
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, POWER_WAYS, StripWay())
 
 
 def read(text: str, directory: Path) -> PowerControl:

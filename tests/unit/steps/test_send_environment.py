@@ -21,7 +21,7 @@ from kadeploy.broadcast.interface import (
     Trouble,
     ignore,
 )
-from kadeploy.broadcast.method import METHODS
+from kadeploy.broadcast.method import BROADCAST_METHODS
 from kadeploy.config.cluster import BroadcastSettings
 from kadeploy.errors import NodeError
 from kadeploy.steps.broadcast_env import send_environment
@@ -163,7 +163,7 @@ async def test_statistics_that_cannot_be_kept_do_not_hide_how_a_node_ended(tmp_p
 
 def test_the_tree_differs_from_the_chain_by_its_arity() -> None:
     settings = BroadcastSettings(arity=5, window=1)
-    chain, tree, pull = (METHODS[name].options(settings) for name in ("Chain", "Tree", "HttpPull"))
+    chain, tree, pull = (BROADCAST_METHODS[name].options(settings) for name in ("Chain", "Tree", "HttpPull"))
     assert (chain.arity, tree.arity) == (1, 5)
     assert tree == replace(chain, arity=5) and chain.window == 1 << 20
     assert pull == chain
