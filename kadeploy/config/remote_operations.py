@@ -16,10 +16,13 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -117,7 +120,7 @@ def _find_incapable(way: ConfiguredWay, action: PowerAction) -> Iterator[Problem
         yield ("method",), f"method {way.name} cannot do {action}; there are {able}"
 
 
-Entry = Annotated[PowerWaySetting, WrapValidator(_read_entry)]
+Entry = Annotated[SerializeAsAny[PowerWaySetting], WrapValidator(_read_entry)]
 
 
 class RemoteOperations(FileModel):
@@ -164,6 +167,10 @@ class RemoteOperations(FileModel):
         operations._accounts.update(accounts)
         operations._complete_accounts()
         return operations
+
+    @model_serializer(mode="wrap")
+    def _write_accounts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {**handler(self), **self._accounts}
 
     def _complete_accounts(self) -> None:
         """Give each used way that has no account its defaults; raises ValueError where it needs more."""

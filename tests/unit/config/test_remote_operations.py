@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+from typing import Any
+
 import pytest
 
 from kadeploy.config.cluster import ClusterConfig
@@ -51,6 +55,26 @@ def test_the_key_of_an_account_is_the_name_of_its_way() -> None:
     assert operations.account("ssh") is None
     assert operations.model_copy(update={"power_on": operations.reboot}).account("ipmi") == account
     assert read(COMMAND + "  ipmi:\n").account("ipmi") is None
+
+
+def test_they_are_read_again_from_their_json() -> None:
+    """Entries keep the keys of their ways there, and accounts theirs."""
+    text = "  reboot: [{method: ipmi}, {cmd: reboot-it}]\n  ipmi: {password_file: keys/bmc}\n"
+    operations = read(text)
+    fields: Any = json.loads(operations.model_dump_json())
+    assert fields["reboot"][1]["cmd"] == "reboot-it"
+    assert fields["ipmi"]["password_file"] == "keys/bmc"
+    assert RemoteOperations.model_validate(fields) == operations
+    assert RemoteOperations.model_validate(operations.model_dump()) == operations
+    assert pickle.loads(pickle.dumps(operations)) == operations
+
+
+@pytest.mark.parametrize("changed", ["reboot-us", "keys/other", "port: 624, password_file"])
+def test_differences_are_in_their_json(changed: str) -> None:
+    text = "  reboot: [{method: ipmi}, {cmd: reboot-it}]\n  ipmi: {password_file: keys/bmc}\n"
+    before = {"reboot-us": "reboot-it", "keys/other": "keys/bmc"}.get(changed, "password_file")
+    operations, other = read(text), read(text.replace(before, changed))
+    assert operations != other and operations.model_dump_json() != other.model_dump_json()
 
 
 def test_all_problems_are_told_at_once() -> None:
