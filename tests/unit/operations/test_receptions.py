@@ -21,7 +21,7 @@ from kadeploy.broadcast.interface import (
     RelayResult,
     Trouble,
 )
-from kadeploy.broadcast.method import METHODS
+from kadeploy.broadcast.method import BROADCAST_METHODS
 from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.recipe import Recipes
@@ -83,7 +83,7 @@ class OnlyBroadcasts:
         def ended(node: str, error: object) -> None:
             report(node, Failure(str(error)) if error else None)
 
-        await broadcast_env.send_environment(self._workbench, runs, ended, METHODS["Chain"])
+        await broadcast_env.send_environment(self._workbench, runs, ended, BROADCAST_METHODS["Chain"])
 
 
 class Watching(Silent):
