@@ -7,6 +7,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from kadeploy.broadcast.interface import (
@@ -87,7 +88,8 @@ class RelayHandle:
         try:
             async with time_limit(timeout):
                 self._process = await transport.start(self.recipient.node, ARGUMENTS)
-                await self._process.write(program() + _line(settings._asdict()))
+                with suppress(NodeError, OSError):  # what has ended meanwhile has told why, on its streams
+                    await self._process.write(program() + _line(settings._asdict()))
                 event = await self._next_event()
         except TimeoutError:
             raise RelayLost(Trouble.PEERS, f"the relay did not listen within {timeout:g} s") from None

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -180,7 +181,20 @@ async def test_unreachable_node_is_left_out(bench: Bench) -> None:
     assert results["n3"].trouble is Trouble.NODE
 
 
-async def test_node_without_python(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+class Late(LocalTransport):
+    """Hands a relay over when it has ended: nothing can be written to it any more."""
+
+    async def start(self, node: str, arguments: Sequence[str]) -> LocalProcess:
+        relay = await super().start(node, arguments)
+        await relay.process.wait()
+        return relay
+
+
+@pytest.mark.parametrize("transport", [LocalTransport, Late])
+async def test_node_without_python(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, transport: type[LocalTransport]
+) -> None:
+    bench.transport = transport(bench.folder)
     monkeypatch.setattr("kadeploy.broadcast.relay_handle.ARGUMENTS", ("python3", "/nonexistent.py"))
     results = await bench.run(1)
     assert results["n1"].reason == "the relay ended"
