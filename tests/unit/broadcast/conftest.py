@@ -92,7 +92,7 @@ def bench(image: Path, tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(image, tmp_path)
     yield bench
     bench.open_gates()
-    give_up = time.monotonic() + 3  # a consumer whose relay was killed sees the end of its input first
+    give_up = time.monotonic() + 15  # a consumer whose relay was killed sees the end of its input first
     while alive(tmp_path) and time.monotonic() < give_up:
         time.sleep(0.05)
     assert alive(tmp_path) == []
