@@ -103,10 +103,10 @@ def sshd(keys: Keys, tmp_path: Path) -> Iterator[Sshd]:
 @pytest.fixture
 async def nodes(sshd: Sshd, keys: Keys) -> AsyncIterator[NodeConnections]:
     """Connections to a node whose sshd answers and whose key is pinned."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await wait_for_host_key("127.0.0.1", sshd.port, [keys.public("host")], interval=0.05)
     connections = NodeConnections(
-        client_key=keys.client, address={NODE: "127.0.0.1"}, port=sshd.port, connect_timeout=5
+        client_key=keys.client, address={NODE: "127.0.0.1"}, port=sshd.port, connect_timeout=20
     )
     connections.pin(NODE, [keys.public("host")])
     yield connections

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from kadeploy.errors import BrokenConnectionError, RemoteError, UnreachableError
+from kadeploy.remote import links, process
 from kadeploy.remote.command import OUTPUT_LIMIT
 from kadeploy.remote.connection import NodeConnections
+from kadeploy.remote.session import CommandSession
 
 from .conftest import NODE, Keys, Sshd
 
@@ -32,11 +34,28 @@ def running(marker: str) -> list[str]:
 
 
 async def gone(marker: str) -> bool:
-    for _ in range(40):
-        if not running(marker):
-            return True
+    give_up = time.monotonic() + 10
+    while running(marker) and time.monotonic() < give_up:
         await asyncio.sleep(0.05)
-    return False
+    return not running(marker)
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when the first output of a command has arrived, on either of its streams."""
+    event, receive = asyncio.Event(), CommandSession.data_received
+
+    def note(session: CommandSession, data: bytes, datatype: int | None) -> None:
+        receive(session, data, datatype)
+        event.set()
+
+    monkeypatch.setattr(CommandSession, "data_received", note)
+    return event
+
+
+async def connect(nodes: NodeConnections) -> None:
+    """Open the connection, which then takes nothing of the deadline of the next command."""
+    await nodes.run(NODE, ["true"], timeout=20)
 
 
 async def test_arguments_and_variables_arrive_unchanged(nodes: NodeConnections) -> None:
@@ -71,20 +90,29 @@ LOUD_LINE = "$ sh -c 'echo so far >&2; exec sleep 60'"
 
 
 async def test_a_command_that_takes_too_long_is_named_with_what_it_wrote(nodes: NodeConnections) -> None:
+    await connect(nodes)
     with pytest.raises(RemoteError, match="did not end within") as caught:
-        await nodes.run(NODE, LOUD, timeout=1)
-    assert caught.value.evidence.splitlines() == [LOUD_LINE, "had not ended after 1 s", "so far"]
+        await nodes.run(NODE, LOUD, timeout=2)
+    assert caught.value.evidence.splitlines() == [LOUD_LINE, "had not ended after 2 s", "so far"]
 
 
-async def test_a_command_that_is_cancelled_leaves_a_note(nodes: NodeConnections) -> None:
+async def test_a_command_that_is_cancelled_leaves_a_note(
+    nodes: NodeConnections, heard: asyncio.Event
+) -> None:
     notes = []
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(1):
-            try:
-                await nodes.run(NODE, LOUD, timeout=30)
-            except asyncio.CancelledError as cancelled:
-                notes = cancelled.__notes__
-                raise
+
+    async def run() -> None:
+        try:
+            await nodes.run(NODE, LOUD, timeout=30)
+        except asyncio.CancelledError as cancelled:
+            notes.extend(cancelled.__notes__)
+            raise
+
+    command = asyncio.create_task(run())
+    await heard.wait()
+    command.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await command
     assert notes == [f"command 'sh -c …' was running on {NODE}", f"{LOUD_LINE}\nhad not ended\nso far"]
 
 
@@ -97,10 +125,10 @@ async def test_a_script_that_fails_is_named_without_its_text(nodes: NodeConnecti
 
 
 async def test_a_node_that_is_gone_is_told_from_a_command_that_failed(
-    nodes: NodeConnections, sshd: Sshd
+    nodes: NodeConnections, sshd: Sshd, heard: asyncio.Event
 ) -> None:
     command = asyncio.create_task(nodes.run(NODE, LOUD, timeout=30))
-    await asyncio.sleep(0.5)
+    await heard.wait()
     sshd.stop()
     with pytest.raises(BrokenConnectionError, match="the connection broke") as broken:
         await command
@@ -148,8 +176,9 @@ async def test_undecodable_output_is_no_error(nodes: NodeConnections) -> None:
 async def test_timeout_ends_the_whole_family(nodes: NodeConnections) -> None:
     marker = unique_sleep()
     argv = ["sh", "-c", f"sleep {marker} & setsid sleep {marker} & (trap '' TERM; sleep {marker}); true"]
-    with pytest.raises(RemoteError, match=r"did not end within 0\.5 s"):
-        await nodes.run(NODE, argv, timeout=0.5)
+    await connect(nodes)
+    with pytest.raises(RemoteError, match="did not end within 1 s"):
+        await nodes.run(NODE, argv, timeout=1)
     assert await gone(marker)
 
 
@@ -173,11 +202,15 @@ async def test_fifty_commands_share_one_connection(nodes: NodeConnections) -> No
     assert len({connection for _, connection in answers}) == 1
 
 
-async def test_a_command_waits_until_sshd_has_a_free_place(nodes: NodeConnections) -> None:
+async def test_a_command_waits_until_sshd_has_a_free_place(
+    nodes: NodeConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """MaxSessions is 10 by default; one that ended may be counted for a moment longer."""
     holders = [await nodes.start(NODE, ["cat"]) for _ in range(10)]
     with pytest.raises(RemoteError, match="node-1 refuses to run a command: open failed"):
         await nodes.run(NODE, ["echo", "never"], timeout=20)
+    monkeypatch.setattr(links, "SLOT_TIME", 20)
+    monkeypatch.setattr(process, "STOP_TIME", 20)
     waiting = asyncio.create_task(nodes.run(NODE, ["echo", "late"], timeout=20))
     await asyncio.sleep(0.3)
     assert not waiting.done()
@@ -288,7 +321,7 @@ async def test_put_replaces_a_file_and_leaves_it_when_cancelled(
     destination = tmp_path / "file"
     await nodes.put(NODE, b"old", str(destination), timeout=10)
     with pytest.raises(RemoteError, match="did not end within"):
-        await nodes.put(NODE, Path("/dev/zero"), str(destination), timeout=0.5)
+        await nodes.put(NODE, Path("/dev/zero"), str(destination), timeout=1)
     assert destination.read_bytes() == b"old"
     assert [path.name for path in tmp_path.glob("file*")] == ["file"]
 
@@ -302,26 +335,29 @@ async def test_part_of_a_file_is_an_error(nodes: NodeConnections, tmp_path: Path
 
 
 async def test_a_program_is_spoken_to(nodes: NodeConnections) -> None:
-    process = await nodes.start(NODE, ["sh", "-c", 'while read -r line; do echo "got $line"; done; exit 4'])
+    program = await nodes.start(NODE, ["sh", "-c", 'while read -r line; do echo "got $line"; done; exit 4'])
     for word in (b"one", b"two"):
-        await process.write(word + b"\n")
-        assert await process.readline() == b"got " + word + b"\n"
-    process.close_input()
-    assert await process.readline() == b""
-    assert await process.wait() == 4
+        await program.write(word + b"\n")
+        assert await program.readline() == b"got " + word + b"\n"
+    program.close_input()
+    assert await program.readline() == b""
+    assert await program.wait() == 4
 
 
 async def test_stop_ends_a_program_by_force(nodes: NodeConnections) -> None:
     marker = unique_sleep()
-    process = await nodes.start(NODE, ["sh", "-c", f"echo oh >&2; sleep {marker} & sleep {marker}"])
+    program = await nodes.start(NODE, ["sh", "-c", f"echo oh >&2; sleep {marker} & sleep {marker}"])
     while not running(marker):
         await asyncio.sleep(0.05)
-    ending = await process.stop()
+    ending = await program.stop()
     assert ending.splitlines() == ["ended by force after 3 s", "oh"]
     assert await gone(marker)
 
 
-async def test_stop_tells_the_status_of_a_program_that_obeys(nodes: NodeConnections) -> None:
-    process = await nodes.start(NODE, ["cat"])
-    await process.write(b"line\n")
-    assert await process.stop() == "exit status 0"
+async def test_stop_tells_the_status_of_a_program_that_obeys(
+    nodes: NodeConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "STOP_TIME", 20)
+    program = await nodes.start(NODE, ["cat"])
+    await program.write(b"line\n")
+    assert await program.stop() == "exit status 0"
