@@ -62,10 +62,10 @@ def carry_out(nodes: Fleet, plan: Path, share: float, seeds: list[int]) -> Campa
     results = []
     for seed in seeds:
         nodes.mend()
-        lots = nodes.break_nodes(plan, share, seed)
+        broken = nodes.break_nodes(plan, share, seed)
         run = nodes.deploy(f"seed {seed}")
         say(f"seed {seed}: over after {run.seconds:.1f} s")
-        results.append(FaultyRun(seed, run, lots))
+        results.append(FaultyRun(seed, run, broken))
     return Campaign(nodes.names, sound, results)
 
 

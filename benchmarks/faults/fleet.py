@@ -16,7 +16,7 @@ from typing import IO, Any
 import yaml
 
 from benchmarks.benchmark import MeasurementError
-from benchmarks.faults.judgement import Ending, Lot, Run
+from benchmarks.faults.judgement import BrokenNode, Ending, Run
 from benchmarks.lab import PROGRAMS, Lab, containers
 from kadeploy import nodes
 from kadeploy.lab.plan import LabPlan
@@ -43,14 +43,14 @@ class Fleet:
         """All nodes are sound again, from their next boots on."""
         self.lab.kalab("fault", "--mend")
 
-    def break_nodes(self, plan: Path, share: float, seed: int) -> list[Lot]:
+    def break_nodes(self, plan: Path, share: float, seed: int) -> list[BrokenNode]:
         """Deal the faults of a plan to this share of the nodes."""
         content = yaml.safe_load(plan.read_text())
         content["random"]["share"] = share
         dealt = self.lab.directory / "faults.yaml"
         dealt.write_text(yaml.safe_dump(content))
         told = self.lab.kalab("fault", "--plan", str(dealt), "--seed", str(seed), "--json")
-        return [Lot(**entry) for entry in json.loads(told)]
+        return [BrokenNode(**entry) for entry in json.loads(told)]
 
     def deploy(self, title: str) -> Run:
         """Deploy on all nodes; when each was ready, and what was said of it."""

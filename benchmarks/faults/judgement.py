@@ -11,8 +11,8 @@ OK = "ok"
 
 
 @dataclass(frozen=True, slots=True)
-class Lot:
-    """The fault that a node got; ``expect``: 'ok' or the class of its verdict."""
+class BrokenNode:
+    """Node with a fault; ``expect``: 'ok' or the class of its verdict."""
 
     node: str
     fault: str
@@ -87,18 +87,18 @@ class Score:
         return self.right / self.expected if self.expected else None
 
 
-def expectations(run: Run, lots: Sequence[Lot]) -> dict[str, str]:
+def expectations(run: Run, broken: Sequence[BrokenNode]) -> dict[str, str]:
     """Outcome with which each node has to end: those without a fault well."""
-    return dict.fromkeys(run.endings, OK) | {lot.node: lot.expect for lot in lots}
+    return dict.fromkeys(run.endings, OK) | {node.node: node.expect for node in broken}
 
 
-def violations(run: Run, lots: Sequence[Lot], names: Sequence[str]) -> Iterator[str]:
+def violations(run: Run, broken: Sequence[BrokenNode], names: Sequence[str]) -> Iterator[str]:
     """Each node that did not end as it had to, and each of which nothing or not the truth was said."""
-    faults = {lot.node: lot.fault for lot in lots}
+    faults = {node.node: node.fault for node in broken}
     for name in names:
         if name not in run.endings:
             yield f"{run.title}: {name} has no result"
-    for name, expected in expectations(run, lots).items():
+    for name, expected in expectations(run, broken).items():
         ending = run.endings[name]
         if ending.outcome != expected:
             what = f"{faults.get(name, 'no fault')}: expected {expected}, got {ending.outcome}"
@@ -120,13 +120,13 @@ def scores(pairs: Sequence[tuple[str, str]]) -> dict[str, Score]:
     }
 
 
-def delay(before: Run, after: Run, lots: Sequence[Lot]) -> Delay | None:
+def delay(before: Run, after: Run, broken: Sequence[BrokenNode]) -> Delay | None:
     """Delay of the nodes without a fault that were good in both runs; None where there is none."""
-    broken = {lot.node for lot in lots}
+    names = {node.node for node in broken}
     pairs = [
         (first, second)
         for name, ending in after.endings.items()
-        if name not in broken
+        if name not in names
         and (second := ending.ready) is not None
         and (first := before.endings[name].ready) is not None
     ]

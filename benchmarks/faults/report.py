@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from benchmarks.benchmark import Figures
 from benchmarks.faults import judgement
-from benchmarks.faults.judgement import Delay, Lot, Run, Score
+from benchmarks.faults.judgement import BrokenNode, Delay, Run, Score
 
 AIM = 0.10  # healthy nodes are ready no later than this share, by the median
 
@@ -19,7 +19,7 @@ class FaultyRun:
 
     seed: int
     run: Run
-    lots: Sequence[Lot]
+    broken: Sequence[BrokenNode]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +34,21 @@ class Campaign:
         """All that is not as it has to be."""
         found = list(judgement.violations(self.sound, (), self.names))
         for result in self.results:
-            found += judgement.violations(result.run, result.lots, self.names)
+            found += judgement.violations(result.run, result.broken, self.names)
             delay = self.delay(result)
             if delay is not None and delay.median > AIM:
                 found.append(f"{result.run.title}: healthy nodes are {delay.median:.0%} later")
         return found
 
     def delay(self, result: FaultyRun) -> Delay | None:
-        return judgement.delay(self.sound, result.run, result.lots)
+        return judgement.delay(self.sound, result.run, result.broken)
 
     def scores(self) -> dict[str, Score]:
         """Scores over all nodes of all runs with faults."""
         pairs = [
             (expected, result.run.endings[name].outcome)
             for result in self.results
-            for name, expected in judgement.expectations(result.run, result.lots).items()
+            for name, expected in judgement.expectations(result.run, result.broken).items()
         ]
         return judgement.scores(pairs)
 
@@ -74,8 +74,9 @@ def _run(campaign: Campaign, result: FaultyRun) -> Figures:
         "seconds": round(result.run.seconds, 1),
         "healthy": asdict(delay) | {"median": delay.median, "last": delay.last} if delay else None,
         "faults": [
-            asdict(lot) | {"found": (ending := result.run.endings[lot.node]).outcome, "reason": ending.reason}
-            for lot in result.lots
+            asdict(node)
+            | {"found": (ending := result.run.endings[node.node]).outcome, "reason": ending.reason}
+            for node in result.broken
         ],
     }
 
@@ -83,11 +84,11 @@ def _run(campaign: Campaign, result: FaultyRun) -> Figures:
 def lines(campaign: Campaign) -> Iterator[str]:
     """Tables of faults, classes and delays, and what is not as it has to be."""
     for result in campaign.results:
-        yield f"{result.run.title}: {len(result.lots)} of {len(campaign.names)} nodes broken"
-        for lot in result.lots:
-            found = result.run.endings[lot.node].outcome
-            mark = "" if found == lot.expect else "  <-- WRONG"
-            yield f"  {lot.node:<9}{lot.fault:<24}{lot.expect:<16}{found}{mark}"
+        yield f"{result.run.title}: {len(result.broken)} of {len(campaign.names)} nodes broken"
+        for node in result.broken:
+            found = result.run.endings[node.node].outcome
+            mark = "" if found == node.expect else "  <-- WRONG"
+            yield f"  {node.node:<9}{node.fault:<24}{node.expect:<16}{found}{mark}"
     yield f"{'class':<16}{'expected':>9}{'right':>7}{'found':>7}{'precision':>11}{'recall':>8}"
     for name, score in campaign.scores().items():
         shares = f"{_share(score.precision):>11}{_share(score.recall):>8}"

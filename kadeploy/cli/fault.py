@@ -12,7 +12,7 @@ import click
 from kadeploy import nodes
 from kadeploy.lab import cluster
 from kadeploy.lab.faults import setting
-from kadeploy.lab.faults.lots import Lot
+from kadeploy.lab.faults.assignment import AssignedFault
 
 
 def switch(name: str, names: str, text: str, *, on: bool) -> None:
@@ -42,16 +42,18 @@ def apply(name: str, path: Path, seed: int | None, *, as_json: bool) -> None:
     from kadeploy.lab.faults import plan_file  # here, because the others do without what it imports
 
     lab = cluster.find(name)
-    lots = plan_file.load(path, lab).lots(lab, seed)
-    for lot in lots:
-        setting.switch_on(lab, lab.node(lot.node), lot.setting)
-    _show(lots, as_json=as_json)
+    assigned = plan_file.load(path, lab).assign(lab, seed)
+    for fault in assigned:
+        setting.switch_on(lab, lab.node(fault.node), fault.setting)
+    _show(assigned, as_json=as_json)
 
 
-def _show(lots: Sequence[Lot], *, as_json: bool) -> None:
+def _show(assigned: Sequence[AssignedFault], *, as_json: bool) -> None:
     if as_json:
-        entries = [{"node": lot.node, "fault": str(lot.setting), "expect": lot.expect} for lot in lots]
+        entries = [
+            {"node": fault.node, "fault": str(fault.setting), "expect": fault.expect} for fault in assigned
+        ]
         click.echo(json.dumps(entries, indent=1))
         return
-    for lot in lots:
-        click.echo(f"{lot.node}: {lot.setting}" + (f", expected: {lot.expect}" if lot.expect else ""))
+    for fault in assigned:
+        click.echo(f"{fault.node}: {fault.setting}" + (f", expected: {fault.expect}" if fault.expect else ""))

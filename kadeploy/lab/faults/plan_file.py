@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""File of ``kalab fault --plan``: faults of nodes, by name or by lot."""
+"""File of ``kalab fault --plan``: faults of named or random nodes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from kadeploy import nodes
 from kadeploy.config.problems import CheckedModel, Problem
 from kadeploy.config.yaml_file import FileModel, load_file
 from kadeploy.errors import KadeployError
-from kadeploy.lab.faults import lots, setting
-from kadeploy.lab.faults.lots import Lot, Ticket
+from kadeploy.lab.faults import assignment, setting
+from kadeploy.lab.faults.assignment import AssignedFault, WeightedFault
 from kadeploy.lab.plan import LabPlan
 from kadeploy.vocabulary.cause import Cause
 
@@ -25,7 +25,7 @@ MAX_ENTRIES = 1000
 _PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)%")
 
 
-def _told(error: KadeployError) -> ValueError:
+def _value_error(error: KadeployError) -> ValueError:
     return ValueError(f"{error.message}; {error.hint}" if error.hint else error.message)
 
 
@@ -39,7 +39,7 @@ def _node_set(text: str, info: ValidationInfo) -> str:
         for name in nodes.parse(text):
             _lab(info).node(name)
     except KadeployError as error:
-        raise _told(error) from None
+        raise _value_error(error) from None
     return text
 
 
@@ -49,7 +49,7 @@ def _fault(text: str, info: ValidationInfo) -> str:
         wanted = setting.parse(text)
         setting.check_lab(_lab(info), wanted)
     except KadeployError as error:
-        raise _told(error) from None
+        raise _value_error(error) from None
     return text
 
 
@@ -85,7 +85,7 @@ class NamedFault(FileModel):
 
 
 class FaultKind(FileModel):
-    """Fault in the draw; one of weight 2 is drawn twice as often as one of weight 1."""
+    """Fault to draw from; one of weight 2 is drawn twice as often as one of weight 1."""
 
     fault: FaultText
     weight: float = Field(default=1.0, gt=0, le=1000, allow_inf_nan=False)
@@ -128,28 +128,29 @@ class FaultPlan(CheckedModel):
                 yield ("faults", index, "fault"), f"{node} is given the fault {kind} twice"
             seen.add((node, kind))
 
-    def _named(self) -> list[Lot]:
+    def _named_faults(self) -> list[AssignedFault]:
         return [
-            Lot(node, setting.parse(entry.fault), entry.expect or "")
+            AssignedFault(node, setting.parse(entry.fault), entry.expect or "")
             for entry in self.faults
             for node in nodes.parse(entry.nodes)
         ]
 
-    def lots(self, lab: LabPlan, seed: int | None) -> list[Lot]:
-        """Faults of nodes: the named ones, then those drawn by lot, by this seed if it is given."""
-        named = self._named()
-        return named + self._drawn(lab, {lot.node for lot in named}, seed)
+    def assign(self, lab: LabPlan, seed: int | None) -> list[AssignedFault]:
+        """Faults of nodes: the named ones, then random ones, by this seed if it is given."""
+        named = self._named_faults()
+        return named + self._assign_random(lab, {assigned.node for assigned in named}, seed)
 
-    def _drawn(self, lab: LabPlan, taken: set[str], seed: int | None) -> list[Lot]:
+    def _assign_random(self, lab: LabPlan, taken: set[str], seed: int | None) -> list[AssignedFault]:
         if self.random is None:
             return []
         wanted = self.random.nodes
         names = nodes.parse(wanted) if wanted else [node.name for node in lab.nodes]
-        tickets = [
-            Ticket(setting.parse(kind.fault), kind.expect or "", kind.weight) for kind in self.random.kinds
+        faults = [
+            WeightedFault(setting.parse(kind.fault), kind.expect or "", kind.weight)
+            for kind in self.random.kinds
         ]
         free = [name for name in names if name not in taken]
-        return lots.deal(free, self.random.share, tickets, self.random.seed if seed is None else seed)
+        return assignment.assign(free, self.random.share, faults, self.random.seed if seed is None else seed)
 
 
 def load(path: Path, lab: LabPlan) -> FaultPlan:

@@ -33,9 +33,9 @@ def run(**outcomes: str) -> judgement.Run:
 
 
 def test_a_run_that_ended_as_it_had_to() -> None:
-    lots = [judgement.Lot("b", "no-power", "power"), judgement.Lot("c", "late-boot=3", "ok")]
+    broken = [judgement.BrokenNode("b", "no-power", "power"), judgement.BrokenNode("c", "late-boot=3", "ok")]
     ended = run(a="ok", b="power", c="ok")
-    assert list(judgement.violations(ended, lots, "abc")) == []
+    assert list(judgement.violations(ended, broken, "abc")) == []
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_a_run_that_ended_as_it_had_to() -> None:
     ],
 )
 def test_violations(outcomes: dict[str, str], said: str) -> None:
-    lots = [judgement.Lot("b", "no-power", "power")]
-    [found] = judgement.violations(run(**outcomes), lots, "ab")
+    broken = [judgement.BrokenNode("b", "no-power", "power")]
+    [found] = judgement.violations(run(**outcomes), broken, "ab")
     assert said in found
 
 
@@ -67,7 +67,9 @@ def test_scores() -> None:
 def test_delays_are_those_of_healthy_nodes() -> None:
     before = run(a="ok", b="ok", c="ok", d="ok")
     after = run(x="power", a="ok", b="ok", c="ok", d="disk")
-    delay = judgement.delay(before, after, [judgement.Lot("x", "", ""), judgement.Lot("c", "", "")])
+    delay = judgement.delay(
+        before, after, [judgement.BrokenNode("x", "", ""), judgement.BrokenNode("c", "", "")]
+    )
     assert delay is not None
     assert (delay.median_before, delay.median_after, delay.last_after) == (15, 25, 30)
     assert delay.median == pytest.approx(2 / 3)
@@ -75,5 +77,5 @@ def test_delays_are_those_of_healthy_nodes() -> None:
 
 def test_the_plan_of_the_campaign_can_be_dealt() -> None:
     lab = LabPlan("l", 100, HERE, HERE, HERE, HERE, driver="container")
-    lots = plan_file.load(BENCHMARKS / "faults" / "plan.yaml", lab).lots(lab, None)
-    assert 14 <= len(lots) <= 15 and all(lot.expect for lot in lots)
+    broken = plan_file.load(BENCHMARKS / "faults" / "plan.yaml", lab).assign(lab, None)
+    assert 14 <= len(broken) <= 15 and all(node.expect for node in broken)

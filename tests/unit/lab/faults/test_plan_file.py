@@ -2,7 +2,7 @@
 """Plans of faults: what they give to which node, and everything that is wrong in one at once.
 
 Each file of tests/data/fault_plans is a plan for a lab of ten container nodes, with what comes of it in
-comments: ``#= NODE: FAULT EXPECT`` for each lot, ``#! LINE:COLUMN: MESSAGE`` for each problem.
+comments: ``#= NODE: FAULT EXPECT`` for each fault, ``#! LINE:COLUMN: MESSAGE`` for each problem.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def test_plans(case: Path) -> None:
             plan_file.load(case, LAB)
         assert [str(problem).removeprefix(f"{case}:") for problem in refused.value.problems] == problems
         return
-    lots = plan_file.load(case, LAB).lots(LAB, None)
-    told = [f"{lot.node}: {lot.setting} {lot.expect}".rstrip() for lot in lots]
+    assigned = plan_file.load(case, LAB).assign(LAB, None)
+    told = [f"{fault.node}: {fault.setting} {fault.expect}".rstrip() for fault in assigned]
     assert told and told == comments(case, "=")
 
 
 def test_another_seed_draws_others() -> None:
     plan = plan_file.load(Path(__file__).parents[3] / "data" / "fault_plans" / "random.yaml", LAB)
-    drawn = {tuple(lot.node for lot in plan.lots(LAB, seed)) for seed in range(20)}
+    drawn = {tuple(fault.node for fault in plan.assign(LAB, seed)) for seed in range(20)}
     assert len(drawn) > 5
     assert all(node not in ("node-1", "node-2") for nodes in drawn for node in nodes[2:])
