@@ -38,5 +38,5 @@ class MeasuredNode:
 
     def processor_seconds(self) -> float:
         """Processor seconds that the machine has used since it was switched on; 0 while it is off."""
-        processes = driver.of(self.plan.driver).processes(self.plan)
+        processes = driver.named(self.plan.driver).processes(self.plan)
         return processors.used(processes.get(self.name, []))

@@ -68,7 +68,7 @@ def down(name: str, *, everything: bool) -> None:
 
 def status(name: str, *, as_json: bool) -> None:
     """Print the status of the nodes."""
-    found = lab_status.of(cluster.find(name))
+    found = lab_status.read(cluster.find(name))
     if as_json:
         click.echo(json.dumps([asdict(node) for node in found], indent=1))
     else:

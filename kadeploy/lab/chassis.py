@@ -10,18 +10,18 @@ import sys
 from pathlib import Path
 
 from kadeploy.lab import machines
-from kadeploy.lab.machine import TOLD, Machine, Refused
+from kadeploy.lab.machine import CLAIMED_POWER, Machine, Refused
 
-# What a machine is said to be after ``set VERB VALUE``; the BMC that lies says no word about other verbs.
+# Power state that a lying BMC claims after ``set VERB VALUE``; after other orders it claims nothing new.
 _CLAIMS = {("power", "1"): "1", ("power", "0"): "0", ("reset", "1"): "1", ("shutdown", "1"): "0"}
 
 
 def switch(machine: Machine, verb: str, value: str) -> None:
-    """Obey ``set VERB VALUE``; raises Refused."""
+    """Carry out ``set VERB VALUE``; raises Refused."""
     if machine.has_fault("no-power"):
         raise Refused("the fault no-power is on")
     if machine.has_fault("bmc-lies"):
-        _claim(machine, _CLAIMS.get((verb, value)))
+        _write_claim(machine, _CLAIMS.get((verb, value)))
         return
     with machine.locked():
         if verb == "power":
@@ -36,20 +36,20 @@ def switch(machine: Machine, verb: str, value: str) -> None:
             raise Refused(f"this BMC cannot set {verb}")
 
 
-def _claim(machine: Machine, power: str | None) -> None:
+def _write_claim(machine: Machine, power: str | None) -> None:
     if power is not None:
-        Path(machine.file(TOLD)).write_text(power)
+        Path(machine.file(CLAIMED_POWER)).write_text(power)
 
 
 def _power(machine: Machine) -> str:
-    told = Path(machine.file(TOLD))
-    if machine.has_fault("bmc-lies") and told.exists():
-        return told.read_text()
+    claimed = Path(machine.file(CLAIMED_POWER))
+    if machine.has_fault("bmc-lies") and claimed.exists():
+        return claimed.read_text()
     return str(int(machine.pid is not None))
 
 
-def tell(machine: Machine, verbs: list[str]) -> list[str]:
-    """Answers to ``get VERB…`` as ipmi_sim reads them; raises Refused."""
+def answer(machine: Machine, verbs: list[str]) -> list[str]:
+    """Answer ``get VERB…`` in the lines that ipmi_sim reads; raises Refused."""
     answers = {"power": _power(machine), "boot": machine.boot_device}
     unknown = [verb for verb in verbs if verb not in answers]
     if unknown:
@@ -59,10 +59,10 @@ def tell(machine: Machine, verbs: list[str]) -> list[str]:
 
 def main(directory: str, verb: str, *rest: str) -> int:
     """Run ``get VERB…`` or ``set VERB VALUE``; returns the exit status, with a reason on stderr."""
-    machine = machines.of(Path(directory))
+    machine = machines.machine_in(Path(directory))
     try:
         if verb == "get":
-            sys.stdout.write("".join(f"{line}\n" for line in tell(machine, list(rest))))
+            sys.stdout.write("".join(f"{line}\n" for line in answer(machine, list(rest))))
         else:
             switch(machine, *rest)
     except (Refused, TimeoutError, OSError) as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labs as a whole: made, found by name, and removed."""
+"""Labs as a whole: brings them up, finds them by name, and removes them."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ Progress = Callable[[str], None]
 TOOLS = ("dnsmasq", "ipmi_sim", "ipmitool")
 
 
-def up(lab: LabPlan, say: Progress) -> None:
-    """Bring a lab up; after a failure, Ctrl-C included, nothing of it is left.
+def up(lab: LabPlan, report: Progress) -> None:
+    """Bring a lab up, or remove all of it after a failure or Ctrl-C.
 
     Raises RefusedError where a lab of this name is up, NotFoundError where a tool or the deployment
     environment is missing, ServiceError where a service does not answer.
     """
     check_root()
-    kind = driver.of(lab.driver)
+    kind = driver.named(lab.driver)
     _check_tools(kind)
     configuration.check_deploy_env(lab.deploy_env)
     with labs.locked(lab.name):
-        _check_free(lab, say)
+        _check_free(lab, report)
         try:
-            with interrupts.remembered() as check_interrupt:
-                _build(lab, kind, check_interrupt, say)
+            with interrupts.recorded() as check_interrupt:
+                _build(lab, kind, check_interrupt, report)
         except BaseException:
-            interrupts.ignored()
-            say("taking down what was made")
-            removal.remove(lab.name, lab.state, say)
+            interrupts.ignore()
+            report("taking down what was made")
+            removal.remove(lab.name, lab.state, report)
             raise
 
 
-def down(name: str, say: Progress) -> bool:
+def down(name: str, report: Progress) -> bool:
     """Remove a lab and all that it has made; False if there is no such lab."""
     check_root()
     plan.check_name(name)
@@ -59,7 +59,7 @@ def down(name: str, say: Progress) -> bool:
         state = labs.state_of(name)
         if state is None:
             return False
-        removal.remove(name, state, say)
+        removal.remove(name, state, report)
     return True
 
 
@@ -92,7 +92,7 @@ def _check_tools(kind: LabDriver) -> None:
         )
 
 
-def _check_free(lab: LabPlan, say: Progress) -> None:
+def _check_free(lab: LabPlan, report: Progress) -> None:
     state = labs.state_of(lab.name)
     if state is not None:
         if UndoLog(state).is_ready() and network.exists(lab.namespace):
@@ -100,8 +100,8 @@ def _check_free(lab: LabPlan, say: Progress) -> None:
                 f"lab '{lab.name}' is up already ({state})",
                 hint=f"'kalab down --name {lab.name}' first, or choose another --name",
             )
-        say(f"taking down what is left of lab '{lab.name}'")
-        removal.remove(lab.name, state, say)
+        report(f"taking down what is left of lab '{lab.name}'")
+        removal.remove(lab.name, state, report)
     if network.exists(lab.namespace):
         raise RefusedError(
             f"a network namespace {lab.namespace} exists which no lab has made",
@@ -112,7 +112,7 @@ def _check_free(lab: LabPlan, say: Progress) -> None:
             raise RefusedError(f"{directory} is not empty", hint="choose another directory")
 
 
-def _build(lab: LabPlan, kind: LabDriver, check_interrupt: Callable[[], None], say: Progress) -> None:
+def _build(lab: LabPlan, kind: LabDriver, check_interrupt: Callable[[], None], report: Progress) -> None:
     labs.register(lab.name, lab.state)
     undo_log = UndoLog(lab.state)
     undo_log.announce("directory", lab.state)
@@ -125,11 +125,11 @@ def _build(lab: LabPlan, kind: LabDriver, check_interrupt: Callable[[], None], s
     lab.config.mkdir(parents=True, mode=0o700, exist_ok=True)
     lab.repository.mkdir()
     configuration.write(lab, kind.timeouts(lab), password)
-    say(f"{lab.count} nodes prepared ({shared}); network namespace {lab.namespace}")
+    report(f"{lab.count} nodes prepared ({shared}); network namespace {lab.namespace}")
     undo_log.announce("namespace", lab.namespace)
     network.create(lab, kind)
     services.start(lab, kind, undo_log)
-    say("DHCP, boot files and BMCs answer")
+    report("DHCP, boot files and BMCs answer")
     check_interrupt()
     undo_log.announce("ready", lab.name)
 

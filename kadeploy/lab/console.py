@@ -65,7 +65,7 @@ def _relay(connection: socket.socket, source: int) -> None:
         if source in ready:
             typed = os.read(source, 4096)
             if not typed:
-                watched.remove(source)  # input was a file: go on showing
+                watched.remove(source)  # input was a file: continue to print the console
             before, escape, _ = typed.partition(ESCAPE)
             connection.sendall(before)
             if escape:

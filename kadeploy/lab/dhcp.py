@@ -14,7 +14,7 @@ RECORD = "dnsmasq.pid"
 
 
 def configuration(plan: LabPlan) -> str:
-    """dnsmasq.conf: DHCP only, on the lab's bridge, for the lab's machines and nobody else."""
+    """dnsmasq.conf: DHCP only, on the lab's bridge, for the lab's machines only."""
     boot = f"{plan.boot_file},,{SERVER_ADDRESS}" if plan.boot_program == "pxelinux" else plan.boot_file
     lines = [
         "port=0",  # no DNS
@@ -27,15 +27,15 @@ def configuration(plan: LabPlan) -> str:
         "dhcp-authoritative",
         "dhcp-range=172.31.0.0,static,255.255.0.0,1h",
         "dhcp-ignore=tag:!known",
-        "dhcp-option=option:router",  # empty: there is no way out of the lab
+        "dhcp-option=option:router",  # empty: the lab has no router
         "dhcp-option=option:dns-server",
         "dhcp-option=option:domain-name",
         "log-facility=-",
         "log-dhcp",
-        # iPXE asks proxies for more otherwise, and waits for them.
+        # Otherwise iPXE asks proxy DHCP servers, and waits for them.
         "dhcp-option=encap:175,176,1b",
-        # iPXE solicits an IPv6 router before it goes on with its IPv4 address; without an answer it waits
-        # for 16 s. A router lifetime of 0 says that there is no way out over IPv6 either.
+        # iPXE solicits an IPv6 router before it uses its IPv4 address; without an answer it waits for 16 s.
+        # A router lifetime of 0 says that there is no default route over IPv6 either.
         "enable-ra",
         f"dhcp-range={IPV6_PREFIX},ra-only,64,1h",
         "ra-param=br0,60,0",

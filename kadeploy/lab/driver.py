@@ -30,7 +30,7 @@ class LabDriver(Protocol):
     def firmware_asks_dhcp(self) -> bool: ...
 
     def prepare_lab(self, lab: LabPlan) -> str:
-        """Make the files that all nodes share, and return a word on what the nodes run on."""
+        """Make the files that all nodes share; returns the name of what the nodes run on, for the output."""
 
     def prepare_node(self, lab: LabPlan, node: NodePlan) -> dict[str, Any]:
         """Make the files of a machine, an empty disk first, and return the fields of its machine.json."""
@@ -51,7 +51,7 @@ class LabDriver(Protocol):
         """Remove what ended processes have left outside of the state directory."""
 
 
-def of(name: DriverName) -> LabDriver:
+def named(name: DriverName) -> LabDriver:
     """Driver of this name."""
     if name == "container":
         from kadeploy.lab.container.driver import ContainerDriver

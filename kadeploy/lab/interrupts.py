@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C and SIGTERM while something is made that must be taken away again.
+"""Interrupts (Ctrl-C and SIGTERM) while a lab is made, which must be removed again then.
 
-Python raises KeyboardInterrupt wherever it happens to be. Where that is a hook of os.fork (logging has one),
-a finalizer or a callback of a weak reference, the exception is printed and dropped, and the program goes on.
-So the signal is remembered as well.
+Python raises KeyboardInterrupt at any place. In a hook of os.fork (logging has one), a finalizer or a
+callback of a weak reference the exception is printed and dropped, and the program continues. So the signal is
+recorded as well.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def remembered() -> Iterator[Callable[[], None]]:
-    """While the block runs both signals raise KeyboardInterrupt; gives a check that raises it once more.
+def recorded() -> Iterator[Callable[[], None]]:
+    """Raise KeyboardInterrupt for both signals in the block, which gets a check that raises it again.
 
-    To be used in the main thread; the block calls the check before it declares its work done.
+    Only for the main thread. The block calls the check at its end.
     """
     arrived: list[int] = []
 
@@ -40,7 +40,7 @@ def remembered() -> Iterator[Callable[[], None]]:
             signal.signal(number, handler)
 
 
-def ignored() -> None:
-    """Ignore both signals: a second Ctrl-C must not stop the clearing."""
+def ignore() -> None:
+    """Ignore both signals: a second Ctrl-C must not stop the removal."""
     for number in NUMBERS:
         signal.signal(number, signal.SIG_IGN)

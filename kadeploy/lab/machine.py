@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machines as BMCs see them, independent of their driver.
+"""Machine of a BMC, independent of its driver.
 
 A machine is on while the process of its record runs. A machine that is off cannot be reset, as with real
 BMCs. A command that switches a machine holds its lock. Standard library only: this is started anew for each
@@ -22,10 +22,10 @@ from kadeploy.lab import processes
 from kadeploy.lab.faults import marks
 
 BOOT_DEVICES = ("none", "pxe", "default")
-FAULTS_CHANGED = signal.SIGHUP  # tells the process of a container node to look at its faults
-TOLD = "told-power"  # this file of a machine: the power state of which its BMC lies
-CONSOLE = "console.log"  # this file of a machine: all that its console has shown
-CLOSING = "closing"  # this file in the state directory: the lab ends, nothing may be started
+FAULTS_CHANGED = signal.SIGHUP  # makes the process of a container node read its faults again
+CLAIMED_POWER = "told-power"  # file of a machine: the power state that its lying BMC claims
+CONSOLE = "console.log"  # file of a machine: the record of its console
+CLOSING = "closing"  # file in the state directory: the lab is being removed, so nothing may be started
 
 
 class Refused(Exception):
@@ -45,7 +45,7 @@ def read_plan(directory: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Lock against others that switch the machine of this directory."""
+    """Lock the machine of this directory against other processes that switch it."""
     with (directory / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -62,7 +62,7 @@ class Machine(ABC):
         return str(self.directory / name)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Lock against others that switch this machine."""
+        """Lock this machine against other processes that switch it."""
         return locked(self.directory)
 
     @property

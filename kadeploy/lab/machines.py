@@ -8,7 +8,7 @@ from pathlib import Path
 from kadeploy.lab.machine import Machine, read_plan
 
 
-def of(directory: Path) -> Machine:
+def machine_in(directory: Path) -> Machine:
     """Machine that the driver of a lab has prepared in this directory."""
     if read_plan(directory)["driver"] == "container":
         from kadeploy.lab.container.machine import ContainerMachine

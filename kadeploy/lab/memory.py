@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def used(pids: Iterable[int]) -> int:
-    """Bytes of all these processes together; those that have ended take none (proc(5), smaps_rollup)."""
+    """Bytes of all these processes together; those that have ended count as 0 (proc(5), smaps_rollup)."""
     return sum(_proportional_set_size(pid) for pid in pids)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Network of a lab: a namespace with a bridge, a wire per machine, and no way out of it."""
+"""Network of a lab: a namespace with a bridge, a wire per machine, and no route to other networks."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def create(plan: LabPlan, driver: LabDriver) -> None:
         # No duplicate address detection, which would keep the bridge silent for 2 s after the first carrier.
         Path(f"/proc/sys/net/ipv6/conf/{BRIDGE}/accept_dad").write_text("0")
         route.addr("add", index=bridge, address=f"{IPV6_PREFIX}1", prefixlen=64)
-        # An address that did not answer yet is asked for again after this time, 1 s unless told: a machine is
-        # to be seen within half a second of answering.
+        # Milliseconds after which the kernel asks again for an address, 1000 by default: a machine must be
+        # found within half a second after it answers.
         Path(f"/proc/sys/net/ipv4/neigh/{BRIDGE}/retrans_time_ms").write_text("250")
         route.link("set", index=bridge, state="up")
         for node in plan.nodes:
@@ -63,7 +63,7 @@ def remove(name: str) -> None:
         return
 
 
-def inhabitants(name: str) -> list[int]:
+def processes_in(name: str) -> list[int]:
     """Pids of all processes in the namespace."""
     try:
         wanted = (namespace.DIRECTORY / name).stat().st_ino

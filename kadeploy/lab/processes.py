@@ -5,7 +5,7 @@ A record is a file with the pid and the kernel's start time of the process, whic
 for as long as the machine runs. The child writes it before it executes the program, while it still holds the
 lock of its parent: whoever gets the lock later finds the record.
 
-Little and quick to import, for a BMC starts it for each command.
+Small and quick to import, as a BMC starts it for each command.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def launch(argv: list[str], *, record: str, log: str, state: str) -> int:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(argv, record, log, state, writing)
+        _execute_child(argv, record, log, state, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         failure = pipe.read()  # ends when the program is executed
@@ -43,11 +43,11 @@ def launch(argv: list[str], *, record: str, log: str, state: str) -> int:
     return pid
 
 
-def _become(argv: list[str], record: str, log: str, state: str, failure: int) -> None:
+def _execute_child(argv: list[str], record: str, log: str, state: str, failure: int) -> None:
     try:
         os.setsid()
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # until the program handles them: buttons do not end it
+            signal.signal(number, signal.SIG_IGN)  # until the program handles them: a button must not end it
         flags = os.O_WRONLY | os.O_CREAT
         write_record(record, os.getpid())
         output = os.open(log, flags | os.O_APPEND, 0o600)
@@ -65,14 +65,14 @@ def _become(argv: list[str], record: str, log: str, state: str, failure: int) ->
 
 
 def write_record(record: str, pid: int) -> None:
-    """Record a process, which is this one or a child that nobody has waited for."""
+    """Record a process, which is this one or a child that has not been reaped."""
     descriptor = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     os.write(descriptor, f"{pid} {read_stat(pid).start}\n".encode())
     os.close(descriptor)
 
 
 def _close_on_exec(descriptor: int) -> None:
-    # ipmi_sim leaves its sockets open in what it starts: a machine would keep the port of its BMC busy.
+    # ipmi_sim does not close its sockets on exec: a machine would keep the port of its BMC in use.
     try:
         os.set_inheritable(descriptor, False)
     except OSError:
@@ -89,7 +89,7 @@ def read_record(record: str) -> tuple[int, int] | None:
 
 
 def running(record: str) -> int | None:
-    """Pid of the recorded process if it runs (one that waits for its parent does not)."""
+    """Pid of the recorded process if it runs (a zombie does not)."""
     known = read_record(record)
     if known is None:
         return None
@@ -153,7 +153,7 @@ def _signal(pid: int, start: int, number: signal.Signals) -> int | None:
     except ProcessLookupError:
         return None
     try:
-        # Looked at after it was opened: what is signalled below is the process looked at here.
+        # Read after pidfd_open: so the process that is signalled below is the one that is read here.
         stat = read_stat(pid)
         if stat.start == start and not stat.has_ended:
             signal.pidfd_send_signal(descriptor, number)

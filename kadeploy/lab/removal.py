@@ -15,22 +15,22 @@ from kadeploy.lab.undo_log import UndoLog
 GRACE_SECONDS = 3.0  # for a service to end by itself
 
 
-def remove(name: str, state: Path, say: Callable[[str], None]) -> None:
+def remove(name: str, state: Path, report: Callable[[str], None]) -> None:
     """Remove all things that the undo log in a state directory names, if they exist."""
     entries = UndoLog(state).entries()
     if state.is_dir():
-        (state / machine.CLOSING).touch()  # from here on no BMC starts a machine
+        (state / machine.CLOSING).touch()  # from now on no BMC starts a machine
     # BMCs end before their machines, and each after the command that it runs.
     services = [entry.name for entry in entries if entry.kind == "process"]
     processes.stop_all(services, state=str(state), grace=GRACE_SECONDS)
     _stop_machines([Path(entry.name) for entry in entries if entry.kind == "machine"], state)
     lab = labs.load_plan(state)
     if lab is not None:
-        driver.of(lab.driver).clear(lab)
+        driver.named(lab.driver).clear(lab)
     for entry in (entry for entry in entries if entry.kind == "namespace"):
-        left = network.inhabitants(entry.name)
+        left = network.processes_in(entry.name)
         if left:
-            say(f"left alone in {entry.name}: processes {' '.join(map(str, left))} are not the lab's")
+            report(f"left alone in {entry.name}: processes {' '.join(map(str, left))} are not the lab's")
         network.remove(entry.name)
     for entry in reversed([entry for entry in entries if entry.kind == "directory"]):
         if Path(entry.name).exists():
@@ -41,7 +41,7 @@ def remove(name: str, state: Path, say: Callable[[str], None]) -> None:
 
 
 def _stop_machines(records: Sequence[Path], state: Path) -> None:
-    """End the processes of machines, of each in the order in which its driver names their records."""
+    """End the processes of machines, those of each machine in the order of its driver's records."""
     existing = [record for record in records if record.parent.is_dir()]
     with ExitStack() as locks:
         for directory in dict.fromkeys(record.parent for record in existing):

@@ -20,7 +20,7 @@ from kadeploy.lab.undo_log import UndoLog
 SERVICE_SECONDS = 15.0  # until a service that was started answers
 BMC_SECONDS = 20.0  # for ipmitool to give up
 BOOT_SERVICE = "kadeploy-boot"
-BMCS_AT_ONCE = 8  # that are asked whether they answer
+BMCS_AT_ONCE = 8  # asked for their power state
 
 
 def start(lab: LabPlan, kind: LabDriver, undo_log: UndoLog) -> None:
@@ -98,7 +98,8 @@ def _await_boot_service(lab: LabPlan) -> None:
 
 
 def _await_bmcs(lab: LabPlan) -> None:
-    """Ask every BMC for its power state, several at once, until each has answered that its machine is off."""
+    """Ask each BMC for the power state, several at once, until all have answered that their machine is
+    off."""
     nodes = lab.nodes
     for first in range(0, len(nodes), BMCS_AT_ONCE):
         silent = list(nodes[first : first + BMCS_AT_ONCE])
@@ -122,7 +123,7 @@ def _ask_bmcs(lab: LabPlan, nodes: Sequence[NodePlan]) -> list[tuple[NodePlan, s
             argv = bmc.client_arguments(node, password, "chassis", "power", "status")
             client = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             ended.enter_context(client)
-            ended.callback(client.kill)  # before it is waited for, should somebody press Ctrl-C
+            ended.callback(client.kill)  # so that Ctrl-C does not wait for it
             asked.append((node, client))
         return [(node, client.communicate(timeout=BMC_SECONDS)[0].strip()) for node, client in asked]
 

@@ -28,14 +28,14 @@ class NodeStatus:
     console: str
 
 
-def of(lab: LabPlan) -> list[NodeStatus]:
+def read(lab: LabPlan) -> list[NodeStatus]:
     """Status of each machine, by its process."""
-    processes = driver.of(lab.driver).processes(lab)
-    return [_of_node(node, memory.used(processes.get(node.name, []))) for node in lab.nodes]
+    processes = driver.named(lab.driver).processes(lab)
+    return [_read_node(node, memory.used(processes.get(node.name, []))) for node in lab.nodes]
 
 
-def _of_node(node: NodePlan, used: int) -> NodeStatus:
-    machine = machines.of(node.directory)
+def _read_node(node: NodePlan, used: int) -> NodeStatus:
+    machine = machines.machine_in(node.directory)
     pid, device = machine.pid, machine.boot_device
     return NodeStatus(
         name=node.name,
@@ -45,6 +45,6 @@ def _of_node(node: NodePlan, used: int) -> NodeStatus:
         address=node.address,
         bmc=node.bmc_address,
         boot_device={"default": "disk"}.get(device, device),
-        faults=tuple(marks.shown(*pair) for pair in marks.every(node.directory).items()),
+        faults=tuple(marks.describe(*pair) for pair in marks.read_all(node.directory).items()),
         console=console.last_line(node.console),
     )

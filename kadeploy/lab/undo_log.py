@@ -2,7 +2,7 @@
 """Undo log of a lab: the things to remove when the lab is taken down, also after a crash.
 
 It is a file in the lab's state directory with one JSON object per line, which is on the disk before the thing
-that it announces exists.
+that it names exists.
 """
 
 from __future__ import annotations

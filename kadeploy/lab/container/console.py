@@ -27,7 +27,7 @@ class Console:
         self._user: socket.socket | None = None
         self._wakeup, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler it would not wake anybody
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the signal does not wake `serve`
 
     def reopen(self) -> None:
         """Open the node's end again: a getty hangs up the terminal and each open end (vhangup(2))."""
@@ -36,14 +36,14 @@ class Console:
         os.close(opened)
 
     def close(self) -> None:
-        """Close the terminal and the socket, and let go of the signals."""
+        """Close the terminal and the socket, and stop to handle the signals."""
         signal.set_wakeup_fd(-1)
         self._drop_user()
         self._listener.close()
         for descriptor in (self._master, self.slave, self._record, self._wakeup, self._waking):
             os.close(descriptor)
 
-    def say(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         """Write a line of the machine itself."""
         self._write(f"{line}\r\n".encode())
 
@@ -58,21 +58,21 @@ class Console:
         if self._master in ready:
             self._write(os.read(self._master, 65536))
         if self._user is not None and self._user.fileno() in ready:
-            self._take_input(self._user)
+            self._forward_input(self._user)
         if self._listener.fileno() in ready:
-            self._take_user()
+            self._accept_user()
         return other in ready
 
     def _write(self, data: bytes) -> None:
         os.write(self._record, data)
         if self._user is not None:
-            with suppress(BlockingIOError):  # he reads too slowly; the record has it
+            with suppress(BlockingIOError):  # the user reads too slowly; the record has the data
                 try:
                     self._user.send(data)
                 except OSError:
                     self._drop_user()
 
-    def _take_input(self, user: socket.socket) -> None:
+    def _forward_input(self, user: socket.socket) -> None:
         try:
             data = user.recv(4096)
         except OSError:
@@ -83,7 +83,7 @@ class Console:
         else:
             self._drop_user()
 
-    def _take_user(self) -> None:
+    def _accept_user(self) -> None:
         connection, _ = self._listener.accept()
         if self._user is not None:
             connection.close()

@@ -11,7 +11,7 @@ from kadeploy.lab.faults import marks, values
 from kadeploy.lab.faults.values import Cut
 
 KIND = "cut-link"
-INTERVAL = 0.05  # seconds between two looks at the bytes: at 1 Gbit/s 6 MB come meanwhile
+INTERVAL = 0.05  # seconds between two updates: 6 MB at 1 Gbit/s
 
 
 class LinkCut:
@@ -40,8 +40,8 @@ class LinkCut:
         """True while the cable is unplugged."""
         return self._end is not None
 
-    def rest(self) -> None:
-        """Count no bytes until ``arm``: bytes that the firmware fetches do not count."""
+    def disarm(self) -> None:
+        """Count no bytes until ``arm``, since those that the firmware fetches do not count."""
         if not self.is_on:
             self._cut = None
 
@@ -54,14 +54,14 @@ class LinkCut:
             self._cut = values.cut(text)
             self._first = self._received()
 
-    def pause(self, seconds: float | None) -> float | None:
-        """Seconds until the next ``look``, at most those of the wait."""
+    def limit_wait(self, seconds: float | None) -> float | None:
+        """Seconds to wait until the next ``update``, at most ``seconds``."""
         if self._cut is None:
             return seconds
         return INTERVAL if seconds is None else min(INTERVAL, seconds)
 
-    def look(self) -> None:
-        """Cut the link, or end the cut, if it is time."""
+    def update(self) -> None:
+        """Cut the link, or end the cut, when that is due."""
         if self._cut is None:
             return
         if self._end is None:

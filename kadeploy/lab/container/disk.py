@@ -38,7 +38,7 @@ class Defect:
     capacity: int | None = None
 
 
-SOUND = Defect()
+NO_DEFECT = Defect()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def make(directory: Path, size: int) -> None:
     os.truncate(image, size)
 
 
-def attach(directory: Path, defect: Defect = SOUND) -> Disk:
+def attach(directory: Path, defect: Defect = NO_DEFECT) -> Disk:
     """Put a loop device before the disk of a node, and tell the kernel its partitions.
 
     To be called in a mount namespace of the node's own, again after detach. Nothing that the node flushes to
@@ -132,7 +132,7 @@ def attach(directory: Path, defect: Defect = SOUND) -> Disk:
 
 
 def detach(directory: Path, disk: Disk) -> None:
-    """Remove the loop device, which nothing may use any more."""
+    """Remove the loop device, which must not be in use."""
     os.close(disk.descriptor)
     syscalls.unmount(directory / _VIEW, syscalls.MNT_DETACH)
     forget(directory)
@@ -141,7 +141,7 @@ def detach(directory: Path, disk: Disk) -> None:
 def open_image(image: Path, record: Path, *, read_only: bool = False) -> Disk:
     """Attach a loop device to a file and write its number to ``record``; raises OSError."""
     with image.open("rb" if read_only else "r+b") as file:
-        for number in _free():
+        for number in _free_numbers():
             record.write_text(f"{number}\n")
             descriptor = os.open(f"/dev/loop{number}", os.O_RDWR | os.O_CLOEXEC)
             # The kernel has no parser for a GPT, but without this flag no partition may be added (partx).
@@ -154,13 +154,13 @@ def open_image(image: Path, record: Path, *, read_only: bool = False) -> Disk:
                 os.close(descriptor)
                 if error.errno != errno.EBUSY:
                     raise
-                continue  # somebody was quicker
+                continue  # another process has taken the number
             subprocess.run(["partx", "--add", f"/dev/loop{number}"], capture_output=True, check=False)
             return Disk(number, descriptor)
     raise OSError(errno.ENODEV, "no free loop device")
 
 
-def _free() -> Iterator[int]:
+def _free_numbers() -> Iterator[int]:
     with open(_CONTROL, "rb", buffering=0) as control:  # noqa: PTH123 - a device
         while True:
             yield fcntl.ioctl(control, _LOOP_CTL_GET_FREE)

@@ -21,10 +21,10 @@ from kadeploy.lab.plan import PREFIX_LENGTH, LabPlan, NodePlan
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
 
-_THREADS = 8  # the kernel takes its time over each loop device, and can do so for many at once
-# Programs of the miniOS in whose place ours stand, since only a kernel of one's own could do what they want.
+_THREADS = 8  # the kernel is slow to remove a loop device, but removes many at once
+# Programs of the miniOS that ours replace, as the shared kernel cannot do what they need.
 SHIMS = {"kexec": "usr/sbin/kexec", "udevadm": "usr/bin/udevadm"}
-# Programs that stand in the place of sshd while a node has the fault of that name.
+# Programs that replace sshd while a node has the fault of that name.
 FAULTY = {"minios-hang": "minios-hang.sh", "mute-sshd": "mute-sshd.py"}
 SSHD = "usr/sbin/sshd"
 

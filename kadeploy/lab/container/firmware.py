@@ -18,7 +18,7 @@ from typing import Any
 
 from kadeploy.lab.container import initrd, ipxe, localdisk
 from kadeploy.lab.container.disk import Disk
-from kadeploy.lab.container.loss import Loss
+from kadeploy.lab.container.loss import RequestLoss
 from kadeploy.lab.container.system import Start
 
 FETCH_SECONDS = 60.0  # without a byte
@@ -41,7 +41,7 @@ class Firmware:
     def __init__(
         self, directory: Path, node: dict[str, Any], disk: Disk, order: tuple[str, ...], lost: int = 0
     ) -> None:
-        self._loss = Loss(lost, time.sleep)
+        self._loss = RequestLoss(lost, time.sleep)
         self._directory = directory
         self._node = node
         self._disk = disk
@@ -55,13 +55,13 @@ class Firmware:
             decision = self._from_network() if device == "net" else self._from_disk()
             if decision is not None:
                 return decision
-        _say("No bootable device.")
+        _print_line("No bootable device.")
         return Decision()
 
     def _from_disk(self) -> Decision | None:
-        _say("Booting from Hard Disk...")
+        _print_line("Booting from Hard Disk...")
         if not self._find_system():
-            _say("Boot failed: not a bootable disk")
+            _print_line("Boot failed: not a bootable disk")
             return None
         return self._disk_decision()
 
@@ -75,7 +75,7 @@ class Firmware:
         return Decision(Start(self._found.command_line, partition=self._found.partition))
 
     def _from_network(self) -> Decision | None:
-        script = ipxe.Ipxe(self._settings(), self._fetch, self._find_system, _say, time.sleep)
+        script = ipxe.Ipxe(self._settings(), self._fetch, self._find_system, _print_line, time.sleep)
         outcome = script.boot(self._node["boot_url"])
         match outcome:
             case ipxe.BootKernel():
@@ -94,7 +94,7 @@ class Firmware:
 
     def _fetch(self, url: str) -> bytes:
         """Content of a script; kernel and initrd are read over the node's link, and thrown away."""
-        self._loss.suffer()
+        self._loss.delay()
         if f"/{KERNELS}/" not in url:
             return b"".join(_get(url, MAX_SCRIPT))
         if self._node["whole_files"]:
@@ -152,5 +152,5 @@ def _request(method: str, url: str) -> http.client.HTTPResponse:
     return answer
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - the console is its standard output

@@ -51,13 +51,13 @@ class Ipxe:
     """One start of iPXE.
 
     ``settings`` maps names as ip and netX/mac to their values. ``fetch`` gives the content behind a URL and
-    raises OSError; ``has_system`` says whether the disk can be booted; ``say`` writes to the console.
+    raises OSError; ``has_system`` says whether the disk can be booted; ``print_line`` writes to the console.
     """
 
     settings: Mapping[str, str]
     fetch: Callable[[str], bytes]
     has_system: Callable[[], bool]
-    say: Callable[[str], None]
+    print_line: Callable[[str], None]
     sleep: Callable[[float], None]
     _kernel: tuple[str, str] = field(init=False, default=("", ""))
     _initrd: str = field(init=False, default="")
@@ -92,9 +92,9 @@ class Ipxe:
         try:
             content = self.fetch(url).decode("utf-8", errors="replace")
         except OSError as error:
-            self.say(f"{url}... {error}")
+            self.print_line(f"{url}... {error}")
             return False
-        self.say(f"{url}... ok")
+        self.print_line(f"{url}... ok")
         return content.startswith("#!ipxe") and self._run(content.splitlines())
 
     def _run(self, lines: list[str]) -> bool:
@@ -104,7 +104,7 @@ class Ipxe:
             self._commands += 1
             if self._commands > MAX_COMMANDS:
                 return False
-            ok, label = self._obey(self._expand(lines[position]).split())
+            ok, label = self._run_line(self._expand(lines[position]).split())
             if label is not None:
                 position = _position(lines, label)
             elif ok:
@@ -113,7 +113,7 @@ class Ipxe:
                 return False
         return True
 
-    def _obey(self, words: list[str]) -> tuple[bool, str | None]:
+    def _run_line(self, words: list[str]) -> tuple[bool, str | None]:
         """Run a line of commands with && and || between them; returns status and target of a goto."""
         ok, wanted, command = True, True, list[str]()
         for word in [*words, "&&"]:
@@ -132,7 +132,7 @@ class Ipxe:
             return True
         verb = self._verbs.get(words[0])
         if verb is None:
-            self.say(f"{words[0]}: command not found")
+            self.print_line(f"{words[0]}: command not found")
             return False
         return verb(words[1:])
 
@@ -164,20 +164,20 @@ class Ipxe:
         try:
             self.fetch(url)
         except OSError as error:
-            self.say(f"{url}... {error}")
+            self.print_line(f"{url}... {error}")
             return False
-        self.say(f"{url}... ok")
+        self.print_line(f"{url}... ok")
         return True
 
     def _boot(self) -> bool:
         if not self._kernel[0]:
-            self.say("no kernel was loaded")
+            self.print_line("no kernel was loaded")
             return False
         return self._end(BootKernel(self._kernel[0], self._initrd, self._kernel[1]))
 
     def _boot_disk(self) -> bool:
         if not self.has_system():
-            self.say("Could not boot from the disk: it has no boot loader with a system")
+            self.print_line("Could not boot from the disk: it has no boot loader with a system")
             return False
         return self._end(BootDisk())
 
@@ -188,7 +188,7 @@ class Ipxe:
         raise _Ended(outcome)
 
     def _echo(self, words: list[str]) -> bool:
-        self.say(" ".join(words))
+        self.print_line(" ".join(words))
         return True
 
     def _sleep(self, words: list[str]) -> bool:

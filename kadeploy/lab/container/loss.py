@@ -11,15 +11,15 @@ TIMEOUTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 MESSAGE = "Connection timed out (https://ipxe.org/4c0a6035)"
 
 
-class Loss:
+class RequestLoss:
     """Loss of the first ``count`` SYNs of a boot; the wait for the answers to them is real."""
 
     def __init__(self, count: int, sleep: Callable[[float], None]) -> None:
         self._left = count
         self._sleep = sleep
 
-    def suffer(self) -> None:
-        """Send SYNs until one is not lost; raises OSError if iPXE gives up."""
+    def delay(self) -> None:
+        """Wait for the retries of the SYNs that are lost; raises OSError where iPXE gives up."""
         for timeout in TIMEOUTS:
             if not self._left:
                 return

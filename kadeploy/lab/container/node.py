@@ -26,15 +26,15 @@ from kadeploy.lab.container import disk, localdisk, syscalls, system
 from kadeploy.lab.container.console import Console
 from kadeploy.lab.container.cut import LinkCut
 from kadeploy.lab.container.machine import POWER_BUTTON, RESET, SYSTEM_RECORD
-from kadeploy.lab.container.system import Place, Start
-from kadeploy.lab.container.troubles import Troubles
+from kadeploy.lab.container.node_faults import NodeFaults
+from kadeploy.lab.container.system import Start, SystemPaths
 from kadeploy.lab.container.uevents import Uevents
 from kadeploy.lab.container.wire import Wire
 from kadeploy.lab.machine import CONSOLE, FAULTS_CHANGED, read_plan
 
 KEXEC = "kexec-now"  # the node's kexec has put the command line of the next kernel into this file
 
-# What a first process does when told to switch off: systemd(1) and busybox' init; others ignore it.
+# Signals that make a first process switch off: systemd(1) and busybox' init; others ignore them.
 _SHUT_DOWN = {"systemd": signal.SIGRTMIN + 4, "init": signal.SIGUSR2}
 
 
@@ -60,15 +60,15 @@ class ContainerNode:
         self._console = Console(directory / CONSOLE, directory / "console.sock")
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", Path("/"), flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
-        # Not of the host's disk: that may have the name of the node's, which the node unmounts everywhere.
+        # Not on the host's disk, whose device may have the name of the node's, which the node unmounts.
         for name in ("shared", "shown"):
             syscalls.mount(name, directory / name, "tmpfs", 0, "mode=755,size=1m")
-        self._troubles = Troubles(directory)
-        self._defect = self._troubles.defect
+        self._faults = NodeFaults(directory)
+        self._defect = self._faults.defect
         self._attach_disk()
         self._wire = Wire(**self._plan["wire"])
         self._cut = LinkCut(directory, self._wire.received, self._plug)
-        self._place = Place(
+        self._paths = SystemPaths(
             directory,
             Path(self._plan["shims"]),
             self._plan["state"],
@@ -96,18 +96,18 @@ class ContainerNode:
 
     def _boot(self) -> Start:
         """Run the firmware until it finds something to start; raises Reset."""
-        self._cut.rest()
+        self._cut.disarm()
         while True:
             self._console.reopen()
             self._change_disk()
             self._renew_wire()
             self._sleep(self._delay())
-            if self._troubles.firmware_hangs():
-                self._console.say("firmware: the fault firmware-hang is on")
+            if self._faults.firmware_hangs():
+                self._console.write_line("firmware: the fault firmware-hang is on")
                 self._sleep(None)
-            self._wire.use()
+            self._wire.set_address()
             decision = self._decide()
-            self._wire.leave()
+            self._wire.clear_address()
             if decision.get("start"):
                 return Start(**decision["start"])
             if not decision.get("restart"):
@@ -118,7 +118,7 @@ class ContainerNode:
         file = self._directory / "boots"
         boots = int(file.read_text()) + 1 if file.exists() else 1
         file.write_text(f"{boots}\n")
-        return self._troubles.delay(delay(self._plan, boots))
+        return self._faults.delay(delay(self._plan, boots))
 
     def _attach_disk(self) -> None:
         self._disk = disk.attach(self._directory, self._defect)
@@ -126,7 +126,7 @@ class ContainerNode:
 
     def _change_disk(self) -> None:
         """Attach the disk with the defect of the faults that are on."""
-        defect = self._troubles.defect
+        defect = self._faults.defect
         if defect != self._defect:
             self._defect = defect
             self._uevents.close()
@@ -135,21 +135,21 @@ class ContainerNode:
 
     def _renew_wire(self) -> None:
         self._wire = replace(self._wire, rate=self._rate())
-        self._wire.renew(plugged=not self._troubles.is_unplugged and not self._cut.is_on)
+        self._wire.renew(plugged=not self._faults.is_unplugged and not self._cut.is_on)
 
     def _rate(self) -> str:
         usual: str = self._plan["wire"]["rate"]
-        return self._troubles.rate or usual
+        return self._faults.rate or usual
 
     def _plug(self, plugged: bool) -> None:
-        self._wire.plug(plugged and not self._troubles.is_unplugged)
+        self._wire.plug(plugged and not self._faults.is_unplugged)
 
     def _decide(self) -> dict[str, Any]:
         """Run the firmware in a child, for it waits, and return its decision, empty if it fails."""
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            self._be_firmware(writing)
+            self._run_firmware(writing)
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
             self._await(child)
@@ -157,10 +157,10 @@ class ContainerNode:
         decision: dict[str, Any] = json.loads(text) if text else {}
         return decision
 
-    def _be_firmware(self, answer: int) -> None:
+    def _run_firmware(self, answer: int) -> None:
         try:
             syscalls.die_with_parent()
-            syscalls.unshare(syscalls.CLONE_NEWNS)  # what it mounts to look at goes away with it
+            syscalls.unshare(syscalls.CLONE_NEWNS)  # its mounts end with it
             for descriptor in (1, 2):
                 os.dup2(self._console.slave, descriptor)
             from dataclasses import asdict
@@ -168,10 +168,10 @@ class ContainerNode:
             from kadeploy.lab.container.firmware import Firmware
 
             order: tuple[str, ...] = ("disk", "net") if self._boot_device() == "default" else ("net", "disk")
-            order, lost = self._troubles.order(order), self._troubles.lost_requests
+            order, lost = self._faults.order(order), self._faults.lost_requests
             decision = Firmware(self._directory, self._plan, self._disk, order, lost).decide()
             os.write(answer, json.dumps(asdict(decision)).encode())
-        except Exception as error:  # the firmware has crashed, which the console tells
+        except Exception as error:  # the firmware has crashed: the console shows how
             os.write(1, f"firmware: {type(error).__name__}: {error}\n".encode())
         finally:
             os._exit(0)
@@ -179,12 +179,12 @@ class ContainerNode:
     def _run_system(self, start: Start) -> bool:
         """Start a system and wait for its end; True if the machine is still on. Raises Reset."""
         (self._directory / "shared" / KEXEC).unlink(missing_ok=True)
-        system.make_devices(self._place, self._disk)
-        layers = tuple(f"{self._plan['faulty']}/{kind}" for kind in self._troubles.layers)
+        system.make_devices(self._paths, self._disk)
+        layers = tuple(f"{self._plan['faulty']}/{kind}" for kind in self._faults.layers)
         self._cut.arm(counting=True)
         record = str(self._directory / SYSTEM_RECORD)
         self._system = system.start(
-            self._place,
+            self._paths,
             self._disk,
             replace(start, layers=layers),
             lambda pid: processes.write_record(record, pid),
@@ -193,13 +193,15 @@ class ContainerNode:
             status = self._await(self._system)
         finally:
             self._system = None
-        # What reboot(2) does in a PID namespace: pid_namespaces(7).
+        # The first process ends by these signals after reboot(2) in a PID namespace: pid_namespaces(7).
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGHUP:
             return True
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT:
-            self._console.say("reboot: Power down")
+            self._console.write_line("reboot: Power down")
             return False
-        self._console.say(f"Kernel panic - not syncing: Attempted to kill init! exitcode={status:#010x}")
+        self._console.write_line(
+            f"Kernel panic - not syncing: Attempted to kill init! exitcode={status:#010x}"
+        )
         self._sleep(None)
         return True
 
@@ -209,12 +211,12 @@ class ContainerNode:
             command_line = (self._directory / "shared" / KEXEC).read_text().strip()
         except FileNotFoundError:
             return None
-        self._console.say("kexec_core: Starting new kernel")
+        self._console.write_line("kexec_core: Starting new kernel")
         self._console.reopen()
         self._renew_wire()
         partition = localdisk.root_partition(self._disk, command_line)
         if partition is None:
-            self._console.say("Kernel panic - not syncing: VFS: Unable to mount root fs")
+            self._console.write_line("Kernel panic - not syncing: VFS: Unable to mount root fs")
             self._sleep(None)
             return None
         return Start(command_line, partition=partition)
@@ -238,16 +240,16 @@ class ContainerNode:
             self._serve(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def _serve(self, seconds: float | None) -> None:
-        ready = self._console.serve(self._cut.pause(seconds), self._uevents.descriptor)
-        if ready and self._uevents.have_come():
-            self._disk.make_nodes(self._place.devices)
+        ready = self._console.serve(self._cut.limit_wait(seconds), self._uevents.descriptor)
+        if ready and self._uevents.read_pending():
+            self._disk.make_nodes(self._paths.devices)
         if self._faults_changed:
             self._faults_changed = False
-            self._heed_faults()
-        self._cut.look()
+            self._apply_faults()
+        self._cut.update()
 
-    def _heed_faults(self) -> None:
-        """Apply switched faults that show at once."""
+    def _apply_faults(self) -> None:
+        """Apply the faults that have an immediate effect."""
         if self._rate() != self._wire.rate:
             self._wire = replace(self._wire, rate=self._rate())
             self._wire.limit()
@@ -266,7 +268,7 @@ class ContainerNode:
 
     def _pass_on_power_button(self, number: int, where: FrameType | None) -> None:
         if self._system is not None:
-            with contextlib.suppress(OSError):  # it has just ended
+            with contextlib.suppress(OSError):  # the system has just ended
                 name = Path(f"/proc/{self._system}/comm").read_text().strip()
                 os.kill(self._system, _SHUT_DOWN.get(name, signal.SIGUSR2))
 

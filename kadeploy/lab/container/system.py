@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A system that runs: its first process in namespaces of its own, as near to a machine as one kernel allows.
+"""System of a container node: a first process in namespaces of its own.
 
-What stands between the node and the kernel that it shares with the host: the node has its own disk in /dev
-and no other, /sys is read-only and shows that disk under the node's name, settings of the kernel in
-/proc/sys are read-only, and capabilities that reach the host are gone. A system that wants to get out can:
-nodes are no place for what one does not trust.
+The node shares the kernel with the host, so it is restricted: it has its own disk in /dev and no other, /sys
+is read-only and shows that disk under the node's name, settings of the kernel in /proc/sys are read-only, and
+capabilities that reach the host are dropped. A malicious system can escape: use nodes for trusted systems
+only.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from kadeploy.lab.container import cgroup, syscalls
 from kadeploy.lab.container.disk import DISK_NAME, Disk
 from kadeploy.lab.container.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
 
-SHARED = "dev/kalab"  # in the node: where its kexec leaves word for whoever starts the next system
+SHARED = "dev/kalab"  # directory in the node for the file by which its kexec asks for the next system
 PROGRAMS = ("/sbin/init", "/etc/init", "/bin/init", "/bin/sh")  # what a kernel tries (init/main.c)
 MAX_PARTITIONS = 16  # that have names in /sys
-_SPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+_NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
 _STRICT = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _MEMORY_DEVICES = {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}  # minors of major 1
 # capability.h: SYS_MODULE, SYS_RAWIO, SYS_PACCT, SYS_TIME, AUDIT_CONTROL, MAC_OVERRIDE, MAC_ADMIN, SYSLOG,
@@ -51,7 +51,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SystemPaths:
     """Paths of a node's system on the host; all are in the node's directory but ``shims``."""
 
     directory: Path
@@ -71,30 +71,30 @@ class Place:
         return self.directory / "root"
 
 
-def make_devices(place: Place, disk: Disk) -> None:
-    """Make the node's /dev anew for each system; this process sees it as well, and keeps it up to date."""
+def make_devices(paths: SystemPaths, disk: Disk) -> None:
+    """Make the node's /dev, anew for each system; this process has it mounted too, and updates it."""
     with contextlib.suppress(OSError):
-        syscalls.unmount(place.devices, syscalls.MNT_DETACH)
-    syscalls.mount("dev", place.devices, "tmpfs", MS_NOSUID, "mode=755,size=1m")
+        syscalls.unmount(paths.devices, syscalls.MNT_DETACH)
+    syscalls.mount("dev", paths.devices, "tmpfs", MS_NOSUID, "mode=755,size=1m")
     numbers = {"tty": (5, 0), **{name: (1, minor) for name, minor in _MEMORY_DEVICES.items()}}
     for name, (major, minor) in numbers.items():
-        os.mknod(place.devices / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
-        (place.devices / name).chmod(0o666)
+        os.mknod(paths.devices / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
+        (paths.devices / name).chmod(0o666)
     for name, target in {"fd": "/proc/self/fd", "ptmx": "pts/ptmx", "ttyS0": "console"}.items():
-        (place.devices / name).symlink_to(target)
+        (paths.devices / name).symlink_to(target)
     for name in ("pts", "shm", "kalab"):
-        (place.devices / name).mkdir()
-    (place.devices / "console").touch()
-    disk.make_nodes(place.devices)
+        (paths.devices / name).mkdir()
+    (paths.devices / "console").touch()
+    disk.make_nodes(paths.devices)
 
 
-def start(place: Place, disk: Disk, what: Start, record: Callable[[int], None]) -> int:
+def start(paths: SystemPaths, disk: Disk, what: Start, record: Callable[[int], None]) -> int:
     """Start a system; returns the pid of its first process, a child of this one, after calling ``record``."""
     gate, key = os.pipe()
-    pid = syscalls.fork_into(_SPACES)
+    pid = syscalls.fork_into(_NAMESPACES)
     if pid == 0:
         os.close(key)
-        _become(place, disk, what, gate)
+        _execute_child(paths, disk, what, gate)
     os.close(gate)
     record(pid)
     os.write(key, b"go")
@@ -102,24 +102,24 @@ def start(place: Place, disk: Disk, what: Start, record: Callable[[int], None]) 
     return pid
 
 
-def _become(place: Place, disk: Disk, what: Start, gate: int) -> None:
+def _execute_child(paths: SystemPaths, disk: Disk, what: Start, gate: int) -> None:
     try:
         syscalls.die_with_parent()
         if not os.read(gate, 2):
             return  # the parent died before the line above
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and programs inherit
-        _take_console(place)
-        if place.cgroup:
-            cgroup.enter(Path(place.cgroup))
+        _take_console(paths)
+        if paths.cgroup:
+            cgroup.enter(Path(paths.cgroup))
             syscalls.unshare(syscalls.CLONE_NEWCGROUP)
         syscalls.mount("", Path("/"), flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
-        _mount_root(place, what)
-        _mount_kernel_files(place, disk, what)
-        syscalls.become_root(place.root)
+        _mount_root(paths, what)
+        _mount_kernel_files(paths, disk, what)
+        syscalls.become_root(paths.root)
         syscalls.set_host_name("(none)")
         for number in _HOST_CAPABILITIES:
             syscalls.give_up_capability(number)
-        _execute(place, what)
+        _execute(paths, what)
     except (OSError, subprocess.CalledProcessError) as error:
         said = error.stderr.decode(errors="replace").strip() if hasattr(error, "stderr") else ""
         os.write(2, f"Kernel panic - not syncing: {error} {said}\r\n".encode())
@@ -127,62 +127,62 @@ def _become(place: Place, disk: Disk, what: Start, gate: int) -> None:
         os._exit(1)
 
 
-def _take_console(place: Place) -> None:
+def _take_console(paths: SystemPaths) -> None:
     os.setsid()
     for descriptor in (0, 1, 2):
-        os.dup2(place.console, descriptor)
+        os.dup2(paths.console, descriptor)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-def _mount_root(place: Place, what: Start) -> None:
+def _mount_root(paths: SystemPaths, what: Start) -> None:
     if what.partition:
         mode = "ro" if "ro" in what.command_line.split() else "rw"
-        # By the node's name of it, which stands in the node's /proc/mounts then.
-        syscalls.bind(place.devices, Path("/dev"))
-        argv = ["mount", "-o", mode, f"/dev/{DISK_NAME}{what.partition}", str(place.root)]
+        # By the name that the device has in the node, so that the node's /proc/mounts has that name.
+        syscalls.bind(paths.devices, Path("/dev"))
+        argv = ["mount", "-o", mode, f"/dev/{DISK_NAME}{what.partition}", str(paths.root)]
         subprocess.run(argv, check=True, capture_output=True)
         syscalls.unmount(Path("/dev"))
         return
-    memory = place.directory / "memory"
+    memory = paths.directory / "memory"
     syscalls.mount("memory", memory, "tmpfs", 0, "mode=755")
     for name in ("upper", "work"):
         (memory / name).mkdir()
-    lower = ":".join([*what.layers, str(place.shims), what.tree])
+    lower = ":".join([*what.layers, str(paths.shims), what.tree])
     layers = f"lowerdir={lower},upperdir={memory}/upper,workdir={memory}/work"
-    syscalls.mount("overlay", place.root, "overlay", 0, layers)
+    syscalls.mount("overlay", paths.root, "overlay", 0, layers)
 
 
-def _mount_kernel_files(place: Place, disk: Disk, what: Start) -> None:
-    root = place.root
+def _mount_kernel_files(paths: SystemPaths, disk: Disk, what: Start) -> None:
+    root = paths.root
     for name in ("proc", "sys", "dev"):
         (root / name).mkdir(exist_ok=True)
     syscalls.mount("proc", root / "proc", "proc", _STRICT)
     syscalls.mount("sysfs", root / "sys", "sysfs", _STRICT)
-    if place.cgroup:
+    if paths.cgroup:
         syscalls.mount("cgroup2", root / "sys/fs/cgroup", "cgroup2", _STRICT)
-    _mount_devices(place)
+    _mount_devices(paths)
     _show_disk(root, disk)
     syscalls.mount("", root / "sys", flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | MS_RDONLY | _STRICT)
-    _show(place, "proc/cmdline", f"{what.command_line}\n")
-    _show(place, "proc/sys/kernel/random/boot_id", f"{uuid.uuid4()}\n")
-    _show(place, "proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
+    _cover(paths, "proc/cmdline", f"{what.command_line}\n")
+    _cover(paths, "proc/sys/kernel/random/boot_id", f"{uuid.uuid4()}\n")
+    _cover(paths, "proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
     _protect_settings(root / "proc")
 
 
-def _mount_devices(place: Place) -> None:
-    directory = place.root / "dev"
-    syscalls.bind(place.devices, directory)
+def _mount_devices(paths: SystemPaths) -> None:
+    directory = paths.root / "dev"
+    syscalls.bind(paths.devices, directory)
     options = "newinstance,ptmxmode=666,mode=620"
     syscalls.mount("devpts", directory / "pts", "devpts", MS_NOSUID | MS_NOEXEC, options)
     syscalls.mount("shm", directory / "shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
     syscalls.bind(Path(os.ttyname(0)), directory / "console")
-    syscalls.bind(place.directory / "shared", place.root / SHARED)
+    syscalls.bind(paths.directory / "shared", paths.root / SHARED)
 
 
 def _show_disk(root: Path, disk: Disk) -> None:
-    """The node's disk in /sys, as vda and by the kernel's name, and no disk of anybody else.
+    """Show the node's disk in /sys, as vda and by the kernel's name, and no other disk.
 
-    Links to partitions that are not there yet lead nowhere, until they are.
+    Links to partitions dangle until these exist.
     """
     disks = {DISK_NAME: disk.name, disk.name: disk.name}
     partitions = {
@@ -203,11 +203,11 @@ def _link(directory: Path, base: str, targets: dict[str, str]) -> None:
         (directory / name).symlink_to(f"{base}/{target}")
 
 
-def _show(place: Place, path: str, text: str) -> None:
-    """Mount something else over a file of the kernel's."""
-    file = place.directory / "shown" / Path(path).name
+def _cover(paths: SystemPaths, path: str, text: str) -> None:
+    """Mount a file with this text over a file of the kernel."""
+    file = paths.directory / "shown" / Path(path).name
     file.write_text(text)
-    syscalls.bind(file, place.root / path, read_only=True)
+    syscalls.bind(file, paths.root / path, read_only=True)
 
 
 def _protect_settings(proc: Path) -> None:
@@ -220,11 +220,11 @@ def _protect_settings(proc: Path) -> None:
         syscalls.bind(Path("/dev/null"), proc / "sysrq-trigger")
 
 
-def _execute(place: Place, what: Start) -> None:
+def _execute(paths: SystemPaths, what: Start) -> None:
     words = [word.partition("=") for word in what.command_line.split()]
     wanted = [value for key, _, value in words if key == ("init" if what.partition else "rdinit")]
-    # https://systemd.io/CONTAINER_INTERFACE: what a first process knows of being one of a container's.
-    environment = {"container": "kalab", "HOME": "/", "TERM": "vt220", "KALAB_STATE": place.state}
+    # https://systemd.io/CONTAINER_INTERFACE: these variables tell a first process that it is in a container.
+    environment = {"container": "kalab", "HOME": "/", "TERM": "vt220", "KALAB_STATE": paths.state}
     for program in [*wanted[-1:], *(PROGRAMS if what.partition else ("/init",))]:
         with contextlib.suppress(FileNotFoundError):
             os.execve(program, [program], environment)  # noqa: S606 - no shell is wanted

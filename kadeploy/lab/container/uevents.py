@@ -45,15 +45,15 @@ class Uevents:
     def descriptor(self) -> int:
         return self._socket.fileno()
 
-    def have_come(self) -> bool:
+    def read_pending(self) -> bool:
         """Read all pending messages; True if there was one."""
-        any_came = False
+        found = False
         try:
             while True:
                 os.read(self._socket.fileno(), 8192)
-                any_came = True
+                found = True
         except BlockingIOError:
-            return any_came
+            return found
 
 
 def _accept(prefix: bytes) -> bytes:

@@ -60,12 +60,12 @@ class Wire:
                 return int(numbers.split()[0])
         return 0
 
-    def use(self) -> None:
-        """Give the card its address, as the firmware does."""
+    def set_address(self) -> None:
+        """Set the address of the card, as the firmware does."""
         _batch(["ip"], [f"address add {self.address}/{self.prefix_length} dev {CARD}", f"link set {CARD} up"])
 
-    def leave(self) -> None:
-        """Leave nothing of it to the system that is booted."""
+    def clear_address(self) -> None:
+        """Remove the address, so that the booted system finds none."""
         _batch(["ip"], [f"link set {CARD} down", f"address flush dev {CARD}"])
 
     def _in_lab(self, lines: Iterable[str]) -> None:

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from kadeploy.config import namespace
 from kadeploy.lab import dhcp, driver, machines, processes
 from kadeploy.lab.faults import marks, values
-from kadeploy.lab.machine import FAULTS_CHANGED, TOLD, record_of
+from kadeploy.lab.machine import CLAIMED_POWER, FAULTS_CHANGED, record_of
 from kadeploy.lab.plan import DriverName, LabPlan, NodePlan
 
 _BOTH: tuple[DriverName, ...] = ("qemu", "container")
 _CONTAINER: tuple[DriverName, ...] = ("container",)
 
 
-def _by_mark(lab: LabPlan, node: NodePlan) -> None:
-    """Do nothing: BMC or firmware read the mark themselves."""
+def _do_nothing(lab: LabPlan, node: NodePlan) -> None:
+    """Do nothing: the BMC or the firmware reads the mark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """``switch`` does what shows at once when the mark of the fault has changed; ``drivers`` have the fault.
+    """Kind of a fault. ``apply`` has its immediate effect after its mark has changed; ``drivers`` have it.
 
     ``parameter``: what its value is called, '' for a fault without one; ``check`` raises UsageError for a
     wrong value. ``names_node``: the value is the name of another node of the lab.
@@ -34,7 +34,7 @@ class Fault:
     check: Callable[[str], object] = str
     is_optional: bool = False
     names_node: bool = False
-    switch: Callable[[LabPlan, NodePlan], None] = _by_mark
+    apply: Callable[[LabPlan, NodePlan], None] = _do_nothing
 
     def usage(self, kind: str) -> str:
         """Kind as the help writes it, with its value."""
@@ -42,20 +42,20 @@ class Fault:
         return f"{kind}[{value}]" if self.is_optional else f"{kind}{value}"
 
 
-def _tell_dhcp(lab: LabPlan, node: NodePlan) -> None:
+def _update_dhcp(lab: LabPlan, node: NodePlan) -> None:
     """Let the DHCP server read the marks; a running system keeps its lease."""
     names = {node.name: name for node in lab.nodes if (name := marks.value(node.directory, "duplicate-name"))}
     hidden = [node.name for node in lab.nodes if marks.value(node.directory, "no-boot") is not None]
-    dhcp.change_hosts(lab, hidden if driver.of(lab.driver).firmware_asks_dhcp else (), names)
+    dhcp.change_hosts(lab, hidden if driver.named(lab.driver).firmware_asks_dhcp else (), names)
 
 
 def _hide_boot(lab: LabPlan, node: NodePlan) -> None:
-    _tell_dhcp(lab, node)
-    _order(lab, node)
+    _update_dhcp(lab, node)
+    _apply_boot_order(lab, node)
 
 
-def _order(lab: LabPlan, node: NodePlan) -> None:
-    machine = machines.of(node.directory)
+def _apply_boot_order(lab: LabPlan, node: NodePlan) -> None:
+    machine = machines.machine_in(node.directory)
     with machine.locked():
         if machine.pid is not None:
             machine.boot_order_changed()
@@ -68,19 +68,19 @@ def _plug(lab: LabPlan, node: NodePlan) -> None:
     network.set_link(node.tap, up=marks.value(node.directory, "link-down") is None)
 
 
-def _tell_node(lab: LabPlan, node: NodePlan) -> None:
+def _signal_node(lab: LabPlan, node: NodePlan) -> None:
     processes.send(str(record_of(node.directory)), FAULTS_CHANGED)
 
 
-def _forget_lies(lab: LabPlan, node: NodePlan) -> None:
-    node.file(TOLD).unlink(missing_ok=True)
+def _clear_claimed_power(lab: LabPlan, node: NodePlan) -> None:
+    node.file(CLAIMED_POWER).unlink(missing_ok=True)
 
 
 FAULTS = {
     "no-power": Fault("its BMC refuses to switch it"),
-    "bmc-lies": Fault("its BMC says that it has obeyed, and does nothing", switch=_forget_lies),
-    "no-boot": Fault("its firmware finds nothing to boot, from the next boot on", switch=_hide_boot),
-    "wrong-boot": Fault("its firmware ignores the network and boots the disk", switch=_order),
+    "bmc-lies": Fault("its BMC says that it has obeyed, and does nothing", apply=_clear_claimed_power),
+    "no-boot": Fault("its firmware finds nothing to boot, from the next boot on", apply=_hide_boot),
+    "wrong-boot": Fault("its firmware ignores the network and boots the disk", apply=_apply_boot_order),
     "firmware-hang": Fault(
         "its firmware hangs, after so many boots that go well", _CONTAINER, "BOOTS", values.number, True
     ),
@@ -101,18 +101,18 @@ FAULTS = {
         values.size,
     ),
     "disk-read-only": Fault("its disk cannot be written, from the next boot on", _CONTAINER),
-    "link-down": Fault("its network cable is unplugged", switch=_plug),
+    "link-down": Fault("its network cable is unplugged", apply=_plug),
     "slow-link": Fault(
-        "its link has this rate in both directions", _CONTAINER, "RATE", values.rate, switch=_tell_node
+        "its link has this rate in both directions", _CONTAINER, "RATE", values.rate, apply=_signal_node
     ),
     "cut-link": Fault(
         "its cable is unplugged for a while, once its system has received so much",
         _CONTAINER,
         "SECONDS[@SIZE]",
         values.cut,
-        switch=_tell_node,
+        apply=_signal_node,
     ),
     "duplicate-name": Fault(
-        "DHCP gives it the name of that other node", _BOTH, "NODE", names_node=True, switch=_tell_dhcp
+        "DHCP gives it the name of that other node", _BOTH, "NODE", names_node=True, apply=_update_dhcp
     ),
 }

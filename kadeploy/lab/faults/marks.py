@@ -20,7 +20,7 @@ def value(machine: Path, kind: str) -> str | None:
         return None
 
 
-def put(machine: Path, kind: str, value: str) -> None:
+def write(machine: Path, kind: str, value: str) -> None:
     """Mark a fault as on, atomically."""
     new = machine / "fault.new"
     new.write_text(value)
@@ -32,13 +32,13 @@ def remove(machine: Path, kind: str) -> None:
     (machine / DIRECTORY / kind).unlink(missing_ok=True)
 
 
-def every(machine: Path) -> dict[str, str]:
+def read_all(machine: Path) -> dict[str, str]:
     """Values of all faults that are on by their kinds, sorted by kind."""
     kinds = sorted(path.name for path in (machine / DIRECTORY).iterdir())
     found = {kind: value(machine, kind) for kind in kinds}
     return {kind: text for kind, text in found.items() if text is not None}
 
 
-def shown(kind: str, value: str) -> str:
+def describe(kind: str, value: str) -> str:
     """Fault as users write it."""
     return f"{kind}={value}" if value else kind

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Switching faults of nodes: what users write is checked as a whole before anything is broken."""
+"""Settings of faults: parsed and checked before the first one is switched on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Setting:
     value: str = ""
 
     def __str__(self) -> str:
-        return marks.shown(self.kind, self.value)
+        return marks.describe(self.kind, self.value)
 
 
 def parse(text: str) -> Setting:
@@ -79,19 +79,19 @@ def check_lab(lab: LabPlan, setting: Setting) -> None:
 
 def switch_on(lab: LabPlan, node: NodePlan, setting: Setting) -> None:
     """Break a node; the setting was checked."""
-    marks.put(node.directory, setting.kind, setting.value)
-    FAULTS[setting.kind].switch(lab, node)
+    marks.write(node.directory, setting.kind, setting.value)
+    FAULTS[setting.kind].apply(lab, node)
 
 
 def switch_off(lab: LabPlan, node: NodePlan, kind: str) -> None:
     """Mend a node, whatever the value."""
     marks.remove(node.directory, kind)
-    FAULTS[kind].switch(lab, node)
+    FAULTS[kind].apply(lab, node)
 
 
 def mend(lab: LabPlan, node: NodePlan) -> list[Setting]:
     """Switch all faults of a node off; returns those that were on."""
-    found = [Setting(*pair) for pair in marks.every(node.directory).items()]
+    found = [Setting(*pair) for pair in marks.read_all(node.directory).items()]
     for setting in found:
         switch_off(lab, node, setting.kind)
     return found

@@ -27,7 +27,7 @@ def choose(kernel: Path) -> Accelerator:
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return "tcg"
     key = _key(kernel)
-    known = _recall()
+    known = _read_cache()
     if known.get("key") == key:
         return "kvm" if known.get("works") else "tcg"
     works = probe(kernel)
@@ -57,7 +57,7 @@ def _key(kernel: Path) -> str:
     return f"{platform.release()} {platform.version()} {DEVICE.stat().st_ctime_ns} {size}"
 
 
-def _recall() -> dict[str, object]:
+def _read_cache() -> dict[str, object]:
     with contextlib.suppress(OSError, ValueError):
         known = json.loads(CACHE.read_text())
         if isinstance(known, dict):

@@ -24,7 +24,7 @@ def arguments(plan: LabPlan, node: NodePlan, accelerator: Accelerator) -> list[s
         *_processor(plan, accelerator),
         *("-m", str(plan.memory)),
         *("-display", "none", "-vga", "none"),
-        # Nothing is tried but the devices that the BMC orders: no fallback behind the user's back.
+        # The firmware tries only the devices that the BMC orders, without a fallback.
         *("-boot", "strict=on"),
         *("-rtc", "base=utc,clock=host"),
         *("-device", "virtio-rng-pci"),

@@ -16,8 +16,8 @@ class QemuMachine(Machine):
     def boot_order(self) -> dict[str, int]:
         """Map each device to its ``bootindex``, -1 for one that the firmware must not try."""
         if self.has_fault("no-boot"):
-            # QEMU's strict boot forgets to be strict where no device is left: the network stays, for which
-            # the DHCP server has no address.
+            # QEMU ignores strict=on where no device is left. So the network stays, and the DHCP server does
+            # not answer.
             return {"net0": 0, "disk0": -1}
         if self.has_fault("wrong-boot"):
             return {"net0": -1, "disk0": 0}

@@ -18,7 +18,7 @@ import os, signal
 from kadeploy.lab import interrupts
 
 os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.{name}))
-with interrupts.remembered() as check:
+with interrupts.recorded() as check:
     if os.fork() == 0:
         os._exit(0)
     print("went on", flush=True)
@@ -39,7 +39,7 @@ def test_a_dropped_interrupt_is_told_by_the_check(name: str) -> None:
 
 def test_handlers_are_put_back() -> None:
     before = [signal.getsignal(number) for number in interrupts.NUMBERS]
-    with pytest.raises(KeyboardInterrupt), interrupts.remembered() as check:
+    with pytest.raises(KeyboardInterrupt), interrupts.recorded() as check:
         check()
         os.kill(os.getpid(), signal.SIGTERM)
     assert [signal.getsignal(number) for number in interrupts.NUMBERS] == before

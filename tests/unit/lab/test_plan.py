@@ -151,7 +151,7 @@ def test_configuration_is_what_kadeploy_loads(
 ) -> None:
     changed = replace(lab, driver=kind, boot_program=program, count=count)
     changed.postinstall.write_text("archive")
-    configuration.write(changed, driver.of(kind).timeouts(changed), "secret")
+    configuration.write(changed, driver.named(kind).timeouts(changed), "secret")
     loaded = site.load(changed.config)
     assert [(node.name, node.address, node.bmc) for node in loaded.nodes.values()] == [
         (node.name, node.address, node.bmc_address) for node in changed.nodes

@@ -96,10 +96,10 @@ def test_marks(short_directory: Path) -> None:
     node = plan.nodes[0]
     for text in ("late-boot=3", "late-boot=4", "no-power"):
         setting.switch_on(plan, node, setting.parse(text))
-    assert marks.every(node.directory) == {"late-boot": "4", "no-power": ""}
+    assert marks.read_all(node.directory) == {"late-boot": "4", "no-power": ""}
     setting.switch_off(plan, node, "no-power")
     assert [str(mended) for mended in setting.mend(plan, node)] == ["late-boot=4"]
-    assert marks.every(node.directory) == {}
+    assert marks.read_all(node.directory) == {}
 
 
 def test_dhcp_gives_a_node_the_name_of_another(short_directory: Path) -> None:

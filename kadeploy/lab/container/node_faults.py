@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Troubles of a container node: effects of its faults on its process and its firmware."""
+"""Faults of a container node: their effects on its process and its firmware."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SLOWNESS = 10  # times of the firmware of a node with the fault slow-boot
 LAYERS = ("minios-hang", "mute-sshd")  # faults that are files in the miniOS, in a directory of that name
 
 
-class Troubles:
-    """Troubles of the node with this directory, as the marks of its faults are at the moment."""
+class NodeFaults:
+    """Faults of the node of this directory, by their present marks."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -60,11 +60,11 @@ class Troubles:
         return ("disk",) if self._has("wrong-boot") else usual
 
     def firmware_hangs(self) -> bool:
-        """True if this boot is the one that hangs; if not, one boot less goes well."""
+        """True if this boot hangs; otherwise counts the good boot in the mark."""
         boots = self._value("firmware-hang")
         if boots is None:
             return False
         left = values.number(boots or "0")
         if left:
-            marks.put(self._directory, "firmware-hang", str(left - 1))
+            marks.write(self._directory, "firmware-hang", str(left - 1))
         return not left
