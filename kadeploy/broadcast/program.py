@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Program of the relay, sent as text on standard input to a node that has only python3-minimal.
 
-``ARGUMENTS`` start an interpreter whose first input line says how long the program is that follows;
-``program`` is both of them. The modules in it keep the names by which they import each other, so that what
-runs on the nodes is the code the tests import.
+``ARGUMENTS`` start an interpreter that reads the length of the program from the first input line, and then
+the program; ``program`` gives both. The modules in it keep the names by which they import each other, so that
+what runs on the nodes is the code the tests import.
 """
 
 from __future__ import annotations

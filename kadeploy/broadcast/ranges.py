@@ -42,7 +42,7 @@ class Ranges:
                 while not source.exhausted and not self._stopping:
                     source.transmit(sock, self._silence)
         except OSError:
-            return  # the peer is gone; its own report says why
+            return  # the peer is lost; its own report has the reason
         finally:
             with self._changed:
                 self._peers.discard(sock)

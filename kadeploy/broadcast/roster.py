@@ -130,7 +130,7 @@ class Roster:
         """Reasons of the failure of silent accused nodes, once all nodes without a result are accused."""
         accused = self._accused()
         if len(accused) < len([member for member in self._members.values() if not member.has_result]):
-            return {}  # others are not ready, so that these may still be heard of
+            return {}  # the others are not ready, so these may still report
         return {
             member.name: member.accused
             for member in accused

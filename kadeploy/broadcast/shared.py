@@ -25,7 +25,7 @@ from kadeploy.broadcast.interface import (
 
 
 class SharedBroadcast:
-    """``Broadcast`` by one chain at a time, as long as callers want the same with the same options."""
+    """``Broadcast`` by one chain at a time, for callers with the same image, consumer and options."""
 
     def __init__(self) -> None:
         self._running: _RunningChain | None = None

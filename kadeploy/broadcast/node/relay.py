@@ -8,7 +8,7 @@ then ``progress``, ``skipped``, ``slow`` and ``damaged``, and at last one result
 the end of standard input it stops at once, and leaves nothing running.
 
 Runs on nodes: only modules of Debian's python3-minimal, which has no json. The head sends JSON of strings,
-numbers, lists and maps, which is a Python literal too; ``encode`` writes what goes back.
+numbers, lists and maps, which is a Python literal too; ``encode`` writes the reports.
 """
 
 from __future__ import annotations

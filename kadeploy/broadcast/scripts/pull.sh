@@ -3,18 +3,18 @@
 # Takes an image over HTTP on a node that has no Python: folder, URL, size, seconds without data, command ...
 #
 # Run behind the definition of `consume`, which starts the pipeline of the commands from its arguments. The
-# bytes go to the pipeline, to sha256sum and to wc, which knows where to go on when the connection broke. What
-# is told begins with 'pull:'; the rest is what a login shell prints.
+# bytes go to the pipeline, to sha256sum and to wc, whose count is the offset after a broken connection. Lines
+# for the head begin with 'pull:'; a login shell may print others.
 
 folder=$1 url=$2 size=$3 patience=$4
 shift 4
 unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
 
-say() {
+report() {
     printf 'pull: %s\n' "$*"
 }
 
-# Every `get` writes the image to standard output from the byte on that is its argument. (Debian's static busybox
+# Each `get` writes the image from the offset in its argument on to standard output. (Debian's static busybox
 # crashes when its wget is given a time limit.)
 if command -v curl >/dev/null; then
     tool=curl
@@ -37,13 +37,13 @@ elif busybox wget --help >/dev/null 2>&1; then
         busybox wget -q -O - "$url/$1"
     }
 else
-    say 'failed there is neither curl nor wget nor busybox'
+    report 'failed there is neither curl nor wget nor busybox'
     exit 1
 fi
-say "tool $tool"
+report "tool $tool"
 
-# The image, from as many connections as it takes. Pipes with names are opened by programs of their own, for an
-# older shell takes the end of a child for the failure of what it opens.
+# Writes the image to standard output, from as many connections as necessary. Named pipes are opened by separate
+# programs, since an older shell takes the end of a child for a failure to open a file.
 download() {
     offset=0 misses=0
     while [ "$offset" -lt "$size" ] && [ "$misses" -lt 5 ]; do
@@ -60,9 +60,9 @@ download() {
     done
 }
 
-# Who has enough before the end leaves the rest to cat; who has failed ends everything.
+# A consumer that ends early with success leaves the rest to cat; one that fails ends the download.
 take() {
-    exec >/dev/null # at once, for the next one waits
+    exec >/dev/null # at once, as the reader of the pipe waits for its end
     exec >"$folder/said" 2>&1
     consume "$@" && cat >/dev/null
     : >"$folder/over"
@@ -70,14 +70,14 @@ take() {
 
 mkfifo "$folder/digest" "$folder/count" "$folder/said" || exit 1
 echo 0 >"$folder/offset"
-# Standard output is nobody's but this shell's: its end is how it is known that this shell was killed.
+# Only this shell holds standard output open, so that its end shows that this shell was killed.
 { tail -c 4096 >"$folder/evidence" && : >"$folder/heard"; } <"$folder/said" >/dev/null &
 sha256sum >"$folder/sha256" <"$folder/digest" &
 sum=$!
 download | tee "$folder/digest" | take "$@"
 wait "$sum"
 
-# Something that the consumer has left behind may hold its output open. A small sleep may know seconds only.
+# A process that the consumer left in the background may hold its output open. Some sleeps take whole seconds only.
 looks=0
 while [ ! -e "$folder/heard" ] && [ "$looks" -lt 10 ]; do
     looks=$((looks + 1))
@@ -86,8 +86,8 @@ done
 read -r offset <"$folder/offset"
 [ "$offset" -ge "$size" ] || cat "$folder/trouble" >>"$folder/evidence"
 while read -r line || [ -n "$line" ]; do
-    say "said $line"
+    report "said $line"
 done <"$folder/evidence"
 read -r digest _ <"$folder/sha256"
 # shellcheck disable=SC2046 # numbers, one from each file
-say "ended $offset $digest" $(cat "$folder"/status-*)
+report "ended $offset $digest" $(cat "$folder"/status-*)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Takes an image from standard input and exits with 0 if it was the right one: SHA-256, command ...
+# Takes an image from standard input and exits with 0 if its digest is right: SHA-256, command ...
 #
 # Run behind the definition of `consume`, which starts the pipeline of the commands from its arguments.
 
