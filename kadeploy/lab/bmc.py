@@ -12,7 +12,7 @@ import kadeploy
 from kadeploy.lab.plan import BMC_USER, NodePlan
 
 PORT = 623
-CIPHER_SUITE = 3  # what ipmi_sim knows: HMAC-SHA1 and AES-128, not the SHA-256 of suite 17
+CIPHER_SUITE = 3  # what ipmi_sim supports: HMAC-SHA1 and AES-128, not the SHA-256 of suite 17
 PASSWORD_BYTES = 8  # twice as many characters; IPMI 2.0 allows 20
 
 _LAN = """\

@@ -99,13 +99,13 @@ def cluster(plan: LabPlan, timeouts: dict[str, str]) -> dict[str, Any]:
     content: dict[str, Any] = {
         "partitioning": {"block_device": "/dev/vda", "layout": _layout(plan)},
         "boot": {
-            "kernels": {"user": {"params": "console=ttyS0,115200 net.ifnames=0"}, "deploy": _mini_os(plan)}
+            "kernels": {"user": {"params": "console=ttyS0,115200 net.ifnames=0"}, "deploy": _minios(plan)}
         },
         "remoteops": _remote_operations(plan),
         "timeouts": timeouts,
-        # A starved emulated machine says nothing for longer than real ones do.
+        # An emulated machine without processor time is silent for longer than a real one.
         "broadcast": {"silence": 15},
-        # For the same reason they do not come back together.
+        # For the same reason the machines do not return at the same time.
         "gather": {"least": 20},
         "automata": {"macrosteps": _automaton()},
         "console_log": str(plan.state / "nodes" / "HOSTNAME_SHORT" / CONSOLE),
@@ -116,7 +116,7 @@ def cluster(plan: LabPlan, timeouts: dict[str, str]) -> dict[str, Any]:
     return content
 
 
-def _mini_os(plan: LabPlan) -> dict[str, Any]:
+def _minios(plan: LabPlan) -> dict[str, Any]:
     return {
         "vmlinuz": str(plan.deploy_env / "vmlinuz"),
         "initrd": str(plan.deploy_env / "initrd"),

@@ -3,7 +3,7 @@
 
 A record is a file with the pid and the kernel's start time of the process, which together name one process
 for as long as the machine runs. The child writes it before it executes the program, while it still holds the
-lock of its parent: whoever gets the lock later finds the record.
+lock of its parent: a process that gets the lock later finds the record.
 
 Small and quick to import, as a BMC starts it for each command.
 """

@@ -122,7 +122,7 @@ async def wait_for_host_key(
     keys = _parsed(expected)
     algorithms = signatures_of_keys(keys)
 
-    async def look(connection: socket.socket) -> str:
+    async def exchange(connection: socket.socket) -> str:
         async with time_limit(EXCHANGE_TIMEOUT):
             key = await handshake.host_key(connection, algorithms)
         for wanted, line in keys.items():
@@ -130,7 +130,7 @@ async def wait_for_host_key(
                 return line
         raise UnexpectedAnswer(other_key_probe("" if key is None else _line(key)))
 
-    return await wait_for_sshd(address, port, look, interval, on_attempt, slot)
+    return await wait_for_sshd(address, port, exchange, interval, on_attempt, slot)
 
 
 async def wait_for_sshd(

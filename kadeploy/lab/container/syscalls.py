@@ -30,7 +30,7 @@ def unshare(flags: int) -> None:
 def fork_into(flags: int) -> int:
     """Fork, with the child in new namespaces; in one of CLONE_NEWPID it is process 1.
 
-    The caller has one thread, and the child goes on to execve.
+    The caller has one thread, and the child calls execve.
     """
     result: int = _libc.syscall(_SYS_CLONE, flags | signal.SIGCHLD, 0, 0, 0, 0)
     return _check(result, "clone")

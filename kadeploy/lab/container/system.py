@@ -88,13 +88,13 @@ def make_devices(paths: SystemPaths, disk: Disk) -> None:
     disk.make_nodes(paths.devices)
 
 
-def start(paths: SystemPaths, disk: Disk, what: Start, record: Callable[[int], None]) -> int:
+def start(paths: SystemPaths, disk: Disk, system: Start, record: Callable[[int], None]) -> int:
     """Start a system; returns the pid of its first process, a child of this one, after calling ``record``."""
     gate, key = os.pipe()
     pid = syscalls.fork_into(_NAMESPACES)
     if pid == 0:
         os.close(key)
-        _execute_child(paths, disk, what, gate)
+        _execute_child(paths, disk, system, gate)
     os.close(gate)
     record(pid)
     os.write(key, b"go")
@@ -102,7 +102,7 @@ def start(paths: SystemPaths, disk: Disk, what: Start, record: Callable[[int], N
     return pid
 
 
-def _execute_child(paths: SystemPaths, disk: Disk, what: Start, gate: int) -> None:
+def _execute_child(paths: SystemPaths, disk: Disk, system: Start, gate: int) -> None:
     try:
         syscalls.die_with_parent()
         if not os.read(gate, 2):
@@ -113,13 +113,13 @@ def _execute_child(paths: SystemPaths, disk: Disk, what: Start, gate: int) -> No
             cgroup.enter(Path(paths.cgroup))
             syscalls.unshare(syscalls.CLONE_NEWCGROUP)
         syscalls.mount("", Path("/"), flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
-        _mount_root(paths, what)
-        _mount_kernel_files(paths, disk, what)
+        _mount_root(paths, system)
+        _mount_kernel_files(paths, disk, system)
         syscalls.become_root(paths.root)
         syscalls.set_host_name("(none)")
         for number in _HOST_CAPABILITIES:
             syscalls.give_up_capability(number)
-        _execute(paths, what)
+        _execute(paths, system)
     except (OSError, subprocess.CalledProcessError) as error:
         said = error.stderr.decode(errors="replace").strip() if hasattr(error, "stderr") else ""
         os.write(2, f"Kernel panic - not syncing: {error} {said}\r\n".encode())
@@ -134,12 +134,12 @@ def _take_console(paths: SystemPaths) -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-def _mount_root(paths: SystemPaths, what: Start) -> None:
-    if what.partition:
-        mode = "ro" if "ro" in what.command_line.split() else "rw"
+def _mount_root(paths: SystemPaths, system: Start) -> None:
+    if system.partition:
+        mode = "ro" if "ro" in system.command_line.split() else "rw"
         # By the name that the device has in the node, so that the node's /proc/mounts has that name.
         syscalls.bind(paths.devices, Path("/dev"))
-        argv = ["mount", "-o", mode, f"/dev/{DISK_NAME}{what.partition}", str(paths.root)]
+        argv = ["mount", "-o", mode, f"/dev/{DISK_NAME}{system.partition}", str(paths.root)]
         subprocess.run(argv, check=True, capture_output=True)
         syscalls.unmount(Path("/dev"))
         return
@@ -147,12 +147,12 @@ def _mount_root(paths: SystemPaths, what: Start) -> None:
     syscalls.mount("memory", memory, "tmpfs", 0, "mode=755")
     for name in ("upper", "work"):
         (memory / name).mkdir()
-    lower = ":".join([*what.layers, str(paths.shims), what.tree])
+    lower = ":".join([*system.layers, str(paths.shims), system.tree])
     layers = f"lowerdir={lower},upperdir={memory}/upper,workdir={memory}/work"
     syscalls.mount("overlay", paths.root, "overlay", 0, layers)
 
 
-def _mount_kernel_files(paths: SystemPaths, disk: Disk, what: Start) -> None:
+def _mount_kernel_files(paths: SystemPaths, disk: Disk, system: Start) -> None:
     root = paths.root
     for name in ("proc", "sys", "dev"):
         (root / name).mkdir(exist_ok=True)
@@ -163,7 +163,7 @@ def _mount_kernel_files(paths: SystemPaths, disk: Disk, what: Start) -> None:
     _mount_devices(paths)
     _show_disk(root, disk)
     syscalls.mount("", root / "sys", flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | MS_RDONLY | _STRICT)
-    _cover(paths, "proc/cmdline", f"{what.command_line}\n")
+    _cover(paths, "proc/cmdline", f"{system.command_line}\n")
     _cover(paths, "proc/sys/kernel/random/boot_id", f"{uuid.uuid4()}\n")
     _cover(paths, "proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
     _protect_settings(root / "proc")
@@ -220,12 +220,12 @@ def _protect_settings(proc: Path) -> None:
         syscalls.bind(Path("/dev/null"), proc / "sysrq-trigger")
 
 
-def _execute(paths: SystemPaths, what: Start) -> None:
-    words = [word.partition("=") for word in what.command_line.split()]
-    wanted = [value for key, _, value in words if key == ("init" if what.partition else "rdinit")]
+def _execute(paths: SystemPaths, system: Start) -> None:
+    words = [word.partition("=") for word in system.command_line.split()]
+    wanted = [value for key, _, value in words if key == ("init" if system.partition else "rdinit")]
     # https://systemd.io/CONTAINER_INTERFACE: these variables tell a first process that it is in a container.
     environment = {"container": "kalab", "HOME": "/", "TERM": "vt220", "KALAB_STATE": paths.state}
-    for program in [*wanted[-1:], *(PROGRAMS if what.partition else ("/init",))]:
+    for program in [*wanted[-1:], *(PROGRAMS if system.partition else ("/init",))]:
         with contextlib.suppress(FileNotFoundError):
             os.execve(program, [program], environment)  # noqa: S606 - no shell is wanted
     sys.stderr.write("Kernel panic - not syncing: No working init found.\r\n")

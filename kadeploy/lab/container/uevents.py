@@ -57,7 +57,7 @@ class Uevents:
 
 
 def _accept(prefix: bytes) -> bytes:
-    """Instructions that accept a message with this beginning, and go on behind themselves for others."""
+    """Instructions that accept a message with this beginning, and jump behind themselves for others."""
     words = len(prefix) // 4
     tests = [(_LOAD_WORD, 4 * i, int.from_bytes(prefix[4 * i : 4 * i + 4], "big")) for i in range(words)]
     tests += [(_LOAD_BYTE, i, prefix[i]) for i in range(4 * words, len(prefix))]

@@ -93,7 +93,8 @@ class FaultKind(FileModel):
 
 
 class RandomFaults(FileModel):
-    """Faults of a ``share`` of the nodes, all of the lab unless told, that are not named before."""
+    """Faults of a ``share`` of the nodes, all of the lab by default, without those that have a named
+    fault."""
 
     share: Share
     seed: int = 0
