@@ -12,7 +12,7 @@ from kadeploy.operations.deploy.plan import DeploymentClusterPlan, DeploymentPla
 from kadeploy.operations.plan import ClusterPlan, Plan
 from kadeploy.operations.recipe import Recipe
 from kadeploy.steps.custom_operation import CustomOperation
-from kadeploy.steps.facts import DeploymentFacts
+from kadeploy.steps.facts import ClusterFacts, DeploymentFacts
 from kadeploy.workflow.automaton import Instance, MicroStep
 
 
@@ -33,7 +33,7 @@ def describe(plan: DeploymentPlan) -> Iterator[str]:
     yield "Dry run: no node was touched."
 
 
-def describe_steps(plan: Plan[Any]) -> Iterator[str]:
+def describe_steps(plan: Plan[ClusterFacts]) -> Iterator[str]:
     """Lines of a plan that erases nothing."""
     for cluster in plan.clusters:
         count = len(cluster.nodes)
@@ -44,7 +44,7 @@ def describe_steps(plan: Plan[Any]) -> Iterator[str]:
     yield "Dry run: no node was touched."
 
 
-def steps_to_json(plan: Plan[Any]) -> dict[str, Any]:
+def steps_to_json(plan: Plan[ClusterFacts]) -> dict[str, Any]:
     """Document of a plan that erases nothing; timeouts in seconds."""
     return {
         "schema": 1,
@@ -60,7 +60,7 @@ def steps_to_json(plan: Plan[Any]) -> dict[str, Any]:
     }
 
 
-def _describe_windows(plan: Plan[Any]) -> str:
+def _describe_windows(plan: Plan[ClusterFacts]) -> str:
     windows = plan.site.server.windows
     pause = f", a slot again after {windows.reboot.pause:g} s" if windows.reboot.pause else ""
     return (
@@ -78,7 +78,7 @@ def _describe_cluster(cluster: DeploymentClusterPlan) -> Iterator[str]:
     yield from _describe_macrosteps(cluster)
 
 
-def _describe_macrosteps(cluster: ClusterPlan[Any]) -> Iterator[str]:
+def _describe_macrosteps(cluster: ClusterPlan[ClusterFacts]) -> Iterator[str]:
     recipes = cluster.recipes.all()
     for macro in cluster.automaton.macrosteps:
         yield f"  {macro.name}"
@@ -151,7 +151,7 @@ def _cluster_to_json(cluster: DeploymentClusterPlan) -> dict[str, Any]:
     }
 
 
-def _macrosteps_to_json(cluster: ClusterPlan[Any]) -> dict[str, Any]:
+def _macrosteps_to_json(cluster: ClusterPlan[ClusterFacts]) -> dict[str, Any]:
     count, recipes = len(cluster.nodes), cluster.recipes.all()
     return {
         macro.name: [

@@ -28,6 +28,7 @@ from kadeploy.errors import ExitStatus, ServiceError, UsageError
 from kadeploy.operations.plan import Plan
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run.operation import Operation
+from kadeploy.steps.facts import ClusterFacts
 from kadeploy.terminal import printable_line
 
 
@@ -68,7 +69,7 @@ def observers(options: OperationOptions) -> Iterator[tuple[Observers, ExitStack]
         yield observing, stack
 
 
-def print_steps(plan: Plan[Any], *, as_json: bool) -> None:
+def print_steps(plan: Plan[ClusterFacts], *, as_json: bool) -> None:
     """Print the plan of an operation that erases nothing, for --dry-run."""
     if as_json:
         click.echo(json.dumps(dry_run.steps_to_json(plan)))

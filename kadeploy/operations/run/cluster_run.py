@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from kadeploy.operations.plan import ClusterPlan
 from kadeploy.operations.result import NodeResult
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.run.recorder import Recorder, place, reason
-from kadeploy.steps.workbench import Workbench
+from kadeploy.steps.facts import ClusterFacts
+from kadeploy.steps.workbench import AnyWorkbench
 from kadeploy.store.receptions import Reception
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.engine import ClusterEngine
@@ -27,8 +27,8 @@ class ClusterRun:
     to an end, and have not been resumed since, to that end; ``receptions`` nodes to their last broadcast.
     """
 
-    plan: ClusterPlan[Any]
-    workbench: Workbench[Any]
+    plan: ClusterPlan[ClusterFacts]
+    workbench: AnyWorkbench
     recorder: Recorder
     journal: WorkflowJournal
     begun: dict[str, float] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.run.failures import failure_of, interruption_of
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import NodeStep, SetStep
-from kadeploy.steps.workbench import Slot, Workbench
+from kadeploy.steps.workbench import AnyWorkbench, Slot
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.events import Run
 
@@ -26,7 +26,7 @@ def admission(recipes: Recipes, reboot: Slot, run: Run) -> AbstractAsyncContextM
 class StepExecutor:
     """Executor of one cluster in an operation. ``reboot`` gives a node its slot to reboot."""
 
-    def __init__(self, workbench: Workbench[Any], recipes: Recipes, reboot: Slot) -> None:
+    def __init__(self, workbench: AnyWorkbench, recipes: Recipes, reboot: Slot) -> None:
         self._workbench = workbench
         self._recipes = recipes
         self._reboot = reboot

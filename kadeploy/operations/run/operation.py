@@ -31,7 +31,8 @@ from kadeploy.operations.run.resumption import HINT, Resumption
 from kadeploy.operations.run.tools import Tools, connect, make_workbench
 from kadeploy.operations.run.windows import OperationWindows
 from kadeploy.remote.connection import NodeConnections
-from kadeploy.steps.workbench import Memory, Slot, Workbench
+from kadeploy.steps.facts import ClusterFacts
+from kadeploy.steps.workbench import AnyWorkbench, Memory, Slot
 from kadeploy.store import journal, receptions, workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
@@ -43,7 +44,7 @@ from kadeploy.workflow.phase import Phase
 
 log = logging.getLogger(__name__)
 
-MakeExecutor = Callable[[Workbench[Any], Recipes, Slot], Executor]
+MakeExecutor = Callable[[AnyWorkbench, Recipes, Slot], Executor]
 Drive = Callable[[], Awaitable[None]]
 
 
@@ -52,8 +53,8 @@ class Operation:
 
     def __init__(
         self,
-        plan: Plan[Any],
-        outcome: Outcome[Any],
+        plan: Plan[ClusterFacts],
+        outcome: Outcome[ClusterFacts],
         store: Store,
         observer: Observer,
         make_executor: MakeExecutor = StepExecutor,
@@ -137,7 +138,7 @@ class Operation:
     def _add_clusters(self, remote: NodeConnections) -> None:
         self._runs = [self._add_cluster(plan, remote) for plan in self._plan.clusters]
 
-    def _add_cluster(self, plan: ClusterPlan[Any], remote: NodeConnections) -> ClusterRun:
+    def _add_cluster(self, plan: ClusterPlan[ClusterFacts], remote: NodeConnections) -> ClusterRun:
         entries = WorkflowJournal(self._store, self.wid, plan.cluster)
 
         async def receive(rows: Sequence[Reception]) -> None:

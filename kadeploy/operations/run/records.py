@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kadeploy.operations.plan import Plan
 from kadeploy.operations.run.cluster_run import ClusterRun
 from kadeploy.operations.run.leasing import NodeLeases
 from kadeploy.operations.run.outcome import Outcome
 from kadeploy.operations.run.resumption import foreign_nodes
+from kadeploy.steps.facts import ClusterFacts
 from kadeploy.store import statistics, workflows
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store
@@ -29,8 +29,8 @@ class OperationRecords:
     store: Store
     wid: str
     started: float
-    plan: Plan[Any]
-    outcome: Outcome[Any]
+    plan: Plan[ClusterFacts]
+    outcome: Outcome[ClusterFacts]
     runs: Sequence[ClusterRun]
     leases: NodeLeases
 

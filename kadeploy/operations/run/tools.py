@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kadeploy.boot.repository import BootRepository
 from kadeploy.broadcast.interface import BroadcastProgress
@@ -16,12 +15,12 @@ from kadeploy.errors import NotFoundError
 from kadeploy.operations.plan import ClusterPlan, Plan
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
-from kadeploy.steps.facts import DeploymentFacts
-from kadeploy.steps.workbench import DeploymentWorkbench, Memory, Slot, Workbench
+from kadeploy.steps.facts import ClusterFacts, DeploymentFacts
+from kadeploy.steps.workbench import AnyWorkbench, DeploymentWorkbench, Memory, Slot, Workbench
 from kadeploy.store.receptions import Reception
 
 
-def connect(plan: Plan[Any]) -> NodeConnections:
+def connect(plan: Plan[ClusterFacts]) -> NodeConnections:
     """Connections to the nodes of a plan, none of which stands yet; each node's trusted key is pinned.
 
     Raises NotFoundError where the engine's ssh key is missing.
@@ -56,7 +55,7 @@ class Tools:
     progress: Callable[[BroadcastProgress], None]
 
 
-def make_workbench(site: Site, plan: ClusterPlan[Any], tools: Tools) -> Workbench[Any]:
+def make_workbench(site: Site, plan: ClusterPlan[ClusterFacts], tools: Tools) -> AnyWorkbench:
     """Workbench of one cluster."""
     boot = BootRepository.of(site)
     power = PowerControl(plan.facts.cluster.remoteops, site.directory, tools.remote)
