@@ -11,12 +11,12 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from kadeploy.broadcast.interface import Broadcast, BroadcastOptions
 from kadeploy.config import broadcast_methods
 from kadeploy.config.broadcast_methods import ConfiguredMethod
 from kadeploy.families import Family
 
 if TYPE_CHECKING:
+    from kadeploy.broadcast.interface import Broadcast, BroadcastOptions
     from kadeploy.broadcast.shared import SharedBroadcast
     from kadeploy.config.cluster import BroadcastSettings, ClusterConfig
     from kadeploy.config.site import Site
@@ -43,6 +43,8 @@ class BroadcastMethod(ConfiguredMethod, Protocol):
 
     def options(self, settings: BroadcastSettings) -> BroadcastOptions:
         """Options of a broadcast by the settings of a cluster."""
+        from kadeploy.broadcast.interface import BroadcastOptions
+
         return BroadcastOptions(silence=settings.silence, window=settings.window << 20)
 
     @abstractmethod

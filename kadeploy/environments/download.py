@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
+from kadeploy.environments.progress import Progress
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
 
 ATTEMPTS = 4
@@ -19,12 +20,6 @@ ATTEMPTS = 4
 TIMEOUT = httpx2.Timeout(30, connect=10)
 CHUNK = 1024 * 1024
 CACHE_HINT = "raise cache.size in server.conf if it must be"
-
-Progress = Callable[[int, int | None], None]
-
-
-def ignore_progress(done: int, total: int | None) -> None:
-    """Ignore a progress: bytes done, and bytes in all (None where unknown)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 from kadeploy.environments.cache import FileCache
 from kadeploy.environments.compression import Compression, recognize
-from kadeploy.environments.download import Progress, Validators, download, ignore_progress
 from kadeploy.environments.location import is_http, local_path
+from kadeploy.environments.progress import Progress, ignore_progress
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
 
 HASH_CHUNK = 8 * 1024 * 1024
@@ -64,6 +64,9 @@ async def _fetch_local(path: Path, cache: FileCache, progress: Progress) -> Loca
 
 
 async def _fetch_remote(uri: str, cache: FileCache, expected: str, progress: Progress) -> LocalFile:
+    # Only here: most images are files, and the HTTP client takes its time to import.
+    from kadeploy.environments.download import Validators, download
+
     if expected and (path := await asyncio.to_thread(cache.image, expected)):
         return LocalFile(path, path.stat().st_size, expected)
     facts = await asyncio.to_thread(cache.recall, "downloads", uri)

@@ -18,10 +18,10 @@ from typing import BinaryIO, cast
 import zstandard
 
 from kadeploy.environments.compression import Compression
-from kadeploy.environments.download import Progress, ignore_progress
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.local_file import open_file
 from kadeploy.environments.location import is_http, local_path
+from kadeploy.environments.progress import Progress, ignore_progress
 from kadeploy.errors import RefusedError, ServiceError
 
 LEVEL = 10  # of zstd: smaller than what gzip -6 makes, and faster made

@@ -15,9 +15,9 @@ from kadeploy.environments import local_file, registry
 from kadeploy.environments.cache import FileCache
 from kadeploy.environments.compression import Compression
 from kadeploy.environments.description import Description
-from kadeploy.environments.download import Progress, ignore_progress
 from kadeploy.environments.environment import Archive, Environment, Image, Visibility
 from kadeploy.environments.location import is_http, local_path
+from kadeploy.environments.progress import Progress, ignore_progress
 from kadeploy.environments.recompression import RecompressedImage, recompress
 from kadeploy.environments.registry import Caller
 from kadeploy.errors import RefusedError

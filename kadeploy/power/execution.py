@@ -5,16 +5,22 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kadeploy.errors import PowerError
 from kadeploy.local.ending import add_last_line, describe_ending
-from kadeploy.local.program import Completed, run
+
+if TYPE_CHECKING:
+    from kadeploy.local.program import Completed
 
 
 async def execute(
     argv: list[str], *, timeout: float, directory: Path | None = None, input: bytes = b""
 ) -> Completed:
     """Run a program; raises PowerError where it cannot be executed."""
+    # Only here: all commands that read a cluster's file import the ways of power, and few run one.
+    from kadeploy.local.program import run
+
     try:
         return await run(argv, timeout=timeout, directory=directory, input=input)
     except OSError as error:

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
-from kadeploy.broadcast.interface import Broadcast
+from typing import TYPE_CHECKING
+
 from kadeploy.broadcast.method import BroadcastMethod, BroadcastSetup
+
+if TYPE_CHECKING:
+    from kadeploy.broadcast.interface import Broadcast
 
 
 class ChainMethod(BroadcastMethod):

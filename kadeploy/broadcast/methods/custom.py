@@ -6,10 +6,10 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from kadeploy.broadcast.interface import Broadcast
 from kadeploy.broadcast.method import BroadcastMethod, BroadcastSetup
 
 if TYPE_CHECKING:
+    from kadeploy.broadcast.interface import Broadcast
     from kadeploy.config.cluster import ClusterConfig
 
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kadeploy.broadcast.interface import BroadcastOptions
 from kadeploy.broadcast.methods.chain import ChainMethod
 
 if TYPE_CHECKING:
+    from kadeploy.broadcast.interface import BroadcastOptions
     from kadeploy.config.cluster import BroadcastSettings
 
 

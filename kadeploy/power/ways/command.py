@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from kadeploy.config.clusters import Node
 from kadeploy.config.remote_operations import PowerAction, PowerWaySetting
 from kadeploy.errors import PowerError
-from kadeploy.local.program import Completed
 from kadeploy.power.execution import check, execute
 from kadeploy.power.way import PowerOrder, PowerState, PowerWay
+
+if TYPE_CHECKING:
+    from kadeploy.local.program import Completed
 
 _PLACEHOLDER = re.compile(r"HOSTNAME_FQDN|HOSTNAME_SHORT|(?<![A-Za-z0-9_])BMC(?![A-Za-z0-9_])")
 _STATE = re.compile(r"\b(on|off)\b", re.IGNORECASE)

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -17,9 +17,11 @@ from kadeploy.config.clusters import Node
 from kadeploy.config.remote_operations import Level, PowerAction, PowerWaySetting
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.errors import PowerError
-from kadeploy.local.program import Completed
 from kadeploy.power.execution import check, execute
 from kadeploy.power.way import PowerOrder, PowerState, PowerWay
+
+if TYPE_CHECKING:
+    from kadeploy.local.program import Completed
 
 SESSION_ATTEMPTS = 3
 STATUS_INTERVAL = 0.5  # seconds
