@@ -6,18 +6,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from kadeploy.boot.repository import BootRepository
-from kadeploy.broadcast.interface import BroadcastProgress
-from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
-from kadeploy.power.control import PowerControl
-from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.facts import BootingFacts, ClusterFacts, DeploymentFacts, PowerFacts, RebootFacts
 from kadeploy.steps.node_run import NodeRun
-from kadeploy.store.receptions import Reception
+
+if TYPE_CHECKING:  # journals are read with the facts alone, by commands that touch no node
+    from kadeploy.boot.repository import BootRepository
+    from kadeploy.broadcast.interface import BroadcastProgress
+    from kadeploy.broadcast.shared import SharedBroadcast
+    from kadeploy.power.control import PowerControl
+    from kadeploy.remote.connection import NodeConnections
+    from kadeploy.store.receptions import Reception
 
 Facts = TypeVar("Facts", bound=ClusterFacts, covariant=True)
 

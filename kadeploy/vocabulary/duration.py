@@ -7,9 +7,19 @@ A distribution is its quantile function: it maps a share of the runs (0 to 1) to
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
+from functools import cache
+from typing import TYPE_CHECKING
 
-_STANDARD = NormalDist()
+if TYPE_CHECKING:
+    from statistics import NormalDist
+
+
+@cache
+def _standard() -> NormalDist:
+    # Only here: it takes longer to import than the whole vocabulary, which each --help reads.
+    from statistics import NormalDist
+
+    return NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class LogNormal:
     spread: float
 
     def seconds(self, share: float) -> float:
-        return float(self.median * self.spread ** _STANDARD.inv_cdf(share))
+        return float(self.median * self.spread ** _standard().inv_cdf(share))
 
 
 @dataclass(frozen=True, slots=True)
