@@ -88,11 +88,13 @@ def sshd(keys: Keys, tmp_path: Path) -> Iterator[Sshd]:
     port = free_port()
     authorized = tmp_path / "authorized_keys"
     authorized.write_text(keys.public("client") + "\n")
+    home = tmp_path / "home"  # what the login shell of this machine's root prints is no part of the tests
+    home.mkdir()
     configuration = tmp_path / "sshd_config"
     configuration.write_text(
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {keys.host}\nAuthorizedKeysFile {authorized}\n"
         "StrictModes no\nPidFile none\nUsePAM no\nPermitRootLogin prohibit-password\n"
-        "MaxStartups 100\nPasswordAuthentication no\nLogLevel VERBOSE\n"
+        f"MaxStartups 100\nPasswordAuthentication no\nLogLevel VERBOSE\nSetEnv HOME={home}\n"
     )
     server = Sshd(port, configuration, tmp_path / "sshd.log")
     server.start()

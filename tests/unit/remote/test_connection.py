@@ -42,12 +42,13 @@ async def gone(marker: str) -> bool:
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Set when the first output of a command has arrived, on either of its streams."""
+    """Set when what LOUD writes has arrived."""
     event, receive = asyncio.Event(), CommandSession.data_received
 
     def note(session: CommandSession, data: bytes, datatype: int | None) -> None:
         receive(session, data, datatype)
-        event.set()
+        if "so far" in session.stderr.text():
+            event.set()
 
     monkeypatch.setattr(CommandSession, "data_received", note)
     return event
