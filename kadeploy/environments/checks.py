@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from kadeploy.environments.image_kind import IMAGE_KINDS
+from kadeploy.environments.image_kind import IMAGE_KINDS, needs_hypervisor
 from kadeploy.errors import FileProblem
 
 Location = tuple[str | int, ...]
@@ -57,10 +57,12 @@ def _lacks(root: yaml.Node | None, why: str, location: Location) -> Iterator[tup
 
 def _lacks_of_kind(root: yaml.Node | None, name: str) -> Iterator[tuple[Location, str]]:
     """Fields that an image of this kind needs, and the hypervisor where a kernel and xen are declared."""
-    required = IMAGE_KINDS[name].required_fields if name in IMAGE_KINDS else {}
-    for field, why in required.items():
+    if name not in IMAGE_KINDS:
+        return
+    kind = IMAGE_KINDS[name]
+    for field, why in kind.required_fields.items():
         yield from _lacks(root, f"a {name} image {why}", tuple(field.split(".")))
-    if "boot.kernel" in required and _text(root, "os") == "xen":
+    if needs_hypervisor(kind, _text(root, "os")):
         yield from _lacks(root, "os is xen", ("boot", "hypervisor"))
 
 

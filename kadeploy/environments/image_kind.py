@@ -62,6 +62,11 @@ class ImageKind(NamedMember, Protocol):
 IMAGE_KINDS: Family[ImageKind] = Family("kind of image", "kadeploy.environments.images")
 
 
+def needs_hypervisor(kind: ImageKind, system: str) -> bool:
+    """Check whether a description must name a hypervisor: a kernel of xen is booted by one."""
+    return "boot.kernel" in kind.required_fields and system == "xen"
+
+
 def consumer(
     kind: ImageKind, decompress: Sequence[str], device: str, directory: str, file: str
 ) -> list[list[str]]:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kadeploy.environments.description import Description
-from kadeploy.environments.image_kind import IMAGE_KINDS
+from kadeploy.environments.image_kind import IMAGE_KINDS, needs_hypervisor
 from kadeploy.environments.model import DescriptionModel
 from kadeploy.errors import FileError, FileProblem
 
@@ -101,9 +101,9 @@ class _Reader:
     def _check_presence(self) -> None:
         wanted = list(_MANDATORY)
         if "image" in self._fields:
-            required = IMAGE_KINDS[self._fields["image"]["kind"]].required_fields
-            wanted += [_key_of(tuple(field.split("."))) for field in required]
-            if "boot.kernel" in required and self._fields.get("os") == "xen":
+            kind = IMAGE_KINDS[self._fields["image"]["kind"]]
+            wanted += [_key_of(tuple(field.split("."))) for field in kind.required_fields]
+            if needs_hypervisor(kind, self._fields.get("os", "")):
                 wanted.append("hypervisor")
         for key in wanted:
             if key not in self._places:
