@@ -27,13 +27,25 @@ def silent_server(address: str, port: int) -> Iterator[None]:
         yield
 
 
-async def awaited(connections: NodeConnections, seconds: float = 5) -> list[FailedProbe]:
-    """What was seen of the node until it was found or the time was over."""
+async def awaited(connections: NodeConnections) -> list[FailedProbe]:
+    """Probes that failed until the node was found."""
     seen: list[FailedProbe] = []
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await connections.wait_for(NODE, 0.1, seen.append)
+    async with asyncio.timeout(30):
+        await connections.wait_for(NODE, 0.1, seen.append)
     return seen
+
+
+async def first_failed(connections: NodeConnections) -> FailedProbe:
+    """First probe of a node that failed, after which the wait goes on."""
+    failed: asyncio.Queue[FailedProbe] = asyncio.Queue()
+    waiting = asyncio.create_task(connections.wait_for(NODE, 0.1, failed.put_nowait))
+    async with asyncio.timeout(30):
+        first = await failed.get()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    return first
 
 
 async def test_a_login_is_one_request(nodes: NodeConnections, sshd: Sshd) -> None:
@@ -45,16 +57,16 @@ async def test_a_login_is_one_request(nodes: NodeConnections, sshd: Sshd) -> Non
 async def test_a_silent_server_takes_no_place_from_others(sshd: Sshd, keys: Keys) -> None:
     where = {NODE: "127.0.0.1", "silent": "127.0.0.2"}
     connections = NodeConnections(
-        client_key=keys.client, address=where, port=sshd.port, connect_timeout=3, handshakes=1
+        client_key=keys.client, address=where, port=sshd.port, connect_timeout=4, handshakes=1
     )
     for node in where:
         connections.pin(node, [keys.public("host")])
     with silent_server("127.0.0.2", sshd.port):
         waiting = asyncio.create_task(connections.run("silent", ["true"], timeout=10))
         await asyncio.sleep(0.2)
-        assert (await connections.run(NODE, ["echo", "on"], timeout=2)).stdout == "on\n"
+        assert (await connections.run(NODE, ["echo", "on"], timeout=3)).stdout == "on\n"
         assert not waiting.done()
-        with pytest.raises(UnreachableError, match="silent does not answer ssh within 3 s"):
+        with pytest.raises(UnreachableError, match="silent does not answer ssh within 4 s"):
             await waiting
     await connections.aclose()
 
@@ -75,17 +87,17 @@ async def test_the_connection_of_a_node_that_was_waited_for_is_kept(
 
 async def test_a_node_with_another_key_is_waited_for(nodes: NodeConnections, keys: Keys) -> None:
     nodes.pin(NODE, [keys.public("other")])
-    last = (await awaited(nodes, 0.5))[-1]
+    first = await first_failed(nodes)
     own = " ".join(keys.public("host").split()[:2])
-    assert (last.answer, last.key) == (Answer.OTHER_KEY, own)
-    assert "an sshd answers with another host key (ssh-ed25519 SHA256:" in last.text
+    assert (first.answer, first.key) == (Answer.OTHER_KEY, own)
+    assert "an sshd answers with another host key (ssh-ed25519 SHA256:" in first.text
 
 
 async def test_a_node_that_refuses_our_key_is_waited_for(sshd: Sshd, keys: Keys) -> None:
     connections = NodeConnections(client_key=keys.other, address={NODE: "127.0.0.1"}, port=sshd.port)
     connections.pin(NODE, [keys.public("host")])
-    last = (await awaited(connections, 1))[-1]
-    assert (last.answer, last.text) == (Answer.NO_SSHD, "node-1 refuses the engine's key")
+    first = await first_failed(connections)
+    assert (first.answer, first.text) == (Answer.NO_SSHD, "node-1 refuses the engine's key")
 
 
 async def test_a_node_that_reboots_while_it_is_waited_for_is_not_taken(
