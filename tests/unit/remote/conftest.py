@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.remote.connection import NodeConnections
-from kadeploy.remote.hostkey import wait_for_host_key
+from kadeploy.remote.hostkey import FailedProbe, wait_for_host_key
 from tests.keys import write_key
 from tests.ports import free_port
 
@@ -105,8 +105,13 @@ def sshd(keys: Keys, tmp_path: Path) -> Iterator[Sshd]:
 @pytest.fixture
 async def nodes(sshd: Sshd, keys: Keys) -> AsyncIterator[NodeConnections]:
     """Connections to a node whose sshd answers and whose key is pinned."""
-    async with asyncio.timeout(30):
-        await wait_for_host_key("127.0.0.1", sshd.port, [keys.public("host")], interval=0.05)
+    failed: list[FailedProbe] = []
+    try:
+        async with asyncio.timeout(30):
+            own = [keys.public("host")]
+            await wait_for_host_key("127.0.0.1", sshd.port, own, interval=0.05, on_attempt=failed.append)
+    except TimeoutError:
+        pytest.fail(f"{len(failed)} probes failed, the last: {failed[-1:]}; sshd: {sshd.log.read_text()}")
     connections = NodeConnections(
         client_key=keys.client, address={NODE: "127.0.0.1"}, port=sshd.port, connect_timeout=20
     )
