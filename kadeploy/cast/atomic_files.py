@@ -20,15 +20,17 @@ from kadeploy.time_limit import time_limit
 
 TIMEOUT = 30.0  # seconds for each of: making the temporary file, renaming it
 
-# Arguments: destination, temporary file, mode. A broken connection sends HUP, and ends what `read` reads.
+# Arguments: destination, temporary file, mode. A broken connection sends HUP, closes the output and ends what
+# `read` reads: a signal that is ignored while the file is being made is none that is missed.
 _SCRIPT = """
 [ ! -d "$1" ] || { echo "$1 is a directory" >&2; exit 1; }
 [ ! -e "$1" ] || [ -f "$1" ] || { echo "$1 is no regular file" >&2; exit 1; }
 umask 077
 set -C
+trap '' HUP INT TERM
 : >"$2" || exit 1
 trap 'rm -f "$2"' EXIT
-trap 'exit 143' HUP INT TERM
+trap 'exit 143' HUP INT PIPE TERM
 echo ready
 read -r order && [ "$order" = publish ] || exit 0
 chmod "$3" "$2" && mv -f "$2" "$1" && echo published
