@@ -65,8 +65,8 @@ class BroadcastOptions:
 class Delivery:
     """Image for many nodes, in the order of the chain.
 
-    `consumer`: a pipeline of argument lists that reads the stream on each node, or the path of a file to
-    write. `head_address`: the address at which the nodes reach this process.
+    `consumer`: a pipeline of argument lists that reads the stream on each node, or the path of a disk or a
+    file that is there. `head_address`: the address at which the nodes reach this process.
     """
 
     image: ImageSource

@@ -36,7 +36,8 @@ class Consumer:
         self._stages: list[subprocess.Popen[bytes]] = []
         self._lock = threading.RLock()  # a second signal may interrupt the `kill` of the first one
         if isinstance(target, str):
-            self._sink = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            # Not made here: whoever made it may have removed it again, since the connection broke meanwhile.
+            self._sink = os.open(target, os.O_WRONLY | os.O_TRUNC)
         else:
             self._sink = self._start(target)
 

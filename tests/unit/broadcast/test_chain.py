@@ -62,6 +62,7 @@ async def test_empty_image(bench: Bench, tmp_path: Path) -> None:
 
 
 async def test_into_a_path(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "n1").write_bytes(b"older")
     results = await bench.run(1, str(tmp_path / "n1"))
     bench.assert_exact(results, failed=set())
 
@@ -163,6 +164,7 @@ async def test_consumer_that_fails(bench: Bench) -> None:
     [
         ([["cat"], ["/nonexistent/tar", "-x"]], "No such file or directory: /nonexistent/tar"),
         ("/nonexistent/disk", "No such file or directory: /nonexistent/disk"),
+        ("/dev/nonexistent", "No such file or directory: /dev/nonexistent"),  # and none is made
         ("/dev/full", "cannot write /dev/full: No space left on device"),
         ([["sh", "-c", "kill -9 $$"]], "sh was killed by signal 9"),
     ],
