@@ -36,11 +36,12 @@ async def awaited(connections: NodeConnections) -> list[FailedProbe]:
 
 
 async def first_failed(connections: NodeConnections) -> FailedProbe:
-    """First probe of a node that failed, after which the wait goes on."""
+    """First probe of a node that failed once its sshd listened, after which the wait goes on."""
     failed: asyncio.Queue[FailedProbe] = asyncio.Queue()
     waiting = asyncio.create_task(connections.wait_for(NODE, 0.1, failed.put_nowait))
     async with asyncio.timeout(30):
-        first = await failed.get()
+        while (first := await failed.get()).answer is Answer.REFUSED:
+            pass
     await asyncio.sleep(0)
     assert not waiting.done()
     waiting.cancel()
