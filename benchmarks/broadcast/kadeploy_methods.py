@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .crew import Crew, Member
-from .fleet import HEAD
+from .fleet import HEAD, Fleet
 from .loads import NAME, Load
 
 HTTP = "kadeploy-http"
@@ -56,8 +56,17 @@ def orders(crew: Crew, load: Load, name: str) -> dict[str, Any]:
         "sha256": load.sha256,
         "head": fleet.address(HEAD),
         "nodes": {node: [fleet.address(node), fleet.enter(node)] for node in fleet.nodes},
-        "consumer": str(fleet.here / NAME) if load.kind == "file" else load.pipeline(fleet),
+        "consumer": _consumer(fleet, load),
     }
+
+
+def _consumer(fleet: Fleet, load: Load) -> str | list[list[str]]:
+    """Consumer of a load on all nodes; the file of one is made here, as relays write into what is there."""
+    if load.kind != "file":
+        return load.pipeline(fleet)
+    for node in fleet.nodes:
+        (fleet.store(node) / NAME).touch()
+    return str(fleet.here / NAME)
 
 
 def broadcast(crew: Crew, told: Mapping[str, Any]) -> dict[str, Any]:
