@@ -7,11 +7,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from kadeploy.boot.repository import BootRepository
+
+# Members of families import these when they work. An operation does so before it touches a node: in a step
+# that node would wait for it, and a package that is upgraded meanwhile would run modules of both versions.
+from kadeploy.broadcast import custom, fallback, http_pull  # noqa: F401
 from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
 from kadeploy.errors import NotFoundError
+from kadeploy.local import program  # noqa: F401
 from kadeploy.operations.plan import ClusterPlan, Plan
 from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Imports of commands that read files and the store: nothing that works on nodes, or fetches files."""
+"""Imports: commands that read files and the store import no tools, operations have theirs when they begin."""
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,26 @@ def test_readers_import_nothing_slow(configuration: Path, line: str) -> None:
     imported = set(done.stdout.splitlines()[-1].split())
     assert "kadeploy.power.ways.ipmi" in imported or name == "kadeploy"
     assert SLOW & imported == set()
+
+
+ROOMS = ("boot", "broadcast", "disks", "operations", "power", "remote", "steps", "workflow")
+KADEPLOY = Path(__file__).parents[3] / "kadeploy"
+
+
+def late_imports() -> Iterator[str]:
+    """Modules of ours that functions of the rooms of operations import."""
+    for path in (path for room in ROOMS for path in (KADEPLOY / room).rglob("*.py")):
+        functions = ast.FunctionDef | ast.AsyncFunctionDef
+        for function in (
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, functions)
+        ):
+            for node in ast.walk(function):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kadeploy."):
+                    yield str(node.module)
+
+
+def test_an_operation_has_imported_everything_before_it_touches_a_node() -> None:
+    program = "import sys, kadeploy.operations.run.operation; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    late = set(late_imports())
+    assert late and late - set(done.stdout.split()) == set()
