@@ -20,7 +20,8 @@ from kadeploy.cli.transcript import describe_queue
 from kadeploy.cli.transfers import NodeTransfer, place
 from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.run.recorder import reason
-from kadeploy.workflow.events import Failure, NodeEnded, Notice, StepEnded, StepStarted
+from kadeploy.workflow.failure import Failure
+from kadeploy.workflow.notices import NodeEnded, Notice, StepEnded, StepStarted
 
 REFRESHES = 4  # per second
 RESERVED_LINES = 6  # of the terminal, for the lines above and below the table

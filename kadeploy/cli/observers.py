@@ -18,7 +18,7 @@ from kadeploy.nodes import fold
 from kadeploy.operations.observer import ObservedCluster
 from kadeploy.store.receptions import Reception
 from kadeploy.terminal import printable_line
-from kadeploy.workflow.events import Notice
+from kadeploy.workflow.notices import Notice
 
 if TYPE_CHECKING:
     from kadeploy.cli.live import LiveTable

@@ -20,8 +20,8 @@ from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.run.recorder import reason
 from kadeploy.store.receptions import Reception
 from kadeploy.vocabulary.deployment import SEND_ENVIRONMENT
-from kadeploy.workflow.events import (
-    LEFT_BEHIND,
+from kadeploy.workflow.failure import LEFT_BEHIND
+from kadeploy.workflow.notices import (
     InstanceEnded,
     InstanceStarted,
     NodeEnded,

@@ -12,7 +12,7 @@ from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.nodes import fold
 from kadeploy.operations.result import OperationResult
 from kadeploy.store.receptions import Reception
-from kadeploy.workflow.events import ABORTED
+from kadeploy.workflow.failure import ABORTED
 from kadeploy.workflow.phase import Phase
 
 EVIDENCE_LINES = 16

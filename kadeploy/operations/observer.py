@@ -10,7 +10,7 @@ from typing import Protocol
 from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.store.receptions import Reception
 from kadeploy.workflow.automaton import Automaton
-from kadeploy.workflow.events import Notice
+from kadeploy.workflow.notices import Notice
 
 
 @dataclass(frozen=True, slots=True)

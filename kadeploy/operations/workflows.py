@@ -14,7 +14,7 @@ from kadeploy.store import leases, node_states, workflows
 from kadeploy.store.node_states import NodeRecord, NodeState
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import State, Workflow, WorkflowKind
-from kadeploy.workflow.events import Abandoned
+from kadeploy.workflow.transitions import Abandoned
 
 UNFINISHED = (NodeState.HELD, NodeState.DEPLOYING, NodeState.REBOOTING, NodeState.POWERING)
 RECENT = 24 * 3600.0  # seconds in which an ended workflow is still listed

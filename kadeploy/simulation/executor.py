@@ -19,7 +19,8 @@ from kadeploy.steps.workbench import Slot
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Report
-from kadeploy.workflow.events import Failure, Run
+from kadeploy.workflow.effects import Run
+from kadeploy.workflow.failure import Failure
 
 FAILED = Failure("the simulation lets this run fail")
 

@@ -15,7 +15,7 @@ from kadeploy.simulation.path import Span, SpanKind, trace
 from kadeploy.simulation.simulation import SimulatedCluster
 from kadeploy.simulation.spending import Spending, mean_spending
 from kadeploy.workflow.automaton import Position
-from kadeploy.workflow.events import NodeEnded
+from kadeploy.workflow.notices import NodeEnded
 
 MILESTONES = (0.5, 0.9, 0.95, 0.99, 1.0)
 

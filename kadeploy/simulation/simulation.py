@@ -20,7 +20,7 @@ from kadeploy.store.samples import StepSamples
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Journal
 from kadeploy.workflow.engine import ClusterEngine, Engine
-from kadeploy.workflow.events import Event
+from kadeploy.workflow.transitions import Transition
 from kadeploy.workflow.window import MemoryTable, Window
 
 OWNER = "simulation"  # workflow and process of all claims in its window
@@ -39,8 +39,8 @@ class SimulatedCluster:
 class NoJournal:
     """Journal that keeps nothing: a simulation is not taken over."""
 
-    async def append(self, events: Sequence[Event]) -> None:
-        """Drop the events."""
+    async def append(self, transitions: Sequence[Transition]) -> None:
+        """Drop the transitions."""
 
 
 Records = Mapping[str, Sequence[StepSamples]]

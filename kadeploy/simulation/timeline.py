@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Position
-from kadeploy.workflow.events import NodeEnded, Notice, StepEnded, StepStarted, Waiting
+from kadeploy.workflow.notices import NodeEnded, Notice, StepEnded, StepStarted, Waiting
 from kadeploy.workflow.phase import Phase
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Journal: each event of a workflow, in its order, so that a workflow survives its process."""
+"""Journal: the entries of a workflow, in their order, so that a workflow survives its process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _APPEND = insert(events).values(sequence=_LAST.scalar_subquery() + 1)
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """Event of a workflow; ``time`` in seconds since the epoch, ``payload`` of JSON values."""
+    """Entry of a workflow's journal; ``time`` in seconds since the epoch, ``payload`` of JSON values."""
 
     time: float
     kind: str
@@ -27,7 +27,7 @@ class JournalEntry:
 
 
 async def append(store: Store, workflow_id: str, entries: Sequence[JournalEntry]) -> None:
-    """Add events behind those that are there; all of them or, on an error, none."""
+    """Add entries behind those that are there; all of them or, on an error, none."""
     if not entries:
         return
 
@@ -45,13 +45,13 @@ async def append(store: Store, workflow_id: str, entries: Sequence[JournalEntry]
 
 
 async def count(store: Store, workflow_id: str) -> int:
-    """Number of events of a workflow."""
+    """Number of entries of a workflow."""
     query = select(func.count()).where(events.c.workflow_id == workflow_id)
     return await store.read(lambda connection: connection.scalar(query) or 0)
 
 
 async def read(store: Store, workflow_id: str) -> list[JournalEntry]:
-    """Read the events of a workflow in the order in which they were appended."""
+    """Read the entries of a workflow in the order in which they were appended."""
     query = (
         select(events.c.time, events.c.kind, events.c.payload)
         .where(events.c.workflow_id == workflow_id)

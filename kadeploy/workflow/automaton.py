@@ -106,7 +106,7 @@ class Automaton:
 
 
 def to_mapping(automaton: Automaton) -> dict[str, Any]:
-    """Encode an automaton as JSON values: events have a meaning only under their own automaton."""
+    """Encode an automaton as JSON values: transitions have a meaning only under their own automaton."""
     return {
         "macrosteps": [
             [macro.name, [_instance_to_mapping(instance) for instance in macro.instances]]

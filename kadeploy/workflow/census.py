@@ -38,7 +38,7 @@ class Census:
         if count:
             self._places[position] = count
         else:
-            # Only places where somebody is are kept, for all of them are looked at for each event.
+            # Only places where somebody is are kept, for all of them are looked at for each transition.
             del self._places[position]
             self.emptied = True
 

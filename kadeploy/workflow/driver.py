@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asyncio driver of a state machine: journals events first, then applies them and acts."""
+"""Asyncio driver of a state machine: journals transitions first, then applies them and acts."""
 
 from __future__ import annotations
 
@@ -11,21 +11,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from kadeploy.workflow.automaton import Position
-from kadeploy.workflow.events import (
-    INTERNAL,
-    Aborted,
-    Done,
-    Effect,
-    Event,
-    Failure,
-    GraceOver,
-    Notice,
-    Resumed,
-    Run,
-    Started,
-    StartGrace,
-)
+from kadeploy.workflow.effects import Effect, Run, StartGrace
+from kadeploy.workflow.failure import INTERNAL, Failure
+from kadeploy.workflow.notices import Notice
 from kadeploy.workflow.state_machine import StateMachine
+from kadeploy.workflow.transitions import Aborted, Done, GraceOver, Resumed, Started, Transition
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +32,9 @@ class Executor(Protocol):
 
 
 class Journal(Protocol):
-    """Journal of events, which survives this process."""
+    """Journal of transitions, which survives this process."""
 
-    async def append(self, events: Sequence[Event]) -> None: ...
+    async def append(self, transitions: Sequence[Transition]) -> None: ...
 
 
 class Driver:
@@ -67,7 +57,7 @@ class Driver:
         self._journal = journal
         self._observe = observe
         self._now = now
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._transitions: asyncio.Queue[Transition] = asyncio.Queue()
         self._timers: set[asyncio.Task[None]] = set()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._active = False
@@ -75,18 +65,18 @@ class Driver:
     async def start(self, nodes: Sequence[str]) -> None:
         """Take the nodes from the first micro-step to their ends.
 
-        Where events are being applied already, because another task began nodes first, that one drives these.
+        Where another task has begun nodes first, and applies transitions already, that one drives these.
         """
         await self._run(Started(self._now(), tuple(nodes)))
 
     @property
     def running(self) -> bool:
-        """True while events are applied; then ``start`` adds nodes."""
+        """True while transitions are applied; then ``start`` adds nodes."""
         return self._active
 
     def add(self, nodes: Sequence[str]) -> None:
         """Start nodes in addition, while others run."""
-        self._events.put_nowait(Started(self._now(), tuple(nodes)))
+        self._transitions.put_nowait(Started(self._now(), tuple(nodes)))
 
     async def resume(self, nodes: Sequence[str], start: Position | None = None) -> None:
         """Let nodes of a state machine that was replayed from its journal go on to their ends."""
@@ -94,10 +84,10 @@ class Driver:
 
     def abort(self, nodes: Sequence[str], reason: str) -> None:
         """Abort some nodes; the others go on."""
-        self._events.put_nowait(Aborted(self._now(), reason, tuple(nodes)))
+        self._transitions.put_nowait(Aborted(self._now(), reason, tuple(nodes)))
 
-    async def _run(self, first: Event) -> None:
-        self._events.put_nowait(first)
+    async def _run(self, first: Transition) -> None:
+        self._transitions.put_nowait(first)
         if self._active:
             return
         self._active = True
@@ -105,9 +95,9 @@ class Driver:
             async with asyncio.TaskGroup() as tasks:
                 # Who is told of the last node's end may have added another one.
                 while self._active:
-                    for effect in await self._apply(await self._next_events()):
+                    for effect in await self._apply(await self._next_transitions()):
                         self._act(tasks, effect)
-                    self._active = not self.state_machine.finished or not self._events.empty()
+                    self._active = not self.state_machine.finished or not self._transitions.empty()
                 for timer in self._timers:
                     timer.cancel()
         except BaseException as error:
@@ -115,40 +105,40 @@ class Driver:
             # The tasks have ended by now: nothing of ours touches the nodes any more. The machine comes
             # first, for it tells the user what became of the nodes even where the journal has failed.
             interrupted = isinstance(error, asyncio.CancelledError)
-            event = Aborted(self._now(), "aborted by the user" if interrupted else "the engine failed")
-            self._tell(self.state_machine.apply(event)[1])
+            transition = Aborted(self._now(), "aborted by the user" if interrupted else "the engine failed")
+            self._tell(self.state_machine.apply(transition)[1])
             try:
-                await self._journal.append([event])
+                await self._journal.append([transition])
             except Exception:  # the first error is the one that the user must see
                 log.exception("the end of the workflow could not be journaled")
             raise
 
-    async def _next_events(self) -> list[Event]:
-        events = [await self._events.get()]
-        while not self._events.empty():
-            events.append(self._events.get_nowait())
-        return events
+    async def _next_transitions(self) -> list[Transition]:
+        transitions = [await self._transitions.get()]
+        while not self._transitions.empty():
+            transitions.append(self._transitions.get_nowait())
+        return transitions
 
-    async def _apply(self, events: Sequence[Event]) -> list[Effect]:
-        writing = asyncio.ensure_future(self._journal.append(events))
+    async def _apply(self, transitions: Sequence[Transition]) -> list[Effect]:
+        writing = asyncio.ensure_future(self._journal.append(transitions))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
             # What is being written will be read again one day: then it must have happened here, too.
             await asyncio.wait([writing])
             if writing.exception() is None:
-                self._take(events)
+                self._take(transitions)
             raise
-        return self._take(events)
+        return self._take(transitions)
 
-    def _take(self, events: Sequence[Event]) -> list[Effect]:
-        """Apply events; returns the effects that the last event has not cancelled again."""
+    def _take(self, transitions: Sequence[Transition]) -> list[Effect]:
+        """Apply transitions; returns the effects that the last transition has not cancelled again."""
         wanted: list[Effect] = []
-        for event in events:
-            effects, notices = self.state_machine.apply(event)
+        for transition in transitions:
+            effects, notices = self.state_machine.apply(transition)
             wanted.extend(effects)
             self._tell(notices)
-        if any(isinstance(event, Aborted) for event in events):
+        if any(isinstance(transition, Aborted) for transition in transitions):
             self._cancel_deserted()
         return [e for e in wanted if not isinstance(e, Run) or self.state_machine.is_running(e.task)]
 
@@ -176,7 +166,7 @@ class Driver:
 
     async def _wait_grace(self, effect: StartGrace) -> None:
         await asyncio.sleep(effect.seconds)
-        self._events.put_nowait(GraceOver(self._now(), effect.position, effect.grace))
+        self._transitions.put_nowait(GraceOver(self._now(), effect.position, effect.grace))
 
     async def _run_step(self, run: Run) -> None:
         missing = dict.fromkeys(run.nodes)
@@ -192,11 +182,13 @@ class Driver:
             if node in missing:
                 del missing[node]
                 over = failure is not None and _is_over(deadline)
-                self._events.put_nowait(Done(self._now(), run.task, node, failure, over, waited))
+                self._transitions.put_nowait(Done(self._now(), run.task, node, failure, over, waited))
 
         unreported = await self._execute_in_time(run, admitted, report, deadline)
         for node in missing:
-            self._events.put_nowait(Done(self._now(), run.task, node, unreported, deadline.expired(), waited))
+            self._transitions.put_nowait(
+                Done(self._now(), run.task, node, unreported, deadline.expired(), waited)
+            )
 
     async def _execute_in_time(
         self, run: Run, admitted: Callable[[], None], report: Report, deadline: asyncio.Timeout

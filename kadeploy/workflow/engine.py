@@ -12,8 +12,8 @@ from typing import Any
 
 from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.driver import Driver, Executor, Journal
-from kadeploy.workflow.events import NodeEnded, Notice
 from kadeploy.workflow.goal import Goal
+from kadeploy.workflow.notices import NodeEnded, Notice
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.state_machine import StateMachine
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kadeploy.workflow.automaton import Position
-from kadeploy.workflow.events import Failure
+from kadeploy.workflow.failure import Failure
 from kadeploy.workflow.phase import Phase
 
 FIRST = Position(0, 0, 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State machine of a workflow: (state, event) -> (state, effects, notices), without clock or IO.
+"""State machine of a workflow: (state, transition) -> (state, effects, notices), without clock or IO.
 
 A node that fails repeats the micro-step (its own retries), then the same instance from its first
 micro-step, then the next instance, and then it is ko; an automaton may ask to hold it instead. Node-scoped
@@ -14,31 +14,21 @@ from dataclasses import dataclass, field, replace
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.census import Census
-from kadeploy.workflow.events import (
-    ABORTED,
-    LEFT_BEHIND,
-    Abandoned,
-    Aborted,
-    Done,
-    Effect,
-    Event,
-    Failure,
-    GraceOver,
+from kadeploy.workflow.effects import Effect, Run, StartGrace
+from kadeploy.workflow.failure import ABORTED, LEFT_BEHIND, Failure
+from kadeploy.workflow.node_progress import FIRST, NodeProgress
+from kadeploy.workflow.notices import (
     InstanceEnded,
     InstanceStarted,
     NodeEnded,
     Notice,
-    Resumed,
-    Run,
-    Started,
-    StartGrace,
     StepCleared,
     StepEnded,
     StepStarted,
     Waiting,
 )
-from kadeploy.workflow.node_progress import FIRST, NodeProgress
 from kadeploy.workflow.phase import Phase
+from kadeploy.workflow.transitions import Abandoned, Aborted, Done, GraceOver, Resumed, Started, Transition
 
 
 @dataclass(slots=True)
@@ -66,7 +56,7 @@ class StateMachine:
 
     automaton: Automaton
     nodes: dict[str, NodeProgress] = field(default_factory=dict)
-    # Of the event that is being applied, hence not what the machine is.
+    # Of the transition that is being applied, hence not what the machine is.
     _effects: list[Effect] = field(init=False, compare=False, default_factory=list)
     _notices: list[Notice] = field(init=False, compare=False, default_factory=list)
     _tasks: dict[int, _Task] = field(init=False, default_factory=dict)
@@ -89,60 +79,66 @@ class StateMachine:
         """Nodes in a phase, in the order in which they were given."""
         return [name for name, node in self.nodes.items() if node.phase is phase]
 
-    def apply(self, event: Event) -> tuple[list[Effect], list[Notice]]:
-        """Apply an event; returns effects and notices."""
+    def apply(self, transition: Transition) -> tuple[list[Effect], list[Notice]]:
+        """Apply a transition; returns effects and notices."""
         self._effects = []
         self._notices = []
-        match event:
+        match transition:
             case Started():
-                self._start(event)
+                self._start(transition)
             case Done():
-                self._end_step(event)
+                self._end_step(transition)
             case GraceOver():
                 # A cohort that started without its grace being over has left this one behind.
-                cohort = self._cohorts.get(event.position)
-                if cohort is not None and cohort.grace == event.grace:
-                    self._release(event.at, event.position)
+                cohort = self._cohorts.get(transition.position)
+                if cohort is not None and cohort.grace == transition.grace:
+                    self._release(transition.at, transition.position)
             case Aborted():
-                self._abort(event)
+                self._abort(transition)
             case Resumed():
-                self._resume(event)
+                self._resume(transition)
             case Abandoned():
-                self._abandon(event)
-        self._release_gathered(event.at)
+                self._abandon(transition)
+        self._release_gathered(transition.at)
         if self._census.emptied:
-            self._clear_passages(event.at)
+            self._clear_passages(transition.at)
         return self._effects, self._notices
 
-    # Events ---------------------------------------------------------------------------------------
+    # Transitions ---------------------------------------------------------------------------------------
 
-    def _start(self, event: Started) -> None:
-        fresh = [name for name in event.nodes if name not in self.nodes]  # the others were aborted before
+    def _start(self, transition: Started) -> None:
+        fresh = [
+            name for name in transition.nodes if name not in self.nodes
+        ]  # the others were aborted before
         for name in fresh:
             self._admit(name)
         for name in fresh:
-            self._enter_instance(event.at, name, FIRST)
+            self._enter_instance(transition.at, name, FIRST)
 
     def _admit(self, name: str) -> None:
         self.nodes[name] = NodeProgress(FIRST)
         self._census.enter(FIRST, retrying=False)
 
-    def _end_step(self, event: Done) -> None:
-        task = self._tasks.get(event.task)
-        if task is None or event.node not in task.nodes:
+    def _end_step(self, transition: Done) -> None:
+        task = self._tasks.get(transition.task)
+        if task is None or transition.node not in task.nodes:
             return  # the node was aborted meanwhile
-        self._leave_task(event.task, event.node)
-        node = self.nodes[event.node]
-        started = node.step_started + event.waited
+        self._leave_task(transition.task, transition.node)
+        node = self.nodes[transition.node]
+        started = node.step_started + transition.waited
         if node.budget is not None:
-            node.budget = max(node.budget - (event.at - started), 0.0)
-        failure = self._timeout_failure(task, node, event.failure) if event.timed_out else event.failure
-        self._notices.append(StepEnded(event.at, event.node, node.position, node.attempt, started, failure))
+            node.budget = max(node.budget - (transition.at - started), 0.0)
+        failure = transition.failure
+        if transition.timed_out:
+            failure = self._timeout_failure(task, node, failure)
+        self._notices.append(
+            StepEnded(transition.at, transition.node, node.position, node.attempt, started, failure)
+        )
         if failure is None:
-            self._succeed(event.at, event.node)
+            self._succeed(transition.at, transition.node)
         else:
-            exhausted = event.timed_out and task.limited_by_instance
-            self._fail(event.at, event.node, failure, may_repeat_step=not exhausted)
+            exhausted = transition.timed_out and task.limited_by_instance
+            self._fail(transition.at, transition.node, failure, may_repeat_step=not exhausted)
 
     def _leave_task(self, number: int, name: str) -> None:
         task = self._tasks[number]
@@ -150,16 +146,16 @@ class StateMachine:
         if not task.nodes:
             del self._tasks[number]
 
-    def _abort(self, event: Aborted) -> None:
-        if event.nodes is None:
+    def _abort(self, transition: Aborted) -> None:
+        if transition.nodes is None:
             self._passages.clear()  # how long a step took until it was broken off tells nobody anything
-        for name in self.nodes if event.nodes is None else event.nodes:
+        for name in self.nodes if transition.nodes is None else transition.nodes:
             if name in self.nodes:
                 self._leave_step(name)
             else:
                 self._admit(name)
             if not self.nodes[name].phase.ended:
-                self._end(event.at, name, Phase.ABORTED, Failure(event.reason, cause=ABORTED))
+                self._end(transition.at, name, Phase.ABORTED, Failure(transition.reason, cause=ABORTED))
 
     def _leave_step(self, name: str) -> None:
         node = self.nodes[name]
@@ -168,40 +164,41 @@ class StateMachine:
         elif node.phase is Phase.RUNNING:
             self._leave_task(node.task, name)
 
-    def _abandon(self, event: Abandoned) -> None:
+    def _abandon(self, transition: Abandoned) -> None:
         """Abandon nodes that are held, or that a dead engine has left behind."""
         failure = Failure("the node was abandoned", cause=ABORTED)
-        for name in event.nodes:
+        for name in transition.nodes:
             if name not in self.nodes:
                 self._admit(name)
             phase = self.nodes[name].phase
             if phase is Phase.HELD:
-                self._reopen(event.at, name)
+                self._reopen(transition.at, name)
             elif phase.ended:
                 continue
-            self._end(event.at, name, Phase.ABORTED, failure)
+            self._end(transition.at, name, Phase.ABORTED, failure)
         self._tasks.clear()
         self._cohorts.clear()
 
-    def _resume(self, event: Resumed) -> None:
+    def _resume(self, transition: Resumed) -> None:
         self._tasks.clear()
         self._cohorts.clear()
         self._passages.clear()
-        fresh = [name for name in event.nodes if name not in self.nodes]  # killed before they had begun
-        known = dict.fromkeys(name for name in event.nodes if name in self.nodes)
+        # Those that are not known yet were killed before they had begun.
+        fresh = [name for name in transition.nodes if name not in self.nodes]
+        known = dict.fromkeys(name for name in transition.nodes if name in self.nodes)
         chosen = {name: None for name in known if self.nodes[name].phase is not Phase.OK}
         for name, node in self.nodes.items():
             if not node.phase.ended:
                 self._step_back(name)
                 if name not in chosen:
-                    self._end(event.at, name, Phase.HELD, LEFT_BEHIND)
+                    self._end(transition.at, name, Phase.HELD, LEFT_BEHIND)
             elif name in chosen:
-                self._reopen(event.at, name)
+                self._reopen(transition.at, name)
         for name in chosen:
-            self._continue(event.at, name, event.start)
+            self._continue(transition.at, name, transition.start)
         for name in fresh:
             self._admit(name)
-            self._enter_instance(event.at, name, FIRST)
+            self._enter_instance(transition.at, name, FIRST)
 
     def _step_back(self, name: str) -> None:
         """Move a node back to the ``restart`` of the micro-step in which its engine died."""

@@ -17,7 +17,8 @@ from pathlib import Path
 from kadeploy.cli import kadeploy
 from kadeploy.operations.run.executor import StepExecutor
 from kadeploy.workflow.driver import Report
-from kadeploy.workflow.events import Failure, Run
+from kadeploy.workflow.effects import Run
+from kadeploy.workflow.failure import Failure
 
 
 def main(fatal: str) -> None:

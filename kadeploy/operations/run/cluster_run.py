@@ -15,8 +15,9 @@ from kadeploy.steps.workbench import AnyWorkbench
 from kadeploy.store.receptions import Reception
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.engine import ClusterEngine
-from kadeploy.workflow.events import Event, InstanceStarted, NodeEnded, Notice, StepStarted
+from kadeploy.workflow.notices import InstanceStarted, NodeEnded, Notice, StepStarted
 from kadeploy.workflow.phase import Phase
+from kadeploy.workflow.transitions import Transition
 
 
 @dataclass(slots=True)
@@ -53,8 +54,8 @@ class ClusterRun:
         def begin(automaton: Automaton) -> None:
             state_machine.automaton = automaton
 
-        def apply(event: Event) -> None:
-            for notice in state_machine.apply(event)[1]:
+        def apply(transition: Transition) -> None:
+            for notice in state_machine.apply(transition)[1]:
                 self.take(notice)
 
         length = await self.journal.replay(begin, apply, self.workbench.memory)

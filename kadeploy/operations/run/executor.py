@@ -15,7 +15,7 @@ from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import NodeStep, SetStep
 from kadeploy.steps.workbench import AnyWorkbench, Slot
 from kadeploy.workflow.driver import Report
-from kadeploy.workflow.events import Run
+from kadeploy.workflow.effects import Run
 
 
 def admission(recipes: Recipes, reboot: Slot, run: Run) -> AbstractAsyncContextManager[object]:

@@ -12,7 +12,7 @@ from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import Step
 from kadeploy.terminal import printable
 from kadeploy.vocabulary.cause import Cause
-from kadeploy.workflow.events import Failure
+from kadeploy.workflow.failure import Failure
 
 MAX_REASON = 500  # characters of the sentence that ends in lists and statistics
 

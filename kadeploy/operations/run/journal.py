@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A workflow's journal in the store: its automaton, the engine's events, what steps have learned."""
+"""A workflow's journal in the store: its automaton, the engine's transitions, what steps have learned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kadeploy.steps.workbench import Memory, NodeFacts
 from kadeploy.store import journal
 from kadeploy.store.store import Store
 from kadeploy.workflow.automaton import Automaton, from_mapping, to_mapping
-from kadeploy.workflow.events import Event, decode, encode
+from kadeploy.workflow.transitions import Transition, decode, encode
 
 FACTS = "Facts"
 AUTOMATON = "Automaton"
@@ -27,17 +27,17 @@ class WorkflowJournal:
         self._wid = wid
         self.cluster = cluster
 
-    async def append(self, events: Sequence[Event]) -> None:
-        """Write events; they are in the store when this returns."""
+    async def append(self, transitions: Sequence[Transition]) -> None:
+        """Write transitions; they are in the store when this returns."""
         entries = [
-            journal.JournalEntry(event.at, kind, {"cluster": self.cluster, **content})
-            for event in events
-            for kind, content in [encode(event)]
+            journal.JournalEntry(transition.at, kind, {"cluster": self.cluster, **content})
+            for transition in transitions
+            for kind, content in [encode(transition)]
         ]
         await journal.append(self._store, self._wid, entries)
 
     async def begin(self, automaton: Automaton) -> None:
-        """Write what an engine goes by; its events are replayed by the same, whatever is configured then."""
+        """Write what an engine goes by; its transitions are replayed by it, whatever is configured then."""
         content = {"cluster": self.cluster, "automaton": to_mapping(automaton)}
         await journal.append(self._store, self._wid, [journal.JournalEntry(time.time(), AUTOMATON, content)])
 
@@ -47,7 +47,7 @@ class WorkflowJournal:
         await journal.append(self._store, self._wid, [journal.JournalEntry(time.time(), FACTS, content)])
 
     async def replay(
-        self, begin: Callable[[Automaton], None], apply: Callable[[Event], None], memory: Memory
+        self, begin: Callable[[Automaton], None], apply: Callable[[Transition], None], memory: Memory
     ) -> int:
         """Tell everything again, in its order; the number of entries.
 
@@ -60,8 +60,8 @@ class WorkflowJournal:
                     begin(automaton)
                 case node, NodeFacts() as facts:
                     memory.facts[node] = facts
-                case event:
-                    apply(event)
+                case transition:
+                    apply(transition)
         return len(entries)
 
     def _is_own(self, entry: journal.JournalEntry) -> bool:
@@ -70,7 +70,7 @@ class WorkflowJournal:
         except (KeyError, TypeError) as error:
             raise self._unreadable(entry) from error
 
-    def _decode(self, entry: journal.JournalEntry) -> Automaton | tuple[str, NodeFacts] | Event:
+    def _decode(self, entry: journal.JournalEntry) -> Automaton | tuple[str, NodeFacts] | Transition:
         try:
             return _decode(entry.kind, {k: v for k, v in entry.payload.items() if k != "cluster"})
         except (KeyError, TypeError, ValueError) as error:
@@ -83,7 +83,7 @@ class WorkflowJournal:
         )
 
 
-def _decode(kind: str, content: Mapping[str, Any]) -> Automaton | tuple[str, NodeFacts] | Event:
+def _decode(kind: str, content: Mapping[str, Any]) -> Automaton | tuple[str, NodeFacts] | Transition:
     """Decode an entry; raises KeyError, TypeError or ValueError for what this version does not know."""
     if kind == FACTS:
         facts = content["facts"]

@@ -39,7 +39,7 @@ from kadeploy.store.store import Store
 from kadeploy.store.workflows import State, Workflow
 from kadeploy.workflow.driver import Executor
 from kadeploy.workflow.engine import ClusterEngine, Engine
-from kadeploy.workflow.events import Notice
+from kadeploy.workflow.notices import Notice
 from kadeploy.workflow.phase import Phase
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from kadeploy.store.statistics import Record, StepRun
 from kadeploy.workflow.automaton import Automaton
-from kadeploy.workflow.events import Failure, InstanceEnded, InstanceStarted, NodeEnded, Notice, StepEnded
+from kadeploy.workflow.failure import Failure
+from kadeploy.workflow.notices import InstanceEnded, InstanceStarted, NodeEnded, Notice, StepEnded
 from kadeploy.workflow.phase import Phase
 
 

@@ -43,7 +43,7 @@ from kadeploy.operations.request import DeploymentRequest, EnvironmentName, from
 from kadeploy.store import workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
-from kadeploy.workflow.events import Failure
+from kadeploy.workflow.failure import Failure
 
 SITE = Path("/tmp/kadeploy-site")  # recorded in requests and environments: the test puts its own in its place
 STORE = SITE / "kadeploy.sqlite"

@@ -20,19 +20,11 @@ from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.result import NodeResult, OperationResult
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
-from kadeploy.workflow.events import (
-    Done,
-    Event,
-    Failure,
-    InstanceStarted,
-    NodeEnded,
-    Started,
-    StepCleared,
-    StepEnded,
-    StepStarted,
-)
+from kadeploy.workflow.failure import Failure
+from kadeploy.workflow.notices import InstanceStarted, NodeEnded, StepCleared, StepEnded, StepStarted
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.state_machine import StateMachine
+from kadeploy.workflow.transitions import Done, Started, Transition
 
 STEPS = tuple(MicroStep(name, Scope.NODE, Expression("9"), name) for name in ("reboot", "sync"))
 AUTOMATON = Automaton(
@@ -61,13 +53,13 @@ RESULT = OperationResult(
 )
 
 
-async def lines(level: int, *events: Event) -> list[str]:
+async def lines(level: int, *transitions: Transition) -> list[str]:
     """The log of a machine's whole life."""
     written: list[str] = []
     transcript, machine = Transcript(level, written.append), StateMachine(AUTOMATON)
     transcript.started("D-1", [GROUP])
-    for event in (Started(0, GROUP.nodes), *events):
-        for notice in machine.apply(event)[1]:
+    for transition in (Started(0, GROUP.nodes), *transitions):
+        for notice in machine.apply(transition)[1]:
             transcript.noticed(GROUP, notice)
     transcript.ended("D-1")
     return written

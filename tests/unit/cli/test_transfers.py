@@ -23,7 +23,7 @@ from kadeploy.operations.result import NodeResult, OperationResult
 from kadeploy.store.receptions import Reception
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
-from kadeploy.workflow.events import NodeEnded, StepEnded, StepStarted
+from kadeploy.workflow.notices import NodeEnded, StepEnded, StepStarted
 from kadeploy.workflow.phase import Phase
 
 RECORDED = Path(__file__).parents[2] / "data" / "broadcasts" / "slow-consumer"

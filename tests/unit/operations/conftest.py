@@ -29,7 +29,8 @@ from kadeploy.operations.run.tools import Tools, connect, make_workbench
 from kadeploy.steps.workbench import DeploymentWorkbench, Memory
 from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
-from kadeploy.workflow.events import Failure, Run
+from kadeploy.workflow.effects import Run
+from kadeploy.workflow.failure import Failure
 from kadeploy.workflow.phase import Phase
 from tests.keys import write_key
 

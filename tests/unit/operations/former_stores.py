@@ -21,8 +21,8 @@ from kadeploy.steps.workbench import Memory
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
 from kadeploy.workflow.automaton import Automaton
-from kadeploy.workflow.events import Event
 from kadeploy.workflow.phase import Phase
+from kadeploy.workflow.transitions import Transition
 from tests.keys import write_key
 from tests.unit.cli import program
 from tests.unit.operations.conftest import Script, Silent, forget, phases
@@ -85,7 +85,7 @@ class FormerStore:
 
     async def _write_again(self, wid: str, cluster: str, copy: str) -> None:
         memory = Memory(forget)
-        read: list[Automaton | Event] = []
+        read: list[Automaton | Transition] = []
         async with Store.open(self.path) as store:
             await WorkflowJournal(store, wid, cluster).replay(read.append, read.append, memory)
             journal = WorkflowJournal(store, copy, cluster)

@@ -22,7 +22,8 @@ from kadeploy.remote.connection import NodeConnections
 from kadeploy.remote.hostkey import wait_for_host_key
 from kadeploy.store.store import Store
 from kadeploy.workflow.automaton import Position
-from kadeploy.workflow.events import Failure, Run
+from kadeploy.workflow.effects import Run
+from kadeploy.workflow.failure import Failure
 from tests.unit.operations.conftest import workbench_of
 from tests.unit.remote.conftest import Keys, Sshd, keys, sshd
 

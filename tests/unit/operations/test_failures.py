@@ -29,7 +29,7 @@ from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import NodeStep
 from kadeploy.vocabulary.cause import Cause
 from kadeploy.vocabulary.names import INSTANCES
-from kadeploy.workflow import events
+from kadeploy.workflow import failure
 
 
 async def do_nothing(*_: object) -> None: ...
@@ -79,7 +79,7 @@ def test_every_step_says_what_its_failures_mean(step: NodeStep[Any]) -> None:
 
 
 def test_the_engine_and_the_steps_use_the_same_words() -> None:
-    assert (events.ABORTED, events.INTERNAL) == (Cause.ABORTED, Cause.INTERNAL)
+    assert (failure.ABORTED, failure.INTERNAL) == (Cause.ABORTED, Cause.INTERNAL)
 
 
 @pytest.mark.parametrize("cause", Cause)

@@ -119,11 +119,11 @@ def test_what_has_changed_is_named(former: FormerStore, script: type[Script]) ->
 
 
 def test_the_journal_is_written_as_it_was(former: FormerStore) -> None:
-    events = {"Started", "Done", "GraceOver", "Aborted", "Resumed", "Abandoned"}
+    transitions = {"Started", "Done", "GraceOver", "Aborted", "Resumed", "Abandoned"}
     assert {kind for (kind,) in former.rows("select distinct kind from events")} == {
         "Automaton",
         "Facts",
-        *events,
+        *transitions,
     }
     for number, (wid,) in enumerate(former.rows("select id from workflows")):
         copy = f"copy-{number}"

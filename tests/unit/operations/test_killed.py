@@ -19,10 +19,10 @@ from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.run.records import OperationRecords
 from kadeploy.store import node_states, workflows
 from kadeploy.store.store import Store
-from kadeploy.workflow.events import Aborted, Done, Event
+from kadeploy.workflow.transitions import Aborted, Done, Transition
 from tests.unit.operations.conftest import ONCE, RESUMED, RETRIED, MakePlan, Script, Silent, phases
 
-When = Callable[[WorkflowJournal, Sequence[Event]], bool]
+When = Callable[[WorkflowJournal, Sequence[Transition]], bool]
 Kill = Callable[[DeploymentPlan, When], Awaitable[tuple[str, Path]]]
 
 
@@ -36,12 +36,12 @@ def kill(store: Store, script: type[Script], monkeypatch: pytest.MonkeyPatch) ->
     async def begin(plan: DeploymentPlan, when: When) -> tuple[str, Path]:
         dying, buried, append = asyncio.Event(), asyncio.Event(), WorkflowJournal.append
 
-        async def append_or_die(journal: WorkflowJournal, events: Sequence[Event]) -> None:
-            if dying.is_set() or when(journal, events):
+        async def append_or_die(journal: WorkflowJournal, transitions: Sequence[Transition]) -> None:
+            if dying.is_set() or when(journal, transitions):
                 dying.set()
                 await buried.wait()
             else:
-                await append(journal, events)
+                await append(journal, transitions)
 
         operation = script.operation(plan, store, Silent())
         with monkeypatch.context() as patched:
@@ -81,16 +81,16 @@ async def resume(
         return await script.operation(await plan(left), left, Silent()).resume(workflow, RESUMED, names)
 
 
-def started(journal: WorkflowJournal, events: Sequence[Event]) -> bool:
+def started(journal: WorkflowJournal, transitions: Sequence[Transition]) -> bool:
     return True
 
 
-def some_step_done(journal: WorkflowJournal, events: Sequence[Event]) -> bool:
-    return any(isinstance(event, Done) for event in events)
+def some_step_done(journal: WorkflowJournal, transitions: Sequence[Transition]) -> bool:
+    return any(isinstance(transition, Done) for transition in transitions)
 
 
-def aborted(journal: WorkflowJournal, events: Sequence[Event]) -> bool:
-    return any(isinstance(event, Aborted) for event in events)
+def aborted(journal: WorkflowJournal, transitions: Sequence[Transition]) -> bool:
+    return any(isinstance(transition, Aborted) for transition in transitions)
 
 
 async def test_before_a_cluster_has_begun(
@@ -182,7 +182,7 @@ async def test_before_a_spare_that_others_had_is_recorded(
         patched.setattr(OperationRecords, "begin_nodes", record_late)
         plan = await make_plan(store, "red-1", "red-2", **settings)
         wid, left = await kill(
-            plan, lambda _, events: any(e.node == "red-3" for e in events if isinstance(e, Done))
+            plan, lambda _, transitions: any(t.node == "red-3" for t in transitions if isinstance(t, Done))
         )
     script.failing = script.slow = frozenset()
     result = await resume(

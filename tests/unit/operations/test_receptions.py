@@ -33,7 +33,9 @@ from kadeploy.store import receptions, workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
-from kadeploy.workflow.events import Failure, NodeEnded, Notice, Run
+from kadeploy.workflow.effects import Run
+from kadeploy.workflow.failure import Failure
+from kadeploy.workflow.notices import NodeEnded, Notice
 from kadeploy.workflow.phase import Phase
 from tests.unit.operations.conftest import MakePlan, Silent, deployment
 

@@ -23,7 +23,7 @@ from kadeploy.store.store import Store
 from kadeploy.store.tables import window_claims
 from kadeploy.store.windows import StoreTable
 from kadeploy.workflow.driver import Report
-from kadeploy.workflow.events import Run
+from kadeploy.workflow.effects import Run
 from tests.unit.operations.conftest import MakePlan, Silent, deployment
 
 STRANGER = "elsewhere/pid:[1] boot 1 1"  # a process of another machine, of which only its claims are seen

@@ -16,8 +16,8 @@ GRACE = '{"cluster": "red", "at": 1.0, "grace": 1, "position": {"macro": 0, "row
 # Kind of the entry that is changed, and what is changed in it, as SQL.
 ENTRIES = {
     "a kind that is not known": ("Done", "kind = 'Gathered'"),
-    "an event's field that is not known": ("Done", "payload = json_set(payload, '$.proof', 'none')"),
-    "an event's field that is missing": ("Done", "payload = json_remove(payload, '$.task')"),
+    "a transition's field that is not known": ("Done", "payload = json_set(payload, '$.proof', 'none')"),
+    "a transition's field that is missing": ("Done", "payload = json_remove(payload, '$.task')"),
     "a field of a position": ("Done", f"kind = 'GraceOver', payload = '{GRACE}'"),
     "no cluster": ("Done", "payload = json_remove(payload, '$.cluster')"),
     "no mapping": ("Done", "payload = '7'"),

@@ -24,8 +24,8 @@ from kadeploy.store.store import Store
 from kadeploy.vocabulary.duration import Constant
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep
-from kadeploy.workflow.events import Event, decode, encode
 from kadeploy.workflow.state_machine import StateMachine
+from kadeploy.workflow.transitions import Transition, decode, encode
 from tests.unit.operations.conftest import MakePlan
 from tests.unit.simulation.conftest import Simulate, Simulated, constant
 
@@ -53,10 +53,10 @@ class Memory:
     """A journal that can be read again."""
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.transitions: list[Transition] = []
 
-    async def append(self, events: Sequence[Event]) -> None:
-        self.events += events
+    async def append(self, transitions: Sequence[Transition]) -> None:
+        self.transitions += transitions
 
 
 def test_it_is_the_machine_of_real_deployments(plan: DeploymentPlan) -> None:
@@ -67,8 +67,8 @@ def test_it_is_the_machine_of_real_deployments(plan: DeploymentPlan) -> None:
     simulation = Simulation(imagined, file, {}, 3, lambda _: journal)
     clock.run(simulation.run())
     machine = StateMachine(imagined.clusters[0].automaton)
-    for event in journal.events:
-        machine.apply(decode(*encode(event)))
+    for transition in journal.transitions:
+        machine.apply(decode(*encode(transition)))
     assert machine.finished
     assert {name: (node.ended, node.phase) for name, node in machine.nodes.items()} == {
         end.node: (end.at, end.phase) for end in simulation.clusters[0].timeline.ends.values()

@@ -9,8 +9,8 @@ from kadeploy.store.statistics import StepRun
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import WorkflowKind
 from kadeploy.vocabulary.scope import Scope
-from kadeploy.workflow.events import Done, Started
 from kadeploy.workflow.state_machine import StateMachine
+from kadeploy.workflow.transitions import Done, Started
 from tests.unit.workflow.world import automaton, instance, micro
 
 

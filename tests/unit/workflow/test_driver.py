@@ -15,9 +15,12 @@ from kadeploy.simulation import clock
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep
 from kadeploy.workflow.driver import Driver, Report
-from kadeploy.workflow.events import Done, Event, Failure, NodeEnded, Notice, Run
+from kadeploy.workflow.effects import Run
+from kadeploy.workflow.failure import Failure
+from kadeploy.workflow.notices import NodeEnded, Notice
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.state_machine import StateMachine
+from kadeploy.workflow.transitions import Done, Transition
 
 
 def plan(*steps: MicroStep, grace: float = 0.01) -> Automaton:
@@ -30,20 +33,20 @@ def step(name: str, scope: Scope = Scope.NODE, timeout: str = "5") -> MicroStep:
 
 
 class Memory:
-    """A journal; it fails once it holds so many events."""
+    """A journal; it fails once it holds so many transitions."""
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.transitions: list[Transition] = []
         self.room = 1000
         self.free = asyncio.Event()
         self.free.set()
 
-    async def append(self, events: Sequence[Event]) -> None:
+    async def append(self, transitions: Sequence[Transition]) -> None:
         await asyncio.sleep(0)
         await self.free.wait()
-        if len(self.events) + len(events) > self.room:
+        if len(self.transitions) + len(transitions) > self.room:
             raise OSError(28, "No space left on device")
-        self.events.extend(events)
+        self.transitions.extend(transitions)
 
 
 class Bench:
@@ -62,7 +65,7 @@ class Bench:
 
     async def __call__(self, run: Run, report: Report) -> None:
         name = self.state_machine.automaton.microstep(run.position).name
-        self.seen_in_journal.append(len(self.journal.events) >= run.task)
+        self.seen_in_journal.append(len(self.journal.transitions) >= run.task)
         try:
             await getattr(self, name.rstrip("23"))(run, report)
         finally:
@@ -133,7 +136,7 @@ async def test_cancelling_aborts_and_journals() -> None:
         await running
     assert bench.state_machine.in_phase(Phase.ABORTED) == ["n1"]
     assert bench.ended == ["good", "hangs"]
-    assert type(bench.journal.events[-1]).__name__ == "Aborted"
+    assert type(bench.journal.transitions[-1]).__name__ == "Aborted"
     assert isinstance(bench.notices[-1], NodeEnded)
 
 
@@ -176,8 +179,8 @@ def test_waiting_for_a_window_is_not_the_time_of_the_step() -> None:
     clock.run(drive())  # on a clock that jumps: a busy machine takes none of the 0.2 s
     [bench] = benches
     assert bench.state_machine.in_phase(Phase.OK) == nodes
-    done = [event for event in bench.journal.events if isinstance(event, Done)]
-    assert sum(event.waited > 0.02 for event in done) == 11, "each but the first had to wait"
+    done = [transition for transition in bench.journal.transitions if isinstance(transition, Done)]
+    assert sum(transition.waited > 0.02 for transition in done) == 11, "each but the first had to wait"
     assert done[-1].waited > done[1].waited
 
 
@@ -194,7 +197,7 @@ async def test_a_step_that_was_called_off_while_it_was_journaled_is_not_begun() 
     bench = Bench(plan(step("good"), step("hangs")))
     bench.driver.add(["n1"])
     running = asyncio.create_task(bench.driver.start(["n2"]))
-    await until(lambda: len(bench.journal.events) >= 2)
+    await until(lambda: len(bench.journal.transitions) >= 2)
     bench.journal.free.clear()
     await until(lambda: bench.ended.count("good") == 2)
     bench.driver.abort(["n1", "n2"], "the deadline was over")
@@ -226,8 +229,8 @@ async def test_what_is_being_journaled_when_it_is_cancelled_has_happened() -> No
     with pytest.raises(asyncio.CancelledError):
         await running
     replayed = StateMachine(bench.state_machine.automaton)
-    for event in bench.journal.events:
-        replayed.apply(event)
+    for transition in bench.journal.transitions:
+        replayed.apply(transition)
     assert replayed.in_phase(Phase.ABORTED) == bench.state_machine.in_phase(Phase.ABORTED) == ["n1"]
 
 

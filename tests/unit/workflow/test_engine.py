@@ -11,10 +11,13 @@ from kadeploy.config.expression import Expression
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep
 from kadeploy.workflow.driver import Report
+from kadeploy.workflow.effects import Run
 from kadeploy.workflow.engine import ClusterEngine, Engine
-from kadeploy.workflow.events import Event, Failure, NodeEnded, Notice, Run
+from kadeploy.workflow.failure import Failure
 from kadeploy.workflow.goal import Goal
+from kadeploy.workflow.notices import NodeEnded, Notice
 from kadeploy.workflow.phase import Phase
+from kadeploy.workflow.transitions import Transition
 
 STEP = MicroStep("step", Scope.NODE, Expression("60"), "step")
 AUTOMATON = Automaton((MacroStep("M", (Instance("I", (STEP,), Expression("0")),)),), Gathering(1, 0))
@@ -42,7 +45,7 @@ class Nodes:
             await asyncio.sleep(60)
         report(run.nodes[0], Failure("it broke") if run.nodes[0] in self._failing else None)
 
-    async def append(self, events: Sequence[Event]) -> None: ...
+    async def append(self, transitions: Sequence[Transition]) -> None: ...
 
     def observe(self, notice: Notice) -> None:
         if isinstance(notice, NodeEnded):

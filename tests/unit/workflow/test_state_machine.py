@@ -8,18 +8,11 @@ import pytest
 from kadeploy.config.expression import Expression
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import MicroStep, Position
-from kadeploy.workflow.events import (
-    LEFT_BEHIND,
-    Abandoned,
-    Done,
-    Failure,
-    GraceOver,
-    Started,
-    StepEnded,
-    decode,
-)
+from kadeploy.workflow.failure import LEFT_BEHIND, Failure
+from kadeploy.workflow.notices import StepEnded
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.state_machine import StateMachine
+from kadeploy.workflow.transitions import Abandoned, Done, GraceOver, Started, decode
 
 from .world import World, automaton, instance, micro
 
@@ -213,7 +206,7 @@ def test_the_late_get_as_long_as_the_others_took(spread: float, seconds: float) 
 
 
 def test_machines_are_equal_that_are_in_the_same_state() -> None:
-    """What the last event has caused is no part of the state."""
+    """What the last transition has caused is no part of the state."""
     plan = automaton([instance("I", micro("x"))])
     one, other = StateMachine(plan), StateMachine(plan)
     for machine in (one, other):

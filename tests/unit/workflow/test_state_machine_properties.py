@@ -12,14 +12,9 @@ from hypothesis import strategies as st
 
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Position, from_mapping, to_mapping
-from kadeploy.workflow.events import (
-    GraceOver,
-    Started,
-    decode,
-    encode,
-)
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.state_machine import StateMachine
+from kadeploy.workflow.transitions import GraceOver, Started, decode, encode
 from tests.nightly import examples
 
 from .world import World, automaton, instance, micro
@@ -108,8 +103,8 @@ def test_any_interleaving_ends_every_node_once(plan: Automaton, count: int, data
     for name in world.state_machine.in_phase(Phase.OK):
         assert_ran_everything(plan, world.succeeded[name])
     replayed = StateMachine(plan)
-    for event in world.journal:
-        replayed.apply(decode(*encode(event)))
+    for transition in world.journal:
+        replayed.apply(decode(*encode(transition)))
     assert replayed.nodes == world.state_machine.nodes
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Automata in few words, and a world that feeds a state machine and checks it after every event."""
+"""Automata in few words, and a world that feeds a state machine and checks it after every transition."""
 
 from __future__ import annotations
 
@@ -9,19 +9,11 @@ from typing import Any
 from kadeploy.config.expression import Expression
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
-from kadeploy.workflow.events import (
-    Aborted,
-    Done,
-    Event,
-    Failure,
-    Resumed,
-    Run,
-    StartGrace,
-    Waiting,
-    decode,
-    encode,
-)
+from kadeploy.workflow.effects import Run, StartGrace
+from kadeploy.workflow.failure import Failure
+from kadeploy.workflow.notices import Waiting
 from kadeploy.workflow.state_machine import StateMachine
+from kadeploy.workflow.transitions import Aborted, Done, Resumed, Transition, decode, encode
 
 
 def micro(name: str, scope: Scope = Scope.NODE, **settings: Any) -> MicroStep:
@@ -38,7 +30,7 @@ def instance(name: str, *steps: MicroStep, retries: int = 0, timeout: str = "0")
 
 
 class World:
-    """Feeds a machine and checks after every event what must always hold."""
+    """Feeds a machine and checks after every transition what must always hold."""
 
     def __init__(self, plan: Automaton) -> None:
         self.state_machine = StateMachine(plan)
@@ -46,17 +38,17 @@ class World:
         self.open: dict[int, set[str]] = {}
         self.graces: list[StartGrace] = []
         self.waiting: list[Waiting] = []
-        self.journal: list[Event] = []
+        self.journal: list[Transition] = []
         self.attempts: Counter[tuple[str, str]] = Counter()
         self.at = 0.0
         self.succeeded: dict[str, list[Position]] = {}
 
-    def send(self, event: Event) -> None:
-        self.journal.append(event)
-        effects, notices = self.state_machine.apply(event)
+    def send(self, transition: Transition) -> None:
+        self.journal.append(transition)
+        effects, notices = self.state_machine.apply(transition)
         self.waiting.extend(notice for notice in notices if isinstance(notice, Waiting))
-        if isinstance(event, Done) and event.task in self.open:
-            self.open[event.task].discard(event.node)
+        if isinstance(transition, Done) and transition.task in self.open:
+            self.open[transition.task].discard(transition.node)
         for effect in effects:
             if isinstance(effect, StartGrace):
                 self.graces.append(effect)
@@ -83,8 +75,8 @@ class World:
         self.open.clear()
         self.graces.clear()
         dead, self.state_machine = self.state_machine, StateMachine(self.state_machine.automaton)
-        for event in self.journal:
-            self.state_machine.apply(decode(*encode(event)))
+        for transition in self.journal:
+            self.state_machine.apply(decode(*encode(transition)))
         assert self.state_machine.nodes == dead.nodes
 
     def abort(self, nodes: tuple[str, ...] | None) -> None:
