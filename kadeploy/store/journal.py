@@ -7,29 +7,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from kadeploy.store.store import Store
-from kadeploy.store.tables import events
+from kadeploy.store.tables import journal
 
 # One statement for all: the rows are inserted one after the other, and each finds the number of the last.
-_LAST = select(func.coalesce(func.max(events.c.sequence), 0)).where(events.c.workflow_id == bindparam("of"))
-_APPEND = insert(events).values(sequence=_LAST.scalar_subquery() + 1)
+_LAST = select(func.coalesce(func.max(journal.c.sequence), 0)).where(journal.c.workflow_id == bindparam("of"))
+_APPEND = insert(journal).values(sequence=_LAST.scalar_subquery() + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """Entry of a workflow's journal; ``time`` in seconds since the epoch, ``payload`` of JSON values."""
+    """Entry of a workflow's journal; ``time`` in seconds since the epoch, ``payload`` of JSON values.
+
+    ``sequence`` is its number in the journal, from 1; 0 before it is appended.
+    """
 
     time: float
     kind: str
     payload: Mapping[str, Any]
+    sequence: int = 0
 
 
-async def append(store: Store, workflow_id: str, entries: Sequence[JournalEntry]) -> None:
-    """Add entries behind those that are there; all of them or, on an error, none."""
+async def append(store: Store, workflow_id: str, entries: Sequence[JournalEntry]) -> int:
+    """Add entries behind those that are there; all of them or, on an error, none.
+
+    Returns the number of the last one, 0 where there is nothing to add.
+    """
     if not entries:
-        return
+        return 0
 
     rows = [
         {
@@ -41,20 +48,25 @@ async def append(store: Store, workflow_id: str, entries: Sequence[JournalEntry]
         }
         for entry in entries
     ]
-    await store.write(lambda connection: connection.execute(_APPEND, rows))
+
+    def change(connection: Connection) -> int:
+        connection.execute(_APPEND, rows)
+        return connection.scalar(_LAST, {"of": workflow_id}) or 0
+
+    return await store.write(change)
 
 
 async def count(store: Store, workflow_id: str) -> int:
     """Number of entries of a workflow."""
-    query = select(func.count()).where(events.c.workflow_id == workflow_id)
+    query = select(func.count()).where(journal.c.workflow_id == workflow_id)
     return await store.read(lambda connection: connection.scalar(query) or 0)
 
 
 async def read(store: Store, workflow_id: str) -> list[JournalEntry]:
     """Read the entries of a workflow in the order in which they were appended."""
     query = (
-        select(events.c.time, events.c.kind, events.c.payload)
-        .where(events.c.workflow_id == workflow_id)
-        .order_by(events.c.sequence)
+        select(journal.c.time, journal.c.kind, journal.c.payload, journal.c.sequence)
+        .where(journal.c.workflow_id == workflow_id)
+        .order_by(journal.c.sequence)
     )
     return await store.read(lambda connection: [JournalEntry(*row) for row in connection.execute(query)])

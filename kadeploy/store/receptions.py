@@ -62,7 +62,7 @@ class BroadcastSummary:
 
 
 async def add(store: Store, workflow_id: str, rows: Sequence[Reception]) -> None:
-    """Record receptions of nodes; their workflow must be in the store."""
+    """Record receptions of nodes."""
     values = [asdict(row) | {"workflow_id": workflow_id, "notes": list(row.notes)} for row in rows]
     if values:
         await store.write(lambda connection: connection.execute(insert(receptions), values))

@@ -117,7 +117,7 @@ class Filter:
 
 
 async def add_records(store: Store, rows: Sequence[Record]) -> None:
-    """Write the records of a workflow's nodes; the workflow must be in the store."""
+    """Write the records of a workflow's nodes."""
     values = [asdict(row) for row in rows]
     for value in values:
         value["workflow_id"] = value.pop("wid")
@@ -127,7 +127,7 @@ async def add_records(store: Store, rows: Sequence[Record]) -> None:
 
 
 async def add_steps(store: Store, workflow_id: str, runs: Iterable[StepRun]) -> None:
-    """Write runs of micro-steps; their workflow must be in the store."""
+    """Write runs of micro-steps."""
     values = [asdict(run) | {"workflow_id": workflow_id} for run in runs]
     # In parts: thousands of nodes make some 100,000 rows, for which no other writer should have to wait.
     for start in range(0, len(values), _ROWS_AT_ONCE):

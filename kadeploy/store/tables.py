@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -33,6 +34,7 @@ metadata = MetaData(
 
 
 def _workflow() -> Column[str]:
+    """Key of what is deleted with its workflow; statistics are not."""
     return Column(
         "workflow_id",
         String,
@@ -65,10 +67,16 @@ workflows = Table(
     Column("state", String, nullable=False, index=True),
     Column("started", Float, nullable=False),
     Column("finished", Float),
+    Column("owner", String, nullable=False, server_default=""),
+    Column("outcome", JSON(none_as_null=True)),
+    Column("cancelled_by", String, nullable=False, server_default=""),
+    Index(None, "started"),
+    Index(None, "finished"),
+    Index(None, "user", "started"),
 )
 
-events = Table(
-    "events",
+journal = Table(
+    "journal",
     metadata,
     _workflow(),
     Column("sequence", Integer, primary_key=True),
@@ -77,10 +85,19 @@ events = Table(
     Column("payload", JSON, nullable=False),
 )
 
+event_batches = Table(
+    "event_batches",
+    metadata,
+    _workflow(),
+    Column("last", Integer, primary_key=True),
+    Column("first", Integer, nullable=False),
+    Column("documents", LargeBinary, nullable=False),
+)
+
 steps = Table(
     "steps",
     metadata,
-    _workflow(),
+    Column("workflow_id", String, primary_key=True),
     Column("node", String, primary_key=True),
     Column("macro", String, primary_key=True),
     Column("instance", String, primary_key=True),
@@ -97,7 +114,7 @@ steps = Table(
 records = Table(
     "records",
     metadata,
-    _workflow(),
+    Column("workflow_id", String, primary_key=True),
     Column("hostname", String, primary_key=True),
     Column("user", String, nullable=False),
     *(Column(f"step{number}", String, nullable=False) for number in (1, 2, 3)),
@@ -117,7 +134,7 @@ records = Table(
 receptions = Table(
     "receptions",
     metadata,
-    _workflow(),
+    Column("workflow_id", String, primary_key=True),
     Column("started", Float, primary_key=True),
     Column("node", String, primary_key=True),
     Column("lane", Integer, nullable=False),
@@ -136,7 +153,7 @@ nodes = Table(
     Column("name", String, primary_key=True),
     Column("state", String, nullable=False),
     Column("user", String, nullable=False),
-    Column("workflow_id", String, nullable=False),
+    Column("workflow_id", String, nullable=False, index=True),
     Column("environment_name", String, nullable=False),
     Column("environment_version", Integer),
     Column("environment_user", String, nullable=False),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workflows: one row per operation, with its request and its state."""
+"""Workflows: one row per operation, with its request, its state, and the process that works on it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
-from kadeploy.errors import NotFoundError
+from kadeploy.errors import NotFoundError, RefusedError
+from kadeploy.local.process import Process
 from kadeploy.store.store import Store
-from kadeploy.store.tables import workflows
+from kadeploy.store.tables import workflows as table
+from kadeploy.store.workflow_outcome import WorkflowOutcome
+from kadeploy.terminal import printable_line
+
+NOBODY = ""  # owner of workflows that no process works on, or of which it is unknown
 
 
 class WorkflowKind(StrEnum):
@@ -36,83 +41,203 @@ class WorkflowKind(StrEnum):
 
 
 class State(StrEnum):
-    """State of a workflow; ``error`` is a failure of the engine, not of nodes."""
+    """State of a workflow.
 
+    ``planning``: it has no lease and has touched nothing; ``refused``: it ended there. ``error`` is a failure
+    of the engine, not of nodes.
+    """
+
+    PLANNING = "planning"
+    REFUSED = "refused"
     RUNNING = "running"
     HELD = "held"
     DONE = "done"
     ERROR = "error"
     ABORTED = "aborted"
 
+    @property
+    def active(self) -> bool:
+        """Report that a process works on the workflow, unless that has died."""
+        return self in (State.PLANNING, State.RUNNING)
+
+    @property
+    def ended(self) -> bool:
+        return not self.active and self is not State.HELD
+
 
 @dataclass(frozen=True, slots=True)
-class Workflow:
-    """Workflow: one operation; times in seconds since the epoch, ``request`` of JSON values."""
+class WorkflowSummary:
+    """Row of a workflow but for its request; times in seconds since the epoch.
+
+    ``owner`` is the process that works on it, '' where there is none or it is unknown; ``outcome`` is None
+    before the first end and where nothing is known of it; ``cancelled_by`` is the user who asked for its end.
+    """
 
     id: str
     kind: WorkflowKind
     user: str
-    request: Mapping[str, Any]
     state: State
     started: float
-    finished: float | None
+    finished: float | None = None
+    owner: str = NOBODY
+    outcome: WorkflowOutcome | None = None
+    cancelled_by: str = ""
+
+    @property
+    def owner_lives(self) -> bool | None:
+        """Report that the owner works on it; None where there is none, or on another machine.
+
+        Of a process of another machine only its leases tell, which end when nobody renews them.
+        """
+        if self.owner == NOBODY:
+            return None
+        owner = Process.parse(self.owner)
+        if owner.is_dead():
+            return False
+        return True if owner.machine == Process.current().machine else None
 
 
-async def create(store: Store, kind: WorkflowKind, user: str, request: Mapping[str, Any]) -> Workflow:
-    """Record a new running workflow; its identifier is ``D-<uuid4>`` for a deployment.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow(WorkflowSummary):
+    """Workflow: one operation; ``request`` of JSON values, which may be large."""
+
+    request: Mapping[str, Any]
+
+
+async def create(
+    store: Store, kind: WorkflowKind, user: str, request: Mapping[str, Any], state: State = State.RUNNING
+) -> Workflow:
+    """Record a new workflow of this process; its identifier is ``D-<uuid4>`` for a deployment.
 
     No row is left where this is cancelled: its identifier would be unknown, and it would never end.
     """
-    workflow = Workflow(f"{kind.prefix}{uuid.uuid4()}", kind, user, request, State.RUNNING, time.time(), None)
+    workflow = Workflow(
+        id=f"{kind.prefix}{uuid.uuid4()}",
+        kind=kind,
+        user=user,
+        request=request,
+        state=state,
+        started=time.time(),
+        owner=str(Process.current()),
+    )
     values = {
         "id": workflow.id,
         "kind": str(kind),
         "user": user,
         "request": dict(request),
-        "state": str(State.RUNNING),
+        "state": str(state),
         "started": workflow.started,
+        "owner": workflow.owner,
     }
     try:
-        await store.write(lambda connection: connection.execute(insert(workflows), values))
+        await store.write(lambda connection: connection.execute(insert(table), values))
     except asyncio.CancelledError:  # the store completes a transaction that has begun
-        remove = delete(workflows).where(workflows.c.id == workflow.id)
+        remove = delete(table).where(table.c.id == workflow.id)
         await store.write(lambda connection: connection.execute(remove))
         raise
     return workflow
 
 
-async def change_state(store: Store, workflow_id: str, state: State) -> None:
-    """Set the state, and the time of the end where the state is final."""
-    finished = None if state in (State.RUNNING, State.HELD) else time.time()
-    change = (
-        update(workflows).where(workflows.c.id == workflow_id).values(state=str(state), finished=finished)
-    )
+async def change_state(
+    store: Store,
+    workflow_id: str,
+    state: State,
+    *,
+    outcome: WorkflowOutcome | None = None,
+    request: Mapping[str, Any] | None = None,
+) -> None:
+    """Set the state, and the time of the end where the state is final.
+
+    The workflow is this process's where it is active, and nobody's otherwise. ``outcome`` and ``request``
+    replace the former ones where they are given; an outcome also ends when the workflow is active again.
+    """
+    values: dict[str, Any] = {
+        "state": str(state),
+        "finished": time.time() if state.ended else None,
+        "owner": str(Process.current()) if state.active else NOBODY,
+    }
+    if outcome is not None or state.active:
+        values["outcome"] = asdict(outcome) if outcome else None
+    if request is not None:
+        values["request"] = dict(request)
+    change = update(table).where(table.c.id == workflow_id).values(values)
     if not await store.write(lambda connection: connection.execute(change).rowcount):
         raise _unknown(workflow_id)
 
 
+async def take_over(store: Store, workflow_id: str, former_owner: str) -> bool:
+    """Make a workflow this process's, unless it is not ``former_owner``'s any more.
+
+    A request to cancel that was meant for the former owner ends with it.
+    """
+    former = (table.c.id == workflow_id) & (table.c.owner == former_owner)
+    change = update(table).where(former).values(owner=str(Process.current()), cancelled_by="")
+    return await store.write(lambda connection: connection.execute(change).rowcount) > 0
+
+
+async def request_cancel(store: Store, workflow_id: str, user: str) -> None:
+    """Ask the process that works on a workflow to end it; the first who asks is remembered.
+
+    Raises NotFoundError, and RefusedError where no process should be working on it.
+    """
+    active = [str(state) for state in State if state.active]
+    wanted = (table.c.id == workflow_id) & table.c.state.in_(active) & (table.c.cancelled_by == "")
+
+    def change(connection: Connection) -> None:
+        if connection.execute(update(table).where(wanted).values(cancelled_by=user)).rowcount:
+            return
+        state = connection.scalar(select(table.c.state).where(table.c.id == workflow_id))
+        if state is None:
+            raise _unknown(workflow_id)
+        if state not in active:
+            raise RefusedError(f"{workflow_id} does not run: it is {state}")
+
+    await store.write(change)
+
+
+async def cancel_requested(store: Store, workflow_id: str) -> str:
+    """User who has asked for the end of a workflow, '' for nobody."""
+    query = select(table.c.cancelled_by).where(table.c.id == workflow_id)
+    return await store.read(lambda connection: connection.scalar(query) or "")
+
+
 async def read(store: Store, workflow_id: str) -> Workflow:
     """Read the workflow of an identifier; raises NotFoundError."""
-    query = select(workflows).where(workflows.c.id == workflow_id)
-    row = await store.read(lambda connection: connection.execute(query).one_or_none())
-    if row is None:
+    found = await store.read(lambda connection: select_whole(connection, table.c.id == workflow_id))
+    if not found:
         raise _unknown(workflow_id)
-    return _workflow(row)
+    return found[0]
 
 
 async def list_states(store: Store, *states: State) -> list[Workflow]:
     """List the workflows in any of these states (in any state without them), oldest first."""
-    query = select(workflows).order_by(workflows.c.started)
-    if states:
-        query = query.where(workflows.c.state.in_([str(state) for state in states]))
-    return await store.read(lambda connection: [_workflow(row) for row in connection.execute(query)])
+    wanted = table.c.state.in_([str(state) for state in states or State])
+    return await store.read(lambda connection: select_whole(connection, wanted))
 
 
-def _workflow(row: Row[Any]) -> Workflow:
-    return Workflow(
-        row.id, WorkflowKind(row.kind), row.user, row.request, State(row.state), row.started, row.finished
-    )
+def select_whole(connection: Connection, wanted: ColumnElement[bool]) -> list[Workflow]:
+    """Workflows that meet a condition, with their requests, oldest first."""
+    rows = connection.execute(select(table).where(wanted).order_by(table.c.started))
+    return [Workflow(**summary_values(row), request=row.request) for row in rows]
+
+
+def summary_values(row: Row[Any]) -> dict[str, Any]:
+    """Values of a WorkflowSummary from a row."""
+    return {
+        "id": row.id,
+        "kind": WorkflowKind(row.kind),
+        "user": row.user,
+        "state": State(row.state),
+        "started": row.started,
+        "finished": row.finished,
+        "owner": row.owner,
+        "outcome": None if row.outcome is None else WorkflowOutcome(**row.outcome),
+        "cancelled_by": row.cancelled_by,
+    }
 
 
 def _unknown(workflow_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no workflow {workflow_id}", hint="kastat -F wid lists those of the past")
+    return NotFoundError(
+        f"there is no workflow {printable_line(workflow_id)}",
+        hint="`list` names those that are kept; statistics remain of older ones",
+    )

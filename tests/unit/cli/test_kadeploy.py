@@ -174,7 +174,6 @@ def _record_boots(configuration: Path) -> None:
     """Five boots of node-1 and node-2 on another day, and one of a cluster that is no more."""
     boot = "'SetDeploymentEnv', 'SetDeploymentEnvUntrusted', 0, 'wait_reboot'"
     with sqlite3.connect(configuration / "store" / "kadeploy.sqlite") as store:
-        store.execute("insert into workflows values ('D-1', 'deploy', 'root', '{}', 'done', 0, 9)")
         for day, (node, seconds) in enumerate(
             [("node-1", 30), ("node-1", 34), ("node-2", 36), ("node-2", 38), ("node-1", 40), ("old-1", 999)]
         ):

@@ -46,6 +46,12 @@ class FormerStore:
         for column in ("workflows.request", "environments.description"):
             table, name = column.split(".")
             self.change(f"update {table} set {name} = replace({name}, ?, ?)", RECORDED_SITE, str(self.site))
+        asyncio.run(self._upgrade())
+
+    async def _upgrade(self) -> None:
+        """Bring the file to the schema of this version, whose tables ``change`` and ``rows`` name."""
+        async with Store.open(self.path):
+            pass
 
     def change(self, statement: str, *values: str) -> None:
         """Change rows as no version of the program does."""

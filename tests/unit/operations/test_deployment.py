@@ -297,7 +297,7 @@ async def forget_what_came_after(store: Store, wid: str, count: int) -> None:
     """Leave the store as SIGKILL would have: nothing was written any more."""
     tables = ("records", "steps")
     statements = [f"delete from {table} where workflow_id = '{wid}'" for table in tables]
-    statements.append(f"delete from events where workflow_id = '{wid}' and sequence > {count}")
+    statements.append(f"delete from journal where workflow_id = '{wid}' and sequence > {count}")
     await store.write(lambda connection: [connection.exec_driver_sql(text) for text in statements])
     await workflows.change_state(store, wid, workflows.State.RUNNING)
 

@@ -120,7 +120,7 @@ def test_what_has_changed_is_named(former: FormerStore, script: type[Script]) ->
 
 def test_the_journal_is_written_as_it_was(former: FormerStore) -> None:
     transitions = {"Started", "Done", "GraceOver", "Aborted", "Resumed", "Abandoned"}
-    assert {kind for (kind,) in former.rows("select distinct kind from events")} == {
+    assert {kind for (kind,) in former.rows("select distinct kind from journal")} == {
         "Automaton",
         "Facts",
         *transitions,
@@ -128,8 +128,8 @@ def test_the_journal_is_written_as_it_was(former: FormerStore) -> None:
     for number, (wid,) in enumerate(former.rows("select id from workflows")):
         copy = f"copy-{number}"
         former.change(
-            "insert into workflows select ?, kind, user, request, state, started, finished "
-            "from workflows where id = ?",
+            "insert into workflows (id, kind, user, request, state, started) "
+            "select ?, kind, user, request, state, started from workflows where id = ?",
             copy,
             wid,
         )
@@ -158,7 +158,7 @@ def entries(former: FormerStore, wid: str) -> dict[str, list[Any]]:
     """The kinds of a journal's entries with their contents, of facts the last ones of each node."""
     found: dict[str, list[Any]] = {}
     facts: dict[str, Any] = {}
-    query = "select kind, payload from events where workflow_id = ? order by sequence"
+    query = "select kind, payload from journal where workflow_id = ? order by sequence"
     for kind, payload in former.rows(query, wid):
         content = json.loads(payload)
         if kind == "Facts":

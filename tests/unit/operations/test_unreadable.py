@@ -54,8 +54,9 @@ def refusal(former: FormerStore, wid: str, script: type[Script]) -> RefusedError
 @pytest.mark.parametrize(("kind", "change"), ENTRIES.values(), ids=ENTRIES.keys())
 def test_entries(former: FormerStore, script: type[Script], kind: str, change: str) -> None:
     wid = former.workflow_of("red-1")
-    last = "select max(sequence) from events where workflow_id = ? and kind = ?"
-    former.change(f"update events set {change} where workflow_id = ? and sequence = ({last})", wid, wid, kind)
+    last = "select max(sequence) from journal where workflow_id = ? and kind = ?"
+    place = f"workflow_id = ? and sequence = ({last})"
+    former.change(f"update journal set {change} where {place}", wid, wid, kind)
     message = refusal(former, wid, script).message
     assert message.startswith(f"the journal of {wid} has an entry ")
     assert message.endswith(" that this version of kadeploy cannot read")
@@ -73,7 +74,7 @@ def test_requests(former: FormerStore, script: type[Script], change: str) -> Non
 def test_as_a_user_sees_it(former: FormerStore) -> None:
     wid, kept = former.workflow_of("red-1"), contents(former)
     former.change("update workflows set user = ?", program.user_name())
-    former.change("update events set kind = 'Gath' || char(27) || 'ered' where kind = 'Done'")
+    former.change("update journal set kind = 'Gath' || char(27) || 'ered' where kind = 'Done'")
     resumed = former.command("kadeploy", "--resume", wid)
     assert resumed.returncode == 3
     assert resumed.stderr.splitlines() == [

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.errors import ServiceError
 from kadeploy.store import receptions, workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.statistics import Filter
@@ -65,11 +64,6 @@ async def test_the_last_broadcast_of_a_node_counts(store: Store, wid: str) -> No
     await receptions.add(store, wid, [again])
     found = await receptions.latest(store, wid)
     assert found == {"node-1": GOOD, "node-2": MOVED, "node-3": again, "node-4": LATE}
-
-
-async def test_no_row_without_a_workflow(store: Store) -> None:
-    with pytest.raises(ServiceError, match="FOREIGN KEY"):
-        await receptions.add(store, "D-0", [GOOD])
 
 
 async def test_a_store_of_before(tmp_path: Path) -> None:

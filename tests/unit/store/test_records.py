@@ -64,13 +64,14 @@ async def test_the_journal_keeps_the_order_of_events(store: Store) -> None:
         JournalEntry(float(number), "Done", {"node": f"node-{number}", "é": None}) for number in range(5)
     ]
 
-    await journal.append(store, first.id, events[:2])
-    await journal.append(store, second.id, events[4:])
-    await journal.append(store, first.id, [])
-    await journal.append(store, first.id, events[2:4])
+    assert await journal.append(store, first.id, events[:2]) == 2
+    assert await journal.append(store, second.id, events[4:]) == 1
+    assert await journal.append(store, first.id, []) == 0
+    assert await journal.append(store, first.id, events[2:4]) == 4
 
-    assert await journal.read(store, first.id) == events[:4]
-    assert await journal.read(store, second.id) == events[4:]
+    numbered = [replace(event, sequence=number) for number, event in enumerate(events[:4], 1)]
+    assert await journal.read(store, first.id) == numbered
+    assert await journal.read(store, second.id) == [replace(events[4], sequence=1)]
     assert [await journal.count(store, wid) for wid in (first.id, second.id, "D-0")] == [4, 1, 0]
 
 
