@@ -47,10 +47,14 @@ class ProfileName(StrEnum):
 
 
 class Database(FileModel):
-    """Store; ``name`` is the path of the SQLite file."""
+    """Store; ``name`` is the path of the SQLite file.
+
+    ``keep_days``: days after which workflows that have ended are deleted; statistics stay.
+    """
 
     kind: str = Field(default="sqlite", pattern="^sqlite$")
     name: Path = Path("/var/lib/kadeploy/kadeploy.sqlite")
+    keep_days: int = Field(default=90, ge=1)
 
 
 class Rights(FileModel):
