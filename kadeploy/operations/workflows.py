@@ -5,64 +5,109 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
 from kadeploy.operations.run.journal import WorkflowJournal
-from kadeploy.store import leases, node_states, workflows
+from kadeploy.store import history, leases, node_states, workflows
 from kadeploy.store.node_states import NodeRecord, NodeState
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State, Workflow, WorkflowKind
+from kadeploy.store.workflow_outcome import WorkflowOutcome
+from kadeploy.store.workflows import State, Workflow, WorkflowKind, WorkflowSummary
 from kadeploy.workflow.transitions import Abandoned
 
 UNFINISHED = (NodeState.HELD, NodeState.DEPLOYING, NodeState.REBOOTING, NodeState.POWERING)
+_DEAD = {State.RUNNING: "interrupted", State.PLANNING: "not started"}
 RECENT = 24 * 3600.0  # seconds in which an ended workflow is still listed
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A workflow, what became of its engine, and the state of its nodes that nobody else has had since."""
+    """Workflow, whether a process works on it, and the nodes that nobody else has had since."""
 
-    workflow: Workflow
+    workflow: WorkflowSummary
     running: bool
     nodes: tuple[NodeRecord, ...]
 
     @property
     def state(self) -> str:
-        """The workflow's state; ``interrupted`` where its engine was killed."""
-        killed = self.workflow.state is State.RUNNING and not self.running
-        return "interrupted" if killed else str(self.workflow.state)
+        """State of the workflow; ``interrupted``, or ``not started``, where its process has died."""
+        return (
+            str(self.workflow.state) if self.running else _DEAD.get(self.workflow.state, self.workflow.state)
+        )
+
+    @property
+    def outcome(self) -> WorkflowOutcome:
+        """Outcome of the workflow, with unknown counts where it has none."""
+        return self.workflow.outcome or WorkflowOutcome()
+
+    @property
+    def environment(self) -> str:
+        """Environment as ``name:version``, '' where it is unknown or there is none."""
+        return self.outcome.environment
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds until its end, or until now while it runs; None for others, whose end is still to come."""
+        if self.workflow.finished is not None:
+            return self.workflow.finished - self.workflow.started
+        return time.time() - self.workflow.started if self.running else None
 
 
 async def find(store: Store, wid: str, user: str, almighty: frozenset[str]) -> Workflow:
-    """The workflow of an identifier; raises NotFoundError, RefusedError where it is another user's."""
-    workflow = await workflows.read(store, wid)
+    """Find the workflow that a user names so, see ``store.history.find``.
+
+    Raises NotFoundError, RefusedError where it is another user's or several may be meant.
+    """
+    workflow = await history.find(store, wid, user)
     if user != workflow.user and user not in almighty:
-        raise RefusedError(f"{wid} belongs to {workflow.user}")
+        raise RefusedError(f"{workflow.id} belongs to {workflow.user}")
     return workflow
 
 
+async def list_latest(store: Store, limit: int | None) -> list[Overview]:
+    """List the workflows that have not ended, and the latest ``limit`` others (None: all), newest first."""
+    return await _look_at(store, await history.list_recent(store, limit))
+
+
 async def list_recent(store: Store) -> list[Overview]:
-    """Held and running workflows, and those that ended lately, oldest first."""
+    """List held and running workflows, and those that ended lately, oldest first."""
     since = time.time() - RECENT
-    found = [w for w in await workflows.list_states(store) if w.finished is None or w.finished > since]
-    return [await _overview(store, workflow) for workflow in found]
+    found = [w for w in await history.list_recent(store, None) if w.finished is None or w.finished > since]
+    return await _look_at(store, found[::-1])
 
 
-async def _overview(store: Store, workflow: Workflow) -> Overview:
-    names = [name for members in workflow.request["fingerprint"]["nodes"].values() for name in members]
-    states = await node_states.read(store, names)
-    own = tuple(states[name] for name in names if name in states and states[name].workflow_id == workflow.id)
-    held = await leases.held(store, names)
-    leased = {name for name, wid in held.items() if wid == workflow.id}
-    lying = {record.name for record in own if record.state is NodeState.HELD}
-    return Overview(workflow, bool(leased - lying), own)
+async def look_at(store: Store, workflow: WorkflowSummary) -> Overview:
+    """Overview of a workflow."""
+    [overview] = await _look_at(store, [workflow])
+    return overview
+
+
+async def _look_at(store: Store, found: Sequence[WorkflowSummary]) -> list[Overview]:
+    ids = [workflow.id for workflow in found]
+    nodes = await node_states.read_own(store, ids)
+    working = await leases.find_working(store, ids)
+    return [
+        Overview(workflow, _runs(workflow, workflow.id in working), tuple(nodes.get(workflow.id, ())))
+        for workflow in found
+    ]
+
+
+def _runs(workflow: WorkflowSummary, leased: bool) -> bool:
+    """Report that a process works on a workflow; ``leased``: a living process has nodes for it.
+
+    Of owners that are unknown or elsewhere nothing else tells; planning, which has no lease, may go on.
+    """
+    if leased or not workflow.state.active:
+        return leased
+    lives = workflow.owner_lives
+    return workflow.state is State.PLANNING if lives is None else lives
 
 
 async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:
     """Give up the held nodes of a workflow; they are free for others. Raises RefusedError while it runs."""
-    overview = await _overview(store, workflow)
+    overview = await look_at(store, workflow)
     if overview.running:
         raise RefusedError(f"{workflow.id} is running", hint="interrupt its command")
     names = [record.name for record in overview.nodes if record.state in UNFINISHED]
@@ -74,12 +119,21 @@ async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:
     record = node_states.record if workflow.kind is WorkflowKind.DEPLOY else node_states.change
     await record(store, names, NodeState.ABORTED, user=workflow.user, workflow_id=workflow.id)
     await leases.abandon(store, workflow.id)
-    await workflows.change_state(store, workflow.id, State.ABORTED)
+    await workflows.change_state(store, workflow.id, State.ABORTED, outcome=_given_up(overview.outcome))
     return names
+
+
+def _given_up(outcome: WorkflowOutcome) -> WorkflowOutcome:
+    """Outcome of a workflow whose held nodes have been given up."""
+    if outcome.held is None or outcome.aborted is None:
+        return outcome
+    return replace(outcome, held=0, aborted=outcome.aborted + outcome.held)
 
 
 def _by_cluster(workflow: Workflow, names: Sequence[str]) -> dict[str, list[str]]:
     clusters: dict[str, list[str]] = {}
+    if not names:  # a workflow that died in its planning has no fingerprint
+        return clusters
     for cluster, nodes in workflow.request["fingerprint"]["nodes"].items():
         if members := [name for name in nodes if name in names]:
             clusters[cluster] = members

@@ -149,6 +149,21 @@ async def held(store: Store, nodes: Sequence[str], *, now: Callable[[], float] =
     return {row.node: row.workflow_id for row in rows}
 
 
+async def find_working(
+    store: Store, workflow_ids: Sequence[str], *, now: Callable[[], float] = time.time
+) -> set[str]:
+    """Workflows of some for which a process has leases; held nodes do not count."""
+
+    def query(connection: Connection) -> set[str]:
+        found: set[str] = set()
+        for chunk in chunks(workflow_ids):
+            wanted = leases.c.workflow_id.in_(chunk) & (leases.c.owner != NOBODY)
+            found.update(row.workflow_id for row in _living(connection, wanted, now()))
+        return found
+
+    return await store.read(query)
+
+
 def _held(connection: Connection, nodes: Sequence[str], now: float) -> list[_Lease]:
     """Valid leases of the nodes."""
     rows: list[_Lease] = []

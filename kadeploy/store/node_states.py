@@ -140,6 +140,20 @@ async def read(store: Store, names: Iterable[str]) -> dict[str, NodeRecord]:
     return await store.read(query)
 
 
+async def read_own(store: Store, workflow_ids: Sequence[str]) -> dict[str, list[NodeRecord]]:
+    """Records of the nodes that were last used by each of some workflows, sorted by name."""
+
+    def query(connection: Connection) -> dict[str, list[NodeRecord]]:
+        found: dict[str, list[NodeRecord]] = {}
+        for chunk in chunks(workflow_ids):
+            own = select(nodes).where(nodes.c.workflow_id.in_(chunk)).order_by(nodes.c.name)
+            for row in connection.execute(own):
+                found.setdefault(row.workflow_id, []).append(_record(row))
+        return found
+
+    return await store.read(query)
+
+
 def _record(row: Row[Any]) -> NodeRecord:
     values = {"state": NodeState(row.state), "host_keys": tuple(row.host_keys)}
     return NodeRecord(**row._asdict() | values)

@@ -20,6 +20,7 @@ from kadeploy.operations.run.records import OperationRecords
 from kadeploy.store import node_states, workflows
 from kadeploy.store.store import Store
 from kadeploy.workflow.transitions import Aborted, Done, Transition
+from tests.stores import DEAD
 from tests.unit.operations.conftest import ONCE, RESUMED, RETRIED, MakePlan, Script, Silent, phases
 
 When = Callable[[WorkflowJournal, Sequence[Transition]], bool]
@@ -64,6 +65,7 @@ def _copy(path: Path) -> Path:
     with closing(sqlite3.connect(path)) as living, closing(sqlite3.connect(copy)) as dead:
         living.backup(dead)
         dead.execute("delete from leases")
+        dead.execute("update workflows set owner = ?", [DEAD])
         dead.execute("delete from window_claims")
         dead.commit()
     return copy

@@ -31,6 +31,7 @@ from kadeploy.store import leases, node_states, statistics, workflows
 from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
+from tests.stores import forget_owner
 from tests.unit.operations.conftest import Silent
 
 ADDRESS = "127.0.1.1"  # of red-1
@@ -259,9 +260,11 @@ async def test_a_killed_reboot_can_be_abandoned(site: Site, store: Store) -> Non
     await asyncio.wait([running])
     await node_states.change(store, ["red-1"], NodeState.REBOOTING, user="alice", workflow_id=workflow.id)
     await workflows.change_state(store, workflow.id, workflows.State.RUNNING)
+    await forget_owner(store, workflow.id)
     [overview] = await workflow_list.list_recent(store)
     assert overview.state == "interrupted"
     assert workflow_list.describe_nodes(overview) == "rebooting red-1"
-    assert await workflow_list.abandon(store, workflow) == ["red-1"]
+    left = await workflows.read(store, workflow.id)
+    assert await workflow_list.abandon(store, left) == ["red-1"]
     record = (await node_states.read(store, ["red-1"]))["red-1"]
     assert (record.state, record.environment_name) == ("aborted", "debian")
