@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import posixpath
 import shutil
 import stat
@@ -14,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -30,6 +28,7 @@ from kadeploy.cli.signals import cancel_on_signals
 from kadeploy.errors import ExitStatus, NotFoundError, ServiceError, UsageError
 from kadeploy.nodes import fold
 from kadeploy.remote.user import UserConnections
+from kadeploy.service.views.cast import CastView
 from kadeploy.terminal import printable
 
 SPOOL_CHUNK = 1 << 20
@@ -101,7 +100,7 @@ async def _cast(options: CastOptions, request: CastRequest) -> Results:
 
 def _print_results(options: CastOptions, request: CastRequest, results: Results, seconds: float) -> None:
     if options.as_json:
-        click.echo(json.dumps(_to_json(request, results, seconds)))
+        click.echo(CastView.of(request, results, seconds).to_json_text())
     else:
         click.echo(printable("\n".join(_summary(results))))
     for line in (*_remarks(results), *_evidence(results)):
@@ -136,29 +135,6 @@ def _evidence(results: Results) -> Iterator[str]:
         if not result.ok:
             yield f"{host}: [{result.trouble}] {result.reason}"
             yield from (f"    {line}" for line in result.evidence.splitlines()[-verdict.EVIDENCE_LINES :])
-
-
-def _to_json(request: CastRequest, results: Results, seconds: float) -> dict[str, Any]:
-    """One document; ``phase`` is ok or ko, ``received`` is in bytes, ``seconds`` from the start."""
-    return {
-        "schema": 1,
-        "bytes": request.image.size,
-        "seconds": round(seconds, 3),
-        "nodes": [
-            {
-                "node": host,
-                "phase": "ok" if result.ok else "ko",
-                "cause": str(result.trouble),
-                "reason": result.reason,
-                "evidence": result.evidence,
-                "received": result.received,
-                "sha256": result.sha256,
-                "notes": list(result.notes),
-                "seconds": round(result.seconds, 3),
-            }
-            for host, result in results.items()
-        ],
-    }
 
 
 def _write_files(options: CastOptions, good: Sequence[str], bad: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,6 +22,7 @@ from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
 from kadeploy.operations.deploy.request import recorded
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run.operation import Operation
+from kadeploy.service.views.plan import DeploymentPlanView
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow, WorkflowKind
 from kadeploy.terminal import printable_line
@@ -80,7 +80,6 @@ async def _workflow(options: DeployOptions, site: Site, store: Store) -> Workflo
 
 
 def _print_plan(plan: DeploymentPlan, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(dry_run.to_json(plan)))
-    else:
-        click.echo("\n".join(map(printable_line, dry_run.describe(plan))))
+    view = DeploymentPlanView.of(plan)
+    text = view.to_json_text() if as_json else "\n".join(map(printable_line, dry_run.describe(plan, view)))
+    click.echo(text)

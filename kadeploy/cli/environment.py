@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -16,12 +15,13 @@ from kadeploy.cli import program
 from kadeploy.cli.environment_options import EnvironmentOptions
 from kadeploy.config import site as configuration
 from kadeploy.environments import source
-from kadeploy.environments.description import to_mapping, to_yaml
+from kadeploy.environments.description import to_yaml
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.recompression import advice as compression_advice
 from kadeploy.environments.recording import EnvironmentService
 from kadeploy.environments.registry import Caller
 from kadeploy.errors import ExitStatus
+from kadeploy.service.views.environments import EnvironmentsView
 from kadeploy.store.store import Store
 from kadeploy.terminal import printable_line
 
@@ -151,8 +151,7 @@ async def _find_own(service: EnvironmentService, action: EnvironmentAction) -> l
 
 
 def _print_json(found: list[Environment]) -> None:
-    rows = [{**to_mapping(environment), "user": environment.owner} for environment in found]
-    click.echo(json.dumps(rows, indent=2))
+    click.echo(EnvironmentsView.of(found).to_list_text())
 
 
 def _print_yaml(found: list[Environment]) -> None:

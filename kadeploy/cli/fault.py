@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,10 +49,12 @@ def apply(name: str, path: Path, seed: int | None, *, as_json: bool) -> None:
 
 def _show(assigned: Sequence[AssignedFault], *, as_json: bool) -> None:
     if as_json:
-        entries = [
-            {"node": fault.node, "fault": str(fault.setting), "expect": fault.expect} for fault in assigned
-        ]
-        click.echo(json.dumps(entries, indent=1))
+        from kadeploy.service.views.lab import LabFaultsView, LabFaultView
+
+        faults = (
+            LabFaultView(node=fault.node, fault=str(fault.setting), expect=fault.expect) for fault in assigned
+        )
+        click.echo(LabFaultsView(faults=tuple(faults)).to_list_text(indent=1))
         return
     for fault in assigned:
         click.echo(f"{fault.node}: {fault.setting}" + (f", expected: {fault.expect}" if fault.expect else ""))

@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from kadeploy.simulation.forecast import MILESTONES, Forecast, Item, StepForecast
 from kadeploy.simulation.hints import hints
@@ -15,7 +12,6 @@ from kadeploy.simulation.spending import Spending
 
 ROWS = 12  # of the curve on the terminal
 COLUMNS = 50
-POINTS = 100  # of the curve as data
 ITEMS = 8  # of a critical path on the terminal
 
 MEAN = "Mean seconds of a good node"
@@ -65,21 +61,9 @@ def _curve(forecast: Forecast) -> Iterator[str]:
     yield "after                          " + "".join(
         f"{'never' if at is None else clock(at):>9}" for _, at in reached
     )
-    for at, count in _points(forecast.good, ROWS):
+    for at, count in forecast.curve(ROWS):
         share = count / forecast.nodes
         yield f"{clock(at):>9} |{'#' * round(share * COLUMNS):<{COLUMNS}}| {share:6.1%}"
-
-
-def _points(good: Sequence[float], count: int) -> Iterator[tuple[float, int]]:
-    """Times at equal distances from the first good node to the last, and the number of good nodes by then."""
-    if not good:
-        return
-    first, last = good[0], good[-1]
-    steps = count - 1 if last > first else 0
-    for index in range(steps):
-        at = first + (last - first) * index / steps
-        yield at, bisect_right(good, at)
-    yield last, len(good)
 
 
 def _sizes(cohorts: Sequence[int]) -> str:
@@ -135,62 +119,3 @@ def _hints(forecast: Forecast) -> Iterator[str]:
     if found:
         yield ""
         yield from (f"hint: {text}" for text in found)
-
-
-def to_json(forecast: Forecast, seed: int) -> dict[str, Any]:
-    """Forecast as one document; all times in seconds since the beginning."""
-    return {
-        "schema": 1,
-        "seed": seed,
-        "nodes": forecast.nodes,
-        "spares": forecast.spares,
-        "phases": dict(forecast.phases),
-        "failures": dict(forecast.failures),
-        "seconds": _rounded(forecast.seconds),
-        "good_after": {f"{share:.0%}": _rounded(forecast.after(share)) for share in MILESTONES},
-        "curve": [{"seconds": _rounded(at), "good": count} for at, count in _points(forecast.good, POINTS)],
-        "broadcasts": list(forecast.cohorts),
-        "last_good_node": [_item(item) for item in forecast.longest],
-        "middle_good_node": [_item(item) for item in forecast.typical],
-        "mean_seconds": [
-            {
-                name: _rounded(value) if isinstance(value, float) else value
-                for name, value in asdict(item).items()
-            }
-            for item in forecast.spending
-        ],
-        "steps": [_step(step) for step in forecast.steps],
-        "hints": list(hints(forecast)),
-    }
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
-
-
-def _item(item: Item) -> dict[str, Any]:
-    return {
-        "kind": str(item.kind),
-        "macro": item.macro,
-        "instance": item.instance,
-        "micro": item.micro,
-        "seconds": _rounded(item.seconds),
-    }
-
-
-def _step(step: StepForecast) -> dict[str, Any]:
-    counts = step.counts
-    return {
-        "cluster": step.cluster,
-        "instance": step.instance,
-        "micro": step.micro,
-        "known_from": step.source,
-        "runs": counts.runs,
-        "failed": counts.failures,
-        "hung": counts.hangs,
-        "ended_by_step_timeout": counts.step_deadlines,
-        "ended_by_instance_timeout": counts.instance_deadlines,
-        "median": _rounded(step.median),
-        "p99": _rounded(step.p99),
-        "timeout": step.timeout,
-    }

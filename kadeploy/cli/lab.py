@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -70,7 +69,10 @@ def status(name: str, *, as_json: bool) -> None:
     """Print the status of the nodes."""
     found = lab_status.read(cluster.find(name))
     if as_json:
-        click.echo(json.dumps([asdict(node) for node in found], indent=1))
+        from kadeploy.service.views.lab import LabNodesView, LabNodeView  # here, as nodes below
+
+        view = LabNodesView(nodes=tuple(LabNodeView(**asdict(node)) for node in found))
+        click.echo(view.to_list_text(indent=1))
     else:
         for node in found:
             click.echo(_line(node))

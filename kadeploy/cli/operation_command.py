@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -28,6 +27,8 @@ from kadeploy.errors import ExitStatus, ServiceError, UsageError
 from kadeploy.operations.plan import Plan
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run.operation import Operation
+from kadeploy.service.views.plan import PlanView
+from kadeploy.service.views.result import ResultView
 from kadeploy.steps.facts import ClusterFacts
 from kadeploy.terminal import printable_line
 
@@ -71,10 +72,9 @@ def observers(options: OperationOptions) -> Iterator[tuple[Observers, ExitStack]
 
 def print_steps(plan: Plan[ClusterFacts], *, as_json: bool) -> None:
     """Print the plan of an operation that erases nothing, for --dry-run."""
-    if as_json:
-        click.echo(json.dumps(dry_run.steps_to_json(plan)))
-    else:
-        click.echo("\n".join(map(printable_line, dry_run.describe_steps(plan))))
+    view = PlanView.of(plan)
+    text = view.to_json_text() if as_json else "\n".join(map(printable_line, dry_run.describe_steps(view)))
+    click.echo(text)
 
 
 async def carry_out(
@@ -99,7 +99,7 @@ def _print_result(result: OperationResult, options: OperationOptions) -> None:
     """Print the result of an operation, and write its files."""
     try:
         if options.as_json:
-            click.echo(json.dumps(verdict.to_json(result)))
+            click.echo(ResultView.of(result).to_json_text())
         else:
             click.echo("\n".join(verdict.summary(result)))
         for line in verdict.evidence(result):

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -19,9 +17,19 @@ from kadeploy.cli.node_lists import read_nodes
 from kadeploy.cli.report_options import FIELDS, KADEPLOY3_FIELDS, ReportOptions
 from kadeploy.config import site as configuration
 from kadeploy.errors import ExitStatus, UsageError
-from kadeploy.nodes import fold
+from kadeploy.service.views.statistics import (
+    BroadcastsView,
+    BroadcastView,
+    CausesView,
+    CauseView,
+    FailureRatesView,
+    RecordsView,
+    StepsView,
+    StepView,
+)
+from kadeploy.service.views.view import ListDocument
 from kadeploy.store import receptions, statistics
-from kadeploy.store.statistics import Filter, Record, StepSummary
+from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import WorkflowKind
 from kadeploy.terminal import printable
@@ -33,22 +41,24 @@ def report(options: ReportOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     chosen = _filter(options)
     if options.causes:
-        rows, show = asyncio.run(_summarize_causes(chosen)), _print_causes
+        view: ListDocument = asyncio.run(_summarize_causes(chosen))
     elif options.steps:
-        rows, show = asyncio.run(_summarize_steps(chosen)), _print_steps
+        view = asyncio.run(_summarize_steps(chosen))
     elif options.broadcasts:
-        rows, show = asyncio.run(_summarize_broadcasts(chosen)), _print_broadcasts
+        view = asyncio.run(_summarize_broadcasts(chosen))
     elif options.failure_rate is not None:
-        rows, show = asyncio.run(_failure_rates(chosen, options.failure_rate)), _print_rates
+        view = asyncio.run(_failure_rates(chosen, options.failure_rate))
     else:
         fields = _split(options.fields)
-        rows, show = asyncio.run(_records(chosen, fields, everything=options.as_json)), _print_csv
+        view = asyncio.run(_records(chosen, fields, everything=options.as_json))
     if options.as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(view.to_list_text())
+    elif not view.entries:
+        click.echo(NO_INFORMATION, err=True)
     elif options.as_csv or options.header:
-        _print_csv(rows, options.header)
+        _print_csv(view.to_rows(), header=options.header)
     else:
-        show(rows)
+        _print_table(view)
     return ExitStatus.OK
 
 
@@ -73,52 +83,34 @@ def _filter(options: ReportOptions) -> Filter:
     )
 
 
-async def _records(wanted: Filter, fields: Sequence[str], *, everything: bool) -> list[dict[str, Any]]:
+async def _records(wanted: Filter, fields: Sequence[str], *, everything: bool) -> RecordsView:
     unknown = [name for name in fields if name not in statistics.FIELDS]
     if unknown:
         raise UsageError(f"unknown field: {', '.join(unknown)}", hint=f"there are {FIELDS}")
     async with _open_store() as store:
         records = await statistics.list_records(store, wanted)
-    chosen = fields or (FIELDS if everything else KADEPLOY3_FIELDS).split(",")
-    return [_values(record, chosen) for record in records]
+    return RecordsView.of(records, fields or (FIELDS if everything else KADEPLOY3_FIELDS).split(","))
 
 
-async def _failure_rates(wanted: Filter, least: float) -> list[dict[str, Any]]:
+async def _failure_rates(wanted: Filter, least: float) -> FailureRatesView:
     async with _open_store() as store:
         rates = await statistics.failure_rates(store, wanted)
-    return [{"hostname": host, "rate": round(rate, 3)} for host, rate in rates.items() if rate >= least]
+    return FailureRatesView.of({host: rate for host, rate in rates.items() if rate >= least})
 
 
-async def _summarize_causes(wanted: Filter) -> list[dict[str, Any]]:
+async def _summarize_causes(wanted: Filter) -> CausesView:
     async with _open_store() as store:
-        summaries = await statistics.summarize_causes(store, wanted)
-    return [{"cause": one.cause, "count": one.count, "nodes": fold(one.hosts)} for one in summaries]
+        return CausesView.of(await statistics.summarize_causes(store, wanted))
 
 
-async def _summarize_steps(wanted: Filter) -> list[dict[str, Any]]:
+async def _summarize_steps(wanted: Filter) -> StepsView:
     async with _open_store() as store:
-        summaries: list[StepSummary] = await statistics.summarize_steps(store, wanted)
-    return [asdict(summary) for summary in summaries]
+        return StepsView.of(await statistics.summarize_steps(store, wanted))
 
 
-async def _summarize_broadcasts(wanted: Filter) -> list[dict[str, Any]]:
+async def _summarize_broadcasts(wanted: Filter) -> BroadcastsView:
     async with _open_store() as store:
-        summaries = await receptions.summarize(store, wanted)
-    return [
-        {
-            "wid": one.workflow_id,
-            "start": round(one.started),
-            "nodes": fold(one.nodes),
-            "bytes": one.bytes,
-            "seconds": round(one.seconds, 3),
-            "median": round(one.median / 1e6, 3),
-            "slowest": round(one.slowest / 1e6, 3),
-            "ok": one.ok,
-            "ko": one.ko,
-            "moved": one.moved,
-        }
-        for one in summaries
-    ]
+        return BroadcastsView.of(await receptions.summarize(store, wanted))
 
 
 def _open_store() -> AbstractAsyncContextManager[Store]:
@@ -126,16 +118,23 @@ def _open_store() -> AbstractAsyncContextManager[Store]:
     return Store.open(site.path(site.server.database.name))
 
 
-def _values(record: Record, fields: Sequence[str]) -> dict[str, Any]:
-    """Fields of a record, times in whole seconds as Kadeploy3 gives them."""
-    values = ((name, getattr(record, name)) for name in fields)
-    return {name: round(value) if isinstance(value, float) else value for name, value in values}
+def _print_table(view: ListDocument) -> None:
+    """Print the form that is for people; records are CSV, as Kadeploy3 printed them."""
+    match view:
+        case CausesView():
+            _print_causes(view.rows)
+        case StepsView():
+            _print_steps(view.rows)
+        case BroadcastsView():
+            _print_broadcasts(view.rows)
+        case FailureRatesView():
+            for row in view.rows:
+                click.echo(f"{row.hostname}: {row.rate}")
+        case _:
+            _print_csv(view.to_rows())
 
 
-def _print_csv(rows: Sequence[dict[str, Any]], header: bool = False) -> None:
-    if not rows:
-        click.echo(NO_INFORMATION, err=True)
-        return
+def _print_csv(rows: Sequence[Mapping[str, Any]], *, header: bool = False) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if header:
         writer.writerow(rows[0])
@@ -150,48 +149,32 @@ def _cell(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
-def _print_rates(rows: Sequence[dict[str, Any]]) -> None:
-    for row in rows:
-        click.echo(f"{row['hostname']}: {row['rate']}")
-    if not rows:
-        click.echo(NO_INFORMATION, err=True)
-
-
-def _print_causes(rows: Sequence[dict[str, Any]]) -> None:
+def _print_causes(rows: Sequence[CauseView]) -> None:
     """Print a table; failures recorded before causes were recorded have none."""
-    if not rows:
-        click.echo(NO_INFORMATION, err=True)
-        return
-    names = [row["cause"] or "not recorded" for row in rows]
+    names = [row.cause or "not recorded" for row in rows]
     width = max(len("Cause"), *map(len, names))
     click.echo(f"{'Cause':<{width}} {'Failures':>9}  Nodes")
     for name, row in zip(names, rows, strict=True):
-        click.echo(f"{name:<{width}} {row['count']:>9}  {row['nodes']}")
+        click.echo(f"{name:<{width}} {row.count:>9}  {row.nodes}")
 
 
-def _print_steps(rows: Sequence[dict[str, Any]]) -> None:
+def _print_steps(rows: Sequence[StepView]) -> None:
     """Print a table; durations in seconds."""
-    if not rows:
-        click.echo(NO_INFORMATION, err=True)
-        return
-    names = [f"{row['instance']}-{row['micro']}" for row in rows]
+    names = [f"{row.instance}-{row.micro}" for row in rows]
     width = max(map(len, names))
     click.echo(f"{'Micro-step':<{width}} {'Count':>7} {'Median':>9} {'p95':>9} {'Max':>9} {'Failures':>9}")
     for name, row in zip(names, rows, strict=True):
-        durations = " ".join(f"{row[column]:>9.2f}" for column in ("median", "p95", "max"))
-        click.echo(f"{name:<{width}} {row['count']:>7} {durations} {row['failure_rate']:>9.1%}")
+        durations = f"{row.median:>9.2f} {row.p95:>9.2f} {row.max:>9.2f}"
+        click.echo(f"{name:<{width}} {row.count:>7} {durations} {row.failure_rate:>9.1%}")
 
 
-def _print_broadcasts(rows: Sequence[dict[str, Any]]) -> None:
+def _print_broadcasts(rows: Sequence[BroadcastView]) -> None:
     """Print a table; sizes in MB, rates of the median node and of the slowest in MB/s."""
-    if not rows:
-        click.echo(NO_INFORMATION, err=True)
-        return
-    width = max(len(row["wid"]) for row in rows)
+    width = max(len(row.wid) for row in rows)
     titles = f"{'MB':>8} {'Seconds':>8} {'Median':>8} {'Slowest':>8} {'Ok':>5} {'Ko':>5} {'Moved':>5}"
     click.echo(f"{'Operation':<{width}} {'Start':<19} {titles}  Nodes")
     for row in rows:
-        start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["start"]))
-        figures = f"{row['bytes'] / 1e6:>8.0f} {row['seconds']:>8.1f} {row['median']:>8.1f}"
-        counts = f"{row['ok']:>5} {row['ko']:>5} {row['moved']:>5}"
-        click.echo(f"{row['wid']:<{width}} {start} {figures} {row['slowest']:>8.1f} {counts}  {row['nodes']}")
+        start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.start))
+        figures = f"{row.bytes / 1e6:>8.0f} {row.seconds:>8.1f} {row.median:>8.1f} {row.slowest:>8.1f}"
+        counts = f"{row.ok:>5} {row.ko:>5} {row.moved:>5}"
+        click.echo(f"{row.wid:<{width}} {start} {figures} {counts}  {row.nodes}")

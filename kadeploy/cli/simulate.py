@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, NotFoundError
 from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
+from kadeploy.service.views.forecast import ForecastView
 from kadeploy.simulation import file
 from kadeploy.simulation.behaviour import check_names
 from kadeploy.simulation.file import SimulationFile
@@ -82,6 +82,6 @@ async def _records(site: Site, store: Store, cluster: str) -> list[StepSamples]:
 
 def _tell(forecast: Forecast, seed: int, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(text.to_json(forecast, seed)))
+        click.echo(ForecastView.of(forecast, seed).to_json_text())
     else:
         click.echo("\n".join(text.lines(forecast, seed)))

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verdict on an operation: the summary that scripts parse, evidence, JSON, exit status."""
+"""Verdict on an operation: the summary that scripts parse, evidence, exit status."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from kadeploy.cli.labels import label
 from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.nodes import fold
 from kadeploy.operations.result import OperationResult
-from kadeploy.store.receptions import Reception
 from kadeploy.workflow.failure import ABORTED
 from kadeploy.workflow.phase import Phase
 
@@ -64,45 +62,6 @@ def totals(result: OperationResult) -> Iterator[str]:
     by_number = sorted(nodes.items(), key=lambda pair: -len(pair[1]))
     if by_number:
         yield "failed: " + ", ".join(f"{len(names)} {cause} ({fold(names)})" for cause, names in by_number)
-
-
-def to_json(result: OperationResult) -> dict[str, Any]:
-    """Document of a result; ``phase`` is ok, ko, held or aborted, seconds are of the whole operation.
-
-    ``broadcast`` has the figures of a node's last one: seconds until its verdict, rate in bytes per second.
-    """
-    return {
-        "schema": 1,
-        "wid": result.wid,
-        "seconds": round(result.seconds, 3),
-        "nodes": [
-            {
-                "node": node.node,
-                "phase": node.phase,
-                "step": node.place,
-                "cause": node.cause,
-                "reason": node.reason,
-                "evidence": node.evidence,
-                "host_keys": list(node.host_keys),
-                **({"power": node.power} if node.power else {}),
-                **({"broadcast": _broadcast(node.reception)} if node.reception else {}),
-            }
-            for node in result.nodes
-        ],
-    }
-
-
-def _broadcast(reception: Reception) -> dict[str, Any]:
-    return {
-        "ok": reception.ok,
-        "bytes": reception.bytes,
-        "seconds": round(reception.seconds, 3),
-        "rate": round(reception.rate),
-        "lane": reception.lane,
-        "position": reception.position,
-        "moved": reception.moved,
-        "notes": list(reception.notes),
-    }
 
 
 def known_hosts(result: OperationResult) -> Iterator[str]:

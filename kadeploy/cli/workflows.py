@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
@@ -18,6 +16,7 @@ from kadeploy.errors import ExitStatus
 from kadeploy.nodes import fold
 from kadeploy.operations import workflows
 from kadeploy.operations.workflows import Overview
+from kadeploy.service.views.workflows import WorkflowsView
 from kadeploy.store.store import Store
 
 
@@ -37,7 +36,7 @@ async def _carry_out(options: DeployOptions, site: Site) -> None:
             return
         overviews = await workflows.list_recent(store)
     if options.as_json:
-        click.echo(json.dumps({"schema": 1, "workflows": [_to_json(overview) for overview in overviews]}))
+        click.echo(WorkflowsView.of(overviews).to_json_text())
     else:
         for overview in overviews:
             click.echo(_line(overview))
@@ -48,14 +47,3 @@ def _line(overview: Overview) -> str:
     started = datetime.fromtimestamp(workflow.started, UTC).astimezone()
     nodes = workflows.describe_nodes(overview)
     return f"{workflow.id}  {started:%Y-%m-%d %H:%M:%S}  {workflow.user}  {overview.state}: {nodes}"
-
-
-def _to_json(overview: Overview) -> dict[str, Any]:
-    workflow = overview.workflow
-    return {
-        "wid": workflow.id,
-        "user": workflow.user,
-        "state": overview.state,
-        "started": datetime.fromtimestamp(workflow.started, UTC).isoformat(),
-        "nodes": {record.name: str(record.state) for record in overview.nodes},
-    }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,17 @@ class Forecast:
         """Time when this share of all nodes is good; None for never."""
         count = math.ceil(share * self.nodes)
         return self.good[count - 1] if count <= len(self.good) else None
+
+    def curve(self, points: int) -> Iterator[tuple[float, int]]:
+        """Times at equal distances from the first good node to the last, and the number of good ones then."""
+        if not self.good:
+            return
+        first, last = self.good[0], self.good[-1]
+        steps = points - 1 if last > first else 0
+        for index in range(steps):
+            at = first + (last - first) * index / steps
+            yield at, bisect_right(self.good, at)
+        yield last, len(self.good)
 
 
 def make_forecast(plan: DeploymentPlan, clusters: Sequence[SimulatedCluster]) -> Forecast:

@@ -18,6 +18,7 @@ from kadeploy.config.expression import Expression
 from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.result import NodeResult, OperationResult
+from kadeploy.service.views.result import ResultView
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
 from kadeploy.workflow.failure import Failure
@@ -145,7 +146,7 @@ def test_totals_by_cause() -> None:
 
 
 def test_the_cause_is_in_the_document() -> None:
-    assert [node["cause"] for node in verdict.to_json(RESULT)["nodes"]] == ["", "disk", ""]
+    assert [node.cause for node in ResultView.of(RESULT).nodes] == ["", "disk", ""]
 
 
 @pytest.mark.parametrize(("text", "enough"), [("0", 0), ("2", 2), ("50%", 2), ("67%", 3), ("100%", 3)])

@@ -12,7 +12,6 @@ import pytest
 from rich.console import Console
 
 from kadeploy.broadcast.interface import BroadcastProgress
-from kadeploy.cli import verdict
 from kadeploy.cli.live import LiveTable
 from kadeploy.cli.observers import Observers
 from kadeploy.cli.transcript import Transcript
@@ -20,6 +19,7 @@ from kadeploy.cli.transfers import LINE_INTERVAL, Transfers, place
 from kadeploy.config.expression import Expression
 from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.result import NodeResult, OperationResult
+from kadeploy.service.views.result import ResultView
 from kadeploy.store.receptions import Reception
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
@@ -172,7 +172,7 @@ def test_remarks_are_above_the_table_where_the_log_goes_elsewhere(monkeypatch: p
 
 def test_the_figures_in_the_document() -> None:
     nodes = (NodeResult("n3", Phase.OK, reception=MOVED), NodeResult("n2", Phase.KO))
-    first, second = verdict.to_json(OperationResult("D-1", 12.0, 2, 2, nodes))["nodes"]
+    first, second = ResultView.of(OperationResult("D-1", 12.0, 2, 2, nodes)).to_json()["nodes"]
     assert first["broadcast"] == {
         "ok": True,
         "bytes": 50,

@@ -11,6 +11,7 @@ import pytest
 from kadeploy.cli import dry_run
 from kadeploy.environments.environment import Environment, System
 from kadeploy.operations.deploy.plan import DeploymentPlan
+from kadeploy.service.views.plan import DeploymentPlanView
 from kadeploy.store.store import Store
 from tests.unit.operations.conftest import MakePlan
 
@@ -39,8 +40,9 @@ async def test_a_dry_run_names_what_is_erased(
 ) -> None:
     plan = await make_plan(store, "red-1", **options)
     assert list(plan.clusters[0].facts.erased) == erased
-    assert dry_run.to_json(plan)["clusters"][0]["erased"] == erased
-    [line] = [line for line in dry_run.describe(plan) if "ERASED" in line]
+    view = DeploymentPlanView.of(plan)
+    assert list(view.clusters[0].erased) == erased
+    [line] = [line for line in dry_run.describe(plan, view) if "ERASED" in line]
     whole = "all of /dev/sda, which gets this GPT:" if len(options) == 0 else ", ".join(erased)
     assert line == f"  ERASED: {whole}"
 
@@ -60,8 +62,9 @@ async def test_an_image_of_a_partition_and_one_of_a_disk(
     plan = await make_plan(store, "red-1", environment=other, **KEPT)
     assert plan.clusters[0].facts.erased == ("/dev/sda3",), "only Linux gets a swap area"
     plan = await make_plan(store, "red-1", environment=other, block_device="/dev/sdb", **KEPT)
-    assert dry_run.to_json(plan)["clusters"][0]["erased"] == ["/dev/sdb"]
-    assert "  ERASED: all of /dev/sdb, by the image itself" in list(dry_run.describe(plan))
+    view = DeploymentPlanView.of(plan)
+    assert view.clusters[0].erased == ("/dev/sdb",)
+    assert "  ERASED: all of /dev/sdb, by the image itself" in list(dry_run.describe(plan, view))
 
 
 async def test_tmp_is_told_as_reformatted_only_where_it_is(store: Store, make_plan: MakePlan) -> None:

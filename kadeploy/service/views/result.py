@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Document of the result of an operation: kadeploy, kareboot and kapower with --json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from kadeploy.operations.result import NodeResult, OperationResult
+from kadeploy.service.views.view import Document, Maybe, Number, View
+from kadeploy.store.receptions import Reception
+from kadeploy.workflow.phase import Phase
+
+
+class ReceptionView(View):
+    """Figures of a node's last broadcast: seconds until its verdict, rate in bytes per second.
+
+    ``lane`` is the last one in which the node was (0: the chain that began first), ``position`` its rank
+    there. ``moved`` counts how often it was taken out of its lane, ``notes`` are the reasons.
+    """
+
+    ok: bool
+    bytes: int
+    seconds: Number
+    rate: int
+    lane: int
+    position: int
+    moved: int
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, reception: Reception) -> ReceptionView:
+        """View of a reception."""
+        return cls(
+            ok=reception.ok,
+            bytes=reception.bytes,
+            seconds=round(reception.seconds, 3),
+            rate=round(reception.rate),
+            lane=reception.lane,
+            position=reception.position,
+            moved=reception.moved,
+            notes=reception.notes,
+        )
+
+
+class NodeResultView(View):
+    """Result of a node; ``phase`` is ok, ko, held or aborted.
+
+    ``step`` is Instance-micro-step, ``cause`` the class of what failed; '' for a good node, as ``reason`` and
+    ``evidence``. ``power`` is on or off, and absent where nobody looked; ``broadcast`` is absent where no
+    image was sent to the node.
+    """
+
+    node: str
+    phase: Phase
+    step: str
+    cause: str
+    reason: str
+    evidence: str
+    host_keys: tuple[str, ...]
+    power: Maybe[str] = None
+    broadcast: Maybe[ReceptionView] = None
+
+    @classmethod
+    def of(cls, node: NodeResult) -> NodeResultView:
+        """View of a node's result."""
+        return cls(
+            node=node.node,
+            phase=node.phase,
+            step=node.place,
+            cause=node.cause,
+            reason=node.reason,
+            evidence=node.evidence,
+            host_keys=node.host_keys,
+            power=node.power or None,
+            broadcast=ReceptionView.of(node.reception) if node.reception else None,
+        )
+
+
+class ResultView(Document):
+    """Result of an operation; ``seconds`` are those of the whole operation."""
+
+    kind: Literal["result"] = "result"
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    wid: str
+    seconds: Number
+    nodes: tuple[NodeResultView, ...]
+
+    @classmethod
+    def of(cls, result: OperationResult) -> ResultView:
+        """View of a result."""
+        nodes = tuple(map(NodeResultView.of, result.nodes))
+        return cls(wid=result.wid, seconds=round(result.seconds, 3), nodes=nodes)
