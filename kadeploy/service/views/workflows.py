@@ -10,29 +10,67 @@ from typing import Literal
 from pydantic import Field
 
 from kadeploy.operations.workflows import Overview
-from kadeploy.service.views.view import Document, View
+from kadeploy.service.views.view import Document, Number, View
+from kadeploy.store.workflow_outcome import WorkflowOutcome
+from kadeploy.store.workflows import WorkflowKind
+
+
+class CountsView(View):
+    """Numbers of nodes by their ends; null where that is unknown."""
+
+    ok: int | None
+    ko: int | None
+    held: int | None
+    aborted: int | None
+
+    @classmethod
+    def of(cls, outcome: WorkflowOutcome) -> CountsView:
+        """View of the counts of an outcome."""
+        return cls(ok=outcome.ok, ko=outcome.ko, held=outcome.held, aborted=outcome.aborted)
 
 
 class WorkflowView(View):
-    """Workflow, and the states of its nodes that nobody else has had since; ``started`` is a time of UTC."""
+    """Workflow of a ``kind``: deploy, reboot or power.
+
+    ``started`` and ``finished`` are times of UTC, the latter null before the end; ``seconds`` are those until
+    the end, or until now while it runs, and null otherwise. ``environment`` is name:version, '' where there
+    is none or it is unknown; ``message`` tells why the workflow was refused or has failed. ``nodes`` has the
+    states of its nodes that nobody else has had since.
+    """
 
     wid: str
+    kind: WorkflowKind
     user: str
     state: str
     started: str
+    finished: str | None
+    seconds: Number | None
+    environment: str
+    counts: CountsView
+    message: str
     nodes: dict[str, str]
 
     @classmethod
     def of(cls, overview: Overview) -> WorkflowView:
         """View of a workflow."""
-        workflow = overview.workflow
+        workflow, duration = overview.workflow, overview.duration
         return cls(
             wid=workflow.id,
+            kind=workflow.kind,
             user=workflow.user,
             state=overview.state,
-            started=datetime.fromtimestamp(workflow.started, UTC).isoformat(),
+            started=_time(workflow.started),
+            finished=None if workflow.finished is None else _time(workflow.finished),
+            seconds=None if duration is None else round(duration, 3),
+            environment=overview.environment,
+            counts=CountsView.of(overview.outcome),
+            message=overview.outcome.message,
             nodes={record.name: str(record.state) for record in overview.nodes},
         )
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 class WorkflowsView(Document):

@@ -11,9 +11,13 @@ import pytest
 from kadeploy.broadcast.interface import ImageSource, RelayResult, Trouble
 from kadeploy.cast.cast import CastRequest
 from kadeploy.operations.result import NodeResult, OperationResult
+from kadeploy.operations.workflows import Overview
 from kadeploy.service.views.cast import CastView
 from kadeploy.service.views.result import ResultView
+from kadeploy.service.views.workflows import WorkflowsView, WorkflowView
 from kadeploy.store.receptions import Reception
+from kadeploy.store.workflow_outcome import WorkflowOutcome
+from kadeploy.store.workflows import State, WorkflowKind, WorkflowSummary
 from kadeploy.workflow.phase import Phase
 from tests.unit.cli.program import Completed
 from tests.unit.operations.former_stores import COMMITS, FormerStore
@@ -68,6 +72,26 @@ def test_what_is_not_known_of_a_node_is_absent() -> None:
     first, second = document["nodes"]
     assert {*first} - {*second} == {"power", "broadcast"}
     assert (document["seconds"], first["broadcast"]["rate"]) == (1.235, 3)
+
+
+def test_a_workflow_that_has_ended() -> None:
+    outcome = WorkflowOutcome(ok=2, ko=1, held=0, aborted=0, environment="debian:3")
+    workflow = WorkflowSummary("D-1", WorkflowKind.DEPLOY, "alice", State.DONE, 0.0, 90.0, outcome=outcome)
+    document = WorkflowsView.of([Overview(workflow, False, ())]).to_json()
+    assert_written_by(WorkflowsView, document)
+    [told] = document["workflows"]
+    assert (told["kind"], told["state"], told["finished"]) == ("deploy", "done", "1970-01-01T00:01:30+00:00")
+    assert (told["seconds"], told["environment"]) == (90.0, "debian:3")
+    assert told["counts"] == {"ok": 2, "ko": 1, "held": 0, "aborted": 0}
+
+
+def test_of_a_workflow_that_was_refused_little_is_known() -> None:
+    workflow = WorkflowSummary(
+        "R-1", WorkflowKind.REBOOT, "bob", State.REFUSED, 0.0, 1.0, outcome=WorkflowOutcome(message="no")
+    )
+    told = WorkflowView.of(Overview(workflow, False, ()))
+    assert (told.state, told.message, told.environment) == ("refused", "no", "")
+    assert {*told.counts.to_json().values()} == {None}
 
 
 def test_a_cast() -> None:
