@@ -36,25 +36,27 @@ async def prune(store: Store, days: int, now: float | None = None) -> int:
 
 def _choose(before: float, connection: Connection) -> list[str]:
     """Identifiers of some of the workflows to delete, as many as one transaction takes."""
-    query = select(*(column for column in table.c if column.name != "request")).where(_is_old(before))
     chosen: list[str] = []
     rows = 0
-    for row in connection.execute(query.order_by(table.c.finished).limit(WORKFLOWS_AT_ONCE)).all():
-        workflow = WorkflowSummary(**summary_values(row))
-        if workflow.owner_lives:
-            continue
-        rows += _count_rows(connection, workflow.id)
-        if chosen and rows > ROWS_AT_ONCE:
-            break
-        chosen.append(workflow.id)
+    for wanted in _is_old(before):  # each is found by an index, the two together are not
+        for workflow in _select(connection, wanted):
+            rows += _count_rows(connection, workflow.id)
+            if chosen and (rows > ROWS_AT_ONCE or len(chosen) == WORKFLOWS_AT_ONCE):
+                return chosen
+            chosen.append(workflow.id)
     return chosen
 
 
-def _is_old(before: float) -> ColumnElement[bool]:
-    return or_(
-        table.c.finished < before,  # has a value where the workflow has ended
-        (table.c.state == str(State.PLANNING)) & (table.c.started < before),
-    )
+def _is_old(before: float) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Conditions for workflows that have ended, and for those whose planning began so long ago."""
+    return (table.c.finished < before, (table.c.state == str(State.PLANNING)) & (table.c.started < before))
+
+
+def _select(connection: Connection, wanted: ColumnElement[bool]) -> list[WorkflowSummary]:
+    query = select(*(column for column in table.c if column.name != "request")).where(wanted)
+    rows = connection.execute(query.order_by(table.c.finished).limit(WORKFLOWS_AT_ONCE))
+    found = [WorkflowSummary(**summary_values(row)) for row in rows]
+    return [workflow for workflow in found if not workflow.owner_lives]
 
 
 def _count_rows(connection: Connection, workflow_id: str) -> int:
@@ -65,4 +67,4 @@ def _count_rows(connection: Connection, workflow_id: str) -> int:
 
 def _delete(before: float, chosen: Sequence[str], connection: Connection) -> int:
     """Delete workflows that are still old: one may have been resumed since it was chosen."""
-    return connection.execute(delete(table).where(table.c.id.in_(chosen) & _is_old(before))).rowcount
+    return connection.execute(delete(table).where(table.c.id.in_(chosen) & or_(*_is_old(before)))).rowcount
