@@ -17,8 +17,10 @@ from kadeploy.environments.environment import Environment
 from kadeploy.operations.deploy import request as requests
 from kadeploy.operations.deploy.plan import Planner
 from kadeploy.operations.run.journal import WorkflowJournal
+from kadeploy.operations.workflows import Overview, list_latest
 from kadeploy.steps.workbench import Memory
 from kadeploy.store import workflows
+from kadeploy.store.pruning import prune
 from kadeploy.store.store import Store
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.phase import Phase
@@ -73,6 +75,22 @@ class FormerStore:
         """A command of this project that uses this store, after it has ended."""
         variables = {"PATH": os.environ["PATH"], "KADEPLOY_CONFIG_DIR": str(self.site), "TZ": "UTC"}
         return program.call(name, arguments, self.site, variables)
+
+    def overviews(self) -> list[Overview]:
+        """All workflows as the history shows them, the newest first."""
+        return asyncio.run(self._overviews())
+
+    async def _overviews(self) -> list[Overview]:
+        async with Store.open(self.path) as store:
+            return await list_latest(store, None)
+
+    def prune(self, days: int) -> int:
+        """Delete the workflows that ended so many days ago; their number."""
+        return asyncio.run(self._prune(days))
+
+    async def _prune(self, days: int) -> int:
+        async with Store.open(self.path) as store:
+            return await prune(store, days)
 
     def resume(self, wid: str, of_phases: Collection[Phase], script: type[Script]) -> dict[str, str]:
         """Plan a workflow again and let its nodes of some phases go on; how each node has ended."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kadeploy.errors import RefusedError
+from kadeploy.store.workflow_outcome import WorkflowOutcome
 from tests.unit.operations.conftest import RESUMED, RETRIED, Script
 from tests.unit.operations.former_stores import COMMITS, FormerStore
 
@@ -45,7 +46,7 @@ def listed(command: Command) -> list[dict[str, Any]]:
 
 
 def test_stores_are_kept() -> None:
-    assert len(COMMITS) >= 2
+    assert len(COMMITS) >= 3
 
 
 def test_unfinished_workflows_are_listed(command: Command) -> None:
@@ -56,6 +57,36 @@ def test_unfinished_workflows_are_listed(command: Command) -> None:
         ("interrupted", "alice", dict.fromkeys(KILLED, "deploying")),
     ]
     assert "interrupted: deploying blue-[4-5],red-[5-6]\n" in command("kadeploy", "--list")
+
+
+def test_the_history_has_what_is_known(former: FormerStore) -> None:
+    """The outcomes of an interrupted deployment and of a query of power were not recorded."""
+    shown = [
+        (one.state, one.workflow.kind, counts(one.outcome), one.environment, one.duration is not None)
+        for one in former.overviews()
+    ]
+    unknown = (None, None, None, None)
+    assert shown == [
+        ("interrupted", "deploy", unknown, "", False),
+        ("held", "deploy", (0, 0, 3, 0), "debian:3", False),
+        ("held", "deploy", (2, 0, 1, 0), "debian:3", False),
+        ("held", "deploy", (0, 0, 3, 0), "debian:3", False),
+        ("done", "power", (1, 0, 0, 0), "", True),
+        ("done", "power", unknown, "", True),
+        ("done", "reboot", (1, 0, 0, 0), "", True),
+        ("done", "deploy", (2, 1, 0, 0), "debian:3", True),
+    ]
+
+
+def counts(outcome: WorkflowOutcome) -> tuple[int | None, ...]:
+    return (outcome.ok, outcome.ko, outcome.held, outcome.aborted)
+
+
+def test_statistics_outlive_workflows(former: FormerStore, command: Command) -> None:
+    told = [command("kastat", *option) for option in ((), ("--steps",), ("--broadcasts",))]
+    assert former.prune(1) == 4
+    assert [one.state for one in former.overviews()] == ["interrupted", "held", "held", "held"]
+    assert [command("kastat", *option) for option in ((), ("--steps",), ("--broadcasts",))] == told
 
 
 def test_statistics_are_told(command: Command) -> None:
