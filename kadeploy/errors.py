@@ -3,6 +3,7 @@
 
     KadeployError
     ├── UsageError            the command line cannot be obeyed                exit 2
+    │   └── RequestError      fields of a request are wrong, or do not go together
     ├── RefusedError          rights, node in use, unsuitable environment      exit 3
     │   ├── FileError         errors found in files, with their positions
     │   └── NotFoundError     a node, environment, workflow or file is unknown
@@ -13,7 +14,8 @@
         │       └── BrokenConnectionError  it broke while a command ran
         └── PowerError        the node could not be switched
 
-An error is one sentence that names the thing, and a hint that says what to do about it.
+An error is one sentence that names the thing, and a hint that says what to do about it. Neither knows how a
+request came: both name its fields, and use cases, in backquotes, for which commands put their options.
 """
 
 from __future__ import annotations
@@ -49,6 +51,25 @@ class UsageError(KadeployError):
     """Command line that cannot be obeyed as it is written."""
 
     status = ExitStatus.USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class RequestProblem:
+    """Problem of a field of a request; fields in it are named with dots: ``environment.name``."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"`{self.field}`: {self.message}"
+
+
+class RequestError(UsageError):
+    """Problems of a request, all at once."""
+
+    def __init__(self, problems: Sequence[RequestProblem], *, hint: str = "") -> None:
+        super().__init__("; ".join(str(problem) for problem in problems), hint=hint)
+        self.problems = tuple(problems)
 
 
 class RefusedError(KadeployError):

@@ -34,7 +34,12 @@ TOKEN = "0" * 16  # in the template of the miniOS' profile
 def write_inputs(environment: str, node: MeasuredNode) -> Path:
     """Write everything for by-hand.sh below the user's directory; the file that it is to be given."""
     work = node.lab.directory
-    request = DeploymentRequest("root", (node.name,), EnvironmentName(environment), node.lab.key.read_bytes())
+    request = DeploymentRequest(
+        user="root",
+        nodes=(node.name,),
+        environment=EnvironmentName(environment),
+        keys=node.lab.key.read_text(),
+    )
     plan = asyncio.run(_plan(node.plan.config, request))
     facts = plan.clusters[0].facts
     inputs = work / "inputs"

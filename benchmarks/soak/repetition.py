@@ -68,7 +68,7 @@ def main(name: str, count: int, times: int, key: Path) -> None:
     namespace.enter(site.server.network.namespace)
     nodes = tuple(f"node-{number}" for number in range(1, count + 1))
     environment = EnvironmentName("fleet-min", None, None)
-    request = DeploymentRequest(user="root", nodes=nodes, environment=environment, keys=key.read_bytes())
+    request = DeploymentRequest(user="root", nodes=nodes, environment=environment, keys=key.read_text())
     asyncio.run(repeat(site, name, request, times))
 
 

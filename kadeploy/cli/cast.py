@@ -25,8 +25,16 @@ from kadeploy.cli.cast_progress import show_progress
 from kadeploy.cli.descriptors import raise_descriptor_limit
 from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.signals import cancel_on_signals
-from kadeploy.errors import ExitStatus, NotFoundError, ServiceError, UsageError
+from kadeploy.errors import (
+    ExitStatus,
+    NotFoundError,
+    RequestError,
+    RequestProblem,
+    ServiceError,
+    UsageError,
+)
 from kadeploy.nodes import fold
+from kadeploy.operations.enough import parse_min_ok
 from kadeploy.remote.user import UserConnections
 from kadeploy.service.views.cast import CastView
 from kadeploy.terminal import printable
@@ -40,7 +48,7 @@ Results = Mapping[str, RelayResult]
 def cast(options: CastOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     hosts = node_names(options)
-    enough = verdict.parse_min_ok(options.min_ok, len(hosts)) if options.min_ok else len(hosts)
+    enough = _enough(options.min_ok, len(hosts)) if options.min_ok else len(hosts)
     with _source(options.file) as (image, mode):
         request = _request(options, hosts, image, mode)
         for path in (options.output_ok_nodes, options.output_ko_nodes):
@@ -52,6 +60,13 @@ def cast(options: CastOptions) -> ExitStatus:
             raise KeyboardInterrupt from None
     good = sum(result.ok for result in results.values())
     return ExitStatus.OK if good >= enough else ExitStatus.NODES_FAILED
+
+
+def _enough(text: str, count: int) -> int:
+    try:
+        return parse_min_ok(text, count)
+    except ValueError as error:
+        raise RequestError([RequestProblem("min_ok", str(error))]) from None
 
 
 def _request(options: CastOptions, hosts: Sequence[str], image: ImageSource, mode: int) -> CastRequest:

@@ -147,8 +147,6 @@ def _check(options: DeployOptions) -> None:
         raise UsageError("--from belongs to --resume and --retry")
     if options.dry_run and (wrong := given(("abandon", "listing"))):
         raise UsageError(f"--dry-run cannot be had with {', '.join(wrong.values())}")
-    if options.stop_at_min_ok and not options.min_ok:
-        raise UsageError("--stop-at-min-ok needs --min-ok")
     if options.vlan:
         raise UsageError("--vlan is not supported yet", hint="deploy in the default VLAN")
     options.check()

@@ -43,12 +43,10 @@ def command(**values: Any) -> ExitStatus:
     asked = [kind for kind, flag in wanted.items() if flag]
     if len(asked) != 1:
         raise UsageError("give what to do: one of --on, --off, --status")
-    if options.level and options.status:
-        raise UsageError("-l: not with --status", hint="there is one way to ask")
     options.check()
     from kadeploy.cli import power
 
-    return power.power(asked[0], options.level or "soft", options)
+    return power.power(asked[0], options)
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from kadeploy.cli import program
-from kadeploy.cli.options import given
 from kadeploy.cli.reboot_options import RebootOptions, reboot_options
 from kadeploy.errors import ExitStatus, UsageError
 
@@ -37,20 +36,6 @@ recorded_env  the ssh host key of the environment on its disk
 set_pxe       only that an ssh server answers which is not the deployment environment's""",
 }
 
-# Which kind each of these options belongs to.
-BELONGS = {
-    "env_name": "recorded_env",
-    "env_user": "recorded_env",
-    "env_version": "recorded_env",
-    "partition": "recorded_env",
-    "block_device": "recorded_env",
-    "check_destructive_tag": "recorded_env",
-    "key": "deploy_env",
-    "set_pxe_profile": "set_pxe",
-    "set_pxe_pattern": "set_pxe",
-    "upload_pxe_files": "set_pxe",
-}
-
 
 @click.command(
     cls=program.ProgramCommand,
@@ -73,17 +58,7 @@ def command(**values: Any) -> ExitStatus:
 
 
 def _check(options: RebootOptions) -> None:
-    """Raises UsageError for options that do not go together."""
-    kind = options.kind
-    if foreign := {name: option for name, option in given(BELONGS).items() if BELONGS[name] != kind}:
-        needed = BELONGS[next(iter(foreign))]
-        raise UsageError(f"{', '.join(foreign.values())}: not with -r {kind}", hint=f"add -r {needed}")
-    if kind == "recorded_env" and not options.env_name:
-        raise UsageError(f"-r {kind} needs -e NAME")
-    if kind == "set_pxe" and not options.set_pxe_profile:
-        raise UsageError(f"-r {kind} needs -w FILE")
-    if options.block_device and options.partition is None:
-        raise UsageError("-b needs -p", hint=f"add -p N, the partition on {options.block_device}")
+    """Raises UsageError for options that no reboot obeys."""
     if options.vlan:
         raise UsageError("--vlan is not supported yet", hint="reboot in the VLAN where the nodes are")
     if options.upload_pxe_files:

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from kadeploy.cli import operation_command, program
 from kadeploy.cli.node_lists import node_names
-from kadeploy.cli.options import OperationOptions
+from kadeploy.cli.power_options import PowerOptions
 from kadeploy.config import site as configuration
-from kadeploy.config.remote_operations import Level
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
 from kadeploy.operations.power.outcome import PowerOutcome
@@ -18,7 +17,7 @@ from kadeploy.operations.run.operation import Operation
 from kadeploy.store.store import Store
 
 
-def power(kind: str, level: Level, options: OperationOptions) -> ExitStatus:
+def power(kind: str, options: PowerOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     site = configuration.load()
     request = PowerRequest(
@@ -26,12 +25,12 @@ def power(kind: str, level: Level, options: OperationOptions) -> ExitStatus:
         nodes=tuple(node_names(options)),
         force=options.force,
         kind=PowerKind(kind),
-        level=level,
+        level=options.level,
     )
     return operation_command.run(options, _power(options, site, request))
 
 
-async def _power(options: OperationOptions, site: Site, request: PowerRequest) -> OperationResult | None:
+async def _power(options: PowerOptions, site: Site, request: PowerRequest) -> OperationResult | None:
     """Run the command; the result is None after a dry run."""
     async with Store.open(site.path(site.server.database.name)) as store:
         with operation_command.observers(options) as (observers, stack):

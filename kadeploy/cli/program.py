@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from kadeploy.cli.fields import in_options
 from kadeploy.errors import ExitStatus, FileError, KadeployError
 from kadeploy.terminal import printable
 
@@ -146,7 +147,7 @@ def _report(name: str, error: BaseException) -> ExitStatus:
         case FileError():  # its lines begin with file:line:column, for editors
             message, hint, status = error.message, error.hint, error.status
         case KadeployError():
-            message, hint, status = f"{name}: {error.message}", error.hint, error.status
+            message, hint, status = f"{name}: {in_options(error.message, name)}", error.hint, error.status
         case click.ClickException():
             message, hint = f"{name}: {error.format_message()}", f"'{name} --help' explains the options"
             status = ExitStatus.USAGE
@@ -155,5 +156,5 @@ def _report(name: str, error: BaseException) -> ExitStatus:
             hint, status = "set KADEPLOY_DEBUG=1 to see where, and report it", ExitStatus.SERVICE
     click.echo(printable(message), err=True)
     if hint:
-        click.echo(printable(f"hint: {hint}"), err=True)
+        click.echo(printable(f"hint: {in_options(hint, name)}"), err=True)
     return status

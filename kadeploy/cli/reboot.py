@@ -8,28 +8,45 @@ from pathlib import Path
 
 from kadeploy.cli import operation_command, program
 from kadeploy.cli.node_lists import node_names
+from kadeploy.cli.options import given
 from kadeploy.cli.reboot_options import RebootOptions
-from kadeploy.cli.request import parse_expression, read_keys
+from kadeploy.cli.request import read_keys
 from kadeploy.config import site as configuration
-from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, FileError, FileProblem, NotFoundError, UsageError
 from kadeploy.operations.reboot.outcome import RebootOutcome
 from kadeploy.operations.reboot.plan import plan_reboot
-from kadeploy.operations.reboot.request import RebootKind, RebootRequest
+from kadeploy.operations.reboot.request import (
+    MAX_PROFILE,
+    MAX_SINGULARITIES,
+    RebootKind,
+    RebootRequest,
+    check_fields,
+)
 from kadeploy.operations.request import EnvironmentName
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run.operation import Operation
 from kadeploy.store.store import Store
 
-MAX_PROFILE = 64 * 1024  # bytes; boot programs read a profile into a buffer of some such size
-MAX_PATTERNS = 16 * 1024 * 1024  # bytes of a file with a line for each node
+# Fields of a request that parameters of the command become, which not every kind of reboot has.
+FIELDS = {
+    "env_name": "environment",
+    "env_user": "environment",
+    "env_version": "environment",
+    "partition": "partition",
+    "block_device": "block_device",
+    "check_destructive_tag": "check_destructive",
+    "key": "keys",
+    "set_pxe_profile": "profile",
+    "set_pxe_pattern": "singularities",
+}
 
 
 def reboot(options: RebootOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
+    fields = dict.fromkeys(FIELDS[parameter] for parameter in given(FIELDS))
+    check_fields(RebootKind(options.kind), fields)
     site, names = configuration.load(), node_names(options)
-    _timeout(options, len(names))
     return operation_command.run(options, _reboot(options, site, names))
 
 
@@ -50,20 +67,22 @@ async def _reboot(options: RebootOptions, site: Site, names: Sequence[str]) -> O
 
 async def _request(options: RebootOptions, names: Sequence[str]) -> RebootRequest:
     profile, patterns = options.set_pxe_profile, options.set_pxe_pattern
-    return RebootRequest(
-        user=program.user_name(),
-        nodes=tuple(names),
-        force=options.force,
-        kind=RebootKind(options.kind),
-        level=options.level,
-        profile=_read_text("-w", profile, MAX_PROFILE) if profile else "",
-        singularities=_singularities(patterns) if patterns else {},
-        keys=await read_keys(options.key),
-        environment=_environment(options),
-        block_device=options.block_device or "",
-        partition=options.partition,
-        check_destructive=options.check_destructive_tag,
-        timeout=_timeout(options, len(names)),
+    return RebootRequest.model_validate(
+        {
+            "user": program.user_name(),
+            "nodes": tuple(names),
+            "force": options.force,
+            "kind": options.kind,
+            "level": options.level,
+            "profile": _read_text("-w", profile, MAX_PROFILE) if profile else "",
+            "singularities": _singularities(patterns) if patterns else {},
+            "keys": await read_keys(options.key),
+            "environment": _environment(options),
+            "block_device": options.block_device or "",
+            "partition": options.partition,
+            "check_destructive": options.check_destructive_tag,
+            "timeout": options.reboot_classical_timeout or None,
+        }
     )
 
 
@@ -73,17 +92,11 @@ def _environment(options: RebootOptions) -> EnvironmentName | None:
     return EnvironmentName(options.env_name, options.env_user, options.env_version)
 
 
-def _timeout(options: RebootOptions, count: int) -> Expression | None:
-    if not options.reboot_classical_timeout:
-        return None
-    return parse_expression("--reboot-classical-timeout", options.reboot_classical_timeout, count)
-
-
 def _singularities(file: str) -> dict[str, str]:
     """Values by node; raises FileError with all lines that are not ``node,value``."""
     values: dict[str, str] = {}
     problems: list[FileProblem] = []
-    for number, line in enumerate(_read_text("--set-pxe-pattern", file, MAX_PATTERNS).splitlines(), 1):
+    for number, line in enumerate(_read_text("--set-pxe-pattern", file, MAX_SINGULARITIES).splitlines(), 1):
         node, comma, value = line.partition(",")
         if comma and node.strip():
             values[node.strip()] = value.strip()

@@ -41,11 +41,10 @@ def simulate(options: DeployOptions) -> ExitStatus:
     names = node_names(options)
     _check_nodes(site, names)
     count = options.simulate_nodes or known.nodes
-    wanted = limits(options, count or len(names))
     plan, records = asyncio.run(_prepare(options, site, names, known))
     plan = resize(plan, count) if count else plan
     check_names(known, [cluster.automaton for cluster in plan.clusters])
-    plan = replace(plan, request=replace(plan.request, **wanted))
+    plan = replace(plan, request=plan.request.changed(limits(options)))
     seed = options.seed or 0
     forecast = make_forecast(plan, run(plan, known, records, seed))
     _tell(forecast, seed, as_json=options.as_json)
@@ -68,7 +67,8 @@ async def _prepare(
     async with Store.open(site.path(site.server.database.name)) as store:
         with Observers(options.verbose_level, to_stderr=True, identifier_file=None) as observers:
             # Limits are of the nodes that are simulated.
-            request = await build_request(replace(options, min_ok=None, deadline=""), names, site)
+            unlimited = replace(options, min_ok=None, stop_at_min_ok=False, deadline="")
+            request = await build_request(unlimited, names, site)
             plan = await Planner(site, store, observers.grabbed).plan(request)
         names = [cluster.cluster for cluster in plan.clusters]
         records: Records = {name: await _records(site, store, name) for name in names}

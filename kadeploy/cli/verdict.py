@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from kadeploy.cli.labels import label
-from kadeploy.errors import ExitStatus, UsageError
+from kadeploy.errors import ExitStatus
 from kadeploy.nodes import fold
 from kadeploy.operations.result import OperationResult
 from kadeploy.workflow.failure import ABORTED
@@ -68,21 +67,6 @@ def known_hosts(result: OperationResult) -> Iterator[str]:
     """Lines of ssh's known_hosts for the nodes that were verified."""
     for node in result.in_phase(Phase.OK):
         yield from (f"{node.node},{node.address} {key}" for key in node.host_keys)
-
-
-def parse_min_ok(text: str, count: int) -> int:
-    """Number of ``count`` nodes that must be ok, from a number or a percentage, rounded up."""
-    wanted = _number_of_nodes(text, count)
-    if wanted > count:
-        raise UsageError(f"--min-ok {text}: there are only {count} nodes")
-    return wanted
-
-
-def _number_of_nodes(text: str, count: int) -> int:
-    match = re.fullmatch(r"(\d{1,6})(%?)", text)
-    if match is None or (match[2] and int(match[1]) > 100):
-        raise UsageError(f"--min-ok: '{text}' is neither a number of nodes nor a percentage like 95%")
-    return -(-count * int(match[1]) // 100) if match[2] else int(match[1])
 
 
 def exit_status(result: OperationResult) -> ExitStatus:

@@ -23,7 +23,7 @@ def resize(plan: DeploymentPlan, count: int) -> DeploymentPlan:
         before = after
     names = tuple(name for cluster in clusters for name in cluster.nodes)
     nodes = tuple(node for cluster in clusters for node in cluster.facts.nodes.values())
-    request = replace(plan.request, nodes=names)
+    request = plan.request.changed({"nodes": names})
     return replace(plan, request=request, nodes=nodes, clusters=tuple(clusters))
 
 

@@ -28,8 +28,7 @@ from kadeploy.config.server import ServerConfig
 from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
 from kadeploy.operations import workflows
-from kadeploy.operations.deploy.request import DeploymentRequest
-from kadeploy.operations.request import EnvironmentName
+from kadeploy.operations.request import DAY
 from kadeploy.operations.run import attempt, leasing
 from kadeploy.operations.run import windows as operation_windows
 from kadeploy.remote import connection, hostkey, links, process
@@ -267,7 +266,7 @@ CONSTANTS = {
     "another process writes": store.BUSY_TIMEOUT,
     "another process makes or upgrades the file": schema.CREATION_WAIT,
     "a lease of a node": leasing.LEASE_SECONDS,
-    "a lease of a held node": DeploymentRequest("", (), EnvironmentName("")).hold_seconds,
+    "a lease of a held node": DAY,
     "a workflow that has ended is listed": workflows.RECENT,
     "a claim of a window": windows.CLAIM_SECONDS,
     "between two looks whether slots of others are free": window.POLL_FIRST,

@@ -21,7 +21,7 @@ from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.operations import customization, minios, recipe
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.deploy import disk, operation_files
-from kadeploy.operations.deploy.request import DeploymentRequest, to_mapping
+from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.fingerprint import digest_topics
 from kadeploy.operations.plan import ClusterPlan, Plan, plan_clusters
 from kadeploy.operations.recipe import Recipes
@@ -71,7 +71,7 @@ class DeploymentPlan(Plan[DeploymentFacts]):
         return Goal(len(request.nodes), enough, list(request.spares))
 
     def describe_request(self) -> dict[str, Any]:
-        return to_mapping(self.request, self.environment)
+        return self.request.changed({"environment": self.environment}).to_json()
 
     def fingerprint(self) -> dict[str, Any]:
         """Fingerprint with the image, and with everything that is done to a disk."""
@@ -166,7 +166,7 @@ class Planner:
             admin_archives=self._admin_archives(name),
             user_archives=inputs.archives,
             options=Options(
-                keys=request.keys,
+                keys=request.keys.encode(),
                 reformat_tmp=request.reformat_tmp,
                 partition_disks=request.partition_disks,
                 install_bootloader=request.install_bootloader,

@@ -3,113 +3,150 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+)
 
 from kadeploy.config.automata import MacroSteps
 from kadeploy.config.custom_steps import CustomSteps
-from kadeploy.config.expression import Expression
+from kadeploy.config.expression import Expression, TimeoutExpression
 from kadeploy.environments import description
 from kadeploy.environments.environment import Environment
-from kadeploy.errors import RefusedError
-from kadeploy.operations.request import EnvironmentName, Request
-from kadeploy.store.workflows import Workflow
+from kadeploy.environments.model import DescriptionModel
+from kadeploy.errors import FileError, RequestError, RequestProblem
+from kadeploy.nodes import MAX_NODES, fold
+from kadeploy.operations.enough import parse_min_ok
+from kadeploy.operations.request import (
+    EnvironmentName,
+    Flag,
+    Line,
+    NodeNames,
+    PartitionNumber,
+    PublicKeys,
+    Request,
+    check_seconds,
+)
+from kadeploy.operations.request_model import problem
 
 NO_DEADLINE = Expression("0")
 NO_CUSTOM_STEPS = CustomSteps({})
+MAX_BREAKPOINTS = 1000
+
+_NAMES = TypeAdapter(EnvironmentName)
 
 
-@dataclass(frozen=True, slots=True)
+def _read_environment(value: Any, info: ValidationInfo) -> EnvironmentName | Environment:
+    """A name, or a description, which becomes an environment of the request's user."""
+    if isinstance(value, EnvironmentName | Environment):
+        return value
+    if not isinstance(value, Mapping) or "image" not in value:
+        return _NAMES.validate_python(value)
+    text = json.dumps(value, ensure_ascii=False)
+    try:  # JSON is YAML: all checks of a description are those of its file
+        return description.parse(text, "").environment(info.data.get("user", ""))
+    except FileError as error:
+        raise problem("; ".join(found.message for found in error.problems)) from None
+
+
+def _write_environment(value: EnvironmentName | Environment) -> dict[str, Any]:
+    return asdict(value) if isinstance(value, EnvironmentName) else description.to_mapping(value)
+
+
+def _write_model(model: BaseModel | None) -> Any:
+    """A model as its file would have it: which keys are given means something."""
+    return model and model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+WantedEnvironment = Annotated[
+    EnvironmentName | Environment,
+    PlainValidator(_read_environment, json_schema_input_type=EnvironmentName | DescriptionModel),
+    PlainSerializer(_write_environment),
+]
+AsInFile = PlainSerializer(_write_model)
+
+
 class DeploymentRequest(Request):
     """Request of a deployment.
 
-    ``keys``: lines of authorized_keys; ``partition``: a number, None for the cluster's own, or for the
-    whole disk where ``block_device`` is given; ``automaton`` replaces the cluster's; ``breakpoints``
-    as on the command line; ``hold_failures``: hold nodes where they fail; ``spares``: nodes that take the
-    places of failed ones; ``min_ok``: how many nodes are enough, None for all of them; ``stop_at_min_ok``:
-    end then; ``deadline``: end after these seconds, where ``n`` is the number of nodes, 0 for never;
-    ``custom_steps`` name files by absolute paths or by URLs.
+    ``keys``: text of authorized_keys; ``partition``: a number, None for the cluster's own, or for the
+    whole disk where ``block_device`` is given; ``automaton`` replaces the cluster's; ``breakpoints``:
+    each ``Macro`` or ``Macro:micro``; ``hold_failures``: hold nodes where they fail; ``spares``: nodes that
+    take the places of failed ones; ``min_ok``: how many nodes are enough, None for all of them, also given as
+    a percentage; ``stop_at_min_ok``: end then; ``deadline``: end after these seconds, where ``n`` is the
+    number of nodes, 0 for never; ``custom_steps`` name files by absolute paths or by URLs.
     """
 
-    environment: EnvironmentName | Environment
-    keys: bytes = b""
-    block_device: str = ""
-    partition: int | None = None
-    reformat_tmp: str = ""
-    automaton: MacroSteps | None = None
-    breakpoints: tuple[str, ...] = ()
-    hold_failures: bool = False
-    spares: tuple[str, ...] = ()
+    environment: WantedEnvironment
+    keys: PublicKeys = ""
+    block_device: Line = ""
+    partition: PartitionNumber | None = None
+    reformat_tmp: Line = ""
+    automaton: Annotated[MacroSteps | None, AsInFile] = None
+    breakpoints: Annotated[tuple[Line, ...], Field(max_length=MAX_BREAKPOINTS)] = ()
+    hold_failures: Flag = False
+    spares: NodeNames = ()
     min_ok: int | None = None
-    stop_at_min_ok: bool = False
-    deadline: Expression = NO_DEADLINE
-    kexec: bool = True
-    partition_disks: bool = True
-    install_bootloader: bool = True
-    custom_steps: CustomSteps = NO_CUSTOM_STEPS
+    stop_at_min_ok: Flag = False
+    deadline: TimeoutExpression = NO_DEADLINE
+    kexec: Flag = True
+    partition_disks: Flag = True
+    install_bootloader: Flag = True
+    custom_steps: Annotated[CustomSteps, AsInFile] = NO_CUSTOM_STEPS
 
+    @field_validator("spares")
+    @classmethod
+    def _are_others(cls, spares: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if both := set(spares) & set(info.data.get("nodes", ())):
+            raise problem(f"{fold(both)} chosen already")
+        return spares
 
-def to_mapping(request: DeploymentRequest, environment: Environment) -> dict[str, Any]:
-    """The request as the store keeps it, as JSON values, with the very environment that it meant."""
-    return {
-        "nodes": list(request.nodes),
-        "environment": description.to_mapping(environment),
-        "environment_owner": environment.owner,
-        "keys": request.keys.decode(errors="replace"),
-        "block_device": request.block_device,
-        "partition": request.partition,
-        "reformat_tmp": request.reformat_tmp,
-        "automaton": request.automaton and _dump(request.automaton),
-        "breakpoints": list(request.breakpoints),
-        "hold_failures": request.hold_failures,
-        "hold_seconds": request.hold_seconds,
-        "spares": list(request.spares),
-        "min_ok": request.min_ok,
-        "stop_at_min_ok": request.stop_at_min_ok,
-        "deadline": str(request.deadline),
-        "kexec": request.kexec,
-        "partition_disks": request.partition_disks,
-        "install_bootloader": request.install_bootloader,
-        "custom_steps": _dump(request.custom_steps),
-    }
+    @field_validator("min_ok", mode="plain", json_schema_input_type=int | str | None)
+    @classmethod
+    def _count(cls, value: object, info: ValidationInfo) -> int | None:
+        nodes = info.data.get("nodes")
+        count = MAX_NODES if nodes is None else len(nodes)
+        return None if value is None else parse_min_ok(value, count)
 
+    @field_validator("stop_at_min_ok")
+    @classmethod
+    def _needs_min_ok(cls, stop: bool, info: ValidationInfo) -> bool:
+        if stop and info.data.get("min_ok", 1) is None:
+            raise problem("needs `min_ok`")
+        return stop
 
-def _dump(model: BaseModel) -> Any:
-    """A model as its file would have it: which keys are given means something."""
-    return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    @field_validator("deadline")
+    @classmethod
+    def _has_a_value(cls, deadline: Expression, info: ValidationInfo) -> Expression:
+        return check_seconds(deadline, info.data.get("nodes", ("",)))
 
+    def to_json(self) -> dict[str, Any]:
+        """The request in JSON values, but for its user; with the owner of a described environment."""
+        document = super().to_json()
+        if isinstance(self.environment, Environment):
+            document["environment_owner"] = self.environment.owner
+        return document
 
-def from_mapping(mapping: Mapping[str, Any], user: str) -> DeploymentRequest:
-    """Request that ``to_mapping`` was given.
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], user: str) -> Self:
+        """Request of a user in JSON values; an environment that it describes is the user's."""
+        if "environment_owner" in document:
+            raise RequestError([RequestProblem("environment_owner", "is not known here")])
+        return super().from_json(document, user)
 
-    Raises KeyError, TypeError or ValueError for a field that this version does not know, or that is missing.
-    """
-    fields = dict(mapping)
-    owner = fields.pop("environment_owner")
-    automaton = fields["automaton"]
-    return DeploymentRequest(
-        user=user,
-        nodes=tuple(fields.pop("nodes")),
-        environment=description.from_mapping(fields.pop("environment"), owner),
-        keys=fields.pop("keys").encode(),
-        breakpoints=tuple(fields.pop("breakpoints")),
-        spares=tuple(fields.pop("spares")),
-        deadline=Expression(fields.pop("deadline")),
-        automaton=MacroSteps.model_validate(automaton) if automaton else None,
-        custom_steps=CustomSteps.model_validate(fields.pop("custom_steps")),
-        **{name: value for name, value in fields.items() if name != "automaton"},
-    )
-
-
-def recorded(workflow: Workflow) -> DeploymentRequest:
-    """Request of a recorded deployment; raises RefusedError for one that this version cannot read."""
-    try:
-        return from_mapping(workflow.request["request"], workflow.user)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RefusedError(
-            f"the request of {workflow.id} has fields that this version of kadeploy cannot read",
-            hint=f"resume it with the version that began it, or give it up: kadeploy --abandon {workflow.id}",
-        ) from error
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], user: str) -> Self:
+        fields = dict(record)
+        owner = fields.pop("environment_owner")
+        fields["environment"] = description.from_mapping(fields["environment"], owner)
+        return super().from_record(fields, user)

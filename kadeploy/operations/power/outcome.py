@@ -11,6 +11,13 @@ from kadeploy.store.node_states import NodeState
 from kadeploy.store.workflows import WorkflowKind
 from kadeploy.workflow.phase import Phase
 
+_STATES = {
+    Phase.OK: NodeState.POWERED,
+    Phase.KO: NodeState.POWER_FAILED,
+    Phase.HELD: NodeState.HELD,  # of a killed process, and not chosen when others went on
+    Phase.ABORTED: NodeState.ABORTED,
+}
+
 
 class PowerOutcome(Outcome[PowerFacts]):
     """States and records of nodes that were switched."""
@@ -23,5 +30,4 @@ class PowerOutcome(Outcome[PowerFacts]):
         self.takes_nodes = plan.request.kind is not PowerKind.STATUS
 
     def state_after(self, name: str, phase: Phase) -> NodeState:
-        ends = {Phase.OK: NodeState.POWERED, Phase.KO: NodeState.POWER_FAILED}
-        return ends.get(phase, NodeState.ABORTED)
+        return _STATES[phase]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import LEVELS
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
 from kadeploy.operations.minios import read_host_key
@@ -25,7 +26,7 @@ class PowerPlan(Plan[PowerFacts]):
     request: PowerRequest
 
     def describe_request(self) -> dict[str, Any]:
-        return self.request.to_mapping()
+        return self.request.to_json()
 
 
 async def plan_power(site: Site, request: PowerRequest) -> PowerPlan:
@@ -57,5 +58,5 @@ def _facts(site: Site, request: PowerRequest, name: str, nodes: Sequence[Node]) 
         cluster=cluster,
         nodes={node.name: node for node in nodes},
         minios_key=read_host_key(site, name) if cluster.remoteops.asks_system else "",
-        level=request.level,
+        level=request.level or LEVELS[0],
     )

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+from pydantic import ValidationInfo, field_validator
 
 from kadeploy.config.remote_operations import Level
 from kadeploy.operations.request import Request
+from kadeploy.operations.request_model import problem
 
 
 class PowerKind(StrEnum):
@@ -19,13 +20,15 @@ class PowerKind(StrEnum):
     STATUS = "status"
 
 
-@dataclass(frozen=True, slots=True)
 class PowerRequest(Request):
-    """Request of a power operation; ``level``: the first way of switching that is tried."""
+    """Request of a power operation; ``level``: the first way of switching that is tried, None for soft."""
 
     kind: PowerKind = PowerKind.STATUS
-    level: Level = "soft"
+    level: Level | None = None
 
-    def to_mapping(self) -> dict[str, Any]:
-        """The request as the store keeps it, in JSON values."""
-        return {"nodes": list(self.nodes), "kind": str(self.kind), "level": self.level}
+    @field_validator("level")
+    @classmethod
+    def _switches(cls, level: Level | None, info: ValidationInfo) -> Level | None:
+        if level and info.data.get("kind") is PowerKind.STATUS:
+            raise problem("not with `kind` status", "there is one way to ask")
+        return level

@@ -19,6 +19,12 @@ _SUCCESS = {
     RebootKind.RECORDED_ENV: NodeState.RECORDED_ENV,
 }
 
+_FAILURE = {
+    Phase.KO: NodeState.REBOOT_FAILED,
+    Phase.HELD: NodeState.HELD,  # of a killed process, and not chosen when others went on
+    Phase.ABORTED: NodeState.ABORTED,
+}
+
 
 class RebootOutcome(Outcome[RebootFacts]):
     """States and records of nodes that are rebooted."""
@@ -32,7 +38,7 @@ class RebootOutcome(Outcome[RebootFacts]):
 
     def state_after(self, name: str, phase: Phase) -> NodeState:
         if phase is not Phase.OK:
-            return NodeState.REBOOT_FAILED if phase is Phase.KO else NodeState.ABORTED
+            return _FAILURE[phase]
         if self._reboot is RebootKind.RECORDED_ENV and self._is_production(name):
             return NodeState.PROD_ENV
         return _SUCCESS[self._reboot]

@@ -15,11 +15,11 @@ from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
 from kadeploy.disks.layout import partition_device
 from kadeploy.environments import registry
-from kadeploy.errors import NotFoundError, RefusedError, UsageError
+from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.nodes import fold
 from kadeploy.operations import minios
 from kadeploy.operations.plan import Plan, plan_clusters
-from kadeploy.operations.reboot.request import RebootKind, RebootRequest
+from kadeploy.operations.reboot.request import SINGULARITY, RebootKind, RebootRequest
 from kadeploy.operations.recipe import Recipes, resolve_single
 from kadeploy.operations.request import EnvironmentName
 from kadeploy.steps.facts import RebootFacts
@@ -28,7 +28,6 @@ from kadeploy.store.node_states import InstalledSystem, NodeRecord
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.reboot import REBOOT
 
-SINGULARITY = "NODE_SINGULARITY"
 _INSTANCES = {
     RebootKind.SIMPLE: "RebootSimple",
     RebootKind.SET_PXE: "RebootSetPXE",
@@ -44,13 +43,13 @@ class RebootPlan(Plan[RebootFacts]):
     request: RebootRequest
 
     def describe_request(self) -> dict[str, Any]:
-        return self.request.to_mapping()
+        return self.request.to_json()
 
 
 async def plan_reboot(site: Site, store: Store, request: RebootRequest) -> RebootPlan:
     """Check everything that can be checked before a node is touched.
 
-    Raises NotFoundError, RefusedError and UsageError; ServiceError where a file cannot be written.
+    Raises NotFoundError and RefusedError; ServiceError where a file cannot be written.
     """
     nodes = site.find(request.nodes)
     records = await node_states.read(store, [node.name for node in nodes])
@@ -90,7 +89,7 @@ async def _facts(
             for node in nodes
             if (record := records.get(node.name)) is not None and record.host_keys
         },
-        keys=request.keys,
+        keys=request.keys.encode(),
     )
 
 
@@ -116,19 +115,11 @@ def _check_profiles(boot: BootRepository, nodes: Sequence[Node]) -> None:
 
 
 def _profiles(request: RebootRequest, nodes: Sequence[Node]) -> dict[str, str]:
-    """The text for each node; raises UsageError where one has no value for what the text wants."""
+    """The text for each node."""
     if request.kind is not RebootKind.SET_PXE:
         return {}
-    if SINGULARITY not in request.profile:
-        return {node.name: request.profile for node in nodes}
-    if missing := [node.name for node in nodes if node.name not in request.singularities]:
-        raise UsageError(
-            f"the boot profile has {SINGULARITY}, for which {fold(missing)} has no value",
-            hint="--set-pxe-pattern FILE gives them, one line 'node,value' for each",
-        )
-    return {
-        node.name: request.profile.replace(SINGULARITY, request.singularities[node.name]) for node in nodes
-    }
+    values = request.singularities
+    return {node.name: request.profile.replace(SINGULARITY, values.get(node.name, "")) for node in nodes}
 
 
 # The environments on the disks ------------------------------------------------------------------------

@@ -79,7 +79,7 @@ class WorkflowJournal:
     def _unreadable(self, entry: journal.JournalEntry) -> RefusedError:
         return RefusedError(
             f"the journal of {self._wid} has an entry {entry.kind} that this version of kadeploy cannot read",
-            hint=f"resume it with the version that began it, or give it up: kadeploy --abandon {self._wid}",
+            hint=f"resume it with the version that began it, or give it up: `abandon` {self._wid}",
         )
 
 

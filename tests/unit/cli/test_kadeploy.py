@@ -7,12 +7,14 @@ import json
 import sqlite3
 import subprocess
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from kadeploy.cli import program
 from kadeploy.terminal import printable
 from tests.keys import write_key
 from tests.unit.cli.conftest import Command
@@ -277,3 +279,29 @@ def test_the_power_of_nodes(ready: Command, process: Command, configuration: Pat
     assert files == ["node-1\nnode-3\n", "node-2\n"]
     result = ready("kapower", "--status", "-m", "node-1", "--json")
     assert json.loads(result.stdout)["nodes"][0]["power"] == "on"
+
+
+def test_a_killed_reboot_is_resumed(ready: Command, configuration: Path) -> None:
+    """Its command was killed before anything of it was in the journal."""
+    wid = f"R-{uuid.uuid4()}"
+    request = {
+        "nodes": ["node-1"],
+        "hold_seconds": 60.0,
+        "kind": "set_pxe",
+        "profile": "#!ipxe\nexit\n",
+        "timeout": "0.5",
+    }
+    steps = [["RebootSetPXE", "switch_pxe", "reboot", "wait_reboot"]]
+    fingerprint = {"nodes": {"test": ["node-1"]}, "steps": {"test": steps}}
+    with sqlite3.connect(configuration / "store" / "kadeploy.sqlite") as store:
+        content = json.dumps({"request": request, "fingerprint": fingerprint})
+        row = (wid, "reboot", program.user_name(), content)
+        columns = "id, kind, user, request, state, started"
+        store.execute(f"insert into workflows ({columns}) values (?, ?, ?, ?, 'running', 0)", row)
+    shown = ready("kadeploy", "--resume", wid, "--dry-run")
+    assert (shown.returncode, "wait_reboot (0.5 s)" in shown.stdout) == (0, True), shown.stderr
+    refused = ready("kadeploy", "--resume", wid, "--min-ok", "1")
+    assert refused.stderr == "kadeploy: --min-ok: only deployments have it\n"
+    resumed = ready("kadeploy", "--resume", wid)
+    assert resumed.returncode == 1
+    assert "The reboot operation failed on nodes\nnode-1 (RebootSetPXE-wait_reboot: " in resumed.stdout

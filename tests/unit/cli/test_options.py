@@ -11,7 +11,7 @@ import click
 import pytest
 from pydantic import TypeAdapter
 
-from kadeploy.cli import kacast, kadeploy, kaenv, kalab, kapower, kareboot, kastat
+from kadeploy.cli import kacast, kadeploy, kaenv, kalab, kapower, kareboot, kastat, reboot
 from kadeploy.cli.cast_options import CastOptions
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.cli.environment_options import EnvironmentOptions
@@ -97,4 +97,4 @@ def test_a_literal_has_all_choices(options: type[Any]) -> None:
 
 def test_lists_of_options_name_parameters() -> None:
     assert {*kadeploy.KEPT, *kadeploy.NOT_SIMULATED} <= set(parameters(DeployOptions))
-    assert set(kareboot.BELONGS) <= set(parameters(RebootOptions))
+    assert set(reboot.FIELDS) <= set(parameters(RebootOptions))

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from kadeploy.config import site as configuration
-from kadeploy.environments.environment import Environment
-from kadeploy.operations.deploy import request as requests
+from kadeploy.operations import kinds
 from kadeploy.operations.deploy.plan import Planner
+from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.workflows import Overview, list_latest
 from kadeploy.steps.workbench import Memory
@@ -100,7 +100,9 @@ class FormerStore:
         async with Store.open(self.path) as store:
             workflow = await workflows.read(store, wid)
             planner = Planner(configuration.load(self.site), store, lambda *_: None)
-            plan = await planner.plan(requests.recorded(workflow))
+            request = kinds.recorded(workflow)
+            assert isinstance(request, DeploymentRequest)
+            plan = await planner.plan(request)
             return phases(await script.operation(plan, store, Silent()).resume(workflow, of_phases))
 
     def write_again(self, wid: str, cluster: str, copy: str) -> None:
@@ -127,6 +129,4 @@ class FormerStore:
 
     async def _request_again(self, wid: str) -> dict[str, Any]:
         async with Store.open(self.path) as store:
-            request = requests.recorded(await workflows.read(store, wid))
-        assert isinstance(request.environment, Environment)
-        return requests.to_mapping(request, request.environment)
+            return kinds.recorded(await workflows.read(store, wid)).to_json()

@@ -37,7 +37,7 @@ def dd(environment: Environment, **changes: Any) -> Environment:
 
 
 async def test_every_step_of_a_full_tar_deployment(store: Store, make_plan: MakePlan) -> None:
-    plan = await make_plan(store, "red-1", keys=b"ssh-ed25519 A", reformat_tmp="ext3")
+    plan = await make_plan(store, "red-1", keys="ssh-ed25519 A", reformat_tmp="ext3")
     assert steps(plan) == [
         *("switch_pxe", "reboot", "wait_reboot", "send_key_in_deploy_env", "create_partition_table"),
         *("format_deploy_part", "mount_deploy_part", "format_tmp_part", "format_swap_part"),
@@ -161,7 +161,7 @@ async def test_clusters_have_automata_of_their_own(store: Store, make_plan: Make
 
 
 async def test_every_step_has_a_deadline(store: Store, make_plan: MakePlan) -> None:
-    plan = await make_plan(store, "red-1", keys=b"k", reformat_tmp="ext4", automaton=parse_force_steps(KEXEC))
+    plan = await make_plan(store, "red-1", keys="k", reformat_tmp="ext4", automaton=parse_force_steps(KEXEC))
     for macro in plan.clusters[0].automaton.macrosteps:
         for instance in macro.instances:
             for step in instance.microsteps:

@@ -66,7 +66,7 @@ def perform(
             {"BroadcastEnv": {"sync": {"pre-ops": [{"name": "mine", **operation}]}}}
         )
         steps = with_absolute_files(steps, str(tmp_path / "custom.yaml"))
-        request = DeploymentRequest("alice", (NODE,), environment, custom_steps=steps)
+        request = DeploymentRequest(user="alice", nodes=(NODE,), environment=environment, custom_steps=steps)
         return await Planner(there, store, lambda *_: None).plan(request)
 
     async def carry_out(seconds: float = 10, **operation: Any) -> Failure | None:

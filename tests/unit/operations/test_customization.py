@@ -21,7 +21,7 @@ from kadeploy.environments import description
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.operations.deploy.operation_files import read, with_absolute_files
 from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
-from kadeploy.operations.deploy.request import DeploymentRequest, from_mapping, to_mapping
+from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.store.store import Store
 from kadeploy.workflow.automaton import Instance, MicroStep
 from tests.unit.operations.conftest import ENVIRONMENT, MakePlan
@@ -275,8 +275,8 @@ async def test_the_stored_request_has_the_same_steps(
         " check_kernel_files: {post-ops: [{name: b, action: run, file: fix.sh, params: '1 2'}]}}"
     )
     wanted = custom(text, tmp_path / "custom.yaml")
-    request = DeploymentRequest("alice", ("red-1",), environment, custom_steps=wanted)
-    again = from_mapping(to_mapping(request, environment), "alice")
+    request = DeploymentRequest(user="alice", nodes=("red-1",), environment=environment, custom_steps=wanted)
+    again = DeploymentRequest.from_record(request.to_json(), "alice")
     assert again.custom_steps == wanted
     lists = again.custom_steps.root["BroadcastEnv"]["sync"]
     assert lists.gives("post-ops") and not lists.gives("substitute"), "an empty list overrides, too"

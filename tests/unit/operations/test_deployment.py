@@ -16,7 +16,7 @@ from kadeploy.local.process_stat import read_stat
 from kadeploy.operations import workflows as workflow_list
 from kadeploy.operations.deploy.outcome import DeploymentOutcome
 from kadeploy.operations.deploy.plan import DeploymentPlan
-from kadeploy.operations.deploy.request import from_mapping
+from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run import leasing
 from kadeploy.operations.run.cluster_run import ClusterRun
@@ -286,7 +286,7 @@ async def test_a_changed_configuration_is_not_resumed(
 
 async def make_plan_of(make_plan: MakePlan, store: Store, workflow: Workflow) -> DeploymentPlan:
     """The plan of a recorded workflow, from the request as it is kept."""
-    request = from_mapping(workflow.request["request"], workflow.user)
+    request = DeploymentRequest.from_record(workflow.request["request"], workflow.user)
     plan: DeploymentPlan = await make_plan(
         store, *request.nodes, environment=request.environment, breakpoints=request.breakpoints
     )

@@ -22,14 +22,14 @@ NODES = ("red-1", "red-2", "blue-1")
 
 @pytest.fixture
 async def plan(store: Store, make_plan: MakePlan) -> DeploymentPlan:
-    made: DeploymentPlan = await make_plan(store, *NODES, keys=b"ssh-ed25519 AAAA\n", spares=("red-3",))
+    made: DeploymentPlan = await make_plan(store, *NODES, keys="ssh-ed25519 AAAA\n", spares=("red-3",))
     return made
 
 
 async def test_plans_that_say_the_same_are_equal(
     store: Store, make_plan: MakePlan, plan: DeploymentPlan
 ) -> None:
-    settings = {"keys": b"ssh-ed25519 AAAA\n", "spares": ("red-3",)}
+    settings = {"keys": "ssh-ed25519 AAAA\n", "spares": ("red-3",)}
     assert await make_plan(store, *NODES, **settings) == plan
     assert await make_plan(store, *NODES, **settings, partition=5) != plan
     assert await make_plan(store, *NODES, **settings, breakpoints=("BootNewEnv",)) != plan
@@ -46,7 +46,7 @@ async def test_the_facts_of_a_cluster_are_json_values(plan: DeploymentPlan) -> N
 
 
 async def test_the_facts_of_a_reboot_are_json_values(site: Site, store: Store) -> None:
-    plan = await plan_reboot(site, store, RebootRequest("alice", ("red-1",)))
+    plan = await plan_reboot(site, store, RebootRequest(user="alice", nodes=("red-1",)))
     assert json.loads(json.dumps(plan.clusters[0].facts.to_json()))["level"] == "soft"
 
 

@@ -49,7 +49,7 @@ def powered(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site
 
 
 async def carry_out(site: Site, store: Store, kind: PowerKind, *nodes: str, **more: Any) -> OperationResult:
-    plan = await plan_power(site, PowerRequest("alice", nodes, kind=kind, **more))
+    plan = await plan_power(site, PowerRequest(user="alice", nodes=nodes, kind=kind, **more))
     return await Operation(plan, PowerOutcome(plan), store, Silent()).run()
 
 

@@ -19,7 +19,7 @@ from kadeploy.boot.repository import BootRepository
 from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
 from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
-from kadeploy.errors import RefusedError, UsageError
+from kadeploy.errors import RefusedError, RequestError
 from kadeploy.operations import workflows as workflow_list
 from kadeploy.operations.reboot.outcome import RebootOutcome
 from kadeploy.operations.reboot.plan import plan_reboot
@@ -87,18 +87,9 @@ async def deployed(store: Store, *names: str, key: asyncssh.SSHKey | None = None
     )
 
 
-@pytest.mark.parametrize(
-    ("kind", "environment"),
-    [(RebootKind.RECORDED_ENV, None), (RebootKind.SIMPLE, EnvironmentName("debian"))],
-)
-def test_an_environment_belongs_to_one_kind(kind: RebootKind, environment: EnvironmentName | None) -> None:
-    with pytest.raises(UsageError, match="kind recorded_env is one into a named environment"):
-        RebootRequest("alice", ("red-1",), kind=kind, environment=environment)
-
-
 async def reboot(site: Site, store: Store, *nodes: str, **settings: Any) -> OperationResult:
     settings = {"timeout": Expression("30"), **settings}
-    request = RebootRequest("alice", nodes, **settings)
+    request = RebootRequest(user="alice", nodes=nodes, **settings)
     plan = await plan_reboot(site, store, request)
     return await Operation(plan, RebootOutcome(plan), store, Silent()).run()
 
@@ -182,7 +173,7 @@ async def test_where_nothing_is_known_any_system_will_do_but_the_minios(
 
 
 async def test_a_failed_reboot_puts_the_boot_profile_back(site: Site, store: Store) -> None:
-    plan = await plan_reboot(site, store, RebootRequest("alice", ("red-1",)))
+    plan = await plan_reboot(site, store, RebootRequest(user="alice", nodes=("red-1",)))
     boot, node = BootRepository.of(site), plan.nodes[0]
     boot.write_profile(node, "#!ipxe\nexit\n")
     settings = {"kind": RebootKind.SET_PXE, "profile": "#!ipxe\nchain NODE_SINGULARITY\n"}
@@ -195,7 +186,7 @@ async def test_a_failed_reboot_puts_the_boot_profile_back(site: Site, store: Sto
 
 
 async def test_a_node_that_would_boot_the_minios_is_refused(site: Site, store: Store) -> None:
-    plan = await plan_reboot(site, store, RebootRequest("alice", ("red-1", "red-2")))
+    plan = await plan_reboot(site, store, RebootRequest(user="alice", nodes=("red-1", "red-2")))
     boot, node = BootRepository.of(site), plan.nodes[0]
     minios = plan.clusters[0].facts.minios
     text = boot.minios_profile(kernel=minios.kernel, initrd=minios.initrd, token="1")
@@ -207,7 +198,7 @@ async def test_a_node_that_would_boot_the_minios_is_refused(site: Site, store: S
 
 async def test_a_value_for_every_node(site: Site, store: Store) -> None:
     settings = {"kind": RebootKind.SET_PXE, "profile": "NODE_SINGULARITY", "singularities": {"red-1": "a"}}
-    with pytest.raises(UsageError, match="for which red-2 has no value"):
+    with pytest.raises(RequestError, match="for which red-2 has no value"):
         await reboot(site, store, "red-1", "red-2", **settings)
 
 

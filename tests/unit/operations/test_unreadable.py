@@ -46,7 +46,7 @@ def former(tmp_path: Path) -> FormerStore:
 def refusal(former: FormerStore, wid: str, script: type[Script]) -> RefusedError:
     with pytest.raises(RefusedError) as refused:
         former.resume(wid, RESUMED, script)
-    hint = f"resume it with the version that began it, or give it up: kadeploy --abandon {wid}"
+    hint = f"resume it with the version that began it, or give it up: `abandon` {wid}"
     assert refused.value.hint == hint
     return refused.value
 

@@ -50,7 +50,7 @@ def simulated(plan: DeploymentPlan) -> Simulate:
 
     def run(nodes: int, seed: int = 0, limits: Mapping[str, Any] | None = None, **content: Any) -> Simulated:
         imagined = resize(plan, nodes)
-        imagined = replace(imagined, request=replace(imagined.request, **{"spares": (), **(limits or {})}))
+        imagined = replace(imagined, request=imagined.request.changed({"spares": (), **(limits or {})}))
         outcomes = simulate(imagined, SimulationFile.model_validate(content), {}, seed)
         return Simulated(outcomes[0].timeline, make_forecast(imagined, outcomes))
 

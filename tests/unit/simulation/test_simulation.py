@@ -62,7 +62,7 @@ class Memory:
 def test_it_is_the_machine_of_real_deployments(plan: DeploymentPlan) -> None:
     """Its journal, replayed as that of a killed command would be, brings every node to the same end."""
     imagined, journal = resize(plan, 60), Memory()
-    imagined = replace(imagined, request=replace(imagined.request, spares=()))
+    imagined = replace(imagined, request=imagined.request.changed({"spares": ()}))
     file = SimulationFile.model_validate(TROUBLE)
     simulation = Simulation(imagined, file, {}, 3, lambda _: journal)
     clock.run(simulation.run())

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fields of requests, and use cases, as the options and commands by which a user gives them.
+
+Errors and hints name both in backquotes, for they do not know how a request came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_NAME = re.compile(r"`([a-z_]+)[a-z0-9_.]*`( ?)")
+_PREFIX = "--"  # of an option whose name is a value
+
+_NODES = {"nodes": "-m", "force": "--force"}
+_ENVIRONMENT = {"environment": "-e", "owner": "-u", "version": "--env-version"}
+_DISK = {"keys": "-k", "block_device": "-b", "partition": "-p"}
+_FIELDS: Mapping[str, Mapping[str, str]] = {
+    "kadeploy": {
+        **_NODES,
+        **_ENVIRONMENT,
+        **_DISK,
+        "hold_seconds": "--hold-time",
+        "reformat_tmp": "-r",
+        "automaton": "--force-steps",
+        "breakpoints": "--breakpoint",
+        "hold_failures": "--breakpoint-on-failure",
+        "spares": "--spares",
+        "min_ok": "--min-ok",
+        "stop_at_min_ok": "--stop-at-min-ok",
+        "deadline": "--deadline",
+        "kexec": "--no-kexec",
+        "partition_disks": "--disable-disk-partitioning",
+        "install_bootloader": "--disable-bootloader-install",
+        "custom_steps": "--custom-steps",
+        "start": "--from",
+    },
+    "kareboot": {
+        **_NODES,
+        **_ENVIRONMENT,
+        **_DISK,
+        "kind": "-r",
+        "level": "-l",
+        "profile": "-w",
+        "singularities": "--set-pxe-pattern",
+        "check_destructive": "-c",
+        "timeout": "--reboot-classical-timeout",
+    },
+    "kapower": {**_NODES, "kind": _PREFIX, "level": "-l"},
+    "kacast": {"min_ok": "--min-ok"},
+    "kaenv": {**_ENVIRONMENT},
+}
+_USE_CASES = {
+    "deploy": "kadeploy",
+    "plan": "kadeploy --dry-run",
+    "list": "kadeploy --list",
+    "resume": "kadeploy --resume",
+    "retry": "kadeploy --retry",
+    "abandon": "kadeploy --abandon",
+}
+
+
+def in_options(text: str, command: str) -> str:
+    """Text whose fields and use cases are named as a user of this command gives them."""
+    names = {**_USE_CASES, **_FIELDS.get(command.removesuffix("3"), {})}
+
+    def replace(match: re.Match[str]) -> str:
+        option = names.get(match[1], match[0].rstrip())
+        return option if option == _PREFIX else option + match[2]
+
+    return _NAME.sub(replace, text)
