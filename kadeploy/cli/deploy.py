@@ -8,20 +8,23 @@ from contextlib import ExitStack
 
 import click
 
-from kadeploy.cli import dry_run, operation_command, program
+from kadeploy.caller import Caller
+from kadeploy.cli import dry_run, operation_command
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.cli.node_lists import node_names, read_nodes
 from kadeploy.cli.request import build_request, continuation
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
-from kadeploy.operations import kinds, workflows
+from kadeploy.operations import kinds
 from kadeploy.operations.continuation import Continuation
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.kinds import AnyPlan
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run.operation import Operation
+from kadeploy.service.rights import Rights
 from kadeploy.service.views.plan import DeploymentPlanView
+from kadeploy.service.workflows import find_controlled
 from kadeploy.store.store import Store
 from kadeploy.terminal import printable_line
 
@@ -52,8 +55,7 @@ async def _deploy(options: DeployOptions, site: Site, names: Sequence[str]) -> O
 async def _go_on(options: DeployOptions, site: Site, wanted: Continuation) -> OperationResult | None:
     """Go on with a workflow of any kind; the result is None after a dry run."""
     async with Store.open(site.path(site.server.database.name)) as store:
-        almighty = site.server.rights.almighty
-        workflow = await workflows.find(store, wanted.wid, program.user_name(), almighty)
+        workflow = await find_controlled(store, wanted.wid, Caller.of_process(), Rights.of(site))
         with operation_command.observers(options) as (observers, stack):
             plan, outcome = await kinds.plan_again(site, store, workflow, wanted, observers.grabbed)
             if options.dry_run:

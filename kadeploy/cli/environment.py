@@ -11,16 +11,15 @@ from typing import Any
 
 import click
 
-from kadeploy.cli import program
+from kadeploy.caller import Caller
 from kadeploy.cli.environment_options import EnvironmentOptions
 from kadeploy.config import site as configuration
 from kadeploy.environments import source
 from kadeploy.environments.description import to_yaml
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.recompression import advice as compression_advice
-from kadeploy.environments.recording import EnvironmentService
-from kadeploy.environments.registry import Caller
 from kadeploy.errors import ExitStatus
+from kadeploy.service.environments import EnvironmentService
 from kadeploy.service.views.environments import EnvironmentsView
 from kadeploy.store.store import Store
 from kadeploy.terminal import printable_line
@@ -50,9 +49,8 @@ def carry_out(options: EnvironmentOptions) -> ExitStatus:
 
 async def _act(action: EnvironmentAction) -> None:
     site = configuration.load()
-    caller = Caller(program.user_name(), site.server.rights.almighty)
     async with Store.open(site.path(site.server.database.name)) as store:
-        await _ACTIONS[action.kind](EnvironmentService(store, caller, site), action)
+        await _ACTIONS[action.kind](EnvironmentService(store, Caller.of_process(), site), action)
 
 
 async def _add(service: EnvironmentService, action: EnvironmentAction) -> None:

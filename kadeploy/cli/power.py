@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from kadeploy.cli import operation_command, program
+from kadeploy.caller import Caller
+from kadeploy.cli import operation_command
 from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.power_options import PowerOptions
 from kadeploy.config import site as configuration
@@ -21,7 +22,7 @@ def power(kind: str, options: PowerOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     site = configuration.load()
     request = PowerRequest(
-        user=program.user_name(),
+        user=Caller.of_process().name,
         nodes=tuple(node_names(options)),
         force=options.force,
         kind=PowerKind(kind),

@@ -9,7 +9,6 @@ they are needed, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import os
-import pwd
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,14 +108,6 @@ def json_option(function: Function) -> Function:
         "--json", "as_json", is_flag=True, help="Print JSON instead."
     )
     return option(function)
-
-
-def user_name() -> str:
-    """Login of the user who runs the command; no variable of the environment can change it."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
 
 
 def run(command: click.Command) -> NoReturn:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kadeploy.cli import operation_command, program
+from kadeploy.caller import Caller
+from kadeploy.cli import operation_command
 from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.options import given
 from kadeploy.cli.reboot_options import RebootOptions
@@ -69,7 +70,7 @@ async def _request(options: RebootOptions, names: Sequence[str]) -> RebootReques
     profile, patterns = options.set_pxe_profile, options.set_pxe_pattern
     return RebootRequest.model_validate(
         {
-            "user": program.user_name(),
+            "user": Caller.of_process().name,
             "nodes": tuple(names),
             "force": options.force,
             "kind": options.kind,

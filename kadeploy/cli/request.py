@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from kadeploy import nodes
-from kadeploy.cli import program
+from kadeploy.caller import Caller
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.config import custom_steps
 from kadeploy.config.automata import parse_force_steps
@@ -55,7 +55,7 @@ async def build_request(options: DeployOptions, names: Sequence[str], site: Site
     """Request of a deployment on these nodes; raises RequestError with all that is wrong."""
     return DeploymentRequest.model_validate(
         {
-            "user": program.user_name(),
+            "user": Caller.of_process().name,
             "nodes": tuple(names),
             "environment": await _environment(options),
             "keys": await read_keys(options.key),
@@ -84,7 +84,7 @@ async def _environment(options: DeployOptions) -> EnvironmentName | Environment:
     description = await source.load(options.env_file)
     for warning in description.warnings:
         click.echo(printable_line(f"warning: {warning}"), err=True)
-    return description.environment(program.user_name())
+    return description.environment(Caller.of_process().name)
 
 
 def _custom_steps(path: Path | None) -> CustomSteps:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
-from kadeploy.cli import program
+from kadeploy.caller import Caller
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
@@ -16,7 +16,9 @@ from kadeploy.errors import ExitStatus
 from kadeploy.nodes import fold
 from kadeploy.operations import workflows
 from kadeploy.operations.workflows import Overview
+from kadeploy.service.rights import Rights
 from kadeploy.service.views.workflows import WorkflowsView
+from kadeploy.service.workflows import find_controlled
 from kadeploy.store.store import Store
 
 
@@ -29,8 +31,7 @@ def carry_out(options: DeployOptions) -> ExitStatus:
 async def _carry_out(options: DeployOptions, site: Site) -> None:
     async with Store.open(site.path(site.server.database.name)) as store:
         if options.abandon:
-            almighty = site.server.rights.almighty
-            found = await workflows.find(store, options.abandon, program.user_name(), almighty)
+            found = await find_controlled(store, options.abandon, Caller.of_process(), Rights.of(site))
             names = await workflows.abandon(store, found)
             click.echo(f"{fold(names) if names else found.id} abandoned", err=True)
             return

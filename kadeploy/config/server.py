@@ -57,7 +57,7 @@ class Database(FileModel):
     keep_days: int = Field(default=90, ge=1)
 
 
-class Rights(FileModel):
+class RightsSettings(FileModel):
     """Users who may do everything, as a comma list (Kadeploy3's format)."""
 
     almighty_users: str = "root"
@@ -181,7 +181,7 @@ class ServerConfig(FileModel):
     """
 
     database: Database = Database()
-    rights: Rights = Rights()
+    rights: RightsSettings = RightsSettings()
     ssh_private_key: Path = Path("keys/id_deploy")
     network: Network
     pxe: Pxe

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import lzma
@@ -18,7 +19,7 @@ from typing import BinaryIO, cast
 import zstandard
 
 from kadeploy.environments.compression import Compression
-from kadeploy.environments.environment import Environment
+from kadeploy.environments.environment import Environment, Image
 from kadeploy.environments.local_file import open_file
 from kadeploy.environments.location import is_http, local_path
 from kadeploy.environments.progress import Progress, ignore_progress
@@ -109,6 +110,26 @@ def recompress(
             if error.errno is None:  # bz2: wrong data
                 raise RefusedError(f"{path} cannot be unpacked: {error}") from error
             raise ServiceError(f"{target} cannot be written: {error.strerror}") from error
+
+
+async def recompress_in_thread(image: Image, progress: Progress) -> RecompressedImage:
+    """Recompress a local image without blocking; raises as ``recompress``.
+
+    When this is cancelled the work is stopped and waited for, and leaves no file.
+    """
+    stopped = threading.Event()
+    work = asyncio.to_thread(
+        recompress, local_path(image.file), image.compression, image.sha256, stopped, progress
+    )
+    working = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        stopped.set()
+        await asyncio.wait([working])
+        if not working.exception():
+            working.result().path.unlink()
+        raise
 
 
 def _copy(source: _Source, compression: Compression, target: _Written, stopped: threading.Event) -> None:

@@ -55,17 +55,6 @@ class Overview:
         return time.time() - self.workflow.started if self.running else None
 
 
-async def find(store: Store, wid: str, user: str, almighty: frozenset[str]) -> Workflow:
-    """Find the workflow that a user names so, see ``store.history.find``.
-
-    Raises NotFoundError, RefusedError where it is another user's or several may be meant.
-    """
-    workflow = await history.find(store, wid, user)
-    if user != workflow.user and user not in almighty:
-        raise RefusedError(f"{workflow.id} belongs to {workflow.user}")
-    return workflow
-
-
 async def list_latest(store: Store, limit: int | None) -> list[Overview]:
     """List the workflows that have not ended, and the latest ``limit`` others (None: all), newest first."""
     return await _look_at(store, await history.list_recent(store, limit))

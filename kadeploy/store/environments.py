@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded environments as rows; rights to them are checked in kadeploy/environments."""
+"""Recorded environments as rows; who may change them is asked in kadeploy/service."""
 
 from __future__ import annotations
 

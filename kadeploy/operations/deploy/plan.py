@@ -179,9 +179,9 @@ class Planner:
         wanted = request.environment
         if isinstance(wanted, Environment):
             return wanted
-        caller = registry.Caller(request.user, self._site.server.rights.almighty)
+        viewer = registry.Viewer(request.user, request.user in self._site.server.rights.almighty)
         return await registry.find(
-            self._store, wanted.name, caller, owner=wanted.owner, version=wanted.version
+            self._store, wanted.name, viewer, owner=wanted.owner, version=wanted.version
         )
 
     async def _grab(self, what: str, uri: str, sha256: str = "") -> LocalFile:

@@ -58,7 +58,7 @@ async def plan_reboot(site: Site, store: Store, request: RebootRequest) -> Reboo
     if request.environment is not None:
         _check_environments(site, nodes, records, request, request.environment)
         if request.check_destructive:
-            await _check_destructive(site, store, records)
+            await _check_destructive(store, records)
 
     async def make_facts(cluster: str, members: Sequence[Node]) -> RebootFacts:
         return await _facts(site, request, cluster, members, records)
@@ -178,16 +178,16 @@ def _label(wanted: EnvironmentName) -> str:
     return wanted.name if wanted.version is None else f"{wanted.name}:{wanted.version}"
 
 
-async def _check_destructive(site: Site, store: Store, records: Mapping[str, NodeRecord]) -> None:
+async def _check_destructive(store: Store, records: Mapping[str, NodeRecord]) -> None:
     """Raises RefusedError where the environment of a node is tagged destructive, whoever may see it."""
     tagged = []
     for record in records.values():
-        caller = registry.Caller(record.environment_user, site.server.rights.almighty)
+        viewer = registry.Viewer(record.environment_user)
         try:
             found = await registry.find(
                 store,
                 record.environment_name,
-                caller,
+                viewer,
                 owner=record.environment_user,
                 version=record.environment_version,
             )

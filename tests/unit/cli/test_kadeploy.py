@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kadeploy.cli import program
+from kadeploy.caller import Caller
 from kadeploy.terminal import printable
 from tests.keys import write_key
 from tests.unit.cli.conftest import Command
@@ -295,7 +295,7 @@ def test_a_killed_reboot_is_resumed(ready: Command, configuration: Path) -> None
     fingerprint = {"nodes": {"test": ["node-1"]}, "steps": {"test": steps}}
     with sqlite3.connect(configuration / "store" / "kadeploy.sqlite") as store:
         content = json.dumps({"request": request, "fingerprint": fingerprint})
-        row = (wid, "reboot", program.user_name(), content)
+        row = (wid, "reboot", Caller.of_process().name, content)
         columns = "id, kind, user, request, state, started"
         store.execute(f"insert into workflows ({columns}) values (?, ?, ?, ?, 'running', 0)", row)
     shown = ready("kadeploy", "--resume", wid, "--dry-run")

@@ -13,19 +13,15 @@ import random
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import zstandard
 
 from kadeploy.environments import recompression
 from kadeploy.environments.compression import Compression
-from kadeploy.environments.environment import Environment, Image, System
 from kadeploy.environments.recompression import recompress, target_of
-from kadeploy.environments.recording import EnvironmentService
-from kadeploy.environments.registry import Caller
-from kadeploy.errors import NotFoundError, RefusedError
-from kadeploy.store.store import Store
+from kadeploy.errors import RefusedError
 from tests.unit.cli.conftest import Command
 
 CONTENT = random.Random(2).randbytes(300_000) * 4
@@ -137,20 +133,6 @@ def test_one_version_at_a_time(command: Command) -> None:
     done = command("kaenv", "--recompress", "mine", "-s")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--recompress is for one version" in done.stderr
-
-
-async def test_environments_of_others(tmp_path: Path) -> None:
-    path, digest = packed(tmp_path)
-    image = Image(str(path), "tar", Compression.GZIP, digest)
-    environment = Environment("mine", "alice", System.LINUX, image)
-    async with Store.open(tmp_path / "store.sqlite") as store:
-        service = EnvironmentService(store, Caller("bob"), cast("Any", None))
-        with pytest.raises(RefusedError, match="bob may not change environments of alice"):
-            await service.recompress(environment)
-        service = EnvironmentService(store, Caller("alice"), cast("Any", None))
-        with pytest.raises(NotFoundError, match="was deleted"):  # meanwhile
-            await service.recompress(environment)
-    assert not (tmp_path / "image.tar.zst").exists()
 
 
 def packed(folder: Path) -> tuple[Path, str]:

@@ -16,8 +16,6 @@ from kadeploy.store.workflow_outcome import WorkflowOutcome
 from kadeploy.store.workflows import State, Workflow, WorkflowKind
 from tests.stores import DEAD, ELSEWHERE, forget_owner
 
-ALMIGHTY = frozenset({"root"})
-
 
 async def create(store: Store, state: State, kind: WorkflowKind = WorkflowKind.DEPLOY) -> Workflow:
     request = {"fingerprint": {"nodes": {"red": ["red-2", "red-1"]}}}
@@ -103,13 +101,3 @@ async def test_who_died_in_planning_can_be_abandoned(store: Store) -> None:
     assert await overviews.abandon(store, await workflows.read(store, workflow.id)) == []
     ended = await workflows.read(store, workflow.id)
     assert (ended.state, ended.outcome) == (State.ABORTED, WorkflowOutcome())
-
-
-async def test_a_workflow_is_found_by_its_owner_and_the_almighty(store: Store) -> None:
-    workflow = await create(store, State.DONE)
-    for name, user in ((workflow.id, "root"), (workflow.id[:12], "alice"), ("last", "alice")):
-        assert await overviews.find(store, name, user, ALMIGHTY) == workflow
-    with pytest.raises(RefusedError, match=f"{workflow.id} belongs to alice"):
-        await overviews.find(store, workflow.id[2:12], "bob", ALMIGHTY)
-    with pytest.raises(RefusedError, match="root has no workflow"):
-        await overviews.find(store, "last", "root", ALMIGHTY)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.cli import program
+from kadeploy.caller import Caller
 from kadeploy.errors import RefusedError
 from tests.unit.operations.conftest import RESUMED, Script
 from tests.unit.operations.former_stores import COMMITS, FormerStore
@@ -73,7 +73,7 @@ def test_requests(former: FormerStore, script: type[Script], change: str) -> Non
 
 def test_as_a_user_sees_it(former: FormerStore) -> None:
     wid, kept = former.workflow_of("red-1"), contents(former)
-    former.change("update workflows set user = ?", program.user_name())
+    former.change("update workflows set user = ?", Caller.of_process().name)
     former.change("update journal set kind = 'Gath' || char(27) || 'ered' where kind = 'Done'")
     resumed = former.command("kadeploy", "--resume", wid)
     assert resumed.returncode == 3

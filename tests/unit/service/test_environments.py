@@ -7,24 +7,24 @@ import asyncio
 import gzip
 import hashlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kadeploy.caller import Caller
 from kadeploy.config.server import MEGABYTE, ServerConfig
 from kadeploy.config.site import Site
-from kadeploy.environments import recompression, recording, registry
+from kadeploy.environments import recompression
 from kadeploy.environments.compression import Compression
 from kadeploy.environments.description import Description
-from kadeploy.environments.environment import Visibility
+from kadeploy.environments.environment import Environment, Visibility
 from kadeploy.environments.model import DescriptionModel
 from kadeploy.environments.recompression import RecompressedImage
-from kadeploy.environments.recording import EnvironmentService
-from kadeploy.environments.registry import Caller
 from kadeploy.errors import NotFoundError, RefusedError
+from kadeploy.service.environments import EnvironmentService
 from kadeploy.store.store import Store
 from tests.stores import write_store
 
@@ -47,9 +47,7 @@ async def service(empty_store: Path, tmp_path: Path) -> AsyncIterator[Environmen
     )
     shutil.copy(empty_store, tmp_path / "store.sqlite")
     async with Store.open(tmp_path / "store.sqlite") as store:
-        yield EnvironmentService(
-            store, Caller("alice", frozenset({"root"})), Site(tmp_path, server, {}, {}, {})
-        )
+        yield EnvironmentService(store, Caller("alice"), Site(tmp_path, server, {}, {}, {}))
 
 
 def described(folder: Path, **fields: Any) -> Description:
@@ -223,7 +221,7 @@ async def test_who_stops_waiting_leaves_no_file(
         stopped.clear()
         return real(*arguments)
 
-    monkeypatch.setattr(recording, "recompress", slow)
+    monkeypatch.setattr(recompression, "recompress", slow)
     recorded = await service.record(described(tmp_path))
     working = asyncio.create_task(service.recompress(recorded))
     await begun.wait()
@@ -231,4 +229,73 @@ async def test_who_stops_waiting_leaves_no_file(
     with pytest.raises(asyncio.CancelledError):
         await working
     assert not (tmp_path / "image.zst").exists()
-    assert await registry.find(service.store, "mine", service.caller) == recorded
+    assert await service.find("mine", None, None, False) == [recorded]
+
+
+async def test_an_environment_that_is_deleted_meanwhile(service: EnvironmentService, tmp_path: Path) -> None:
+    recorded = await service.record(described(tmp_path))
+    await service.delete([recorded])
+    with pytest.raises(NotFoundError, match="was deleted"):
+        await service.recompress(recorded)
+    assert not (tmp_path / "image.zst").exists()
+
+
+def of(service: EnvironmentService, name: str) -> EnvironmentService:
+    """The same for another caller."""
+    return replace(service, caller=Caller(name))
+
+
+CHANGES: dict[str, Callable[[EnvironmentService, Environment], Awaitable[object]]] = {
+    "delete": lambda service, one: service.delete([one]),
+    "mark": lambda service, one: service.toggle_destructive([one]),
+    "hide": lambda service, one: service.change_visibility([one], "private"),
+    "update": lambda service, one: service.update_digests([one], "image"),
+    "recompress": lambda service, one: service.recompress(one),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_others_change_nothing_and_have_no_file_read(
+    service: EnvironmentService, tmp_path: Path, change: str
+) -> None:
+    recorded = await service.record(described(tmp_path, visibility="shared"))
+    stranger = of(service, "carol")
+    assert await stranger.find("mine", "alice", None, False) == [recorded]
+    (tmp_path / "image.gz").unlink()
+    with pytest.raises(RefusedError, match="carol may not change environments of alice"):
+        await CHANGES[change](stranger, recorded)
+    assert await service.find("mine", None, None, False) == [recorded]
+
+
+async def test_the_almighty_change_what_is_anothers(service: EnvironmentService, tmp_path: Path) -> None:
+    almighty = of(service, "root")
+    await almighty.record(described(tmp_path), "alice")
+    await almighty.toggle_destructive(await almighty.find("mine", "alice", None, False))
+    [marked] = await service.find("mine", None, None, False)
+    assert marked.destructive
+    await almighty.delete([marked])
+    with pytest.raises(NotFoundError):
+        await service.find("mine", None, None, False)
+
+
+@pytest.mark.parametrize("who", ["alice", "root"])
+async def test_only_environments_of_the_almighty_are_public(
+    service: EnvironmentService, tmp_path: Path, who: str
+) -> None:
+    caller, refusal = of(service, who), "environments of alice may not be public"
+    with pytest.raises(RefusedError, match=refusal) as caught:
+        await caller.record(described(tmp_path, visibility="public"), "alice")
+    assert caught.value.hint == "use shared: others name the owner with -u"
+    recorded = await caller.record(described(tmp_path), "alice")
+    with pytest.raises(RefusedError, match=refusal):
+        await caller.change_visibility([recorded], "public")
+    public = await of(service, "root").record(described(tmp_path, visibility="public"))
+    assert await of(service, "carol").find("mine", None, None, False) == [public]
+
+
+async def test_files_of_what_exists_are_not_read(service: EnvironmentService, tmp_path: Path) -> None:
+    description = described(tmp_path)
+    await service.record(description)
+    (tmp_path / "image.gz").unlink()
+    with pytest.raises(RefusedError, match="mine:1 of alice exists already"):
+        await service.record(description)

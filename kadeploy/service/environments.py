@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Use cases of recorded environments for one caller: the rights, the files that are named, the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kadeploy.caller import Caller
+from kadeploy.config.site import Site
+from kadeploy.environments import registry
+from kadeploy.environments.cache import FileCache
+from kadeploy.environments.compression import Compression
+from kadeploy.environments.description import Description
+from kadeploy.environments.environment import Environment, Visibility
+from kadeploy.environments.examination import Examination
+from kadeploy.environments.location import is_http, local_path
+from kadeploy.environments.progress import Progress, ignore_progress
+from kadeploy.environments.recompression import RecompressedImage, recompress_in_thread
+from kadeploy.environments.registry import Viewer
+from kadeploy.errors import RefusedError
+from kadeploy.service.rights import Action, Rights
+from kadeploy.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentService:
+    """Service by which one caller records and changes environments of one site."""
+
+    store: Store
+    caller: Caller
+    site: Site
+
+    async def record(self, description: Description, owner: str | None = None) -> Environment:
+        """Record the environment of a description with the digests of its files, and return it.
+
+        Raises NotFoundError and RefusedError: a file is missing, is not what the description says, the caller
+        may not, or the environment exists already.
+        """
+        environment = description.environment(description.owner or owner or self.caller.name)
+        self._check_rights([environment])
+        await registry.check_new(self.store, environment)
+        examined = await self._examination.examine(environment)
+        await registry.add(self.store, examined)
+        return examined
+
+    async def find(
+        self, name: str, owner: str | None, version: int | None, all_versions: bool
+    ) -> list[Environment]:
+        """Find the last version of an environment, the given one, or all of them."""
+        found = await registry.find_versions(self.store, name, self._viewer, owner=owner, version=version)
+        return found if all_versions else found[-1:]
+
+    async def list_visible(
+        self, pattern: str, owner: str | None, version: int | None, all_versions: bool
+    ) -> list[Environment]:
+        """List the environments that the caller sees, of one version where it is given."""
+        found = await registry.list_visible(
+            self.store,
+            self._viewer,
+            owner=owner,
+            pattern=pattern,
+            all_versions=all_versions or version is not None,
+        )
+        return [item for item in found if version is None or item.version == version]
+
+    async def delete(self, found: Sequence[Environment]) -> None:
+        """Delete these versions."""
+        for environment in found:
+            self._check_owner(environment)
+        await registry.remove(self.store, found)
+
+    async def change_visibility(self, found: Sequence[Environment], visibility: str) -> None:
+        """Set the visibility of these versions."""
+        await self._replace([replace(item, visibility=Visibility(visibility)) for item in found])
+
+    async def toggle_destructive(self, found: Sequence[Environment]) -> None:
+        """Invert the mark of each of these versions."""
+        await self._replace([replace(item, destructive=not item.destructive) for item in found])
+
+    async def update_digests(self, found: Sequence[Environment], part: str) -> None:
+        """Record the present digests of ``image``, ``preinstall`` or ``postinstalls``.
+
+        Raises RefusedError where none has changed, as Kadeploy3 does.
+        """
+        self._check_rights(found)
+        changed = [await self._examination.refresh(item, part) for item in found]
+        if changed == list(found):
+            raise RefusedError(f"nothing has changed: {part} of {found[0].label} is what is recorded")
+        await registry.replace_recorded(self.store, changed)
+
+    async def recompress(
+        self, environment: Environment, progress: Progress = ignore_progress
+    ) -> RecompressedImage:
+        """Recompress the image with zstd to a new file, and record that as the image. The old file stays.
+
+        Raises RefusedError where it is zstd already, is on another machine, or is not what is recorded;
+        NotFoundError where it is gone.
+        """
+        self._check_rights([environment])
+        image = environment.image
+        if image.compression is Compression.ZSTD:
+            raise RefusedError(f"nothing has changed: the image of {environment.label} is zstd already")
+        if is_http(image.file):
+            hint = "compress it where it is made: zstd -10 --long"
+            raise RefusedError(f"{image.file} is on another machine", hint=hint)
+        made = await recompress_in_thread(image, progress)
+        file = image.file.removesuffix(local_path(image.file).name) + made.path.name
+        changed = replace(image, file=file, compression=Compression.ZSTD, sha256=made.sha256)
+        try:
+            await registry.replace_recorded(self.store, [replace(environment, image=changed)])
+        except BaseException:
+            made.path.unlink()
+            raise
+        return made
+
+    @property
+    def _rights(self) -> Rights:
+        return Rights.of(self.site)
+
+    @property
+    def _viewer(self) -> Viewer:
+        return Viewer(self.caller.name, self._rights.is_almighty(self.caller))
+
+    @property
+    def _examination(self) -> Examination:
+        return Examination(FileCache.of(self.site), self.site.server.environments)
+
+    async def _replace(self, changed: Sequence[Environment]) -> None:
+        self._check_rights(changed)
+        await registry.replace_recorded(self.store, changed)
+
+    def _check_rights(self, found: Sequence[Environment]) -> None:
+        """Check the right to have these recorded as they are; raises RefusedError."""
+        for environment in found:
+            self._check_owner(environment)
+            owner, public = environment.owner, environment.visibility is Visibility.PUBLIC
+            if public and not self._may(Action.PUBLISH_ENVIRONMENT, owner):
+                raise RefusedError(
+                    f"environments of {owner} may not be public",
+                    hint="use shared: others name the owner with -u",
+                )
+
+    def _check_owner(self, environment: Environment) -> None:
+        if not self._may(Action.CHANGE_ENVIRONMENT, environment.owner):
+            raise RefusedError(f"{self.caller.name} may not change environments of {environment.owner}")
+
+    def _may(self, action: Action, owner: str) -> bool:
+        return self._rights.may(self.caller, action, owner=owner)
