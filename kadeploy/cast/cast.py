@@ -132,7 +132,7 @@ def head_address(seen: Sequence[str]) -> str:
             return address
     raise UsageError(
         f"the hosts see this machine as {seen[0]}, which is no address of it",
-        hint="--address ADDRESS says where the hosts reach this machine",
+        hint="`address` says where the hosts reach this machine",
     )
 
 

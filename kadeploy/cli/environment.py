@@ -13,6 +13,7 @@ import click
 
 from kadeploy.caller import Caller
 from kadeploy.cli.environment_options import EnvironmentOptions
+from kadeploy.cli.fields import in_options
 from kadeploy.config import site as configuration
 from kadeploy.environments import source
 from kadeploy.environments.description import to_yaml
@@ -62,7 +63,7 @@ async def _add(service: EnvironmentService, action: EnvironmentAction) -> None:
         click.echo(printable_line(f"{warning} (warning)"), err=True)
     recorded = await service.record(description, action.options.env_user)
     if advice := compression_advice(recorded):
-        click.echo(f"hint: {advice}", err=True)
+        click.echo(f"hint: {in_options(advice, 'kaenv')}", err=True)
 
 
 async def _list(service: EnvironmentService, action: EnvironmentAction) -> None:

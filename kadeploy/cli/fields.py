@@ -15,7 +15,7 @@ _PREFIX = "--"  # of an option whose name is a value
 _NODES = {"nodes": "-m", "force": "--force"}
 _ENVIRONMENT = {"environment": "-e", "owner": "-u", "version": "--env-version"}
 _DISK = {"keys": "-k", "block_device": "-b", "partition": "-p"}
-_FIELDS: Mapping[str, Mapping[str, str]] = {
+FIELDS: Mapping[str, Mapping[str, str]] = {
     "kadeploy": {
         **_NODES,
         **_ENVIRONMENT,
@@ -34,6 +34,7 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "install_bootloader": "--disable-bootloader-install",
         "custom_steps": "--custom-steps",
         "start": "--from",
+        "simulation": "--simulate",
     },
     "kareboot": {
         **_NODES,
@@ -47,22 +48,40 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "timeout": "--reboot-classical-timeout",
     },
     "kapower": {**_NODES, "kind": _PREFIX, "level": "-l"},
-    "kacast": {"min_ok": "--min-ok"},
+    "kacast": {"min_ok": "--min-ok", "address": "--address ADDRESS"},
     "kaenv": {**_ENVIRONMENT},
+    "kalab": {
+        "name": "--name",
+        "driver": "--driver",
+        "boot_program": "--pxe",
+        "boot_delay": "--boot-delay",
+        "boot_spread": "--boot-spread",
+        "deploy_env": "--deploy-env",
+        "state_dir": "--state-dir",
+    },
 }
-_USE_CASES = {
+USE_CASES = {
     "deploy": "kadeploy",
     "plan": "kadeploy --dry-run",
     "list": "kadeploy --list",
     "resume": "kadeploy --resume",
     "retry": "kadeploy --retry",
     "abandon": "kadeploy --abandon",
+    "list_environments": "kaenv -l",
+    "show_environment": "kaenv -p",
+    "delete_environment": "kaenv -d",
+    "recompress": "kaenv --recompress",
+    "update_image": "kaenv --update-image-checksum",
+    "update_postinstalls": "kaenv --update-postinstalls-checksum",
+    "start_lab": "'kalab up -n 3'",
+    "stop_lab": "kalab down --name",
+    "show_console": "kalab console --log",
 }
 
 
 def in_options(text: str, command: str) -> str:
     """Text whose fields and use cases are named as a user of this command gives them."""
-    names = {**_USE_CASES, **_FIELDS.get(command.removesuffix("3"), {})}
+    names = {**USE_CASES, **FIELDS.get(command, {})}
 
     def replace(match: re.Match[str]) -> str:
         option = names.get(match[1], match[0].rstrip())

@@ -126,11 +126,16 @@ def run(command: click.Command) -> NoReturn:
     except Exception as error:
         if os.environ.get("KADEPLOY_DEBUG"):
             raise
-        status = _report(name, error)
+        status = _report(name, _fields_of(command), error)
     sys.exit(int(status or ExitStatus.OK))
 
 
-def _report(name: str, error: BaseException) -> ExitStatus:
+def _fields_of(command: click.Command) -> str:
+    """Name of a command in the tables of fields: that of its module, whatever the program is called."""
+    return command.callback.__module__.rpartition(".")[2] if command.callback else ""
+
+
+def _report(name: str, command: str, error: BaseException) -> ExitStatus:
     """Write an error as one sentence and a hint to standard error, and return its exit status."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -138,7 +143,7 @@ def _report(name: str, error: BaseException) -> ExitStatus:
         case FileError():  # its lines begin with file:line:column, for editors
             message, hint, status = error.message, error.hint, error.status
         case KadeployError():
-            message, hint, status = f"{name}: {in_options(error.message, name)}", error.hint, error.status
+            message, hint, status = f"{name}: {in_options(error.message, command)}", error.hint, error.status
         case click.ClickException():
             message, hint = f"{name}: {error.format_message()}", f"'{name} --help' explains the options"
             status = ExitStatus.USAGE
@@ -147,5 +152,5 @@ def _report(name: str, error: BaseException) -> ExitStatus:
             hint, status = "set KADEPLOY_DEBUG=1 to see where, and report it", ExitStatus.SERVICE
     click.echo(printable(message), err=True)
     if hint:
-        click.echo(printable(f"hint: {in_options(hint, name)}"), err=True)
+        click.echo(printable(f"hint: {in_options(hint, command)}"), err=True)
     return status

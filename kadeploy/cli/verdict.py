@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kadeploy.cli.fields import in_options
 from kadeploy.cli.labels import label
 from kadeploy.errors import ExitStatus
 from kadeploy.nodes import fold
@@ -45,8 +46,13 @@ def evidence(result: OperationResult) -> Iterator[str]:
     for node in result.in_phase(Phase.KO) + result.in_phase(Phase.HELD):
         if node.error:
             yield f"{node.node}: [{node.cause}] {node.error}"
-            yield from (f"    {line}" for line in node.evidence.splitlines()[-EVIDENCE_LINES:])
+            yield from (f"    {_shown(line)}" for line in node.evidence.splitlines()[-EVIDENCE_LINES:])
     yield from totals(result)
+
+
+def _shown(line: str) -> str:
+    """Line of evidence; hints among those of nodes name what a user of kadeploy may do."""
+    return in_options(line, "kadeploy") if line.startswith("hint: ") else line
 
 
 def totals(result: OperationResult) -> Iterator[str]:

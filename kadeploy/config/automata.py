@@ -17,7 +17,7 @@ from kadeploy.config.expression import Expression, TimeoutExpression
 from kadeploy.config.placement import placement_problems
 from kadeploy.config.problems import Problem, validate
 from kadeploy.config.yaml_file import KEY, FileModel
-from kadeploy.errors import UsageError
+from kadeploy.errors import RequestError, RequestProblem
 from kadeploy.vocabulary.names import INSTANCE_NAMES, INSTANCES, MACRO_STEP_NAMES, canonical
 
 
@@ -127,7 +127,7 @@ def parse_force_steps(text: str) -> MacroSteps:
 
     Grammar (Kadeploy3): ``SetDeploymentEnv|I:N:T[,I:N:T…]&BroadcastEnv|…&BootNewEnv|…`` with the full name
     of an instance, its retries after the first attempt and the timeout of an attempt in seconds. A trailing
-    comma is tolerated. Raises UsageError with everything that is wrong.
+    comma is tolerated. Raises RequestError with everything that is wrong.
     """
     sections = text.strip().split("&")
     problems: list[str] = []
@@ -141,8 +141,8 @@ def parse_force_steps(text: str) -> MacroSteps:
         if name in MACRO_STEP_NAMES:
             settings[name] = _parse_instances(name, section.partition("|")[2], problems)
     if problems:
-        raise UsageError(
-            "--force-steps: " + "; ".join(problems),
+        raise RequestError(
+            [RequestProblem("automaton", "; ".join(problems))],
             hint="write SetDeploymentEnv|SetDeploymentEnvUntrusted:1:450&"
             "BroadcastEnv|BroadcastEnvChain:1:1200&BootNewEnv|BootNewEnvClassical:1:400",
         )

@@ -22,7 +22,7 @@ def enter(name: str) -> None:
     if not (DIRECTORY / name).exists():
         raise ServiceError(
             f"the network namespace '{name}' does not exist",
-            hint=f"start the lab again with 'kalab up', or see 'ip netns list' ({DIRECTORY})",
+            hint=f"start the lab again with `start_lab`, or see 'ip netns list' ({DIRECTORY})",
         )
     from pyroute2 import netns  # 0.1 s to import, needed with labs only
 
@@ -35,5 +35,5 @@ def enter(name: str) -> None:
             ) from error
         raise ServiceError(
             f"the network namespace '{name}' cannot be entered: {error.strerror or error}",
-            hint="the lab did not end well: 'kalab down', then 'kalab up'",
+            hint="the lab did not end well: stop it, and start it again with `start_lab`",
         ) from error

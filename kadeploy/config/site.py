@@ -65,7 +65,7 @@ def load(path: Path | None = None) -> Site:
     base = (path or directory()).absolute()
     if not (base / "server.conf").is_file():
         raise NotFoundError(
-            f"{base} has no server.conf", hint="set KADEPLOY_CONFIG_DIR, or start a lab with 'kalab up -n 3'"
+            f"{base} has no server.conf", hint="set KADEPLOY_CONFIG_DIR, or start a lab with `start_lab`"
         )
     problems: list[FileProblem] = []
     server = _load(base / "server.conf", ServerConfig, problems)

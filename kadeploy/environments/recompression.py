@@ -59,7 +59,7 @@ def advice(environment: Environment) -> str:
     rate, best = image.compression.facts.rate, Compression.ZSTD.facts.rate
     if rate >= LINK or (not is_http(image.file) and local_path(image.file).stat().st_size < WORTH):
         return ""
-    todo = "zstd" if is_http(image.file) else f"kaenv --recompress {environment.name}"
+    todo = "zstd" if is_http(image.file) else f"`recompress` {environment.name}"
     return (
         f"a node unpacks {image.compression} at some {rate} MB/s of what it receives, zstd at {best}, and a "
         f"link of 1 Gbit/s brings {LINK}: {todo} makes its broadcast faster"
@@ -97,7 +97,7 @@ def recompress(
             written = stack.enter_context(_Written(target, MOST_GROWTH * source.size + SPARE))
             _copy(source, compression, written, stopped)
             if source.rest_digest() != sha256:
-                hint = "kaenv --update-image-checksum records it as it is"
+                hint = "`update_image` records it as it is"
                 raise RefusedError(f"{path} is not what is recorded of it", hint=hint)
             return RecompressedImage(target, written.keep(path), target.stat().st_size, source.size)
         except FileExistsError:

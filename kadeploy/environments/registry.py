@@ -103,7 +103,7 @@ async def remove(store: Store, found: Sequence[Environment]) -> None:
 def _exists(environment: Environment) -> RefusedError:
     return RefusedError(
         f"environment {environment.label} of {environment.owner} exists already",
-        hint="raise its version, or delete the recorded one with kaenv -d",
+        hint="raise its version, or delete the recorded one with `delete_environment`",
     )
 
 
@@ -124,7 +124,7 @@ def _preferred(found: Sequence[Environment], viewer: Viewer) -> list[Environment
     if len(owners) > 1:
         raise RefusedError(
             f"environment {best[0].name} is ambiguous: {', '.join(owners)} each have one",
-            hint=f"name the owner with -u {owners[0]}",
+            hint=f"name the owner with `owner` {owners[0]}",
         )
     return best
 
@@ -141,7 +141,7 @@ async def _unknown(store: Store, name: str, viewer: Viewer, owner: str | None) -
     of = f" of {owner}" if owner and owner != EVERYBODY else ""
     return NotFoundError(
         f"there is no environment {name}{of}",
-        hint=f"did you mean {' or '.join(near)}?" if near else "kaenv -l lists those you may use",
+        hint=f"did you mean {' or '.join(near)}?" if near else "`list_environments` lists those you may use",
     )
 
 

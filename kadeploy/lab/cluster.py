@@ -72,7 +72,7 @@ def find(name: str) -> LabPlan:
     if lab is None or not UndoLog(lab.state).is_ready():
         others = ", ".join(labs.names()) or "none"
         raise NotFoundError(
-            f"lab '{name}' is not up", hint=f"labs of this machine: {others}; start one with 'kalab up -n 3'"
+            f"lab '{name}' is not up", hint=f"labs of this machine: {others}; start one with `start_lab`"
         )
     return lab
 
@@ -98,14 +98,14 @@ def _check_free(lab: LabPlan, report: Progress) -> None:
         if UndoLog(state).is_ready() and network.exists(lab.namespace):
             raise RefusedError(
                 f"lab '{lab.name}' is up already ({state})",
-                hint=f"'kalab down --name {lab.name}' first, or choose another --name",
+                hint=f"`stop_lab` {lab.name} first, or choose another `name`",
             )
         report(f"taking down what is left of lab '{lab.name}'")
         removal.remove(lab.name, state, report)
     if network.exists(lab.namespace):
         raise RefusedError(
             f"a network namespace {lab.namespace} exists which no lab has made",
-            hint=f"choose another --name, or 'ip netns delete {lab.namespace}'",
+            hint=f"choose another `name`, or 'ip netns delete {lab.namespace}'",
         )
     for directory in (lab.state, lab.config):
         if directory.exists() and any(directory.iterdir()):

@@ -26,7 +26,7 @@ def check_deploy_env(directory: Path) -> None:
     if missing:
         raise NotFoundError(
             f"the deployment environment {directory} has no {', '.join(missing)}",
-            hint="build it with bin/build-deploy-env, or name another one with --deploy-env",
+            hint="build it with bin/build-deploy-env, or name another one with `deploy_env`",
         )
 
 

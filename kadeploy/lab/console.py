@@ -39,7 +39,7 @@ def attach(node: NodePlan) -> None:
         except (FileNotFoundError, ConnectionRefusedError):
             raise RefusedError(
                 f"{node.name} is off: its console cannot be attached",
-                hint=f"'kalab console --log {node.name}' shows what was recorded",
+                hint=f"`show_console` {node.name} shows what was recorded",
             ) from None
         source = sys.stdin.fileno()
         if not os.isatty(source):

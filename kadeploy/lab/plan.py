@@ -88,7 +88,7 @@ class ContainerOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.boot_spread <= self.boot_delay:
             raise UsageError(
-                "--boot-spread is more than --boot-delay", hint="no boot takes less than nothing"
+                "`boot_spread` is more than `boot_delay`", hint="no boot takes less than nothing"
             )
         if self.rate:
             parse_rate(self.rate)
@@ -118,12 +118,12 @@ class LabPlan:
         if len(str(self.state)) > MAX_STATE_PATH:
             raise UsageError(
                 f"the state directory {self.state} has more than {MAX_STATE_PATH} characters",
-                hint="the paths of sockets below it would be too long: choose a shorter --state-dir",
+                hint="the paths of sockets below it would be too long: choose a shorter `state_dir`",
             )
         if self.firmware == "uefi" and self.boot_program == "pxelinux":
-            raise UsageError("pxelinux boots machines with a BIOS only", hint="use --pxe ipxe with UEFI")
+            raise UsageError("pxelinux boots machines with a BIOS only", hint="take `boot_program` ipxe")
         if self.driver == "container" and (self.firmware, self.boot_program) != ("bios", "ipxe"):
-            raise UsageError("container nodes have a BIOS and iPXE", hint="use --driver qemu")
+            raise UsageError("container nodes have a BIOS and iPXE", hint="take `driver` qemu")
 
     @property
     def namespace(self) -> str:

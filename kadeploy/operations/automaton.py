@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from kadeploy.config.automata import InstanceSetting
-from kadeploy.errors import RefusedError, UsageError
+from kadeploy.errors import RefusedError, RequestError, RequestProblem
 from kadeploy.operations.recipe import Recipe, Recipes
 from kadeploy.steps.facts import ClusterFacts
 from kadeploy.steps.step import SetStep, Step
@@ -20,7 +20,7 @@ from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroSte
 def build(
     facts: ClusterFacts, recipes: Recipes, breakpoints: Sequence[str], *, hold_failures: bool
 ) -> Automaton:
-    """The automaton; raises UsageError for a breakpoint out of reach."""
+    """The automaton; raises RequestError for a breakpoint out of reach."""
     macrosteps = tuple(
         MacroStep(macro, tuple(_instance(recipe) for recipe in instances))
         for macro, instances in recipes.macrosteps.items()
@@ -71,9 +71,8 @@ def _with_breakpoint(automaton: Automaton, text: str) -> Automaton:
     meant = _instances_meant(automaton, name)
     held = {instance.name: _hold(instance, micro) for instance in meant if not micro or _has(instance, micro)}
     if not held:
-        raise UsageError(
-            f"--breakpoint: {meant[0].name} does not run '{micro}' in this deployment",
-            hint=_what_runs_instead(meant[0], micro),
+        raise _no_breakpoint(
+            f"{meant[0].name} does not run '{micro}' in this deployment", _what_runs_instead(meant[0], micro)
         )
     macrosteps = [
         replace(macro, instances=tuple(held.get(instance.name, instance) for instance in macro.instances))
@@ -83,17 +82,19 @@ def _with_breakpoint(automaton: Automaton, text: str) -> Automaton:
 
 
 def _instances_meant(automaton: Automaton, name: str) -> list[Instance]:
-    """The instances of the automaton that a breakpoint's name means; raises UsageError without any."""
+    """The instances of the automaton that a breakpoint's name means; raises RequestError without any."""
     if not instances_of(name):
-        raise UsageError(
-            f"--breakpoint: '{name}' is no macro-step", hint=f"there are {', '.join(known_names())}"
-        )
+        raise _no_breakpoint(f"'{name}' is no macro-step", f"there are {', '.join(known_names())}")
     every = [instance for macro in automaton.macrosteps for instance in macro.instances]
     meant = [instance for instance in every if is_meant(name, instance.name)]
     if not meant:
         used = ", ".join(instance.name for instance in every)
-        raise UsageError(f"--breakpoint: {name} is not used in this deployment", hint=f"it uses {used}")
+        raise _no_breakpoint(f"{name} is not used in this deployment", f"it uses {used}")
     return meant
+
+
+def _no_breakpoint(message: str, hint: str) -> RequestError:
+    return RequestError([RequestProblem("breakpoints", message)], hint=hint)
 
 
 def _what_runs_instead(instance: Instance, micro: str) -> str:
@@ -108,7 +109,7 @@ def _what_runs_instead(instance: Instance, micro: str) -> str:
 
 
 def find_position(automaton: Automaton, text: str) -> Position | None:
-    """Position of ``Macro`` or ``Macro:micro``; None for ''. Raises UsageError where there is none."""
+    """Position of ``Macro`` or ``Macro:micro``; None for ''. Raises RequestError where there is none."""
     if not text:
         return None
     name, _, micro = text.partition(":")
@@ -117,7 +118,7 @@ def find_position(automaton: Automaton, text: str) -> Position | None:
             if is_meant(name, instance.name) and (not micro or _has(instance, micro)):
                 names = [step.name for step in instance.microsteps]
                 return Position(macro_index, index, names.index(micro) if micro else 0)
-    raise UsageError(f"--from: this workflow does not run {text}")
+    raise RequestError([RequestProblem("start", f"this workflow does not run {text}")])
 
 
 def _has(instance: Instance, micro: str) -> bool:

@@ -93,7 +93,7 @@ async def plan_clusters(
 ) -> tuple[ClusterPlan[Facts], ...]:
     """Plan each cluster of some nodes, in the order in which their first nodes are named.
 
-    Raises UsageError for a breakpoint out of reach, and what ``make_facts`` and ``make_recipes`` raise.
+    Raises RequestError for a breakpoint out of reach, and what ``make_facts`` and ``make_recipes`` raise.
     """
     spare_names = frozenset(spares)
     plans = []

@@ -13,7 +13,7 @@ from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.custom_operations import LISTS
 from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression
-from kadeploy.errors import RefusedError, UsageError
+from kadeploy.errors import RefusedError, RequestError, RequestProblem
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.steps.catalogue import possible_instance, steps_of
@@ -88,7 +88,7 @@ def resolve_single(macro: str, instance: str, facts: ClusterFacts) -> Recipes:
 
 
 def check_all_used(steps: CustomSteps, recipes: Sequence[Recipes]) -> None:
-    """Raises UsageError where an operation of the user's would run in no cluster.
+    """Raises RequestError where an operation of the user's would run in no cluster.
 
     Kadeploy3 drops the operations around a bypassed micro-step without a word.
     """
@@ -99,10 +99,8 @@ def check_all_used(steps: CustomSteps, recipes: Sequence[Recipes]) -> None:
         wanted = [f"{micro}-{operation.name}" for kind in LISTS for operation in lists.operations(kind)]
         if lost := [operation for operation in wanted if operation not in run]:
             what = f"its steps are {', '.join(run)}" if run else f"{name} is not one of its instances"
-            raise UsageError(
-                f"--custom-steps: {name} would never run {', '.join(lost)} in this deployment",
-                hint=f"{what}; kadeploy --dry-run shows all",
-            )
+            message = f"{name} would never run {', '.join(lost)} in this deployment"
+            raise RequestError([RequestProblem("custom_steps", message)], hint=f"{what}; `plan` shows all")
 
 
 def _possible(facts: DeploymentFacts, macro: str, setting: InstanceSetting) -> InstanceSetting:

@@ -138,7 +138,7 @@ class EnvironmentService:
             if public and not self._may(Action.PUBLISH_ENVIRONMENT, owner):
                 raise RefusedError(
                     f"environments of {owner} may not be public",
-                    hint="use shared: others name the owner with -u",
+                    hint="use shared: others name the owner with `owner`",
                 )
 
     def _check_owner(self, environment: Environment) -> None:

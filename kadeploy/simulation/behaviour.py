@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from kadeploy.config.server import MEGABYTE
-from kadeploy.errors import UsageError
+from kadeploy.errors import RequestError, RequestProblem
 from kadeploy.simulation import defaults
 from kadeploy.simulation.distribution import Distribution, Samples
 from kadeploy.simulation.file import STEP_NAMES, SimulationFile, StepBehaviour
@@ -43,14 +43,15 @@ def of_automaton(
 
 
 def check_names(file: SimulationFile, automata: Iterable[Automaton]) -> None:
-    """Raises UsageError for a custom operation in the file that none of the automata has.
+    """Raises RequestError for a custom operation in the file that none of the automata has.
 
     Micro-steps may be in the file though they are bypassed: it is made for many deployments.
     """
     names = [name for automaton in automata for name in _names(automaton)]
     known = STEP_NAMES | {"-".join(name) for name in names} | {micro for _, micro in names}
     if unknown := [name for name in file.steps if name not in known]:
-        raise UsageError(f"--simulate: this deployment has no micro-step {', '.join(unknown)}")
+        message = f"this deployment has no micro-step {', '.join(unknown)}"
+        raise RequestError([RequestProblem("simulation", message)])
 
 
 def _names(automaton: Automaton) -> Iterator[StepName]:

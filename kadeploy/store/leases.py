@@ -50,7 +50,7 @@ async def acquire(
             raise _in_use(running, "it is running: wait until it has ended, or interrupt its command")
         others = [row for row in _held(connection, nodes, now()) if row.workflow_id != workflow_id]
         if others and not force:
-            raise _in_use(others, "wait until it has ended, or take the nodes with --force")
+            raise _in_use(others, "wait until it has ended, or take the nodes with `force`")
         wanted = set(nodes)
         held = {row.node: row.expires_at for row in twins if row.owner == NOBODY and row.node in wanted}
         _delete_nodes(connection, nodes)

@@ -9,13 +9,13 @@ from kadeploy.config.cluster import ClusterConfig
 from kadeploy.disks.layout import DiskLayout, Role, layout_of
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.image_kind import IMAGE_KINDS
-from kadeploy.errors import RefusedError, UsageError
+from kadeploy.errors import RefusedError, RequestError, RequestProblem
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.steps.facts import TargetDevice
 
 
 def check(request: DeploymentRequest, name: str, cluster: ClusterConfig, environment: Environment) -> None:
-    """Raises RefusedError where a cluster cannot serve the request; UsageError as target does."""
+    """Raises RefusedError where a cluster cannot serve the request; RequestError as target does."""
     supported = cluster.boot.kernels.deploy.supported_fs
     if environment.preinstall is not None:
         raise RefusedError(
@@ -48,32 +48,30 @@ def layout(request: DeploymentRequest, cluster: ClusterConfig) -> DiskLayout:
 def _check_reformat(filesystem: str, name: str, supported: tuple[str, ...], layout: DiskLayout) -> None:
     if filesystem not in supported:
         raise RefusedError(
-            f"-r {filesystem}: the miniOS of {name} cannot make it",
+            f"`reformat_tmp` {filesystem}: the miniOS of {name} cannot make it",
             hint=f"it can make {', '.join(supported)}",
         )
     if layout.partition(Role.TMP) is None:
-        raise RefusedError(f"-r {filesystem}: cluster {name} has no tmp partition")
+        raise RefusedError(f"`reformat_tmp` {filesystem}: cluster {name} has no tmp partition")
 
 
 def target(
     request: DeploymentRequest, name: str, layout: DiskLayout, environment: Environment
 ) -> TargetDevice:
-    """Device of the image: a given partition, the whole disk (-b without -p), or the cluster's own."""
+    """Device of the image: a given partition, the whole disk, or the cluster's own."""
     device = layout.block_device
     if request.partition is not None:
         return _given_partition(device, request.partition, name, layout)
     if request.block_device:
         if not environment.image_kind.suits_whole_disk:
             suited = " or ".join(kind.name for kind in IMAGE_KINDS if kind.suits_whole_disk)
-            raise UsageError(
-                f"-b {device} without -p means the whole disk, "
-                f"for which {environment.label} is no {suited} image",
-                hint="add -p PARTITION",
-            )
+            message = f"{device} without `partition` means the whole disk, "
+            message += f"for which {environment.label} is no {suited} image"
+            raise RequestError([RequestProblem("block_device", message)], hint="add `partition`")
         return TargetDevice(device, None)
     deploy = layout.partition(Role.DEPLOY)
     if deploy is None:
-        raise RefusedError(f"cluster {name} has no deploy partition", hint="add -p PARTITION")
+        raise RefusedError(f"cluster {name} has no deploy partition", hint="add `partition`")
     return TargetDevice(device, deploy.number)
 
 
@@ -82,6 +80,6 @@ def _given_partition(device: str, number: int, name: str, layout: DiskLayout) ->
     if number not in roles:
         known = ", ".join(f"{known} ({role.value})" for known, role in roles.items())
         raise RefusedError(
-            f"-p {number}: {device} of cluster {name} has no such partition", hint=f"it has {known}"
+            f"`partition` {number}: {device} of cluster {name} has no such partition", hint=f"it has {known}"
         )
     return TargetDevice(device, number)

@@ -199,7 +199,7 @@ class Planner:
         if archive.sha256 and file.sha256 != archive.sha256:
             raise RefusedError(
                 f"{archive.archive} has changed since it was recorded",
-                hint="kaenv --update-postinstalls-checksum records it again",
+                hint="`update_postinstalls` records it again",
             )
         script = () if archive.script in ("", "none") else tuple(shlex.split(archive.script))
         return PostInstall(file.path, archive.compression, script)

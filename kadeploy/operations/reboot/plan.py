@@ -107,7 +107,7 @@ def _check_profiles(boot: BootRepository, nodes: Sequence[Node]) -> None:
     if stuck:
         raise RefusedError(
             f"{fold(stuck)} would boot the deployment environment again: it is in the boot profile",
-            hint="say so with -r deploy_env, or boot the disk with -r recorded_env -e NAME",
+            hint="say so with `kind` deploy_env, or boot the disk with `kind` recorded_env and `environment`",
         )
 
 
@@ -147,7 +147,7 @@ def _check_environments(
         told = "; ".join(f"{fold(names)} {found}" for found, names in others.items())
         raise RefusedError(
             f"{_label(environment)} cannot be booted from every disk: {told}",
-            hint="deploy it with kadeploy, or boot what is there with -r simple",
+            hint="deploy it with `deploy`, or boot what is there with `kind` simple",
         )
 
 
@@ -198,5 +198,5 @@ async def _check_destructive(store: Store, records: Mapping[str, NodeRecord]) ->
     if tagged:
         raise RefusedError(
             f"{fold(tagged)} ran an environment that is tagged destructive",
-            hint="deploy the node again, or leave -c away",
+            hint="deploy the node again, or leave `check_destructive` away",
         )

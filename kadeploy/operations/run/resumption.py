@@ -16,7 +16,7 @@ from kadeploy.workflow.engine import Engine
 from kadeploy.workflow.node_progress import FIRST
 from kadeploy.workflow.phase import Phase
 
-HINT = "kadeploy --list shows the workflows and their nodes"
+HINT = "`list` shows the workflows and their nodes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Resumption:
         if foreign := await foreign_nodes(self.store, self.wid, self.runs, continued, self.started):
             first = self.runs[0].plan.automaton.macrosteps[0].name
             raise RefusedError(
-                f"{fold(foreign)} had another workflow since {self.wid}", hint=f"add --from {first}"
+                f"{fold(foreign)} had another workflow since {self.wid}", hint=f"add `start` {first}"
             )
 
 

@@ -20,7 +20,7 @@ def test_the_head_is_where_most_hosts_see_it() -> None:
 def test_a_head_behind_a_gateway() -> None:
     with pytest.raises(UsageError, match=f"as {GATEWAY}, which is no address of it") as caught:
         head_address([GATEWAY])
-    assert "--address" in caught.value.hint
+    assert "`address`" in caught.value.hint
 
 
 def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,18 @@ def test_readers_import_nothing_slow(configuration: Path, line: str) -> None:
     assert SLOW & imported == set()
 
 
+@pytest.mark.parametrize("name", ["kadeploy", "kareboot", "kapower", "kaenv", "kastat", "kacast"])
+def test_help_imports_no_models(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(name=name, arguments=["--help"])],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert {"pydantic", "sqlalchemy", "asyncssh"} & set(done.stdout.splitlines()[-1].split()) == set()
+
+
 ROOMS = ("boot", "broadcast", "disks", "operations", "power", "remote", "steps", "workflow")
 KADEPLOY = Path(__file__).parents[3] / "kadeploy"
 

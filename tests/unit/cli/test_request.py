@@ -52,7 +52,7 @@ def test_continuations_of_options() -> None:
     ("command", "text", "shown"),
     [
         ("kadeploy", "`stop_at_min_ok`: needs `min_ok`", "--stop-at-min-ok: needs --min-ok"),
-        ("kadeploy3", "`environment.name`: must not be empty", "-e: must not be empty"),
+        ("kadeploy", "`environment.name`: must not be empty", "-e: must not be empty"),
         ("kadeploy", "`nodes.3`: is empty", "-m: is empty"),
         ("kadeploy", "`abandon` D-1, see `list`", "kadeploy --abandon D-1, see kadeploy --list"),
         ("kareboot", "add `kind` deploy_env", "add -r deploy_env"),

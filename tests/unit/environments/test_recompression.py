@@ -116,7 +116,7 @@ def test_names_of_the_new_file(name: str, made: str) -> None:
     [
         (Compression.GZIP, WORTH, "some 60 MB/s of what it receives, zstd at 220"),
         (Compression.BZIP2, WORTH, "some 9 MB/s"),
-        (Compression.XZ, WORTH, "kaenv --recompress mine makes its broadcast faster"),
+        (Compression.XZ, WORTH, "`recompress` mine makes its broadcast faster"),
         (Compression.XZ, WORTH - 1, ""),
         (Compression.ZSTD, WORTH, ""),
     ],

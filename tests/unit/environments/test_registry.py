@@ -110,9 +110,9 @@ async def test_what_a_name_means(
 @pytest.mark.parametrize(
     ("name", "owner", "version", "message", "hint"),
     [
-        ("mine", None, None, "there is no environment mine", "kaenv -l"),
-        ("mine", "alice", None, "there is no environment mine of alice", "kaenv -l"),
-        ("lent", None, None, "there is no environment lent", "kaenv -l"),
+        ("mine", None, None, "there is no environment mine", "`list_environments`"),
+        ("mine", "alice", None, "there is no environment mine of alice", "`list_environments`"),
+        ("lent", None, None, "there is no environment lent", "`list_environments`"),
         ("debian11", None, None, "there is no environment debian11", "did you mean debian12?"),
         ("debian%", None, None, "there is no environment debian%", "did you mean debian12?"),
         ("debian12", None, 2, "has no version 2", "there is 1 of deploy, 3 of deploy"),
@@ -133,7 +133,7 @@ async def test_a_name_of_several_owners_is_refused(store: Store) -> None:
     with pytest.raises(RefusedError, match="ambiguous: deploy, root") as caught:
         await registry.find(store, "twice", viewer("carol"))
 
-    assert "-u deploy" in caught.value.hint
+    assert "`owner` deploy" in caught.value.hint
 
 
 async def test_what_exists_is_not_added_again(store: Store) -> None:

@@ -20,7 +20,7 @@ def test_no_name_is_no_namespace() -> None:
 def test_a_missing_namespace() -> None:
     with pytest.raises(ServiceError, match="'kalab-gone' does not exist") as raised:
         namespace.enter("kalab-gone")
-    assert "kalab up" in raised.value.hint
+    assert "`start_lab`" in raised.value.hint
 
 
 def test_a_name_that_nothing_is_bound_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

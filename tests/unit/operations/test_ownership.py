@@ -49,7 +49,7 @@ async def test_nodes_that_others_had_do_not_go_on(
     await take(script, store, make_plan, "red-2")
     with pytest.raises(RefusedError, match="red-2 had another workflow since") as caught:
         await resumption(script, store, make_plan, held, start)
-    assert caught.value.hint == "add --from SetDeploymentEnv"
+    assert caught.value.hint == "add `start` SetDeploymentEnv"
     await check_still_held(store, held, "red-1")
 
 

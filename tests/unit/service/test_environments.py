@@ -285,7 +285,7 @@ async def test_only_environments_of_the_almighty_are_public(
     caller, refusal = of(service, who), "environments of alice may not be public"
     with pytest.raises(RefusedError, match=refusal) as caught:
         await caller.record(described(tmp_path, visibility="public"), "alice")
-    assert caught.value.hint == "use shared: others name the owner with -u"
+    assert caught.value.hint == "use shared: others name the owner with `owner`"
     recorded = await caller.record(described(tmp_path), "alice")
     with pytest.raises(RefusedError, match=refusal):
         await caller.change_visibility([recorded], "public")

@@ -73,7 +73,7 @@ async def test_the_refusal_names_nodes_workflows_and_users(store: Store) -> None
     assert caught.value.message == (
         "node-[2-3] in use by workflow D-1 of alice; node-7 in use by workflow D-2 of carol"
     )
-    assert "--force" in caught.value.hint
+    assert "`force`" in caught.value.hint
     assert await leases.held(store, ["node-0"]) == {}, "all or nothing"
 
 
@@ -124,7 +124,7 @@ async def test_a_workflow_is_taken_over_from_a_dead_process_only(store: Store) -
 
     with pytest.raises(RefusedError, match="in use by workflow D-1") as caught:
         await leases.acquire(store, ["node-2"], "D-1", "bob", 60, force=True)
-    assert "--force" not in caught.value.hint, "not even for a node that it has not leased"
+    assert "`force`" not in caught.value.hint, "not even for a node that it has not leased"
     assert await leases.held(store, ["node-1", "node-2"]) == {"node-1": "D-1"}
 
     child.kill()
