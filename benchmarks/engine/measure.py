@@ -9,11 +9,15 @@ import resource
 import sys
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from benchmarks.engine import site
 from kadeploy.operations.deploy.plan import DeploymentPlan
+from kadeploy.operations.run.event_log import WorkflowEventLog
+from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.simulation import clock
 from kadeploy.simulation.file import SimulationFile
@@ -37,36 +41,55 @@ class Row:
     cpu_seconds: float
     peak_mb: float
     start_mb: float
-    events: int
+    steps: int
     simulated: float
     ok: int
 
 
-def measure(directory: Path, nodes: int, *, journal: bool) -> Row:
+class Mode(StrEnum):
+    """Mode of a measurement: in memory, with the journal, or with journal and log of events in a store."""
+
+    MEMORY = "memory"
+    JOURNAL = "journal"
+    EVENTS = "events"
+
+
+def measure(directory: Path, nodes: int, mode: Mode) -> Row:
     """Deploy on so many nodes."""
     plan, file = asyncio.run(site.plan(directory, nodes)), site.behaviour(directory)
     start_mb = _peak_mb()
     began, cpu = time.perf_counter(), time.process_time()
-    if journal:
-        cluster = _with_store(directory, plan, file)
-    else:
+    if mode is Mode.MEMORY:
         [cluster] = simulate(plan, file, {}, SEED)
+    else:
+        cluster = _with_store(directory, plan, file, events=mode is Mode.EVENTS)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     ends = Counter(end.phase for end in cluster.timeline.ends.values())
     simulated = max(end.at for end in cluster.timeline.ends.values())
-    return Row(nodes, seconds, cpu, _peak_mb(), start_mb, cluster.timeline.events, simulated, ends[Phase.OK])
+    return Row(nodes, seconds, cpu, _peak_mb(), start_mb, cluster.timeline.steps, simulated, ends[Phase.OK])
 
 
-def _with_store(directory: Path, plan: DeploymentPlan, file: SimulationFile) -> SimulatedCluster:
-    """Simulate with every event in an SQLite file before it is applied, as real deployments do."""
+def _with_store(
+    directory: Path, plan: DeploymentPlan, file: SimulationFile, *, events: bool
+) -> SimulatedCluster:
+    """Simulate with every transition in an SQLite file before it is applied, as real deployments do.
+
+    With ``events`` these are told and kept as well, in as many batches as if the time had really passed.
+    """
     clusters: list[SimulatedCluster] = []
 
     async def work() -> None:
         async with Store.open(directory / "store.sqlite") as store:
             workflow = await workflows.create(store, workflows.WorkflowKind.DEPLOY, "root", {})
             journal = WorkflowJournal(store, workflow.id, plan.clusters[0].cluster)
-            simulation = Simulation(plan, file, {}, SEED, lambda _: journal)
-            await simulation.run()
+            feed = Feed()
+            tell = feed.publish if events else None
+            simulation = Simulation(plan, file, {}, SEED, lambda _: journal, tell)
+            async with AsyncExitStack() as stack:
+                if events:
+                    stack.enter_context(feed.opened(workflow.id))
+                    await stack.enter_async_context(feed.kept(WorkflowEventLog(store, workflow.id)))
+                await simulation.run()
             clusters.extend(simulation.clusters)
 
     clock.run(work())
@@ -79,5 +102,5 @@ def _peak_mb() -> float:
 
 if __name__ == "__main__":
     site.write(Path(sys.argv[1]))
-    measured = measure(Path(sys.argv[1]), int(sys.argv[2]), journal=sys.argv[3] == "journal")
+    measured = measure(Path(sys.argv[1]), int(sys.argv[2]), Mode(sys.argv[3]))
     print(json.dumps(asdict(measured)))

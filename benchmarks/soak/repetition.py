@@ -13,7 +13,6 @@ import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from benchmarks.soak.resources import held
 from kadeploy.config import namespace
@@ -25,16 +24,10 @@ from kadeploy.operations.deploy.plan import Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.request import EnvironmentName
 from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.operation import Operation
 from kadeploy.store.store import Store
 from kadeploy.workflow.phase import Phase
-
-
-class Silent:
-    """An observer that looks away."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *what: None
 
 
 async def repeat(site: Site, name: str, request: DeploymentRequest, times: int) -> None:
@@ -52,8 +45,8 @@ async def repeat(site: Site, name: str, request: DeploymentRequest, times: int) 
 
 async def deploy(site: Site, store: Store, request: DeploymentRequest) -> OperationResult:
     """One deployment from its plan to its result."""
-    plan = await Planner(site, store, Silent().grabbed).plan(request)
-    return await Operation(plan, DeploymentOutcome(plan), store, Silent()).run()
+    plan = await Planner(site, store, lambda *_: None).plan(request)
+    return await Operation(plan, DeploymentOutcome(plan), store, Feed()).run()
 
 
 def tell(**figures: object) -> None:

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 import click
 
 from kadeploy.caller import Caller
 from kadeploy.cli import dry_run, operation_command
 from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.display import Display
 from kadeploy.cli.node_lists import node_names, read_nodes
 from kadeploy.cli.request import build_request, continuation
 from kadeploy.config import site as configuration
@@ -21,7 +21,9 @@ from kadeploy.operations.continuation import Continuation
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.kinds import AnyPlan
 from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run import events
 from kadeploy.operations.run.operation import Operation
+from kadeploy.operations.run.sampler import FileSampler
 from kadeploy.service.rights import Rights
 from kadeploy.service.views.plan import DeploymentPlanView
 from kadeploy.service.workflows import find_controlled
@@ -42,34 +44,38 @@ async def _deploy(options: DeployOptions, site: Site, names: Sequence[str]) -> O
     """Run a new deployment; the result is None after a dry run."""
     async with Store.open(site.path(site.server.database.name)) as store:
         request = await build_request(options, names, site)
-        with operation_command.observers(options) as (observers, stack):
-            plan, outcome = await kinds.plan(site, store, request, observers.grabbed)
+        async with operation_command.shown(options) as (feed, display):
+            feed.publish(events.planning(request.nodes))
+            with FileSampler(feed.publish) as files:
+                plan, outcome = await kinds.plan(site, store, request, files)
             if options.dry_run:
-                _show(plan, options, stack)
+                await _show(plan, options, display)
                 return None
             operation_command.enter_namespace(site)
-            operation = Operation(plan, outcome, store, observers)
-            return await operation_command.carry_out(operation, operation.run(), options, stack)
+            operation = Operation(plan, outcome, store, feed)
+            return await operation_command.carry_out(operation, operation.run(), options, display)
 
 
 async def _go_on(options: DeployOptions, site: Site, wanted: Continuation) -> OperationResult | None:
     """Go on with a workflow of any kind; the result is None after a dry run."""
     async with Store.open(site.path(site.server.database.name)) as store:
         workflow = await find_controlled(store, wanted.wid, Caller.of_process(), Rights.of(site))
-        with operation_command.observers(options) as (observers, stack):
-            plan, outcome = await kinds.plan_again(site, store, workflow, wanted, observers.grabbed)
+        async with operation_command.shown(options) as (feed, display):
+            feed.publish(events.planning(wanted.nodes))
+            with FileSampler(feed.publish) as files:
+                plan, outcome = await kinds.plan_again(site, store, workflow, wanted, files)
             if options.dry_run:
-                _show(plan, options, stack)
+                await _show(plan, options, display)
                 return None
             operation_command.enter_namespace(site)
-            operation = Operation(plan, outcome, store, observers)
+            operation = Operation(plan, outcome, store, feed)
             going_on = operation.resume(workflow, wanted.phases, wanted.nodes, wanted.start)
-            return await operation_command.carry_out(operation, going_on, options, stack)
+            return await operation_command.carry_out(operation, going_on, options, display)
 
 
-def _show(plan: AnyPlan, options: DeployOptions, stack: ExitStack) -> None:
-    """Print a plan, after the observers."""
-    stack.close()
+async def _show(plan: AnyPlan, options: DeployOptions, display: Display) -> None:
+    """Print a plan, after the display."""
+    await display.close()
     if not isinstance(plan, DeploymentPlan):
         operation_command.print_steps(plan, as_json=options.as_json)
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -14,14 +13,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.throughput import size
-from kadeploy.cli.transcript import describe_queue
 from kadeploy.cli.transfers import NodeTransfer, place
-from kadeploy.operations.observer import ObservedCluster
+from kadeploy.operations.run import broadcast_events, events
 from kadeploy.operations.run.recorder import reason
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import Failure
-from kadeploy.workflow.notices import NodeEnded, Notice, StepEnded, StepStarted
 
 REFRESHES = 4  # per second
 RESERVED_LINES = 6  # of the terminal, for the lines above and below the table
@@ -42,13 +40,13 @@ class _Row:
 
 
 class LiveTable:
-    """Observer that draws; see ``print_above``."""
+    """Subscriber that draws; see ``print_above``."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._rows: dict[str, _Row] = {}
         self._started = time.time()
-        self._grab = self._queue = ""
+        self._file = self._queue = ""
         self._live = Live(
             console=console, refresh_per_second=REFRESHES, transient=True, get_renderable=self._draw
         )
@@ -60,49 +58,48 @@ class LiveTable:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def print_above(self, line: str) -> None:
-        """Print a line above the table; it scrolls away."""
-        self._console.print(line, markup=False, highlight=False)
+    def print_above(self, text: str) -> None:
+        """Print lines above the table; they scroll away."""
+        self._console.print(text.removesuffix("\n"), markup=False, highlight=False)
 
-    def started(self, wid: str, clusters: Sequence[ObservedCluster]) -> None:
-        self._grab = ""
-        self._rows = {node: _Row() for cluster in clusters for node in cluster.nodes}
+    def take(self, event: Event) -> None:
+        """Draw what an event tells, at the next refresh."""
+        match event.kind:
+            case EventKind.FILE:
+                file = events.file_of(event)
+                share = f" {100 * file.done // file.size}%" if file.size else ""
+                self._file = f"{file.what} {file.source}: {size(file.done)}{share}"
+            case EventKind.STARTED:
+                self._rows = {node: _Row() for node in event.nodes}
+            case EventKind.SPARES_STARTED:
+                self._rows = {**self._rows, **{node: _Row() for node in event.nodes}}
+            case EventKind.QUEUED:
+                self._queue = events.queue_of(event)
+            case EventKind.TRANSFERRING:
+                for progress in broadcast_events.progress_of(event):
+                    self._row(progress.node).transfer.add(progress, event.at)
+            case EventKind.STEP_STARTED:
+                for node in event.nodes:
+                    row = self._row(node)
+                    row.instance, row.step, row.phase = event.instance, event.micro_step, ""
+                    row.since, row.transfer = event.at, NodeTransfer()
+            case EventKind.STEP_ENDED:
+                self._row(event.node).note = _note(event.failure)
+            case EventKind.NODE_ENDED:
+                row = self._row(event.node)
+                row.phase, row.since = event.phase, event.at
 
-    def grabbed(self, what: str, source: str, done: int, total: int) -> None:
-        share = f" {100 * done // total}%" if total else ""
-        self._grab = f"{what} {source}: {size(done)}{share}"
-
-    def noticed(self, cluster: ObservedCluster, notice: Notice) -> None:
-        match notice:
-            case StepStarted():
-                for node in notice.nodes:
-                    row = self._rows[node]
-                    row.instance = cluster.automaton.instance(notice.position).name
-                    row.step = cluster.automaton.microstep(notice.position).name
-                    row.since, row.transfer = notice.at, NodeTransfer()
-            case StepEnded():
-                self._rows[notice.node].note = _note(notice.failure)
-            case NodeEnded():
-                row = self._rows[notice.node]
-                row.phase, row.since = notice.phase, notice.at
-
-    def replaced(self, cluster: ObservedCluster, spares: Sequence[str]) -> None:
-        self._rows = {**self._rows, **{node: _Row() for node in spares}}  # at once: another thread draws
-
-    def transferred(self, progress: BroadcastProgress) -> None:
-        self._rows[progress.node].transfer.add(progress, time.time())
-
-    def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
-        self._queue = describe_queue(window, nodes, size) if nodes else ""
-
-    def ended(self, wid: str) -> None:
-        """Ignore the end: the summary follows."""
+    def _row(self, node: str) -> _Row:
+        """Row of a node, a new one where its beginning was not seen."""
+        if node not in self._rows:
+            self._rows = {**self._rows, node: _Row()}  # at once: another thread draws
+        return self._rows[node]
 
     # Drawing --------------------------------------------------------------------------------------
 
     def _draw(self) -> Rows:
         if not self._rows:
-            return Rows(Text(self._grab or "checking the request", style="dim"))
+            return Rows(Text(self._file or "checking the request", style="dim"))
         return Rows(self._summary(), self._table())
 
     def _summary(self) -> Text:

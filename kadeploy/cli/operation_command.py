@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that run an operation on nodes: observers, result, files of results, the user's script."""
+"""Commands that run an operation on nodes: display, result, files of results, the user's script."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import click
 from kadeploy.cli import dry_run, result_files, verdict
 from kadeploy.cli.debug_log import debug_log
 from kadeploy.cli.descriptors import raise_descriptor_limit
-from kadeploy.cli.observers import Observers
+from kadeploy.cli.display import Display
+from kadeploy.cli.line_writer import LineWriter, writing_to
 from kadeploy.cli.options import OperationOptions
 from kadeploy.cli.signals import cancel_on_signals
 from kadeploy.config import namespace
@@ -26,6 +27,7 @@ from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, ServiceError, UsageError
 from kadeploy.operations.plan import Plan
 from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.operation import Operation
 from kadeploy.service.views.plan import PlanView
 from kadeploy.service.views.result import ResultView
@@ -55,19 +57,21 @@ def run(options: OperationOptions, work: Coroutine[Any, Any, OperationResult | N
     return verdict.exit_status(result)
 
 
-@contextmanager
-def observers(options: OperationOptions) -> Iterator[tuple[Observers, ExitStack]]:
-    """Observers of an operation; the caller closes the stack before it writes anything else."""
-    with ExitStack() as stack:
-        observing = stack.enter_context(
-            Observers(
-                options.verbose_level,
-                to_stderr=options.as_json or options.dry_run,
-                identifier_file=options.write_workflow_id,
-            )
-        )
-        stack.enter_context(debug_log(observing.write if options.debug_mode else None))
-        yield observing, stack
+@asynccontextmanager
+async def shown(options: OperationOptions) -> AsyncIterator[tuple[Feed, Display]]:
+    """Feed of an operation, and its display, which the caller closes before it writes anything else."""
+    display = Display(
+        options.verbose_level,
+        to_stderr=options.as_json or options.dry_run,
+        identifier_file=options.write_workflow_id,
+    )
+    feed = Feed()
+    feed.subscribe(display.take)
+    try:
+        with debug_log(display.write if options.debug_mode else None):
+            yield feed, display
+    finally:
+        await display.close()
 
 
 def print_steps(plan: Plan[ClusterFacts], *, as_json: bool) -> None:
@@ -81,7 +85,7 @@ async def carry_out(
     operation: Operation,
     going_on: Coroutine[Any, Any, OperationResult],
     options: OperationOptions,
-    stack: ExitStack,
+    display: Display,
 ) -> OperationResult:
     """Run an operation to its end, and print its result, also when a signal ends it."""
     cancel_on_signals()
@@ -89,19 +93,18 @@ async def carry_out(
         return await going_on
     finally:
         try:
-            stack.close()
+            await display.close()
         finally:
             if operation.begun:
-                _print_result(operation.result(), options)
+                await _print_result(operation.result(), options)
 
 
-def _print_result(result: OperationResult, options: OperationOptions) -> None:
+async def _print_result(result: OperationResult, options: OperationOptions) -> None:
     """Print the result of an operation, and write its files."""
+    lines = [ResultView.of(result).to_json_text()] if options.as_json else verdict.summary(result)
     try:
-        if options.as_json:
-            click.echo(ResultView.of(result).to_json_text())
-        else:
-            click.echo("\n".join(verdict.summary(result)))
+        # Not by click: a signal must end a command whose output nobody reads.
+        await LineWriter(writing_to(sys.stdout)).drain(lines)
         for line in verdict.evidence(result):
             click.echo(line, err=True)
     finally:

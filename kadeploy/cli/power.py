@@ -14,6 +14,7 @@ from kadeploy.operations.power.outcome import PowerOutcome
 from kadeploy.operations.power.plan import plan_power
 from kadeploy.operations.power.request import PowerKind, PowerRequest
 from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run import events
 from kadeploy.operations.run.operation import Operation
 from kadeploy.store.store import Store
 
@@ -33,13 +34,16 @@ def power(kind: str, options: PowerOptions) -> ExitStatus:
 
 async def _power(options: PowerOptions, site: Site, request: PowerRequest) -> OperationResult | None:
     """Run the command; the result is None after a dry run."""
-    async with Store.open(site.path(site.server.database.name)) as store:
-        with operation_command.observers(options) as (observers, stack):
-            plan = await plan_power(site, request)
-            if options.dry_run:
-                stack.close()
-                operation_command.print_steps(plan, as_json=options.as_json)
-                return None
-            operation_command.enter_namespace(site)
-            operation = Operation(plan, PowerOutcome(plan), store, observers)
-            return await operation_command.carry_out(operation, operation.run(), options, stack)
+    async with (
+        Store.open(site.path(site.server.database.name)) as store,
+        operation_command.shown(options) as (feed, display),
+    ):
+        feed.publish(events.planning(request.nodes))
+        plan = await plan_power(site, request)
+        if options.dry_run:
+            await display.close()
+            operation_command.print_steps(plan, as_json=options.as_json)
+            return None
+        operation_command.enter_namespace(site)
+        operation = Operation(plan, PowerOutcome(plan), store, feed)
+        return await operation_command.carry_out(operation, operation.run(), options, display)

@@ -26,6 +26,7 @@ from kadeploy.operations.reboot.request import (
 )
 from kadeploy.operations.request import EnvironmentName
 from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run import events
 from kadeploy.operations.run.operation import Operation
 from kadeploy.store.store import Store
 
@@ -54,16 +55,19 @@ def reboot(options: RebootOptions) -> ExitStatus:
 async def _reboot(options: RebootOptions, site: Site, names: Sequence[str]) -> OperationResult | None:
     """Run the command; the result is None after a dry run."""
     request = await _request(options, names)
-    async with Store.open(site.path(site.server.database.name)) as store:
-        with operation_command.observers(options) as (observers, stack):
-            plan = await plan_reboot(site, store, request)
-            if options.dry_run:
-                stack.close()
-                operation_command.print_steps(plan, as_json=options.as_json)
-                return None
-            operation_command.enter_namespace(site)
-            operation = Operation(plan, RebootOutcome(plan), store, observers)
-            return await operation_command.carry_out(operation, operation.run(), options, stack)
+    async with (
+        Store.open(site.path(site.server.database.name)) as store,
+        operation_command.shown(options) as (feed, display),
+    ):
+        feed.publish(events.planning(request.nodes))
+        plan = await plan_reboot(site, store, request)
+        if options.dry_run:
+            await display.close()
+            operation_command.print_steps(plan, as_json=options.as_json)
+            return None
+        operation_command.enter_namespace(site)
+        operation = Operation(plan, RebootOutcome(plan), store, feed)
+        return await operation_command.carry_out(operation, operation.run(), options, display)
 
 
 async def _request(options: RebootOptions, names: Sequence[str]) -> RebootRequest:

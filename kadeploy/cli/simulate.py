@@ -12,13 +12,14 @@ import click
 
 from kadeploy.cli import forecast as text
 from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.display import Display
 from kadeploy.cli.node_lists import node_names
-from kadeploy.cli.observers import Observers
 from kadeploy.cli.request import build_request, limits
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, NotFoundError
 from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
+from kadeploy.operations.run.sampler import FileSampler
 from kadeploy.service.views.forecast import ForecastView
 from kadeploy.simulation import file
 from kadeploy.simulation.behaviour import check_names
@@ -65,11 +66,15 @@ async def _prepare(
 ) -> tuple[DeploymentPlan, Records]:
     """Plan, and records of the nodes of its clusters in the store."""
     async with Store.open(site.path(site.server.database.name)) as store:
-        with Observers(options.verbose_level, to_stderr=True, identifier_file=None) as observers:
+        display = Display(options.verbose_level, to_stderr=True, identifier_file=None)
+        try:
             # Limits are of the nodes that are simulated.
             unlimited = replace(options, min_ok=None, stop_at_min_ok=False, deadline="")
             request = await build_request(unlimited, names, site)
-            plan = await Planner(site, store, observers.grabbed).plan(request)
+            with FileSampler(display.take) as files:
+                plan = await Planner(site, store, files).plan(request)
+        finally:
+            await display.close()
         names = [cluster.cluster for cluster in plan.clusters]
         records: Records = {name: await _records(site, store, name) for name in names}
     return plan, records if known.records else {}

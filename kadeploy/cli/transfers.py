@@ -51,15 +51,15 @@ class Transfers:
         """Remove a node that has a verdict."""
         self._nodes.pop(node, None)
 
-    def add(self, progress: BroadcastProgress, now: float) -> str:
-        """Record the progress of a node; returns a line if one is due, else ''."""
-        if progress.node not in self._nodes:
-            return ""
-        self._nodes[progress.node].add(progress, now)
-        if now < self._due or all(node.complete for node in self._nodes.values()):
+    def add(self, made: Iterable[BroadcastProgress], now: float) -> str:
+        """Record the progress of nodes; returns a line if one is due, else ''."""
+        known = [progress for progress in made if progress.node in self._nodes]
+        for progress in known:
+            self._nodes[progress.node].add(progress, now)
+        if not known or now < self._due or all(node.complete for node in self._nodes.values()):
             return ""
         self._due = now + LINE_INTERVAL
-        return self._describe(progress.size)
+        return self._describe(known[0].size)
 
     def _describe(self, total: int) -> str:
         running = [node for node in self._nodes.values() if not node.complete]

@@ -10,22 +10,30 @@ from typing import Any, Generic, TypeVar
 
 from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
-from kadeploy.operations import automaton
-from kadeploy.operations.observer import ObservedCluster
+from kadeploy.operations.automaton import build
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.request import Request
 from kadeploy.steps.custom_operation import CustomOperation
 from kadeploy.steps.facts import ClusterFacts
 from kadeploy.steps.step import Step
+from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.goal import Goal
 
 Facts = TypeVar("Facts", bound=ClusterFacts, covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterPlan(ObservedCluster, Generic[Facts]):
-    """Plan of one cluster: the recipes that its automaton is made of, and the facts that they go by."""
+class ClusterPlan(Generic[Facts]):
+    """Plan of one cluster: its nodes, their automaton, the recipes it is made of, the facts they go by.
 
+    ``prefix`` marks its lines in logs. ``spares`` begin later, each when another node has failed.
+    """
+
+    cluster: str
+    prefix: str
+    nodes: tuple[str, ...]
+    spares: tuple[str, ...] = ()
+    automaton: Automaton
     recipes: Recipes
     facts: Facts
 
@@ -105,7 +113,7 @@ async def plan_clusters(
                 cluster=cluster,
                 prefix=site.prefixes[cluster],
                 nodes=tuple(name for name in facts.nodes if name not in spare_names),
-                automaton=automaton.build(facts, recipes, breakpoints, hold_failures=hold_failures),
+                automaton=build(facts, recipes, breakpoints, hold_failures=hold_failures),
                 spares=tuple(name for name in facts.nodes if name in spare_names),
                 recipes=recipes,
                 facts=facts,

@@ -4,17 +4,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
+from kadeploy.operations.run import events
+from kadeploy.operations.run.attempt import attempt
+from kadeploy.operations.run.completion import complete_log
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.store import history, leases, node_states, workflows
 from kadeploy.store.node_states import NodeRecord, NodeState
 from kadeploy.store.store import Store
 from kadeploy.store.workflow_outcome import WorkflowOutcome
 from kadeploy.store.workflows import State, Workflow, WorkflowKind, WorkflowSummary
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.transitions import Abandoned
 
 UNFINISHED = (NodeState.HELD, NodeState.DEPLOYING, NodeState.REBOOTING, NodeState.POWERING)
@@ -108,8 +113,21 @@ async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:
     record = node_states.record if workflow.kind is WorkflowKind.DEPLOY else node_states.change
     await record(store, names, NodeState.ABORTED, user=workflow.user, workflow_id=workflow.id)
     await leases.abandon(store, workflow.id)
-    await workflows.change_state(store, workflow.id, State.ABORTED, outcome=_given_up(overview.outcome))
+    outcome = _given_up(overview.outcome)
+    await workflows.change_state(store, workflow.id, State.ABORTED, outcome=outcome)
+    completion = complete_log(store, workflow.id, _clusters(workflow), _end(workflow, outcome))
+    await attempt(f"events are missing in the log of {workflow.id}", completion)
     return names
+
+
+def _end(workflow: Workflow, outcome: WorkflowOutcome) -> Event:
+    counts = {
+        Phase.OK: outcome.ok,
+        Phase.KO: outcome.ko,
+        Phase.HELD: outcome.held,
+        Phase.ABORTED: outcome.aborted,
+    }
+    return events.ended(State.ABORTED, counts, time.time() - workflow.started)
 
 
 def _given_up(outcome: WorkflowOutcome) -> WorkflowOutcome:
@@ -121,12 +139,16 @@ def _given_up(outcome: WorkflowOutcome) -> WorkflowOutcome:
 
 def _by_cluster(workflow: Workflow, names: Sequence[str]) -> dict[str, list[str]]:
     clusters: dict[str, list[str]] = {}
-    if not names:  # a workflow that died in its planning has no fingerprint
-        return clusters
-    for cluster, nodes in workflow.request["fingerprint"]["nodes"].items():
+    for cluster, nodes in _clusters(workflow).items():
         if members := [name for name in nodes if name in names]:
             clusters[cluster] = members
     return clusters
+
+
+def _clusters(workflow: Workflow) -> Mapping[str, Sequence[str]]:
+    """Nodes of the workflow by their clusters; none of one that died in its planning."""
+    nodes: Mapping[str, Sequence[str]] = workflow.request.get("fingerprint", {}).get("nodes", {})
+    return nodes
 
 
 def describe_nodes(overview: Overview) -> str:

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kadeploy.operations.deploy.plan import DeploymentPlan
-from kadeploy.operations.run.recorder import place
 from kadeploy.simulation.executor import StepCounts
 from kadeploy.simulation.path import Span, SpanKind, trace
 from kadeploy.simulation.simulation import SimulatedCluster
 from kadeploy.simulation.spending import Spending, mean_spending
 from kadeploy.workflow.automaton import Position
-from kadeploy.workflow.notices import NodeEnded
+from kadeploy.workflow.event import Event
 
 MILESTONES = (0.5, 0.9, 0.95, 0.99, 1.0)
 
@@ -116,10 +115,10 @@ def make_forecast(plan: DeploymentPlan, clusters: Sequence[SimulatedCluster]) ->
 def _bad_places(cluster: SimulatedCluster) -> Iterator[str]:
     for end in cluster.timeline.ends.values():
         if end.failure is not None:
-            yield place(cluster.plan.automaton, end)
+            yield end.place
 
 
-def _path(cluster: SimulatedCluster, end: NodeEnded) -> list[Item]:
+def _path(cluster: SimulatedCluster, end: Event) -> list[Item]:
     sums: defaultdict[tuple[SpanKind, Position], float] = defaultdict(float)
     for span in trace(cluster.timeline, end.node):
         sums[span.kind, span.position] += span.seconds

@@ -20,6 +20,7 @@ from kadeploy.store.samples import StepSamples
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.driver import Journal
 from kadeploy.workflow.engine import ClusterEngine, Engine
+from kadeploy.workflow.event import Event
 from kadeploy.workflow.transitions import Transition
 from kadeploy.workflow.window import MemoryTable, Window
 
@@ -39,8 +40,9 @@ class SimulatedCluster:
 class NoJournal:
     """Journal that keeps nothing: a simulation is not taken over."""
 
-    async def append(self, transitions: Sequence[Transition]) -> None:
-        """Drop the transitions."""
+    async def append(self, transitions: Sequence[Transition]) -> int:
+        """Drop the transitions, which get no number."""
+        return 0
 
 
 Records = Mapping[str, Sequence[StepSamples]]
@@ -59,7 +61,10 @@ def simulate(
 
 
 class Simulation:
-    """Simulated deployment, to be run on a JumpingLoop; ``clusters`` are its results."""
+    """Simulated deployment, to be run on a JumpingLoop; ``clusters`` are its results.
+
+    ``tell`` is called with every event and its cluster.
+    """
 
     def __init__(
         self,
@@ -68,12 +73,14 @@ class Simulation:
         records: Records,
         seed: int,
         journals: Callable[[DeploymentClusterPlan], Journal],
+        tell: Callable[[Event, str], None] | None = None,
     ) -> None:
         self._plan = plan
         self._file = file
         self._records = records
         self._fates = Fates(seed, file.slow, file.power_failures)
         self._journals = journals
+        self._tell = tell
         self.clusters: list[SimulatedCluster] = []
 
     async def run(self) -> None:
@@ -90,10 +97,14 @@ class Simulation:
         behaviours = behaviour.of_automaton(plan.automaton, plan.facts.image.size, self._file, records)
         executor = SimulatedExecutor(plan, reboot, behaviours, self._fates)
         timeline = Timeline(plan.automaton)
-        journal = self._journals(plan)
-        engine.add_cluster(
-            plan.cluster, plan.automaton, plan.nodes, plan.spares, executor, journal, timeline.observe
-        )
+        journal, tell = self._journals(plan), self._tell
+
+        def observe(event: Event) -> None:
+            timeline.take(event)
+            if tell is not None:
+                tell(event, plan.cluster)
+
+        engine.add_cluster(plan.cluster, plan.automaton, plan.nodes, plan.spares, executor, journal, observe)
         return SimulatedCluster(plan, behaviours, timeline, executor.counts)
 
 

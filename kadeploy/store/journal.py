@@ -15,6 +15,7 @@ from kadeploy.store.tables import journal
 # One statement for all: the rows are inserted one after the other, and each finds the number of the last.
 _LAST = select(func.coalesce(func.max(journal.c.sequence), 0)).where(journal.c.workflow_id == bindparam("of"))
 _APPEND = insert(journal).values(sequence=_LAST.scalar_subquery() + 1)
+_APPEND_AND_TELL = _APPEND.returning(journal.c.sequence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,9 @@ async def append(store: Store, workflow_id: str, entries: Sequence[JournalEntry]
     ]
 
     def change(connection: Connection) -> int:
-        connection.execute(_APPEND, rows)
-        return connection.scalar(_LAST, {"of": workflow_id}) or 0
+        if rows[:-1]:
+            connection.execute(_APPEND, rows[:-1])
+        return int(connection.execute(_APPEND_AND_TELL, rows[-1]).scalar_one())
 
     return await store.write(change)
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from kadeploy.config.expression import Expression
 from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.event import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +78,43 @@ class Position(NamedTuple):
     micro: int
 
 
+class Place(NamedTuple):
+    """Names at a position."""
+
+    macro_step: str
+    instance: str
+    micro_step: str
+
+
 @dataclass(frozen=True, slots=True)
 class Automaton:
     """Macro-steps in order, for all nodes of one cluster.
 
-    With ``hold_failures`` a node that fails is held where it failed instead of being tried again.
+    With ``hold_failures`` a node that fails is held where it failed instead of being tried again. ``places``
+    maps each position to its names: each event needs them.
     """
 
     macrosteps: tuple[MacroStep, ...]
     gathering: Gathering
     hold_failures: bool = False
+    places: Mapping[Position, Place] = field(init=False, repr=False, compare=False)
+    _positions: Mapping[tuple[str, int, str], Position] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        places = dict(self._all_places())
+        positions = {(place[0], position.instance, place[2]): position for position, place in places.items()}
+        object.__setattr__(self, "places", places)
+        object.__setattr__(self, "_positions", positions)
+
+    def _all_places(self) -> Iterator[tuple[Position, Place]]:
+        for number, macro in enumerate(self.macrosteps):
+            for index, instance in enumerate(macro.instances):
+                for micro, step in enumerate(instance.microsteps):
+                    yield Position(number, index, micro), Place(macro.name, instance.name, step.name)
+
+    def position_of(self, event: Event) -> Position:
+        """Position of an event of this automaton that has a micro-step; raises KeyError for any other."""
+        return self._positions[event.macro_step, event.fallback, event.micro_step]
 
     def instance(self, position: Position) -> Instance:
         """Instance of a position."""

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.effects import Effect, Run, StartGrace
+from kadeploy.workflow.event import Event
 from kadeploy.workflow.failure import INTERNAL, Failure
-from kadeploy.workflow.notices import Notice
 from kadeploy.workflow.state_machine import StateMachine
 from kadeploy.workflow.transitions import Aborted, Done, GraceOver, Resumed, Started, Transition
 
@@ -34,14 +34,15 @@ class Executor(Protocol):
 class Journal(Protocol):
     """Journal of transitions, which survives this process."""
 
-    async def append(self, transitions: Sequence[Transition]) -> None: ...
+    async def append(self, transitions: Sequence[Transition]) -> int:
+        """Write transitions; returns the number of the last one, which follow each other without a gap."""
 
 
 class Driver:
     """Driver of one state machine until all its nodes have ended.
 
     When ``run`` is cancelled or fails, the nodes that had not ended are aborted. ``observe`` is called with
-    every notice, in order; it must neither block nor raise.
+    every event, in order; it must neither block nor raise.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Driver:
         state_machine: StateMachine,
         execute: Executor,
         journal: Journal,
-        observe: Callable[[Notice], None],
+        observe: Callable[[Event], None],
         now: Callable[[], float] = time.time,
     ) -> None:
         self.state_machine = state_machine
@@ -102,16 +103,20 @@ class Driver:
                     timer.cancel()
         except BaseException as error:
             self._active = False
-            # The tasks have ended by now: nothing of ours touches the nodes any more. The machine comes
-            # first, for it tells the user what became of the nodes even where the journal has failed.
+            # The tasks have ended by now: nothing of ours touches the nodes any more.
             interrupted = isinstance(error, asyncio.CancelledError)
-            transition = Aborted(self._now(), "aborted by the user" if interrupted else "the engine failed")
-            self._tell(self.state_machine.apply(transition)[1])
-            try:
-                await self._journal.append([transition])
-            except Exception:  # the first error is the one that the user must see
-                log.exception("the end of the workflow could not be journaled")
+            await self._abort_all("aborted by the user" if interrupted else "the engine failed")
             raise
+
+    async def _abort_all(self, reason: str) -> None:
+        transition = Aborted(self._now(), reason)
+        try:
+            await self._apply([transition])
+        except Exception:  # the first error is the one that the user must see
+            log.exception("the end of the workflow could not be journaled")
+        finally:
+            if not self.state_machine.finished:  # the user is told of the nodes without a journal, too
+                self._take([transition], 0)
 
     async def _next_transitions(self) -> list[Transition]:
         transitions = [await self._transitions.get()]
@@ -122,29 +127,29 @@ class Driver:
     async def _apply(self, transitions: Sequence[Transition]) -> list[Effect]:
         writing = asyncio.ensure_future(self._journal.append(transitions))
         try:
-            await asyncio.shield(writing)
+            last = await asyncio.shield(writing)
         except asyncio.CancelledError:
             # What is being written will be read again one day: then it must have happened here, too.
             await asyncio.wait([writing])
             if writing.exception() is None:
-                self._take(transitions)
+                self._take(transitions, writing.result())
             raise
-        return self._take(transitions)
+        return self._take(transitions, last)
 
-    def _take(self, transitions: Sequence[Transition]) -> list[Effect]:
-        """Apply transitions; returns the effects that the last transition has not cancelled again."""
+    def _take(self, transitions: Sequence[Transition], last: int) -> list[Effect]:
+        """Apply transitions; returns the effects that the last transition has not cancelled again.
+
+        ``last`` is the number of the last one in the journal, 0 where it has none of them.
+        """
         wanted: list[Effect] = []
-        for transition in transitions:
-            effects, notices = self.state_machine.apply(transition)
+        for number, transition in enumerate(transitions, last - len(transitions) + 1 if last else 0):
+            effects, events = self.state_machine.apply(transition, number)
             wanted.extend(effects)
-            self._tell(notices)
+            for event in events:
+                self._observe(event)
         if any(isinstance(transition, Aborted) for transition in transitions):
             self._cancel_deserted()
         return [e for e in wanted if not isinstance(e, Run) or self.state_machine.is_running(e.task)]
-
-    def _tell(self, notices: Sequence[Notice]) -> None:
-        for notice in notices:
-            self._observe(notice)
 
     def _cancel_deserted(self) -> None:
         """Cancel tasks whose nodes have all been aborted or reported; a broadcast goes on for the others."""

@@ -12,8 +12,9 @@ from typing import Any
 
 from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.driver import Driver, Executor, Journal
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.goal import Goal
-from kadeploy.workflow.notices import NodeEnded, Notice
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.state_machine import StateMachine
 
@@ -68,14 +69,14 @@ class Engine:
         spares: tuple[str, ...],
         executor: Executor,
         journal: Journal,
-        observe: Callable[[Notice], None],
+        observe: Callable[[Event], None],
     ) -> ClusterEngine:
-        """Add a cluster before the engine starts; ``observe`` is called with its notices, in order."""
+        """Add a cluster before the engine starts; ``observe`` is called with its events, in order."""
 
-        def take(notice: Notice) -> None:
-            observe(notice)
-            if isinstance(notice, NodeEnded):
-                self.goal.end(notice.node, notice.phase)
+        def take(event: Event) -> None:
+            observe(event)
+            if event.kind is EventKind.NODE_ENDED:
+                self.goal.end(event.node, event.phase)
                 self._weigh(engine)
 
         driver = Driver(StateMachine(automaton), executor, journal, take, self._now)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State machine of a workflow: (state, transition) -> (state, effects, notices), without clock or IO.
+"""State machine of a workflow: (state, transition) -> (state, effects, events), without clock or IO.
 
 A node that fails repeats the micro-step (its own retries), then the same instance from its first
 micro-step, then the next instance, and then it is ko; an automaton may ask to hold it instead. Node-scoped
@@ -10,23 +10,16 @@ when the quorum has arrived and its grace is over; the late ones make the next c
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.census import Census
 from kadeploy.workflow.effects import Effect, Run, StartGrace
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import ABORTED, LEFT_BEHIND, Failure
 from kadeploy.workflow.node_progress import FIRST, NodeProgress
-from kadeploy.workflow.notices import (
-    InstanceEnded,
-    InstanceStarted,
-    NodeEnded,
-    Notice,
-    StepCleared,
-    StepEnded,
-    StepStarted,
-    Waiting,
-)
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.transitions import Abandoned, Aborted, Done, GraceOver, Resumed, Started, Transition
 
@@ -58,7 +51,8 @@ class StateMachine:
     nodes: dict[str, NodeProgress] = field(default_factory=dict)
     # Of the transition that is being applied, hence not what the machine is.
     _effects: list[Effect] = field(init=False, compare=False, default_factory=list)
-    _notices: list[Notice] = field(init=False, compare=False, default_factory=list)
+    _events: list[Event] = field(init=False, compare=False, default_factory=list)
+    _number: int = field(init=False, compare=False, default=0)
     _tasks: dict[int, _Task] = field(init=False, default_factory=dict)
     _last_task: int = field(init=False, default=0)
     _cohorts: dict[Position, _Cohort] = field(init=False, default_factory=dict)
@@ -79,10 +73,9 @@ class StateMachine:
         """Nodes in a phase, in the order in which they were given."""
         return [name for name, node in self.nodes.items() if node.phase is phase]
 
-    def apply(self, transition: Transition) -> tuple[list[Effect], list[Notice]]:
-        """Apply a transition; returns effects and notices."""
-        self._effects = []
-        self._notices = []
+    def apply(self, transition: Transition, number: int = 0) -> tuple[list[Effect], list[Event]]:
+        """Apply a transition, the entry of this number in the journal; returns effects and events."""
+        self._effects, self._events, self._number = [], [], number
         match transition:
             case Started():
                 self._start(transition)
@@ -102,7 +95,7 @@ class StateMachine:
         self._release_gathered(transition.at)
         if self._census.emptied:
             self._clear_passages(transition.at)
-        return self._effects, self._notices
+        return self._effects, self._events
 
     # Transitions ---------------------------------------------------------------------------------------
 
@@ -131,9 +124,8 @@ class StateMachine:
         failure = transition.failure
         if transition.timed_out:
             failure = self._timeout_failure(task, node, failure)
-        self._notices.append(
-            StepEnded(transition.at, transition.node, node.position, node.attempt, started, failure)
-        )
+        data = {"attempt": node.attempt, "started": started, "seconds": transition.at - started}
+        self._tell(EventKind.STEP_ENDED, transition.at, (transition.node,), node.position, data, failure)
         if failure is None:
             self._succeed(transition.at, transition.node)
         else:
@@ -261,7 +253,7 @@ class StateMachine:
         node.instance_started = at
         node.step_attempt = 0
         node.budget = self._full_budget(position)
-        self._notices.append(InstanceStarted(at, name, position, node.attempt))
+        self._tell(EventKind.INSTANCE_STARTED, at, (name,), position, {"attempt": node.attempt})
         self._enter_step(at, name, position, holds=holds)
 
     def _full_budget(self, position: Position) -> float | None:
@@ -269,8 +261,8 @@ class StateMachine:
 
     def _leave_instance(self, at: float, name: str, failure: Failure | None) -> None:
         node = self.nodes[name]
-        seconds = at - node.instance_started
-        self._notices.append(InstanceEnded(at, name, node.position, node.attempt, seconds, failure))
+        data = {"attempt": node.attempt, "seconds": at - node.instance_started}
+        self._tell(EventKind.INSTANCE_ENDED, at, (name,), node.position, data, failure)
 
     def _enter_step(self, at: float, name: str, position: Position, *, holds: bool = True) -> None:
         self._move(name, position)
@@ -302,7 +294,7 @@ class StateMachine:
         node = self.nodes[name]
         self._census.leave(node.position, retrying=node.retrying)
         node.phase, node.failure, node.task, node.ended = phase, failure, 0, at
-        self._notices.append(NodeEnded(at, name, phase, node.position, failure))
+        self._tell(EventKind.NODE_ENDED, at, (name,), node.position, {"phase": phase.value}, failure)
 
     # Steps ----------------------------------------------------------------------------------------
 
@@ -323,7 +315,7 @@ class StateMachine:
             node.phase, node.task, node.step_started = Phase.RUNNING, self._last_task, at
         attempt = max(self.nodes[name].attempt for name in names)
         self._effects.append(Run(self._last_task, position, tuple(names), attempt, count, timeout))
-        self._notices.append(StepStarted(at, tuple(names), position))
+        self._tell(EventKind.STEP_STARTED, at, tuple(names), position, {})
 
     def _release_gathered(self, at: float) -> None:
         for position, cohort in sorted(self._cohorts.items(), key=lambda item: item[0]):
@@ -342,7 +334,8 @@ class StateMachine:
         coming = set(self._census.before(position))
         late = tuple(n for n, node in self.nodes.items() if not node.phase.ended and node.position in coming)
         self._effects.append(StartGrace(position, seconds, cohort.grace))
-        self._notices.append(Waiting(at, position, len(cohort.nodes), late, seconds))
+        data = {"present": len(cohort.nodes), "seconds": seconds}
+        self._tell(EventKind.WAITING, at, late, position, data)
 
     def _release(self, at: float, position: Position) -> None:
         self._begin(at, position, list(self._cohorts.pop(position).nodes))
@@ -354,13 +347,31 @@ class StateMachine:
         return awaited == self._census.coming_again(position)
 
     def _clear_passages(self, at: float) -> None:
-        """Insert StepCleared after the end that emptied the step, and before all that it triggers."""
+        """Tell of cleared steps after the end that emptied them, and before all that it triggers."""
         self._census.emptied = False
         cleared = [place for place in self._passages if self._census.is_passed(place)]
-        index = 1 if self._notices and isinstance(self._notices[0], StepEnded) else len(self._notices)
-        self._notices[index:index] = [
-            StepCleared(at, position, at - self._passages.pop(position)) for position in cleared
-        ]
+        index = 1 if self._events and self._events[0].kind is EventKind.STEP_ENDED else len(self._events)
+        triggered, self._events[index:] = self._events[index:], []
+        for position in cleared:
+            data = {"seconds": at - self._passages.pop(position)}
+            self._tell(EventKind.STEP_CLEARED, at, (), position, data)
+        self._events += triggered
+
+    def _tell(
+        self,
+        kind: EventKind,
+        at: float,
+        nodes: tuple[str, ...],
+        position: Position,
+        data: dict[str, Any],
+        failure: Failure | None = None,
+    ) -> None:
+        if failure is not None:
+            data["failure"] = {"reason": failure.reason, "evidence": failure.evidence, "cause": failure.cause}
+        macro, instance, micro = self.automaton.places[position]
+        self._events.append(
+            Event(kind, at, nodes, macro, instance, micro, position[1], data, transition=self._number)
+        )
 
     def _timeout_failure(self, task: _Task, node: NodeProgress, seen: Failure | None) -> Failure:
         if task.limited_by_instance:

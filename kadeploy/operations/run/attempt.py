@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from kadeploy.errors import KadeployError, ServiceError
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 LIMIT = 30.0  # seconds of one attempt, after which it is given up
 
 
-async def attempt(consequence: str, work: Coroutine[Any, Any, None]) -> KadeployError | OSError | None:
+async def attempt(consequence: str, work: Coroutine[Any, Any, object]) -> KadeployError | OSError | None:
     """Do some work within the limit; logs and returns the error by which it fails."""
     try:
         async with time_limit(LIMIT):
@@ -28,11 +28,3 @@ async def attempt(consequence: str, work: Coroutine[Any, Any, None]) -> Kadeploy
         log.error("%s: %s", consequence, error)
         return error
     return None
-
-
-def notify(observe: Callable[..., None], *values: object) -> None:
-    """Call an observer, whose defects do not stop an operation."""
-    try:
-        observe(*values)
-    except Exception:
-        log.exception("defect in an observer")

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from kadeploy.operations.plan import ClusterPlan
 from kadeploy.operations.result import NodeResult
 from kadeploy.operations.run.journal import WorkflowJournal
-from kadeploy.operations.run.recorder import Recorder, place, reason
+from kadeploy.operations.run.recorder import Recorder, reason
 from kadeploy.steps.facts import ClusterFacts
 from kadeploy.steps.workbench import AnyWorkbench
 from kadeploy.store.receptions import Reception
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.engine import ClusterEngine
-from kadeploy.workflow.notices import InstanceStarted, NodeEnded, Notice, StepStarted
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.transitions import Transition
 
@@ -33,19 +34,20 @@ class ClusterRun:
     recorder: Recorder
     journal: WorkflowJournal
     begun: dict[str, float] = field(default_factory=dict)
-    ended: dict[str, NodeEnded] = field(default_factory=dict)
+    ended: dict[str, Event] = field(default_factory=dict)
     receptions: dict[str, Reception] = field(default_factory=dict)
 
-    def take(self, notice: Notice) -> None:
-        """Note everything of a notice that the end needs."""
-        self.recorder.observe(notice)
-        if isinstance(notice, InstanceStarted):
-            self.begun.setdefault(notice.node, notice.at)
-        elif isinstance(notice, NodeEnded):
-            self.ended[notice.node] = notice
-        elif isinstance(notice, StepStarted):
-            for node in notice.nodes:  # one that was held continues
-                self.ended.pop(node, None)
+    def take(self, event: Event) -> None:
+        """Note everything of an event that the end needs."""
+        self.recorder.take(event)
+        match event.kind:
+            case EventKind.INSTANCE_STARTED:
+                self.begun.setdefault(event.node, event.at)
+            case EventKind.NODE_ENDED:
+                self.ended[event.node] = event
+            case EventKind.STEP_STARTED:
+                for node in event.nodes:  # one that was held continues
+                    self.ended.pop(node, None)
 
     async def replay(self, engine: ClusterEngine) -> int:
         """Bring a new engine to the state of its predecessor; returns the length of the journal."""
@@ -54,9 +56,9 @@ class ClusterRun:
         def begin(automaton: Automaton) -> None:
             state_machine.automaton = automaton
 
-        def apply(transition: Transition) -> None:
-            for notice in state_machine.apply(transition)[1]:
-                self.take(notice)
+        def apply(transition: Transition, number: int) -> None:
+            for event in state_machine.apply(transition, number)[1]:
+                self.take(event)
 
         length = await self.journal.replay(begin, apply, self.workbench.memory)
         state_machine.automaton = self.plan.automaton  # for what begins now
@@ -88,16 +90,16 @@ class ClusterRun:
         """Results of every node that has ended."""
         return [self._result(ended) for ended in self.ended.values()]
 
-    def _result(self, ended: NodeEnded) -> NodeResult:
-        node = self.plan.facts.nodes[ended.node]
+    def _result(self, ended: Event) -> NodeResult:
+        failure, node = ended.failure, self.plan.facts.nodes[ended.node]
         facts = self.workbench.facts_of(node)
         return NodeResult(
             node=ended.node,
             phase=ended.phase,
-            place=place(self.plan.automaton, ended),
-            reason=reason(ended.failure),
-            evidence=ended.failure.evidence if ended.failure else "",
-            cause=ended.failure.cause if ended.failure else "",
+            place=ended.place,
+            reason=reason(failure),
+            evidence=failure.evidence if failure else "",
+            cause=failure.cause if failure else "",
             host_keys=facts.host_keys,
             address=node.address,
             power=facts.power,

@@ -27,14 +27,14 @@ class WorkflowJournal:
         self._wid = wid
         self.cluster = cluster
 
-    async def append(self, transitions: Sequence[Transition]) -> None:
-        """Write transitions; they are in the store when this returns."""
+    async def append(self, transitions: Sequence[Transition]) -> int:
+        """Write transitions; they are in the store when this returns the number of the last one."""
         entries = [
             journal.JournalEntry(transition.at, kind, {"cluster": self.cluster, **content})
             for transition in transitions
             for kind, content in [encode(transition)]
         ]
-        await journal.append(self._store, self._wid, entries)
+        return await journal.append(self._store, self._wid, entries)
 
     async def begin(self, automaton: Automaton) -> None:
         """Write what an engine goes by; its transitions are replayed by it, whatever is configured then."""
@@ -47,9 +47,9 @@ class WorkflowJournal:
         await journal.append(self._store, self._wid, [journal.JournalEntry(time.time(), FACTS, content)])
 
     async def replay(
-        self, begin: Callable[[Automaton], None], apply: Callable[[Transition], None], memory: Memory
+        self, begin: Callable[[Automaton], None], apply: Callable[[Transition, int], None], memory: Memory
     ) -> int:
-        """Tell everything again, in its order; the number of entries.
+        """Tell everything again, in its order, transitions with their numbers; the number of entries.
 
         Raises RefusedError for an entry that this version cannot read, which another one has written.
         """
@@ -61,7 +61,7 @@ class WorkflowJournal:
                 case node, NodeFacts() as facts:
                     memory.facts[node] = facts
                 case transition:
-                    apply(transition)
+                    apply(transition, entry.sequence)
         return len(entries)
 
     def _is_own(self, entry: journal.JournalEntry) -> bool:

@@ -14,20 +14,24 @@ from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
 from kadeploy.operations.automaton import find_position
 from kadeploy.operations.fingerprint import describe_changes
-from kadeploy.operations.observer import Observer
 from kadeploy.operations.plan import ClusterPlan, Plan
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.result import OperationResult
-from kadeploy.operations.run.attempt import attempt, notify
+from kadeploy.operations.run import broadcast_events, events
+from kadeploy.operations.run.attempt import attempt
 from kadeploy.operations.run.cluster_run import ClusterRun
+from kadeploy.operations.run.completion import complete_log
 from kadeploy.operations.run.end import finish
+from kadeploy.operations.run.event_log import WorkflowEventLog
 from kadeploy.operations.run.executor import StepExecutor
+from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.run.leasing import NodeLeases
 from kadeploy.operations.run.outcome import Outcome
 from kadeploy.operations.run.recorder import Recorder
 from kadeploy.operations.run.records import OperationRecords
 from kadeploy.operations.run.resumption import HINT, Resumption
+from kadeploy.operations.run.sampler import TransferSampler
 from kadeploy.operations.run.tools import Tools, connect, make_workbench
 from kadeploy.operations.run.windows import OperationWindows
 from kadeploy.remote.connection import NodeConnections
@@ -39,7 +43,7 @@ from kadeploy.store.store import Store
 from kadeploy.store.workflows import State, Workflow
 from kadeploy.workflow.driver import Executor
 from kadeploy.workflow.engine import ClusterEngine, Engine
-from kadeploy.workflow.notices import Notice
+from kadeploy.workflow.event import Event
 from kadeploy.workflow.phase import Phase
 
 log = logging.getLogger(__name__)
@@ -56,13 +60,13 @@ class Operation:
         plan: Plan[ClusterFacts],
         outcome: Outcome[ClusterFacts],
         store: Store,
-        observer: Observer,
+        feed: Feed,
         make_executor: MakeExecutor = StepExecutor,
     ) -> None:
         self._plan = plan
         self._outcome = outcome
         self._store = store
-        self._observer = observer
+        self._feed = feed
         self._make_executor = make_executor
         self._started = time.time()
         self._runs: list[ClusterRun] = []
@@ -83,14 +87,18 @@ class Operation:
         user = self._plan.request.user
         workflow = await workflows.create(self._store, self._outcome.kind, user, content)
         self.wid = workflow.id
+        event_log = WorkflowEventLog(self._store, self.wid)
+        with self._feed.opened(self.wid):
+            async with self._feed.kept(event_log):
+                return await self._begin(remote)
+
+    async def _begin(self, remote: NodeConnections) -> OperationResult:
         try:
             self._add_clusters(remote)
             await self._lease([node.name for node in self._plan.nodes])
         except BaseException as error:
             expected = isinstance(error, (RefusedError, asyncio.CancelledError))
-            state = State.ABORTED if expected else State.ERROR
-            change = workflows.change_state(self._store, self.wid, state)
-            await attempt(f"{self.wid} remains recorded as running", change)
+            await self._end_at_once(State.ABORTED if expected else State.ERROR)
             raise
         drive = partial(self._engine.start, self._plan.deadline)
         return await self._carry_out(drive, self._plan.request.nodes, remote)
@@ -108,8 +116,12 @@ class Operation:
             raise RefusedError(
                 f"{', '.join(changes)} {have} changed since {workflow.id} was begun", hint="begin a new one"
             )
-        remote = connect(self._plan)
         self.wid, self._started = workflow.id, workflow.started
+        with self._feed.opened(self.wid):
+            return await self._resume(phases, names, start)
+
+    async def _resume(self, phases: Collection[Phase], names: Sequence[str], start: str) -> OperationResult:
+        remote = connect(self._plan)
         self._add_clusters(remote)
         known = await self._replay()
         starts = {plan.cluster: find_position(plan.automaton, start) for plan in self._plan.clusters}
@@ -120,11 +132,16 @@ class Operation:
             await resumption.check_ownership(chosen, starts)
             if await journal.count(self._store, self.wid) != known:
                 raise RefusedError(f"{self.wid} went on meanwhile", hint=HINT)
+            event_log = WorkflowEventLog(self._store, self.wid)
+            completion = complete_log(self._store, self.wid, [run.plan.cluster for run in self._runs])
+            await attempt(f"events from before are missing in the log of {self.wid}", completion)
+            last = await event_log.last()
         except BaseException:
             await self._leases.give_back()
             raise
         drive = partial(self._engine.resume, chosen, starts, self._plan.deadline)
-        return await self._carry_out(drive, chosen, remote)
+        async with self._feed.kept(event_log, last):
+            return await self._carry_out(drive, chosen, remote)
 
     def result(self) -> OperationResult:
         """Results of every node that has ended, in the order of the request."""
@@ -142,18 +159,24 @@ class Operation:
         entries = WorkflowJournal(self._store, self.wid, plan.cluster)
 
         async def receive(rows: Sequence[Reception]) -> None:
+            sampler.forget(row.node for row in rows)
             await self._keep_receptions(run, rows)
 
-        def observe(notice: Notice) -> None:
-            run.take(notice)
-            notify(self._observer.noticed, plan, notice)
+        def tell(event: Event) -> None:
+            self._feed.publish(event, plan.cluster)
+
+        def observe(event: Event) -> None:
+            run.take(event)
+            tell(event)
+
+        sampler = TransferSampler(len(plan.facts.nodes), tell)
 
         tools = Tools(
             remote=remote,
             memory=Memory(entries.keep),
             probe=partial(self._windows.probe.slot, self.wid),
             received=receive,
-            progress=partial(notify, self._observer.transferred),
+            progress=sampler.add,
         )
         workbench = make_workbench(self._plan.site, plan, tools)
         reboot = partial(self._windows.reboot.slot, self.wid)
@@ -177,11 +200,10 @@ class Operation:
             "statistics of broadcasts are not complete", receptions.add(self._store, self.wid, rows)
         )
         run.receptions |= {row.node: row for row in rows}
-        notify(self._observer.received, run.plan, rows)
+        self._feed.publish(broadcast_events.received(rows), run.plan.cluster)
 
     def _spare_begins(self, engine: ClusterEngine, name: str) -> Coroutine[Any, Any, None]:
-        plan = next(plan for plan in self._plan.clusters if plan.cluster == engine.cluster)
-        notify(self._observer.replaced, plan, [name])
+        self._feed.publish(events.spares_started([name]), engine.cluster)
         return self._records.begin_nodes([name])
 
     # Leases ---------------------------------------------------------------------------------------
@@ -220,18 +242,36 @@ class Operation:
         )
         try:
             async with self._leases.renewed(self._leave_alone):
-                self._observer.started(self.wid, self._plan.clusters)
+                self._feed.publish(events.started(self._plan.clusters))
                 await records.begin(names)
-                async with self._windows.opened(partial(notify, self._observer.queued)):
+                async with self._windows.opened(self._tell_queue):
                     await self._drive(drive, remote)
             state = State.HELD if self._engine.in_phase(Phase.HELD) else State.DONE
         except asyncio.CancelledError:
             state = State.ABORTED
             raise
         finally:
-            await finish(records, self._engine, state)
-        self._observer.ended(self.wid)
+            try:
+                await finish(records, self._engine, state)
+            except BaseException:
+                state = State.ERROR
+                raise
+            finally:
+                self._tell_end(state)
         return self.result()
+
+    async def _end_at_once(self, state: State) -> None:
+        """Record the end of a workflow that has not touched a node."""
+        change = workflows.change_state(self._store, self.wid, state)
+        await attempt(f"{self.wid} remains recorded as running", change)
+        self._tell_end(state)
+
+    def _tell_queue(self, window: str, nodes: Sequence[str], size: int) -> None:
+        self._feed.publish(events.queued(window, nodes, size))
+
+    def _tell_end(self, state: State) -> None:
+        counts = {phase: len(self._engine.in_phase(phase)) for phase in Phase if phase.ended}
+        self._feed.publish(events.ended(state, counts, time.time() - self._started))
 
     async def _drive(self, drive: Drive, remote: NodeConnections) -> None:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statistics of a workflow: rows for kastat, made of its notices."""
+"""Statistics of a workflow: rows for kastat, made of its events."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from kadeploy.store.statistics import Record, StepRun
 from kadeploy.workflow.automaton import Automaton
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import Failure
-from kadeploy.workflow.notices import InstanceEnded, InstanceStarted, NodeEnded, Notice, StepEnded
 from kadeploy.workflow.phase import Phase
 
 
@@ -42,45 +43,31 @@ class Recorder:
     runs: list[StepRun] = field(default_factory=list)
     _nodes: dict[str, _NodeFigures] = field(init=False, default_factory=dict)
 
-    def observe(self, notice: Notice) -> None:
-        """Take one notice of the machine into account."""
-        match notice:
-            case InstanceStarted():
-                figures = self._macro(notice)
-                instance = self.automaton.instance(notice.position)
-                figures.instance = instance.name
+    def take(self, event: Event) -> None:
+        """Take an event of the state machine into account."""
+        match event.kind:
+            case EventKind.INSTANCE_STARTED:
+                figures = self._macro(event)
+                figures.instance = event.instance
+                instance = self.automaton.instance(self.automaton.position_of(event))
                 figures.timeout = int(instance.timeout.seconds(1))
                 figures.retries += 1
-            case InstanceEnded():
-                self._macro(notice).seconds = notice.seconds
-            case StepEnded():
-                self.runs.append(self._run(notice))
-            case NodeEnded():
-                node = self._node(notice.node)
-                node.success = notice.phase is Phase.OK
-                node.error = describe(self.automaton, notice)
-                node.cause = notice.failure.cause if notice.failure else ""
+            case EventKind.INSTANCE_ENDED:
+                self._macro(event).seconds = event.seconds
+            case EventKind.STEP_ENDED:
+                self.runs.append(_run(event))
+            case EventKind.NODE_ENDED:
+                node = self._node(event.node)
+                node.success = event.phase is Phase.OK
+                node.error = describe(event)
+                node.cause = event.failure.cause if event.failure else ""
 
     def _node(self, name: str) -> _NodeFigures:
         macros = tuple(_MacroFigures() for _ in self.automaton.macrosteps)
         return self._nodes.setdefault(name, _NodeFigures(macros))
 
-    def _macro(self, notice: InstanceStarted | InstanceEnded) -> _MacroFigures:
-        return self._node(notice.node).macros[notice.position.macro]
-
-    def _run(self, notice: StepEnded) -> StepRun:
-        return StepRun(
-            node=notice.node,
-            macro=self.automaton.macrosteps[notice.position.macro].name,
-            instance=self.automaton.instance(notice.position).name,
-            attempt=notice.attempt,
-            micro=self.automaton.microstep(notice.position).name,
-            started_at=notice.started,
-            duration=notice.seconds,
-            ok=notice.failure is None,
-            reason=notice.failure.reason if notice.failure else "",
-            cause=notice.failure.cause if notice.failure else "",
-        )
+    def _macro(self, event: Event) -> _MacroFigures:
+        return self._node(event.node).macros[self.automaton.position_of(event).macro]
 
     def records(
         self, *, wid: str, user: str, start: float, env: str = "", digest: str = ""
@@ -113,14 +100,25 @@ class Recorder:
             )
 
 
-def describe(automaton: Automaton, ended: NodeEnded) -> str:
-    """``Macro-micro: reason`` of a node that has not come to a good end, else ''."""
-    return f"{place(automaton, ended)}: {reason(ended.failure)}" if ended.failure else ""
+def _run(event: Event) -> StepRun:
+    failure = event.failure
+    return StepRun(
+        node=event.node,
+        macro=event.macro_step,
+        instance=event.instance,
+        attempt=event.attempt,
+        micro=event.micro_step,
+        started_at=event.started,
+        duration=event.seconds,
+        ok=failure is None,
+        reason=failure.reason if failure else "",
+        cause=failure.cause if failure else "",
+    )
 
 
-def place(automaton: Automaton, ended: NodeEnded) -> str:
-    """``Instance-micro`` where a node ended."""
-    return f"{automaton.instance(ended.position).name}-{automaton.microstep(ended.position).name}"
+def describe(ended: Event) -> str:
+    """``Instance-micro: reason`` of a node that has not come to a good end, else ''."""
+    return f"{ended.place}: {reason(ended.failure)}" if ended.failure else ""
 
 
 def reason(failure: Failure | None) -> str:

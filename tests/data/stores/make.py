@@ -28,6 +28,7 @@ from kadeploy.operations.deployment import DeploymentOperation
 from kadeploy.operations.executor import StepExecutor
 from kadeploy.operations.operation_files import with_absolute_files
 from kadeploy.operations.reboot_plan import plan_reboot
+from kadeploy.workflow.events import Failure
 
 from kadeploy.cli.deploy import RESUMED, RETRIED
 from kadeploy.config import custom_steps
@@ -43,7 +44,6 @@ from kadeploy.operations.request import DeploymentRequest, EnvironmentName, from
 from kadeploy.store import workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
-from kadeploy.workflow.failure import Failure
 
 SITE = Path("/tmp/kadeploy-site")  # recorded in requests and environments: the test puts its own in its place
 STORE = SITE / "kadeploy.sqlite"

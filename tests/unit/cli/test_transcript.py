@@ -16,24 +16,25 @@ from kadeploy.cli.live import LiveTable
 from kadeploy.cli.transcript import Transcript
 from kadeploy.config.expression import Expression
 from kadeploy.errors import ExitStatus
-from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.result import NodeResult, OperationResult
+from kadeploy.operations.run import broadcast_events, events
 from kadeploy.service.views.result import ResultView
+from kadeploy.store.workflows import State
 from kadeploy.vocabulary.scope import Scope
-from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
+from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep
+from kadeploy.workflow.event import Event
 from kadeploy.workflow.failure import Failure
-from kadeploy.workflow.notices import InstanceStarted, NodeEnded, StepCleared, StepEnded, StepStarted
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.state_machine import StateMachine
 from kadeploy.workflow.transitions import Done, Started, Transition
+from tests.unit.cli.told import cluster, ended, read_again, started, told
 
 STEPS = tuple(MicroStep(name, Scope.NODE, Expression("9"), name) for name in ("reboot", "sync"))
 AUTOMATON = Automaton(
     (MacroStep("SetDeploymentEnv", (Instance("SetDeploymentEnvUntrusted", STEPS, Expression("0")),)),),
     Gathering(1, 0),
 )
-GROUP = ObservedCluster("red", "r", ("node-1", "node-2", "node-3"), AUTOMATON)
-FIRST = Position(0, 0, 0)
+GROUP = cluster("red", "r", ("node-1", "node-2", "node-3"), AUTOMATON)
 RESULT = OperationResult(
     "D-1",
     12.0,
@@ -54,15 +55,22 @@ RESULT = OperationResult(
 )
 
 
+def life(*transitions: Transition) -> list[Event]:
+    """Events of a machine's whole life."""
+    machine = StateMachine(AUTOMATON)
+    applied = [machine.apply(transition)[1] for transition in (Started(0, GROUP.nodes), *transitions)]
+    return [started(GROUP), *(told(event) for events in applied for event in events), ended()]
+
+
 async def lines(level: int, *transitions: Transition) -> list[str]:
-    """The log of a machine's whole life."""
+    """The log of a machine's whole life, which is the same where it is read from the log of its events."""
     written: list[str] = []
-    transcript, machine = Transcript(level, written.append), StateMachine(AUTOMATON)
-    transcript.started("D-1", [GROUP])
-    for transition in (Started(0, GROUP.nodes), *transitions):
-        for notice in machine.apply(transition)[1]:
-            transcript.noticed(GROUP, notice)
-    transcript.ended("D-1")
+    followed: list[str] = []
+    here, elsewhere = Transcript(level, written.append), Transcript(level, followed.append)
+    for event in life(*transitions):
+        here.take(event)
+        elsewhere.take(read_again(event))
+    assert followed == written
     return written
 
 
@@ -90,6 +98,32 @@ async def test_levels_hide_what_is_finer() -> None:
     assert not [line for line in await lines(3, *GOOD) if "Time in" in line]
 
 
+async def test_a_warning_is_told_at_every_level_and_in_its_place() -> None:
+    written: list[str] = []
+    transcript = Transcript(0, written.append)
+    for event in (started(GROUP), told(events.warning("the disk is full", "error")), ended()):
+        transcript.take(read_again(event))
+    assert written[-2:] == ["warning: the disk is full", "Deployment #D-1 done"]
+
+
+async def test_the_end_of_what_was_broken_off_is_no_line() -> None:
+    written: list[str] = []
+    transcript = Transcript(5, written.append)
+    transcript.take(told(events.ended(State.ABORTED, {}, 1.0)))
+    assert written == []
+
+
+async def test_who_comes_late_understands_what_follows() -> None:
+    written: list[str] = []
+    transcript = Transcript(1, written.append)
+    table = LiveTable(Console(file=io.StringIO(), width=100, height=30))
+    for event in life(*GOOD)[2:]:
+        transcript.take(event)
+        table.take(event)
+    assert "End of deployment for node-[1-3]" in written
+    assert set(table._rows) == set(GROUP.nodes)
+
+
 async def test_equal_failures_are_one_line_whatever_is_in_them() -> None:
     failure = Failure("exit {status}\nof %s")
     found = await lines(2, Done(1, 1, "node-1", failure), Done(1, 3, "node-3", failure))
@@ -100,7 +134,7 @@ def test_who_waits_for_a_window_is_told_once_until_nobody_waits() -> None:
     written: list[str] = []
     transcript = Transcript(3, written.append)
     for nodes in (GROUP.nodes, GROUP.nodes[1:], (), GROUP.nodes[:1]):
-        transcript.queued("reboot", nodes, 50)
+        transcript.take(told(events.queued("reboot", nodes, 50)))
     assert written == [
         "  3 nodes wait for the reboot window (size 50)",
         "  1 node waits for the reboot window (size 50)",
@@ -160,17 +194,16 @@ def test_enough_nodes(enough: int) -> None:
 def test_the_live_table_draws_whatever_nodes_say() -> None:
     output = io.StringIO()
     table = LiveTable(Console(file=output, force_terminal=True, width=100, height=30))
+    failure = Failure("no space on [/mnt/dest] [bold")
+    before = life(Done(1, 3, "node-3", failure))[:-1]
+    transfers = [
+        BroadcastProgress("node-1", 5_000_000, 1_000_000, 10_000_000),
+        BroadcastProgress("node-2", 10_000_000, 7_000_000, 10_000_000),
+    ]
+    after = [broadcast_events.transferring(transfers), events.queued("reboot", GROUP.nodes, 2)]
     with table:
-        table.started("D-1", [GROUP])
-        table.noticed(GROUP, InstanceStarted(0, "node-1", FIRST, 0))
-        table.noticed(GROUP, StepStarted(0, GROUP.nodes, FIRST))
-        table.transferred(BroadcastProgress("node-1", 5_000_000, 1_000_000, 10_000_000))
-        table.transferred(BroadcastProgress("node-2", 10_000_000, 7_000_000, 10_000_000))
-        failure = Failure("no space on [/mnt/dest] [bold")
-        table.noticed(GROUP, StepEnded(1, "node-3", FIRST, 0, 0, failure))
-        table.noticed(GROUP, NodeEnded(1, "node-3", Phase.KO, FIRST, failure))
-        table.noticed(GROUP, StepCleared(1, FIRST, 1))
-        table.queued("reboot", GROUP.nodes, 2)
+        for event in (*before, *map(told, after)):
+            table.take(read_again(event))
         console = Console(file=io.StringIO(), width=100, height=30)
         console.print(table._draw())
     drawn = console.file.getvalue()  # type: ignore[attr-defined]

@@ -21,15 +21,17 @@ from kadeploy.environments.environment import Environment
 from kadeploy.operations.deploy.outcome import DeploymentOutcome
 from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
-from kadeploy.operations.observer import Observer
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.operation import MakeExecutor, Operation
 from kadeploy.operations.run.tools import Tools, connect, make_workbench
 from kadeploy.steps.workbench import DeploymentWorkbench, Memory
 from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.effects import Run
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import Failure
 from kadeploy.workflow.phase import Phase
 from tests.keys import write_key
@@ -125,16 +127,29 @@ ONCE = parse_force_steps(
 )
 
 
-class Silent:
-    """An observer that remembers the identifier only."""
+class Watching(Feed):
+    """A feed that remembers all that it told."""
 
-    wid = ""
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[Event] = []
+        self.news = asyncio.Event()
+        self.subscribe(self._note)
 
-    def started(self, wid: str, groups: object) -> None:
-        self.wid = wid
+    def _note(self, event: Event) -> None:
+        self.told.append(event)
+        self.news.set()
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
+    def of(self, kind: EventKind) -> list[Event]:
+        """The events of one kind."""
+        return [event for event in self.told if event.kind is kind]
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        """Wait for the event after which something holds."""
+        async with asyncio.timeout(20):
+            while not done():
+                self.news.clear()
+                await self.news.wait()
 
 
 async def forget(*_: object) -> None:
@@ -155,9 +170,9 @@ def workbench_of(plan: DeploymentPlan) -> DeploymentWorkbench:
     return made
 
 
-def deployment(plan: DeploymentPlan, store: Store, observer: Observer, executor: MakeExecutor) -> Operation:
+def deployment(plan: DeploymentPlan, store: Store, feed: Feed, executor: MakeExecutor) -> Operation:
     """A deployment whose micro-steps another executor runs."""
-    return Operation(plan, DeploymentOutcome(plan), store, observer, executor)
+    return Operation(plan, DeploymentOutcome(plan), store, feed, executor)
 
 
 class Script:
@@ -172,9 +187,9 @@ class Script:
         self._recipes = recipes
 
     @classmethod
-    def operation(cls, plan: DeploymentPlan, store: Store, observer: Observer) -> Operation:
+    def operation(cls, plan: DeploymentPlan, store: Store, feed: Feed) -> Operation:
         """A deployment whose micro-steps are those of this script."""
-        return deployment(plan, store, observer, cls)
+        return deployment(plan, store, feed, cls)
 
     def admission(self, _: Run) -> AbstractAsyncContextManager[object]:
         return nullcontext()

@@ -16,6 +16,7 @@ from kadeploy.config import site as configuration
 from kadeploy.operations import kinds
 from kadeploy.operations.deploy.plan import Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
+from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.workflows import Overview, list_latest
 from kadeploy.steps.workbench import Memory
@@ -27,7 +28,7 @@ from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.transitions import Transition
 from tests.keys import write_key
 from tests.unit.cli import program
-from tests.unit.operations.conftest import Script, Silent, forget, phases
+from tests.unit.operations.conftest import Script, forget, phases
 
 KEPT = Path(__file__).parents[2] / "data/stores"
 COMMITS = sorted(path.parent.name for path in KEPT.glob("*/kadeploy.sqlite"))
@@ -103,7 +104,7 @@ class FormerStore:
             request = kinds.recorded(workflow)
             assert isinstance(request, DeploymentRequest)
             plan = await planner.plan(request)
-            return phases(await script.operation(plan, store, Silent()).resume(workflow, of_phases))
+            return phases(await script.operation(plan, store, Feed()).resume(workflow, of_phases))
 
     def write_again(self, wid: str, cluster: str, copy: str) -> None:
         """Read the journal of a cluster, and append what was read to that of another workflow."""
@@ -113,7 +114,9 @@ class FormerStore:
         memory = Memory(forget)
         read: list[Automaton | Transition] = []
         async with Store.open(self.path) as store:
-            await WorkflowJournal(store, wid, cluster).replay(read.append, read.append, memory)
+            await WorkflowJournal(store, wid, cluster).replay(
+                read.append, lambda transition, _: read.append(transition), memory
+            )
             journal = WorkflowJournal(store, copy, cluster)
             for item in read:
                 if isinstance(item, Automaton):

@@ -20,17 +20,21 @@ from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run import leasing
 from kadeploy.operations.run.cluster_run import ClusterRun
+from kadeploy.operations.run.events import warning_of
+from kadeploy.operations.run.feed import Feed
 from kadeploy.store import journal, leases, node_states, statistics, tables, workflows
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
 from tests.unit.operations.conftest import (
     ONCE,
     RESUMED,
     RETRIED,
     MakePlan,
     Script,
-    Silent,
+    Watching,
     deployment,
     interrupt,
 )
@@ -42,7 +46,7 @@ async def test_all_is_recorded_when_nodes_are_ok_and_ko(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     script.failing = frozenset({("create_partition_table", "red-2")})
-    operation = script.operation(await make_plan(store, "red-1", "red-2", "blue-1"), store, Silent())
+    operation = script.operation(await make_plan(store, "red-1", "red-2", "blue-1"), store, Feed())
     result = await operation.run()
     assert [(node.node, node.phase) for node in result.nodes] == [
         ("red-1", "ok"),
@@ -77,7 +81,7 @@ async def test_keys_of_recorded_nodes_alone_are_looked_up(
     monkeypatch.setattr(DeploymentOutcome, "record_states", record)
     script.failing = frozenset({("reboot", "red-1")})
     plan = await make_plan(store, "red-1", "blue-1", spares=("red-2",), automaton=ONCE)
-    await script.operation(plan, store, Silent()).run()
+    await script.operation(plan, store, Feed()).run()
     assert [sorted(names) for names, _ in recorded[:2]] == [["blue-1", "red-1"], ["red-2"]]
     assert all(sorted(keys) == sorted(names) for names, keys in recorded)
 
@@ -88,7 +92,7 @@ def defect(*_: object) -> NoReturn:
 
 
 async def test_a_defect_before_the_first_step_ends_the_workflow(store: Store, make_plan: MakePlan) -> None:
-    operation = deployment(await make_plan(store, "red-1"), store, Silent(), defect)
+    operation = deployment(await make_plan(store, "red-1"), store, Feed(), defect)
     with pytest.raises(RuntimeError, match="a defect"):
         await operation.run()
     workflow = await workflows.read(store, operation.wid)
@@ -100,7 +104,7 @@ async def test_held_nodes_are_neither_ok_nor_ko(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     plan = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
-    result = await script.operation(plan, store, Silent()).run()
+    result = await script.operation(plan, store, Feed()).run()
     assert [(node.phase, node.place) for node in result.nodes] == [("held", "BroadcastEnvChain-sync")]
     assert (await node_states.read(store, ["red-1"]))["red-1"].state == "held"
     assert (await workflows.read(store, result.wid)).state == "held"
@@ -119,7 +123,7 @@ async def test_what_cannot_be_written_at_the_end_does_not_hide_how_it_went(
     monkeypatch.setattr(ClusterRun, "restore_profiles", full)
     monkeypatch.setattr(statistics, "add_records", full)
     plan = await make_plan(store, "red-1", breakpoints=("BootNewEnv",))
-    result = await script.operation(plan, store, Silent()).run()
+    result = await script.operation(plan, store, Feed()).run()
     assert [(node.node, node.phase) for node in result.nodes] == [("red-1", "held")]
     assert (await node_states.read(store, ["red-1"]))["red-1"].state == "held"
     assert (await workflows.read(store, result.wid)).state == "held"
@@ -136,7 +140,7 @@ async def test_cancelling_records_aborted_nodes(
     store: Store, make_plan: MakePlan, script: type[Script], step: str
 ) -> None:
     script.hanging = step
-    operation = script.operation(await make_plan(store, "red-1", "red-2"), store, Silent())
+    operation = script.operation(await make_plan(store, "red-1", "red-2"), store, Feed())
     await interrupt(operation, script)
     assert (await node_states.read(store, ["red-2"]))["red-2"].state == "aborted"
     assert (await workflows.read(store, operation.wid)).state == "aborted"
@@ -149,10 +153,10 @@ async def test_a_node_taken_by_force_is_left_alone(
 ) -> None:
     monkeypatch.setattr(leasing, "RENEWAL_SECONDS", 0.05)
     script.hanging = "reboot"
-    first = script.operation(await make_plan(store, "red-1", "red-2"), store, Silent())
+    first = script.operation(await make_plan(store, "red-1", "red-2"), store, Feed())
     running = asyncio.create_task(first.run())
     await script.reached.wait()
-    second = script.operation(await make_plan(store, "red-1", force=True), store, Silent())
+    second = script.operation(await make_plan(store, "red-1", force=True), store, Feed())
     taking = asyncio.create_task(second.run())
     async with asyncio.timeout(5):
         while not first.result().nodes:
@@ -169,25 +173,29 @@ async def test_a_node_taken_by_force_is_left_alone(
 async def test_who_watches_cannot_stop_a_deployment(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
-    class Broken(Silent):
-        def noticed(self, *_: object) -> None:
-            raise ValueError("cannot draw")
+    def broken(event: Event) -> None:
+        raise ValueError("cannot draw")
 
-    result = await script.operation(await make_plan(store, "red-1"), store, Broken()).run()
+    feed = Watching()
+    feed.subscribe(broken)
+    result = await script.operation(await make_plan(store, "red-1"), store, feed).run()
     assert [node.phase for node in result.nodes] == ["ok"]
+    [warning] = feed.of(EventKind.WARNING)
+    assert warning_of(warning) == "defect in a subscriber of events: ValueError: cannot draw"
+    assert warning.wid == result.wid and "in broken" in warning.data["traceback"]
 
 
 async def test_a_node_in_use_is_refused_and_left_alone(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     script.hanging = "reboot"
-    first = script.operation(await make_plan(store, "red-1"), store, Silent())
+    first = script.operation(await make_plan(store, "red-1"), store, Feed())
     running = asyncio.create_task(first.run())
     await script.reached.wait()
-    second = Silent()
+    second = Watching()
     with pytest.raises(RefusedError, match=f"red-1 in use by workflow {first.wid} of alice"):
         await script.operation(await make_plan(store, "red-1", "red-2"), store, second).run()
-    assert second.wid == "", "nothing was begun"
+    assert [event.kind for event in second.told] == ["ended"], "nothing was begun"
     assert (await node_states.read(store, ["red-1", "red-2"])).keys() == {"red-1"}
     assert await leases.held(store, ["red-1", "red-2"]) == {"red-1": first.wid}
     running.cancel()
@@ -198,15 +206,15 @@ async def test_a_held_workflow_is_resumed_and_its_nodes_stay_leased(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     plan = await make_plan(store, "red-1", "red-2", breakpoints=("BroadcastEnv:sync",))
-    held = await script.operation(plan, store, Silent()).run()
+    held = await script.operation(plan, store, Feed()).run()
     assert await leases.held(store, ["red-1"]) == {"red-1": held.wid}
     with pytest.raises(RefusedError, match="in use"):
-        await script.operation(await make_plan(store, "red-1"), store, Silent()).run()
+        await script.operation(await make_plan(store, "red-1"), store, Feed()).run()
     [row, _] = await statistics.list_records(store, Filter())
     assert (row.success, row.error) == (False, ""), "not deployed yet"
     workflow = await workflows.read(store, held.wid)
     again = await make_plan_of(make_plan, store, workflow)
-    result = await script.operation(again, store, Silent()).resume(workflow, RESUMED, ["red-2"])
+    result = await script.operation(again, store, Feed()).resume(workflow, RESUMED, ["red-2"])
     phases = {node.node: node.phase for node in result.nodes}
     assert phases == {"red-1": "held", "red-2": "ok"}
     assert await leases.held(store, ["red-1", "red-2"]) == {"red-1": held.wid}
@@ -220,7 +228,7 @@ async def test_an_engine_that_was_killed_is_taken_over(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     script.hanging = "install_bootloader"
-    first = script.operation(await make_plan(store, "red-1"), store, Silent())
+    first = script.operation(await make_plan(store, "red-1"), store, Feed())
     running = asyncio.create_task(first.run())
     await script.reached.wait()
     await asyncio.sleep(0.05)
@@ -230,7 +238,7 @@ async def test_an_engine_that_was_killed_is_taken_over(
     await forget_what_came_after(store, first.wid, len(before))
     script.hanging = ""
     workflow = await workflows.read(store, first.wid)
-    operation = script.operation(await make_plan_of(make_plan, store, workflow), store, Silent())
+    operation = script.operation(await make_plan_of(make_plan, store, workflow), store, Feed())
     result = await operation.resume(workflow, RESUMED)
     assert [(node.node, node.phase) for node in result.nodes] == [("red-1", "ok")]
     runs = await statistics.summarize_steps(store, Filter(workflow_id=first.wid))
@@ -242,7 +250,7 @@ async def test_a_running_workflow_is_not_resumed_nor_touched(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     script.hanging = "reboot"
-    first = script.operation(await make_plan(store, "red-1"), store, Silent())
+    first = script.operation(await make_plan(store, "red-1"), store, Feed())
     running = asyncio.create_task(first.run())
     await script.reached.wait()
     async with asyncio.timeout(5):
@@ -250,7 +258,7 @@ async def test_a_running_workflow_is_not_resumed_nor_touched(
             await asyncio.sleep(0.01)
     workflow = await workflows.read(store, first.wid)
     await pretend_another_process_holds(store, first.wid)
-    second = script.operation(await make_plan_of(make_plan, store, workflow), store, Silent())
+    second = script.operation(await make_plan_of(make_plan, store, workflow), store, Feed())
     with pytest.raises(RefusedError, match="in use by workflow"):
         await second.resume(workflow, RESUMED)
     assert (await workflows.read(store, first.wid)).state == "running"
@@ -263,25 +271,25 @@ async def test_a_running_workflow_is_not_resumed_nor_touched(
 async def test_failed_nodes_are_retried(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
     script.failing = frozenset({("install_bootloader", "red-2")})
     plan = await make_plan(store, "red-1", "red-2")
-    failed = await script.operation(plan, store, Silent()).run()
+    failed = await script.operation(plan, store, Feed()).run()
     script.failing = frozenset()
     workflow = await workflows.read(store, failed.wid)
     again = await make_plan_of(make_plan, store, workflow)
-    result = await script.operation(again, store, Silent()).resume(workflow, RETRIED)
+    result = await script.operation(again, store, Feed()).resume(workflow, RETRIED)
     assert {node.node: node.phase for node in result.nodes} == {"red-1": "ok", "red-2": "ok"}
     with pytest.raises(RefusedError, match="no node of"):
-        await script.operation(again, store, Silent()).resume(workflow, RETRIED)
+        await script.operation(again, store, Feed()).resume(workflow, RETRIED)
 
 
 async def test_a_changed_configuration_is_not_resumed(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     held = await script.operation(
-        await make_plan(store, "red-1", breakpoints=("BootNewEnv",)), store, Silent()
+        await make_plan(store, "red-1", breakpoints=("BootNewEnv",)), store, Feed()
     ).run()
     other = await make_plan(store, "red-1", breakpoints=("BootNewEnv",), install_bootloader=False)
     with pytest.raises(RefusedError, match="has changed"):
-        await script.operation(other, store, Silent()).resume(await workflows.read(store, held.wid), RESUMED)
+        await script.operation(other, store, Feed()).resume(await workflows.read(store, held.wid), RESUMED)
 
 
 async def make_plan_of(make_plan: MakePlan, store: Store, workflow: Workflow) -> DeploymentPlan:

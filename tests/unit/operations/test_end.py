@@ -12,11 +12,12 @@ import pytest
 from kadeploy.errors import ServiceError
 from kadeploy.operations.run import attempt
 from kadeploy.operations.run.cluster_run import ClusterRun
+from kadeploy.operations.run.feed import Feed
 from kadeploy.store import leases, statistics, workflows
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import State
-from tests.unit.operations.conftest import MakePlan, Script, Silent, interrupt
+from tests.unit.operations.conftest import MakePlan, Script, interrupt
 
 Change = Callable[[Store, str, State], Awaitable[None]]
 
@@ -56,7 +57,7 @@ def only_at_the_end(broken: Change) -> Change:
 async def interrupted(store: Store, make_plan: MakePlan, script: type[Script]) -> str:
     """The identifier of a deployment that was interrupted, and has ended."""
     script.hanging = "reboot"
-    operation = script.operation(await make_plan(store, "red-1"), store, Silent())
+    operation = script.operation(await make_plan(store, "red-1"), store, Feed())
     await interrupt(operation, script)
     return operation.wid
 
@@ -111,7 +112,7 @@ async def test_one_whose_end_cannot_be_recorded_fails_when_the_rest_is_done(
     reason: str,
 ) -> None:
     monkeypatch.setattr(workflows, "change_state", only_at_the_end(broken))
-    operation = script.operation(await make_plan(store, "red-1"), store, Silent())
+    operation = script.operation(await make_plan(store, "red-1"), store, Feed())
     with pytest.raises(ServiceError, match=reason):
         await operation.run()
     assert {node.phase for node in operation.result().nodes} == {"ok"}
@@ -129,7 +130,7 @@ async def test_one_whose_held_nodes_cannot_be_kept_fails(
 ) -> None:
     monkeypatch.setattr(leases, "keep", full)
     plan = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
-    operation = script.operation(plan, store, Silent())
+    operation = script.operation(plan, store, Feed())
     with pytest.raises(ServiceError, match="No space left on device"):
         await operation.run()
     assert caplog.messages == ["leases of held nodes end with this process: No space left on device"]

@@ -15,13 +15,14 @@ from kadeploy.errors import RefusedError
 from kadeploy.operations import workflows as overviews
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.run.records import OperationRecords
 from kadeploy.store import node_states, workflows
 from kadeploy.store.store import Store
 from kadeploy.workflow.transitions import Aborted, Done, Transition
 from tests.stores import DEAD
-from tests.unit.operations.conftest import ONCE, RESUMED, RETRIED, MakePlan, Script, Silent, phases
+from tests.unit.operations.conftest import ONCE, RESUMED, RETRIED, MakePlan, Script, phases
 
 When = Callable[[WorkflowJournal, Sequence[Transition]], bool]
 Kill = Callable[[DeploymentPlan, When], Awaitable[tuple[str, Path]]]
@@ -37,14 +38,14 @@ def kill(store: Store, script: type[Script], monkeypatch: pytest.MonkeyPatch) ->
     async def begin(plan: DeploymentPlan, when: When) -> tuple[str, Path]:
         dying, buried, append = asyncio.Event(), asyncio.Event(), WorkflowJournal.append
 
-        async def append_or_die(journal: WorkflowJournal, transitions: Sequence[Transition]) -> None:
-            if dying.is_set() or when(journal, transitions):
-                dying.set()
-                await buried.wait()
-            else:
-                await append(journal, transitions)
+        async def append_or_die(journal: WorkflowJournal, transitions: Sequence[Transition]) -> int:
+            if not dying.is_set() and not when(journal, transitions):
+                return await append(journal, transitions)
+            dying.set()
+            await buried.wait()
+            return 0
 
-        operation = script.operation(plan, store, Silent())
+        operation = script.operation(plan, store, Feed())
         with monkeypatch.context() as patched:
             patched.setattr(WorkflowJournal, "append", append_or_die)
             running = asyncio.create_task(operation.run())
@@ -80,7 +81,7 @@ async def resume(
 ) -> OperationResult:
     async with Store.open(path) as left, asyncio.timeout(20):
         workflow = await workflows.read(left, wid)
-        return await script.operation(await plan(left), left, Silent()).resume(workflow, RESUMED, names)
+        return await script.operation(await plan(left), left, Feed()).resume(workflow, RESUMED, names)
 
 
 def started(journal: WorkflowJournal, transitions: Sequence[Transition]) -> bool:
@@ -119,8 +120,8 @@ async def test_abandoned_before_anything_has_begun(
         await overviews.abandon(again, await workflows.read(again, wid))
         workflow = await workflows.read(again, wid)
         with pytest.raises(RefusedError):
-            await script.operation(await make_plan(again, "red-1"), again, Silent()).resume(workflow, RESUMED)
-        retried = script.operation(await make_plan(again, "red-1"), again, Silent())
+            await script.operation(await make_plan(again, "red-1"), again, Feed()).resume(workflow, RESUMED)
+        retried = script.operation(await make_plan(again, "red-1"), again, Feed())
         assert phases(await retried.resume(workflow, RETRIED)) == {"red-1": "ok"}
 
 
@@ -129,7 +130,7 @@ async def test_a_workflow_whose_nodes_others_have_can_be_ended(
 ) -> None:
     wid, left = await kill(await make_plan(store, "red-1"), started)
     async with Store.open(left) as again:
-        await script.operation(await make_plan(again, "red-1"), again, Silent()).run()
+        await script.operation(await make_plan(again, "red-1"), again, Feed()).run()
         assert await overviews.abandon(again, await workflows.read(again, wid)) == []
         assert [overview.state for overview in await overviews.list_recent(again)] == ["aborted", "done"]
         assert (await node_states.read(again, ["red-1"]))["red-1"].state == "deployed"
@@ -169,7 +170,7 @@ async def test_when_enough_nodes_were_ready(
 async def test_before_a_spare_that_others_had_is_recorded(
     store: Store, make_plan: MakePlan, script: type[Script], kill: Kill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await script.operation(await make_plan(store, "red-3"), store, Silent()).run()
+    await script.operation(await make_plan(store, "red-3"), store, Feed()).run()
     script.failing = frozenset({("reboot", "red-1")})
     script.slow = frozenset({("reboot", "red-2"), ("reboot", "red-3")})
     settings = {"spares": ("red-3",), "automaton": ONCE}

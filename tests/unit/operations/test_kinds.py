@@ -24,6 +24,7 @@ from kadeploy.operations.power.request import PowerKind, PowerRequest
 from kadeploy.operations.reboot.request import RebootKind, RebootRequest
 from kadeploy.operations.request import Request
 from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.run.operation import Operation
 from kadeploy.store import node_states, workflows
@@ -31,7 +32,7 @@ from kadeploy.store.store import Store
 from kadeploy.store.workflows import State, Workflow, WorkflowKind
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.transitions import Done, Transition
-from tests.unit.operations.conftest import Script, Silent, phases
+from tests.unit.operations.conftest import Script, phases
 
 
 def continuation(wid: str, kind: str, **settings: Any) -> Continuation:
@@ -40,13 +41,13 @@ def continuation(wid: str, kind: str, **settings: Any) -> Continuation:
 
 async def begin(site: Site, store: Store, request: Request, script: type[Script]) -> Operation:
     plan, outcome = await kinds.plan(site, store, request, lambda *_: None)
-    return Operation(plan, outcome, store, Silent(), script)
+    return Operation(plan, outcome, store, Feed(), script)
 
 
 async def go_on(site: Site, store: Store, wanted: Continuation, script: type[Script]) -> OperationResult:
     workflow = await workflows.read(store, wanted.wid)
     plan, outcome = await kinds.plan_again(site, store, workflow, wanted, lambda *_: None)
-    operation = Operation(plan, outcome, store, Silent(), script)
+    operation = Operation(plan, outcome, store, Feed(), script)
     return await operation.resume(workflow, wanted.phases, wanted.nodes, wanted.start)
 
 

@@ -15,6 +15,7 @@ from kadeploy.operations.power.outcome import PowerOutcome
 from kadeploy.operations.power.plan import plan_power
 from kadeploy.operations.power.request import PowerKind, PowerRequest
 from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.operation import Operation
 from kadeploy.power.ways.command import CommandSetting
 from kadeploy.steps import power
@@ -22,7 +23,6 @@ from kadeploy.store import leases, node_states, statistics, workflows
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.names import INSTANCES
-from tests.unit.operations.conftest import Silent
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def powered(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site
 
 async def carry_out(site: Site, store: Store, kind: PowerKind, *nodes: str, **more: Any) -> OperationResult:
     plan = await plan_power(site, PowerRequest(user="alice", nodes=nodes, kind=kind, **more))
-    return await Operation(plan, PowerOutcome(plan), store, Silent()).run()
+    return await Operation(plan, PowerOutcome(plan), store, Feed()).run()
 
 
 async def test_nodes_are_switched_and_looked_at(powered: Site, store: Store) -> None:

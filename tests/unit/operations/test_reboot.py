@@ -26,13 +26,13 @@ from kadeploy.operations.reboot.plan import plan_reboot
 from kadeploy.operations.reboot.request import RebootKind, RebootRequest
 from kadeploy.operations.request import EnvironmentName
 from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.operation import Operation
 from kadeploy.store import leases, node_states, statistics, workflows
 from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from tests.stores import forget_owner
-from tests.unit.operations.conftest import Silent
 
 ADDRESS = "127.0.1.1"  # of red-1
 
@@ -91,7 +91,7 @@ async def reboot(site: Site, store: Store, *nodes: str, **settings: Any) -> Oper
     settings = {"timeout": Expression("30"), **settings}
     request = RebootRequest(user="alice", nodes=nodes, **settings)
     plan = await plan_reboot(site, store, request)
-    return await Operation(plan, RebootOutcome(plan), store, Silent()).run()
+    return await Operation(plan, RebootOutcome(plan), store, Feed()).run()
 
 
 async def state_of(store: Store, node: str) -> str:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
@@ -23,21 +22,19 @@ from kadeploy.broadcast.interface import (
 )
 from kadeploy.broadcast.method import BROADCAST_METHODS
 from kadeploy.broadcast.shared import SharedBroadcast
-from kadeploy.operations.observer import ObservedCluster
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.run.operation import MakeExecutor
 from kadeploy.steps import broadcast_env
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import DeploymentWorkbench, Workbench
 from kadeploy.store import receptions, workflows
-from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.effects import Run
+from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import Failure
-from kadeploy.workflow.notices import NodeEnded, Notice
 from kadeploy.workflow.phase import Phase
-from tests.unit.operations.conftest import MakePlan, Silent, deployment
+from tests.unit.operations.conftest import MakePlan, Watching, deployment
 
 MOVED = RelayResult(received=5, seconds=2.0, notes=("was slow",), moved=1)
 LOST = RelayResult(Trouble.PEERS, "gone", received=3, seconds=1.0)
@@ -88,20 +85,9 @@ class OnlyBroadcasts:
         await broadcast_env.send_environment(self._workbench, runs, ended, BROADCAST_METHODS["Chain"])
 
 
-class Watching(Silent):
-    """An observer that notes what it is told of broadcasts, and when nodes end."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.transfers: list[BroadcastProgress] = []
-        self.through: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
-
-    def noticed(self, cluster: ObservedCluster, notice: Notice) -> None:
-        if isinstance(notice, NodeEnded):
-            self.through[notice.node].set()
-
-    def received(self, cluster: ObservedCluster, rows: Sequence[Reception]) -> None:
-        self.told += [f"{cluster.cluster} {row.node}" for row in rows]
+def receivers(watching: Watching) -> list[str]:
+    """Of whom it was told that their broadcast has ended."""
+    return [f"{event.cluster} {node}" for event in watching.of(EventKind.RECEIVED) for node in event.nodes]
 
 
 def broadcasting(chain: Scripted) -> MakeExecutor:
@@ -119,7 +105,7 @@ async def test_of_each_node_is_kept_what_it_received(store: Store, make_plan: Ma
     assert kept["red-1"].notes == ("was slow",)
     assert (kept["red-2"].bytes, kept["red-2"].ok) == (3, False)
     assert {node.node: node.reception for node in result.nodes} == kept
-    assert watching.told[:3] in (
+    assert receivers(watching)[:3] in (
         ["red red-1", "red red-2", "blue blue-1"],
         ["blue blue-1", "red red-1", "red red-2"],
     )
@@ -130,10 +116,10 @@ async def test_who_need_not_wait_for_the_others_goes_on(store: Store, make_plan:
     chain = Scripted({"red-1": MOVED, "red-2": LOST}, ("red-1",))
     async with asyncio.TaskGroup() as group, asyncio.timeout(30):
         running = group.create_task(deployment(plan, store, watching, broadcasting(chain)).run())
-        await watching.through["red-1"].wait()
-        assert (watching.told, running.done()) == (["red red-1"], False)
+        await watching.until(lambda: bool(watching.of(EventKind.NODE_ENDED)))
+        assert (receivers(watching), running.done()) == (["red red-1"], False)
         chain.may_end.set()
-    assert watching.told == ["red red-1", "red red-2"], "each once"
+    assert receivers(watching) == ["red red-1", "red red-2"], "each once"
     assert {node.node: node.phase for node in running.result().nodes} == {"red-1": "ok", "red-2": "ko"}
 
 

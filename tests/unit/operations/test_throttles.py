@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -24,21 +23,15 @@ from kadeploy.store.tables import window_claims
 from kadeploy.store.windows import StoreTable
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.effects import Run
-from tests.unit.operations.conftest import MakePlan, Silent, deployment
+from kadeploy.workflow.event_kind import EventKind
+from tests.unit.operations.conftest import MakePlan, Watching, deployment
 
 STRANGER = "elsewhere/pid:[1] boot 1 1"  # a process of another machine, of which only its claims are seen
 
 
-class Observer(Silent):
-    """Remembers who was told to wait."""
-
-    def __init__(self) -> None:
-        self.queues: list[tuple[str, Sequence[str], int]] = []
-        self.told = asyncio.Event()
-
-    def queued(self, window: str, nodes: Sequence[str], size: int) -> None:
-        self.queues.append((window, nodes, size))
-        self.told.set()
+def waiting(watching: Watching) -> set[str]:
+    """Who was told to wait."""
+    return {node for event in watching.of(EventKind.QUEUED) for node in event.nodes}
 
 
 class Quick:
@@ -75,14 +68,11 @@ async def test_an_operation_waits_for_the_slots_of_another_and_tells_it(
     store: Store, make_plan: MakePlan
 ) -> None:
     await StoreTable(store, "reboot", 2).exchange(STRANGER, [Claim("D-0", STRANGER, 0, 2, 1.0)])
-    observer = Observer()
-    operation = deployment(await make_plan(store, "red-1", "red-2", "blue-1"), store, observer, Quick)
+    watching = Watching()
+    operation = deployment(await make_plan(store, "red-1", "red-2", "blue-1"), store, watching, Quick)
     running = asyncio.create_task(operation.run())
-    async with asyncio.timeout(20):
-        while {node for _, nodes, _ in observer.queues for node in nodes} != {"blue-1", "red-1", "red-2"}:
-            await observer.told.wait()
-            observer.told.clear()
-    assert {(window, size) for window, _, size in observer.queues} == {("reboot", 2)}
+    await watching.until(lambda: waiting(watching) == {"blue-1", "red-1", "red-2"})
+    assert all(event.data == {"window": "reboot", "size": 2} for event in watching.of(EventKind.QUEUED))
     stranger = window_claims.c.owner == STRANGER
     await store.write(lambda connection: connection.execute(delete(window_claims).where(stranger)))
     result = await running
@@ -104,11 +94,10 @@ async def test_an_operation_that_is_interrupted_gives_up_its_slots_and_its_place
                 await asyncio.sleep(60)
             await super().__call__(run, report)
 
-    observer = Observer()
-    operation = deployment(await make_plan(store, "red-1", "red-2"), store, observer, Hanging)
+    watching = Watching()
+    operation = deployment(await make_plan(store, "red-1", "red-2"), store, watching, Hanging)
     running = asyncio.create_task(operation.run())
-    async with asyncio.timeout(20):
-        await observer.told.wait()
+    await watching.until(lambda: bool(waiting(watching)))
     assert sorted(held for _, held in await claims(store)) == [1, 1]
     running.cancel()
     await asyncio.wait([running])
@@ -129,6 +118,6 @@ async def test_looks_of_all_nodes_are_in_slots_of_their_own(store: Store, make_p
                     looks.append([claim for claim in await claims(store) if claim[1]])
             await super().__call__(run, report)
 
-    await deployment(await make_plan(store, "red-1", "red-2"), store, Observer(), Looking).run()
+    await deployment(await make_plan(store, "red-1", "red-2"), store, Watching(), Looking).run()
     assert len(looks) == 4 and all(looks), "two boots of two nodes, each look with a claim in the store"
     assert await claims(store) == []

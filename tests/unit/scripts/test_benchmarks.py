@@ -35,9 +35,18 @@ def test_the_engine_deploys_simulated_nodes(tmp_path: Path, journal: tuple[str, 
     done = measured("engine", tmp_path, "--nodes", "100", *journal)
     [row] = done.figures["rows"]
     assert row["nodes"] == 100 and 90 <= row["ok"] <= 100
-    assert row["events"] > 100 * 14, "each node goes through all micro-steps"
+    assert row["steps"] > 100 * 14, "each node goes through all micro-steps"
     assert row["seconds"] > 0 and row["peak_mb"] > row["start_mb"] > 0
     assert len(done.shown.splitlines()) == 2, "a table of one row"
+
+
+@pytest.mark.needs("ssh-keygen")
+def test_the_log_of_events_is_compared(tmp_path: Path) -> None:
+    done = measured("engine", tmp_path, "--nodes", "20", "--events")
+    [row], [same] = done.figures["rows"], done.figures["events"]
+    assert (row["steps"], row["simulated"], row["ok"]) == (same["steps"], same["simulated"], same["ok"])
+    assert same["ratio"] == same["cpu_seconds"] / row["cpu_seconds"]
+    assert done.shown.splitlines()[-1] == f"20 nodes: {same['ratio']:.2f} times the processor time"
 
 
 @pytest.mark.slow

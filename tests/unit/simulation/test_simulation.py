@@ -55,8 +55,9 @@ class Memory:
     def __init__(self) -> None:
         self.transitions: list[Transition] = []
 
-    async def append(self, transitions: Sequence[Transition]) -> None:
+    async def append(self, transitions: Sequence[Transition]) -> int:
         self.transitions += transitions
+        return len(self.transitions)
 
 
 def test_it_is_the_machine_of_real_deployments(plan: DeploymentPlan) -> None:

@@ -16,8 +16,9 @@ from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep
 from kadeploy.workflow.driver import Driver, Report
 from kadeploy.workflow.effects import Run
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import Failure
-from kadeploy.workflow.notices import NodeEnded, Notice
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.state_machine import StateMachine
 from kadeploy.workflow.transitions import Done, Transition
@@ -41,12 +42,13 @@ class Memory:
         self.free = asyncio.Event()
         self.free.set()
 
-    async def append(self, transitions: Sequence[Transition]) -> None:
+    async def append(self, transitions: Sequence[Transition]) -> int:
         await asyncio.sleep(0)
         await self.free.wait()
         if len(self.transitions) + len(transitions) > self.room:
             raise OSError(28, "No space left on device")
         self.transitions.extend(transitions)
+        return len(self.transitions)
 
 
 class Bench:
@@ -54,11 +56,11 @@ class Bench:
 
     def __init__(self, automaton: Automaton, now: Callable[[], float] = time.time) -> None:
         self.state_machine, self.journal = StateMachine(automaton), Memory()
-        self.notices: list[Notice] = []
+        self.events: list[Event] = []
         self.ended: list[str] = []
         self.window = asyncio.Semaphore(100)
         self.seen_in_journal: list[bool] = []
-        self.driver = Driver(self.state_machine, self, self.journal, self.notices.append, now)
+        self.driver = Driver(self.state_machine, self, self.journal, self.events.append, now)
 
     def admission(self, run: Run) -> AbstractAsyncContextManager[object]:
         return self.window
@@ -137,7 +139,7 @@ async def test_cancelling_aborts_and_journals() -> None:
     assert bench.state_machine.in_phase(Phase.ABORTED) == ["n1"]
     assert bench.ended == ["good", "hangs"]
     assert type(bench.journal.transitions[-1]).__name__ == "Aborted"
-    assert isinstance(bench.notices[-1], NodeEnded)
+    assert bench.events[-1].kind is EventKind.NODE_ENDED
 
 
 async def test_what_is_done_was_journaled_before() -> None:

@@ -13,9 +13,10 @@ from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroSte
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.effects import Run
 from kadeploy.workflow.engine import ClusterEngine, Engine
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import Failure
 from kadeploy.workflow.goal import Goal
-from kadeploy.workflow.notices import NodeEnded, Notice
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.transitions import Transition
 
@@ -24,7 +25,7 @@ AUTOMATON = Automaton((MacroStep("M", (Instance("I", (STEP,), Expression("0")),)
 
 
 class Nodes:
-    """Executor, journal and observer of all clusters of an engine."""
+    """Executor, journal and subscriber of all clusters of an engine."""
 
     def __init__(self, goal: Goal, *, failing: str = "", hanging: str = "") -> None:
         self._failing, self._hanging = failing.split(), hanging.split()
@@ -45,13 +46,14 @@ class Nodes:
             await asyncio.sleep(60)
         report(run.nodes[0], Failure("it broke") if run.nodes[0] in self._failing else None)
 
-    async def append(self, transitions: Sequence[Transition]) -> None: ...
+    async def append(self, transitions: Sequence[Transition]) -> int:
+        return 0
 
-    def observe(self, notice: Notice) -> None:
-        if isinstance(notice, NodeEnded):
-            self.ended[notice.node] = notice.phase
-            if notice.failure:
-                self.reasons.add(notice.failure.reason)
+    def observe(self, event: Event) -> None:
+        if event.kind is EventKind.NODE_ENDED:
+            self.ended[event.node] = event.phase
+            if event.failure:
+                self.reasons.add(event.failure.reason)
 
     async def _spare_begins(self, engine: ClusterEngine, name: str) -> None:
         self.spares.append(f"{engine.cluster} {name}")

@@ -8,8 +8,8 @@ import pytest
 from kadeploy.config.expression import Expression
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import MicroStep, Position
+from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import LEFT_BEHIND, Failure
-from kadeploy.workflow.notices import StepEnded
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.state_machine import StateMachine
 from kadeploy.workflow.transitions import Abandoned, Done, GraceOver, Started, decode
@@ -113,7 +113,7 @@ def test_late_nodes_make_the_next_cohort() -> None:
     assert not world.graces
     world.finish(2, "n2", ok=True)
     assert [grace.seconds for grace in world.graces] == [2], "they came within a second of each other"
-    assert [(notice.present, notice.awaited) for notice in world.waiting] == [(2, ("n3",))]
+    assert [(event.data["present"], event.nodes) for event in world.waiting] == [(2, ("n3",))]
     world.send(GraceOver(9, world.graces[0].position, world.graces[0].grace))
     assert world.running[4].nodes == ("n1", "n2")
     world.finish(3, "n3", ok=True)
@@ -157,8 +157,8 @@ def test_waiting_for_a_window_takes_nothing_from_the_instance() -> None:
 def test_a_step_begins_for_the_statistics_when_it_was_admitted() -> None:
     machine = StateMachine(automaton([instance("I", micro("x"))]))
     machine.apply(Started(100, ("n1",)))
-    notices = machine.apply(Done(160, 1, "n1", waited=50))[1]
-    ended = next(notice for notice in notices if isinstance(notice, StepEnded))
+    events = machine.apply(Done(160, 1, "n1", waited=50))[1]
+    ended = next(event for event in events if event.kind is EventKind.STEP_ENDED)
     assert (ended.started, ended.seconds) == (150, 10)
 
 

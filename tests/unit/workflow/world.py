@@ -10,8 +10,9 @@ from kadeploy.config.expression import Expression
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
 from kadeploy.workflow.effects import Run, StartGrace
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import Failure
-from kadeploy.workflow.notices import Waiting
 from kadeploy.workflow.state_machine import StateMachine
 from kadeploy.workflow.transitions import Aborted, Done, Resumed, Transition, decode, encode
 
@@ -37,7 +38,7 @@ class World:
         self.running: dict[int, Run] = {}
         self.open: dict[int, set[str]] = {}
         self.graces: list[StartGrace] = []
-        self.waiting: list[Waiting] = []
+        self.waiting: list[Event] = []
         self.journal: list[Transition] = []
         self.attempts: Counter[tuple[str, str]] = Counter()
         self.at = 0.0
@@ -45,8 +46,8 @@ class World:
 
     def send(self, transition: Transition) -> None:
         self.journal.append(transition)
-        effects, notices = self.state_machine.apply(transition)
-        self.waiting.extend(notice for notice in notices if isinstance(notice, Waiting))
+        effects, events = self.state_machine.apply(transition)
+        self.waiting.extend(event for event in events if event.kind is EventKind.WAITING)
         if isinstance(transition, Done) and transition.task in self.open:
             self.open[transition.task].discard(transition.node)
         for effect in effects:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Display of an operation: the log on standard output, and a live table if there is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kadeploy.cli.line_writer import LineWriter, writing_to
+from kadeploy.cli.transcript import Transcript
+from kadeploy.cli.transfers import remarks
+from kadeploy.nodes import fold
+from kadeploy.operations.run import broadcast_events, events
+from kadeploy.terminal import printable_line
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
+
+if TYPE_CHECKING:
+    from kadeploy.cli.live import LiveTable
+
+
+class Display:
+    """Subscriber that gives events to the transcript and, on a terminal, to the live table.
+
+    The workflow's identifier is written to ``identifier_file`` when its nodes begin, without a newline.
+    """
+
+    def __init__(self, level: int, *, to_stderr: bool, identifier_file: Path | None) -> None:
+        self._identifier_file = identifier_file
+        stream = sys.stderr if to_stderr else sys.stdout
+        self._transcript = Transcript(level, self.write)
+        self._live: LiveTable | None = None
+        self._apart = not stream.isatty()
+        self._writer = self._above = LineWriter(writing_to(stream))
+        if sys.stderr.isatty():
+            # Imported here: it takes a quarter of a second, and no table is drawn into a file.
+            from rich.console import Console
+
+            from kadeploy.cli.live import LiveTable
+
+            self._live = LiveTable(Console(stderr=True))
+            self._live.__enter__()
+            self._above = LineWriter(self._live.print_above)
+            if not self._apart:
+                self._writer = self._above
+
+    async def close(self) -> None:
+        """Write all lines of the log, and take the table away; a second time does nothing."""
+        self._transcript.flush()
+        try:
+            for writer in {self._writer, self._above}:
+                await writer.drain()
+        finally:
+            if self._live is not None:
+                self._live.__exit__()
+                self._live = None
+
+    def write(self, line: str) -> None:
+        """Write a line of the log, above the table if both are on the terminal."""
+        self._writer.write(printable_line(line))
+
+    def take(self, event: Event) -> None:
+        """Show an event."""
+        if event.kind is EventKind.STARTED and self._identifier_file is not None:
+            self._identifier_file.write_text(event.wid, encoding="utf-8")
+        self._transcript.take(event)
+        if self._live is not None:
+            self._live.take(event)
+            if self._apart:
+                self._tell_above(event)
+
+    def _tell_above(self, event: Event) -> None:
+        """Tell on the terminal, too, what a user must know whose log goes elsewhere."""
+        if event.kind is EventKind.RECEIVED:
+            for remark, nodes in remarks(broadcast_events.receptions_of(event)).items():
+                self._above.write(printable_line(remark.format(fold(nodes))))
+        elif event.kind is EventKind.WARNING:
+            self._above.write(printable_line(f"warning: {events.warning_of(event)}"))
