@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of the documentation that are made of the vocabulary.
+"""Tables of the documentation that are made of the vocabulary, and of the kinds of events.
 
     python -m tests.unit.vocabulary_tables
 
@@ -19,6 +19,7 @@ from kadeploy.vocabulary.micro_step import ClusterTimeout, MicroStepEntry
 from kadeploy.vocabulary.power import POWER
 from kadeploy.vocabulary.reboot import REBOOT
 from kadeploy.vocabulary.scope import Scope
+from kadeploy.workflow.event_kind import CONTENTS, EventValue
 
 USERS = Path(__file__).parents[2] / "docs" / "users"
 END = "<!-- end -->"
@@ -93,9 +94,22 @@ def _instance(instance: InstanceEntry) -> str:
     return f"{instance.summary} ({instance.condition.value}; otherwise {instance.otherwise})"
 
 
+def events() -> Iterator[str]:
+    """Table of the kinds of events."""
+    yield "| kind | what has happened | `nodes` | `data` |"
+    yield "|---|---|---|---|"
+    for kind, content in CONTENTS.items():
+        yield f"| `{kind}` | {content.text} | {content.nodes} | {'; '.join(map(_value, content.data))} |"
+
+
+def _value(value: EventValue) -> str:
+    return f"`{value.name}`: {value.text}"
+
+
 TABLES: dict[str, tuple[Path, Callable[[], Iterator[str]]]] = {
     "micro-steps": (USERS / "waits.md", waits),
     "durations": (USERS / "simulating.md", durations),
+    "events": (USERS / "json.md", events),
     "instances": (USERS / "deploying.md", instances),
 }
 

@@ -27,8 +27,8 @@ def sections() -> dict[str, str]:
 
 
 def examples(kind: str) -> list[Any]:
-    """Documents that the section of a kind shows, each behind its command."""
-    blocks = re.findall(r"^```\n\$ [^\n]+\n(.*?)^```$", sections()[kind], re.MULTILINE | re.DOTALL)
+    """Documents that the section of a kind shows, most of them behind a command."""
+    blocks = re.findall(r"^```\n(?:\$ [^\n]+\n)?(.*?)^```$", sections()[kind], re.MULTILINE | re.DOTALL)
     return [json.loads(block) for block in blocks]
 
 
