@@ -15,17 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.soak.resources import held
+from kadeploy.caller import Caller
 from kadeploy.config import namespace
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.lab import cluster
-from kadeploy.operations.deploy.outcome import DeploymentOutcome
-from kadeploy.operations.deploy.plan import Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.request import EnvironmentName
 from kadeploy.operations.result import OperationResult
-from kadeploy.operations.run.feed import Feed
-from kadeploy.operations.run.operation import Operation
+from kadeploy.service.operations import OperationService
+from kadeploy.service.rights import Rights
 from kadeploy.store.store import Store
 from kadeploy.workflow.phase import Phase
 
@@ -45,8 +44,8 @@ async def repeat(site: Site, name: str, request: DeploymentRequest, times: int) 
 
 async def deploy(site: Site, store: Store, request: DeploymentRequest) -> OperationResult:
     """One deployment from its plan to its result."""
-    plan = await Planner(site, store, lambda *_: None).plan(request)
-    return await Operation(plan, DeploymentOutcome(plan), store, Feed()).run()
+    service = OperationService(site, store, Caller.of_process(), Rights.of(site))
+    return await (await service.begin(request)).finish()
 
 
 def tell(**figures: object) -> None:

@@ -12,6 +12,8 @@ from kadeploy.cli.options import OperationOptions, declare, node_options, operat
 
 _FILE = click.Path(path_type=Path)
 
+LISTED = 20  # workflows that have ended, where --list has no number
+
 deploy_options = declare(
     click.option("-e", "--env-name", metavar="NAME", help="A recorded environment (kaenv -l)."),
     click.option("-a", "--env-file", metavar="FILE", help="A description: a path, or an http(s) URL."),
@@ -76,7 +78,24 @@ deploy_options = declare(
         "--from", "start", default="", metavar="MACRO[:MICRO]", help="Where --resume and --retry begin."
     ),
     click.option("--abandon", metavar="WID", help="Give up the held nodes of a workflow."),
-    click.option("--list", "listing", is_flag=True, help="Show held, running and recent workflows."),
+    click.option("--again", metavar="WID", help="Begin once more what a workflow was asked for."),
+    click.option("--cancel", metavar="WID", help="End a running workflow; its nodes are aborted."),
+    click.option("--watch", metavar="WID", help="Show what happens in a workflow, to its end."),
+    click.option(
+        "--since",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="With --watch: from event N on (default: from the first).",
+    ),
+    click.option(
+        "--list",
+        "listing",
+        type=click.IntRange(min=0),
+        is_flag=False,
+        flag_value=LISTED,
+        metavar="[N]",
+        help=f"Show workflows, newest first: all that have not ended, and the latest N ({LISTED}; 0: all).",
+    ),
     click.option("--no-kexec", is_flag=True, help="Reboot where kexec would have been used."),
     click.option("--disable-disk-partitioning", is_flag=True, help="Keep the partition table."),
     click.option("--disable-bootloader-install", is_flag=True, help="Install no bootloader."),
@@ -126,7 +145,11 @@ class DeployOptions(OperationOptions):
     retry: str | None
     start: str
     abandon: str | None
-    listing: bool
+    again: str | None
+    cancel: str | None
+    watch: str | None
+    since: int | None
+    listing: int | None
     no_kexec: bool
     disable_disk_partitioning: bool
     disable_bootloader_install: bool

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Display of an operation: the log on standard output, and a live table if there is a terminal."""
+"""Display of an operation: the log, a live table if there is a terminal, or its events as lines of JSON."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from kadeploy.cli.debug_log import debug_log
 from kadeploy.cli.line_writer import LineWriter, writing_to
+from kadeploy.cli.options import OperationOptions
 from kadeploy.cli.transcript import Transcript
 from kadeploy.cli.transfers import remarks
 from kadeploy.nodes import fold
 from kadeploy.operations.run import broadcast_events, events
+from kadeploy.service.views.event import EventView
+from kadeploy.service.watchers import Watchers
 from kadeploy.terminal import printable_line
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
@@ -23,14 +28,14 @@ if TYPE_CHECKING:
 class Display:
     """Subscriber that gives events to the transcript and, on a terminal, to the live table.
 
-    The workflow's identifier is written to ``identifier_file`` when its nodes begin, without a newline.
+    With ``json_lines`` standard output gets the events themselves, once they are kept.
     """
 
-    def __init__(self, level: int, *, to_stderr: bool, identifier_file: Path | None) -> None:
-        self._identifier_file = identifier_file
+    def __init__(self, level: int, *, to_stderr: bool, json_lines: bool) -> None:
         stream = sys.stderr if to_stderr else sys.stdout
         self._transcript = Transcript(level, self.write)
         self._live: LiveTable | None = None
+        self._lines = LineWriter(writing_to(sys.stdout)) if json_lines else None
         self._apart = not stream.isatty()
         self._writer = self._above = LineWriter(writing_to(stream))
         if sys.stderr.isatty():
@@ -49,8 +54,9 @@ class Display:
         """Write all lines of the log, and take the table away; a second time does nothing."""
         self._transcript.flush()
         try:
-            for writer in {self._writer, self._above}:
-                await writer.drain()
+            for writer in {self._writer, self._above, self._lines}:
+                if writer is not None:
+                    await writer.drain()
         finally:
             if self._live is not None:
                 self._live.__exit__()
@@ -62,13 +68,22 @@ class Display:
 
     def take(self, event: Event) -> None:
         """Show an event."""
-        if event.kind is EventKind.STARTED and self._identifier_file is not None:
-            self._identifier_file.write_text(event.wid, encoding="utf-8")
         self._transcript.take(event)
         if self._live is not None:
             self._live.take(event)
             if self._apart:
                 self._tell_above(event)
+
+    def keep(self, events: Sequence[Event]) -> None:
+        """Print events that the log has, where they are asked for."""
+        if self._lines is not None:
+            for event in events:
+                self._lines.write(EventView.of(event).to_json_text())
+
+    @property
+    def watchers(self) -> Watchers:
+        """The display as the watchers of an operation."""
+        return Watchers((self.take,), (self.keep,))
 
     def _tell_above(self, event: Event) -> None:
         """Tell on the terminal, too, what a user must know whose log goes elsewhere."""
@@ -77,3 +92,18 @@ class Display:
                 self._above.write(printable_line(remark.format(fold(nodes))))
         elif event.kind is EventKind.WARNING:
             self._above.write(printable_line(f"warning: {events.warning_of(event)}"))
+
+
+@asynccontextmanager
+async def shown(options: OperationOptions, *, to_stderr: bool = False) -> AsyncIterator[Display]:
+    """Display of an operation, which the caller closes before it writes anything else."""
+    display = Display(
+        options.verbose_level,
+        to_stderr=to_stderr or options.logs_to_stderr,
+        json_lines=options.json_lines,
+    )
+    try:
+        with debug_log(display.write if options.debug_mode else None):
+            yield display
+    finally:
+        await display.close()

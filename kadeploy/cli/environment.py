@@ -21,8 +21,8 @@ from kadeploy.environments.environment import Environment
 from kadeploy.environments.recompression import advice as compression_advice
 from kadeploy.errors import ExitStatus
 from kadeploy.service.environments import EnvironmentService
+from kadeploy.service.service import Service
 from kadeploy.service.views.environments import EnvironmentsView
-from kadeploy.store.store import Store
 from kadeploy.terminal import printable_line
 
 MAX_INPUT = 2 * 1024 * 1024  # bytes; more than any description may have
@@ -50,8 +50,8 @@ def carry_out(options: EnvironmentOptions) -> ExitStatus:
 
 async def _act(action: EnvironmentAction) -> None:
     site = configuration.load()
-    async with Store.open(site.path(site.server.database.name)) as store:
-        await _ACTIONS[action.kind](EnvironmentService(store, Caller.of_process(), site), action)
+    async with Service.open(site, Caller.of_process()) as service:
+        await _ACTIONS[action.kind](service.environments, action)
 
 
 async def _add(service: EnvironmentService, action: EnvironmentAction) -> None:

@@ -66,6 +66,8 @@ USE_CASES = {
     "list": "kadeploy --list",
     "resume": "kadeploy --resume",
     "retry": "kadeploy --retry",
+    "again": "kadeploy --again",
+    "cancel": "kadeploy --cancel",
     "abandon": "kadeploy --abandon",
     "list_environments": "kaenv -l",
     "show_environment": "kaenv -p",

@@ -32,8 +32,12 @@ kadeploy -e debian12-min -m node-[1-100] --spares node-[101-105] --min-ok 95% --
     95 of 100 nodes within 12 minutes; a spare node for each that fails
 kadeploy -e debian12-min -m node-1 --simulate what-if.yaml --simulate-nodes 1000
     how long thousand nodes like node-1 would take, and which timeout or window would stand in the way
-kadeploy --list; kadeploy --resume D-27d177c2-d02a-46cb-b9a2-9c4a0a51939b
-    go on where the nodes are held, or where a killed command has left them"""
+kadeploy --list; kadeploy --resume D-27d177c2
+    go on where the nodes are held, or where a killed command has left them
+kadeploy --retry last; kadeploy --again last
+    redo the nodes that failed in your latest workflow; deploy all of them once more
+kadeploy --watch D-27d177c2 --json-lines --since 120
+    the events of a workflow from number 120 on, as JSON, until it has ended"""
 
 
 def _list_instances() -> str:
@@ -45,9 +49,12 @@ def _list_instances() -> str:
 SECTIONS = {
     "WHERE THE NODES COME FROM": """\
 -f and -m; without them the file that OAR_NODE_FILE names, then SLURM_JOB_NODELIST.""",
+    "WHICH WORKFLOW": """\
+WID is the identifier of a workflow, a beginning of it that no other has, or last: your newest one.""",
     "OUTPUT": """\
 Standard output has the log (-V chooses how much) and the lists of nodes; with --json only a JSON
-document, and the log goes to standard error. On a terminal a table of the nodes is drawn meanwhile.
+document, with --json-lines only events, one JSON object a line, and the log goes to standard error. On a
+terminal a table of the nodes is drawn meanwhile.
 -V 0 the operation, 1 macro-steps, 2 failures, 3 micro-steps, 4 their times, 5 each node.""",
     "STEPS": """\
 --force-steps SetDeploymentEnv|I:N:T[,I:N:T]&BroadcastEnv|I:N:T[,...]&BootNewEnv|I:N:T[,...]
@@ -84,12 +91,16 @@ KEPT = (
     "spares",
 )
 
+# Options that look at workflows or end them, and plan nothing.
+NOT_PLANNED = ("watch", "cancel", "abandon", "listing")
+
 # Options that would touch nodes or files, or that do something else than deploy.
 NOT_SIMULATED = (
     "resume",
     "retry",
-    "abandon",
-    "listing",
+    "again",
+    *NOT_PLANNED,
+    "json_lines",
     "dry_run",
     "script",
     "output_ok_nodes",
@@ -122,7 +133,11 @@ def command(**values: Any) -> ExitStatus:
         from kadeploy.cli import simulate
 
         return simulate.simulate(options)
-    if options.abandon or options.listing:
+    if options.watch:
+        from kadeploy.cli import watch
+
+        return watch.watch(options)
+    if options.abandon or options.cancel or options.listing is not None:
         from kadeploy.cli import workflows
 
         return workflows.carry_out(options)
@@ -133,19 +148,24 @@ def command(**values: Any) -> ExitStatus:
 
 def _check(options: DeployOptions) -> None:
     """Raises UsageError for options that do not go together."""
-    asked = (options.resume, options.retry, options.abandon, options.listing)
-    if sum(map(bool, (*asked, options.env_name, options.env_file))) != 1:
+    asked = [options.env_name, options.env_file, options.resume, options.retry, options.again]
+    asked += [options.watch, options.cancel, options.abandon]
+    if sum(map(bool, asked)) + (options.listing is not None) != 1:
         raise UsageError(
-            "give what to do: one of -e NAME, -a FILE, --resume, --retry, --abandon, --list",
+            "give what to do: one of -e NAME, -a FILE, --resume, --retry, --again, --watch, --cancel, "
+            "--abandon, --list",
         )
-    if options.resumed and (wrong := given(KEPT)):
+    if (options.resumed or options.again) and (wrong := given(KEPT)):
+        which = "a resumed workflow" if options.resumed else "a repeated workflow"
         raise UsageError(
-            f"{', '.join(wrong.values())}: a resumed workflow keeps its key, target, steps and breakpoint",
+            f"{', '.join(wrong.values())}: {which} keeps its key, target, steps and breakpoint",
             hint="give only -m or -f, --from, --force, --hold-time, limits, and where the results go",
         )
     if options.start and not options.resumed:
         raise UsageError("--from belongs to --resume and --retry")
-    if options.dry_run and (wrong := given(("abandon", "listing"))):
+    if options.since is not None and not options.watch:
+        raise UsageError("--since belongs to --watch")
+    if options.dry_run and (wrong := given(NOT_PLANNED)):
         raise UsageError(f"--dry-run cannot be had with {', '.join(wrong.values())}")
     if options.vlan:
         raise UsageError("--vlan is not supported yet", hint="deploy in the default VLAN")

@@ -7,108 +7,111 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
+from kadeploy.caller import Caller
 from kadeploy.cli import dry_run, result_files, verdict
-from kadeploy.cli.debug_log import debug_log
 from kadeploy.cli.descriptors import raise_descriptor_limit
-from kadeploy.cli.display import Display
+from kadeploy.cli.display import Display, shown
 from kadeploy.cli.line_writer import LineWriter, writing_to
 from kadeploy.cli.options import OperationOptions
 from kadeploy.cli.signals import cancel_on_signals
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, ServiceError, UsageError
-from kadeploy.operations.plan import Plan
+from kadeploy.operations.deploy.plan import DeploymentPlan
+from kadeploy.operations.kinds import AnyPlan
 from kadeploy.operations.result import OperationResult
-from kadeploy.operations.run.feed import Feed
-from kadeploy.operations.run.operation import Operation
-from kadeploy.service.views.plan import PlanView
+from kadeploy.service.operations import Asked
+from kadeploy.service.running import RunningWorkflow
+from kadeploy.service.service import Service
+from kadeploy.service.views.plan import DeploymentPlanView, PlanView
 from kadeploy.service.views.result import ResultView
-from kadeploy.steps.facts import ClusterFacts
 from kadeploy.terminal import printable_line
 
+Ask = Callable[[], Awaitable[Asked]]
 
-def run(options: OperationOptions, work: Coroutine[Any, Any, OperationResult | None]) -> ExitStatus:
-    """Run a command and return its exit status; its work has no result after a dry run."""
-    try:
-        if not options.dry_run:
-            _check_script(options.script)
-            for path in options.written_files:
-                result_files.empty(path)
-    except UsageError:
-        work.close()
-        raise
+
+def run(options: OperationOptions, site: Site, ask: Ask) -> ExitStatus:
+    """Run a command and return its exit status. ``ask`` makes what is asked for of the options.
+
+    Raises KadeployError for what was refused.
+    """
+    if not options.dry_run:
+        _check_script(options.script)
+        for path in options.written_files:
+            result_files.empty(path)
     raise_descriptor_limit()
     try:
-        result = asyncio.run(work)
+        result = asyncio.run(_carry_out(options, site, ask))
     except asyncio.CancelledError:  # SIGTERM or SIGHUP; asyncio itself turns SIGINT into KeyboardInterrupt
         raise KeyboardInterrupt from None
     if result is None:
         return ExitStatus.OK
     if options.script:
-        _run_script(options.script, to_stderr=options.as_json)
+        _run_script(options.script, to_stderr=options.logs_to_stderr)
     return verdict.exit_status(result)
 
 
-@asynccontextmanager
-async def shown(options: OperationOptions) -> AsyncIterator[tuple[Feed, Display]]:
-    """Feed of an operation, and its display, which the caller closes before it writes anything else."""
-    display = Display(
-        options.verbose_level,
-        to_stderr=options.as_json or options.dry_run,
-        identifier_file=options.write_workflow_id,
-    )
-    feed = Feed()
-    feed.subscribe(display.take)
+async def _carry_out(options: OperationOptions, site: Site, ask: Ask) -> OperationResult | None:
+    """Do what is asked for; the result is None after a dry run."""
+    asked = await ask()
+    async with Service.open(site, Caller.of_process(), enter_namespace) as service, shown(options) as display:
+        if options.dry_run:
+            plan = await service.operations.plan(asked, display.watchers)
+            await display.close()
+            _print_plan(plan, as_json=options.as_json)
+            return None
+        cancel_on_signals()
+        running = await service.operations.begin(asked, display.watchers)
+        if options.write_workflow_id is not None:
+            options.write_workflow_id.write_text(running.wid, encoding="utf-8")
+        return await _finish(running, options, display)
+
+
+async def _finish(running: RunningWorkflow, options: OperationOptions, display: Display) -> OperationResult:
+    """Wait for the end of an operation, and print its result, also when a signal ends it."""
     try:
-        with debug_log(display.write if options.debug_mode else None):
-            yield feed, display
-    finally:
-        await display.close()
-
-
-def print_steps(plan: Plan[ClusterFacts], *, as_json: bool) -> None:
-    """Print the plan of an operation that erases nothing, for --dry-run."""
-    view = PlanView.of(plan)
-    text = view.to_json_text() if as_json else "\n".join(map(printable_line, dry_run.describe_steps(view)))
-    click.echo(text)
-
-
-async def carry_out(
-    operation: Operation,
-    going_on: Coroutine[Any, Any, OperationResult],
-    options: OperationOptions,
-    display: Display,
-) -> OperationResult:
-    """Run an operation to its end, and print its result, also when a signal ends it."""
-    cancel_on_signals()
-    try:
-        return await going_on
+        return await running.finish()
     finally:
         try:
             await display.close()
         finally:
-            if operation.begun:
-                await _print_result(operation.result(), options)
+            if (result := running.result) is not None:
+                await _print_result(result, options)
+
+
+def _print_plan(plan: AnyPlan, *, as_json: bool) -> None:
+    """Print a plan, for --dry-run."""
+    if isinstance(plan, DeploymentPlan):
+        deployment = DeploymentPlanView.of(plan)
+        text, lines = deployment.to_json_text(), dry_run.describe(plan, deployment)
+    else:
+        view = PlanView.of(plan)
+        text, lines = view.to_json_text(), dry_run.describe_steps(view)
+    click.echo(text if as_json else "\n".join(map(printable_line, lines)))
 
 
 async def _print_result(result: OperationResult, options: OperationOptions) -> None:
     """Print the result of an operation, and write its files."""
-    lines = [ResultView.of(result).to_json_text()] if options.as_json else verdict.summary(result)
     try:
         # Not by click: a signal must end a command whose output nobody reads.
-        await LineWriter(writing_to(sys.stdout)).drain(lines)
+        await LineWriter(writing_to(sys.stdout)).drain(_lines(result, options))
         for line in verdict.evidence(result):
             click.echo(line, err=True)
     finally:
         _write_files(result, options)
+
+
+def _lines(result: OperationResult, options: OperationOptions) -> Sequence[str]:
+    """Result on standard output; with --json-lines events have told it."""
+    if options.as_json:
+        return [ResultView.of(result).to_json_text()]
+    return [] if options.json_lines else list(verdict.summary(result))
 
 
 def _write_files(result: OperationResult, options: OperationOptions) -> None:

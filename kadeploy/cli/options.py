@@ -96,6 +96,7 @@ operation_options = declare(
     ),
     click.option("-d", "--debug-mode", is_flag=True, help="Show every command that is run on nodes."),
     program.json_option,
+    click.option("--json-lines", is_flag=True, help="Print each event as a line of JSON instead."),
     program.version_option,
 )
 
@@ -112,7 +113,13 @@ class OperationOptions(ResultOptions):
     verbose_level: int
     debug_mode: bool
     as_json: bool
+    json_lines: bool
     output_known_hosts: Path | None = None
+
+    @property
+    def logs_to_stderr(self) -> bool:
+        """True where standard output is for data."""
+        return self.as_json or self.json_lines or self.dry_run
 
     @property
     def written_files(self) -> tuple[Path | None, ...]:
@@ -124,6 +131,8 @@ class OperationOptions(ResultOptions):
         """Raises UsageError for options that no operation can obey."""
         if not self.wait:
             raise UsageError("--no-wait needs a server, and none is configured", hint="put '&' behind it")
+        if self.as_json and self.json_lines:
+            raise UsageError("--json and --json-lines exclude each other")
         ResultOptions.check(self)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from kadeploy.caller import Caller
@@ -13,10 +14,7 @@ from kadeploy.cli.options import given
 from kadeploy.cli.reboot_options import RebootOptions
 from kadeploy.cli.request import read_keys
 from kadeploy.config import site as configuration
-from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, FileError, FileProblem, NotFoundError, UsageError
-from kadeploy.operations.reboot.outcome import RebootOutcome
-from kadeploy.operations.reboot.plan import plan_reboot
 from kadeploy.operations.reboot.request import (
     MAX_PROFILE,
     MAX_SINGULARITIES,
@@ -25,10 +23,6 @@ from kadeploy.operations.reboot.request import (
     check_fields,
 )
 from kadeploy.operations.request import EnvironmentName
-from kadeploy.operations.result import OperationResult
-from kadeploy.operations.run import events
-from kadeploy.operations.run.operation import Operation
-from kadeploy.store.store import Store
 
 # Fields of a request that parameters of the command become, which not every kind of reboot has.
 FIELDS = {
@@ -49,25 +43,7 @@ def reboot(options: RebootOptions) -> ExitStatus:
     fields = dict.fromkeys(FIELDS[parameter] for parameter in given(FIELDS))
     check_fields(RebootKind(options.kind), fields)
     site, names = configuration.load(), node_names(options)
-    return operation_command.run(options, _reboot(options, site, names))
-
-
-async def _reboot(options: RebootOptions, site: Site, names: Sequence[str]) -> OperationResult | None:
-    """Run the command; the result is None after a dry run."""
-    request = await _request(options, names)
-    async with (
-        Store.open(site.path(site.server.database.name)) as store,
-        operation_command.shown(options) as (feed, display),
-    ):
-        feed.publish(events.planning(request.nodes))
-        plan = await plan_reboot(site, store, request)
-        if options.dry_run:
-            await display.close()
-            operation_command.print_steps(plan, as_json=options.as_json)
-            return None
-        operation_command.enter_namespace(site)
-        operation = Operation(plan, RebootOutcome(plan), store, feed)
-        return await operation_command.carry_out(operation, operation.run(), options, display)
+    return operation_command.run(options, site, partial(_request, options, names))
 
 
 async def _request(options: RebootOptions, names: Sequence[str]) -> RebootRequest:

@@ -8,29 +8,28 @@ import csv
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import click
 
+from kadeploy.caller import Caller
 from kadeploy.cli.node_lists import read_nodes
 from kadeploy.cli.report_options import FIELDS, KADEPLOY3_FIELDS, ReportOptions
 from kadeploy.config import site as configuration
-from kadeploy.errors import ExitStatus, UsageError
+from kadeploy.config.site import Site
+from kadeploy.errors import ExitStatus
+from kadeploy.service.service import Service
 from kadeploy.service.views.statistics import (
     BroadcastsView,
     BroadcastView,
     CausesView,
     CauseView,
     FailureRatesView,
-    RecordsView,
     StepsView,
     StepView,
 )
 from kadeploy.service.views.view import ListDocument
-from kadeploy.store import receptions, statistics
 from kadeploy.store.statistics import Filter
-from kadeploy.store.store import Store
 from kadeploy.store.workflows import WorkflowKind
 from kadeploy.terminal import printable
 
@@ -39,18 +38,7 @@ NO_INFORMATION = "No information is available"
 
 def report(options: ReportOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
-    chosen = _filter(options)
-    if options.causes:
-        view: ListDocument = asyncio.run(_summarize_causes(chosen))
-    elif options.steps:
-        view = asyncio.run(_summarize_steps(chosen))
-    elif options.broadcasts:
-        view = asyncio.run(_summarize_broadcasts(chosen))
-    elif options.failure_rate is not None:
-        view = asyncio.run(_failure_rates(chosen, options.failure_rate))
-    else:
-        fields = _split(options.fields)
-        view = asyncio.run(_records(chosen, fields, everything=options.as_json))
+    view = asyncio.run(_ask(options, configuration.load()))
     if options.as_json:
         click.echo(view.to_list_text())
     elif not view.entries:
@@ -83,39 +71,21 @@ def _filter(options: ReportOptions) -> Filter:
     )
 
 
-async def _records(wanted: Filter, fields: Sequence[str], *, everything: bool) -> RecordsView:
-    unknown = [name for name in fields if name not in statistics.FIELDS]
-    if unknown:
-        raise UsageError(f"unknown field: {', '.join(unknown)}", hint=f"there are {FIELDS}")
-    async with _open_store() as store:
-        records = await statistics.list_records(store, wanted)
-    return RecordsView.of(records, fields or (FIELDS if everything else KADEPLOY3_FIELDS).split(","))
-
-
-async def _failure_rates(wanted: Filter, least: float) -> FailureRatesView:
-    async with _open_store() as store:
-        rates = await statistics.failure_rates(store, wanted)
-    return FailureRatesView.of({host: rate for host, rate in rates.items() if rate >= least})
-
-
-async def _summarize_causes(wanted: Filter) -> CausesView:
-    async with _open_store() as store:
-        return CausesView.of(await statistics.summarize_causes(store, wanted))
-
-
-async def _summarize_steps(wanted: Filter) -> StepsView:
-    async with _open_store() as store:
-        return StepsView.of(await statistics.summarize_steps(store, wanted))
-
-
-async def _summarize_broadcasts(wanted: Filter) -> BroadcastsView:
-    async with _open_store() as store:
-        return BroadcastsView.of(await receptions.summarize(store, wanted))
-
-
-def _open_store() -> AbstractAsyncContextManager[Store]:
-    site = configuration.load()
-    return Store.open(site.path(site.server.database.name))
+async def _ask(options: ReportOptions, site: Site) -> ListDocument:
+    """Document that is asked for."""
+    wanted = _filter(options)
+    async with Service.open(site, Caller.of_process()) as service:
+        statistics = service.statistics
+        if options.causes:
+            return await statistics.causes(wanted)
+        if options.steps:
+            return await statistics.steps(wanted)
+        if options.broadcasts:
+            return await statistics.broadcasts(wanted)
+        if options.failure_rate is not None:
+            return await statistics.failure_rates(wanted, options.failure_rate)
+        fields = _split(options.fields) or (FIELDS if options.as_json else KADEPLOY3_FIELDS).split(",")
+        return await statistics.records(wanted, fields)
 
 
 def _print_table(view: ListDocument) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -15,7 +14,6 @@ from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.config import custom_steps
 from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.custom_steps import CustomSteps
-from kadeploy.config.site import Site
 from kadeploy.environments import source
 from kadeploy.environments.download import fetch_bytes
 from kadeploy.environments.environment import Environment
@@ -24,34 +22,44 @@ from kadeploy.errors import NotFoundError, UsageError
 from kadeploy.operations.continuation import Continuation, ContinuationKind
 from kadeploy.operations.deploy.operation_files import with_absolute_files
 from kadeploy.operations.deploy.request import NO_CUSTOM_STEPS, DeploymentRequest
+from kadeploy.operations.limits import Limits
+from kadeploy.operations.repetition import Repetition
 from kadeploy.operations.request import MAX_KEYS, EnvironmentName
 from kadeploy.terminal import printable_line
 
 
-def limits(options: DeployOptions) -> dict[str, Any]:
-    """Limits that are given, by their fields; absent ones are absent here."""
-    given = {"hold_seconds": options.hold_time, "min_ok": options.min_ok, "deadline": options.deadline}
-    found: dict[str, Any] = {name: value for name, value in given.items() if value}
-    if options.min_ok or options.stop_at_min_ok:
-        found["stop_at_min_ok"] = options.stop_at_min_ok
-    return found
-
-
-def continuation(options: DeployOptions, names: Sequence[str]) -> Continuation:
-    """Request of ``--resume`` or ``--retry``, for these nodes of the workflow."""
-    return Continuation.model_validate(
+def limits(options: DeployOptions) -> Limits:
+    """Limits that are given."""
+    return Limits.model_validate(
         {
-            "wid": options.resumed,
-            "kind": ContinuationKind.RETRY if options.retry else ContinuationKind.RESUME,
-            "nodes": tuple(names),
-            "start": options.start,
-            "force": options.force,
-            **limits(options),
+            "hold_seconds": options.hold_time,
+            "min_ok": options.min_ok,
+            "stop_at_min_ok": options.stop_at_min_ok or None,
+            "deadline": options.deadline or None,
         }
     )
 
 
-async def build_request(options: DeployOptions, names: Sequence[str], site: Site) -> DeploymentRequest:
+def continuation(options: DeployOptions, names: Sequence[str]) -> Continuation:
+    """Request of ``--resume`` or ``--retry``, for these nodes of the workflow."""
+    return Continuation(
+        wid=options.resumed or "",
+        kind=ContinuationKind.RETRY if options.retry else ContinuationKind.RESUME,
+        nodes=tuple(names),
+        start=options.start,
+        force=options.force,
+        limits=limits(options),
+    )
+
+
+def repetition(options: DeployOptions, names: Sequence[str]) -> Repetition:
+    """Request of ``--again``, for these nodes instead of those of the workflow."""
+    return Repetition(
+        wid=options.again or "", nodes=tuple(names), force=options.force, limits=limits(options)
+    )
+
+
+async def build_request(options: DeployOptions, names: Sequence[str]) -> DeploymentRequest:
     """Request of a deployment on these nodes; raises RequestError with all that is wrong."""
     return DeploymentRequest.model_validate(
         {
@@ -71,8 +79,7 @@ async def build_request(options: DeployOptions, names: Sequence[str], site: Site
             "kexec": not options.no_kexec,
             "partition_disks": not options.disable_disk_partitioning,
             "install_bootloader": not options.disable_bootloader_install,
-            "deadline": site.server.deadline,
-            **limits(options),
+            **limits(options).given,
         }
     )
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work of kadeploy --list and --abandon: workflows that hold nodes, run, or ended lately."""
+"""Work of kadeploy --list, --watch, --cancel and --abandon: what is kept of workflows, and their ends."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 import click
 
@@ -14,37 +15,92 @@ from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
 from kadeploy.nodes import fold
-from kadeploy.operations import workflows
-from kadeploy.operations.workflows import Overview
-from kadeploy.service.rights import Rights
-from kadeploy.service.views.workflows import WorkflowsView
-from kadeploy.service.workflows import find_controlled
-from kadeploy.store.store import Store
+from kadeploy.service.service import Service
+from kadeploy.service.views.workflows import CountsView, WorkflowsView, WorkflowView
+from kadeploy.store.history import shortest_unique
+from kadeploy.terminal import printable_line
+
+UNKNOWN = "?"
+NONE = "-"
 
 
 def carry_out(options: DeployOptions) -> ExitStatus:
-    """Do what --list or --abandon asks for."""
+    """Do what --list, --cancel or --abandon asks for."""
     asyncio.run(_carry_out(options, configuration.load()))
     return ExitStatus.OK
 
 
 async def _carry_out(options: DeployOptions, site: Site) -> None:
-    async with Store.open(site.path(site.server.database.name)) as store:
-        if options.abandon:
-            found = await find_controlled(store, options.abandon, Caller.of_process(), Rights.of(site))
-            names = await workflows.abandon(store, found)
-            click.echo(f"{fold(names) if names else found.id} abandoned", err=True)
-            return
-        overviews = await workflows.list_recent(store)
-    if options.as_json:
-        click.echo(WorkflowsView.of(overviews).to_json_text())
-    else:
-        for overview in overviews:
-            click.echo(_line(overview))
+    async with Service.open(site, Caller.of_process()) as service:
+        if options.cancel:
+            wid = await service.workflows.cancel(options.cancel)
+            click.echo(f"{wid} ends; kadeploy --watch {wid} shows how", err=True)
+        elif options.abandon:
+            wid, names = await service.workflows.abandon(options.abandon)
+            click.echo(f"{fold(names) if names else wid} abandoned", err=True)
+        else:
+            _print_list(await service.workflows.list(options.listing or None), as_json=options.as_json)
 
 
-def _line(overview: Overview) -> str:
-    workflow = overview.workflow
-    started = datetime.fromtimestamp(workflow.started, UTC).astimezone()
-    nodes = workflows.describe_nodes(overview)
-    return f"{workflow.id}  {started:%Y-%m-%d %H:%M:%S}  {workflow.user}  {overview.state}: {nodes}"
+def _print_list(view: WorkflowsView, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(view.to_json_text())
+        return
+    for line in describe(view.workflows):
+        click.echo(printable_line(line))
+
+
+def describe(workflows: Sequence[WorkflowView]) -> Iterator[str]:
+    """Lines of workflows, each with the shortest name by which it can be called."""
+    short = shortest_unique(workflow.wid for workflow in workflows)
+    rows = [
+        (
+            short[workflow.wid],
+            f"{datetime.fromisoformat(workflow.started).astimezone():%Y-%m-%d %H:%M:%S}",
+            _duration(workflow.seconds),
+            workflow.user,
+            workflow.environment or NONE,
+            f"{workflow.state}: {_outcome(workflow)}",
+        )
+        for workflow in workflows
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, started, duration, user, environment, outcome in rows:
+        columns = (
+            name.ljust(widths[0]),
+            started,
+            duration.rjust(widths[2]),
+            user.ljust(widths[3]),
+            environment.ljust(widths[4]),
+            outcome,
+        )
+        yield "  ".join(columns)
+
+
+def _duration(seconds: float | None) -> str:
+    """Time as ``1:02:03``, or ``2:03`` below an hour."""
+    if seconds is None:
+        return NONE
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _outcome(workflow: WorkflowView) -> str:
+    """Outcome of a workflow: why it did not begin, how its nodes ended, or where they are now."""
+    if workflow.message:
+        return workflow.message
+    if workflow.finished is not None:
+        return _counts(workflow.counts)
+    states: dict[str, list[str]] = {}
+    for node, state in workflow.nodes.items():
+        states.setdefault(state, []).append(node)
+    return ", ".join(f"{state} {fold(nodes)}" for state, nodes in states.items()) or NONE
+
+
+def _counts(counts: CountsView) -> str:
+    """``98 ok, 2 ko``; what is unknown is ``?``."""
+    known = {name: count for name, count in counts.to_json().items() if count is not None}
+    if not known:
+        return f"{UNKNOWN} ok"
+    return ", ".join(f"{count} {name}" for name, count in known.items() if count) or "0 ok"

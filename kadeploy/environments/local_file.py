@@ -102,6 +102,12 @@ async def digest(path: Path, progress: Progress = ignore_progress) -> str:
     return state.hexdigest()
 
 
+def check_present(uri: str) -> None:
+    """Check that the file of a URI is there where it is one of this machine; raises NotFoundError."""
+    if not is_http(uri):
+        _status(local_path(uri))
+
+
 def check_compression(path: Path, compression: Compression) -> None:
     """Check a file's first bytes; raises RefusedError where another compression was declared."""
     with open_file(path) as file:

@@ -11,14 +11,14 @@ from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError, RequestError
 from kadeploy.operations.continuation import Continuation
 from kadeploy.operations.deploy.outcome import DeploymentOutcome
-from kadeploy.operations.deploy.plan import Grabbed, Planner
+from kadeploy.operations.deploy.plan import DeploymentPlan, Grabbed, Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.plan import Plan
 from kadeploy.operations.power.outcome import PowerOutcome
-from kadeploy.operations.power.plan import plan_power
+from kadeploy.operations.power.plan import PowerPlan, plan_power
 from kadeploy.operations.power.request import PowerRequest
 from kadeploy.operations.reboot.outcome import RebootOutcome
-from kadeploy.operations.reboot.plan import plan_reboot
+from kadeploy.operations.reboot.plan import RebootPlan, plan_reboot
 from kadeploy.operations.reboot.request import RebootRequest
 from kadeploy.operations.request import Request
 from kadeploy.operations.run.outcome import Outcome
@@ -31,51 +31,83 @@ AnyOutcome = Outcome[Any]
 
 @dataclass(frozen=True, slots=True)
 class OperationKind:
-    """Kind of an operation: its model of requests, what plans one, and the outcome of such a plan."""
+    """Kind of an operation: its model of requests, what plans one, and the outcome of such a plan.
 
+    ``check`` refuses what can be refused at once, and returns the request as it is to be recorded.
+    """
+
+    name: WorkflowKind
     request: type[Request]
+    check: Callable[[Site, Store, Any], Awaitable[Request]]
     plan: Callable[[Site, Store, Any, Grabbed], Awaitable[AnyPlan]]
     outcome: Callable[[Any], AnyOutcome]
 
 
-KINDS = {
-    WorkflowKind.DEPLOY: OperationKind(
-        DeploymentRequest,
-        lambda site, store, request, grabbed: Planner(site, store, grabbed).plan(request),
-        DeploymentOutcome,
+async def _check_deployment(site: Site, store: Store, request: DeploymentRequest) -> Request:
+    return await Planner(site, store, _ignore).check(request)
+
+
+async def _plan_deployment(
+    site: Site, store: Store, request: DeploymentRequest, grabbed: Grabbed
+) -> DeploymentPlan:
+    return await Planner(site, store, grabbed).plan(request)
+
+
+async def _check_reboot(site: Site, store: Store, request: RebootRequest) -> Request:
+    await plan_reboot(site, store, request)
+    return request
+
+
+async def _plan_reboot(site: Site, store: Store, request: RebootRequest, _: Grabbed) -> RebootPlan:
+    return await plan_reboot(site, store, request)
+
+
+async def _check_power(site: Site, _: Store, request: PowerRequest) -> Request:
+    await plan_power(site, request)
+    return request
+
+
+async def _plan_power(site: Site, _: Store, request: PowerRequest, __: Grabbed) -> PowerPlan:
+    return await plan_power(site, request)
+
+
+def _ignore(*_: object) -> None:
+    """Ignore a file that is read to check a request."""
+
+
+_KINDS = (
+    OperationKind(
+        WorkflowKind.DEPLOY, DeploymentRequest, _check_deployment, _plan_deployment, DeploymentOutcome
     ),
-    WorkflowKind.REBOOT: OperationKind(
-        RebootRequest, lambda site, store, request, _: plan_reboot(site, store, request), RebootOutcome
-    ),
-    WorkflowKind.POWER: OperationKind(
-        PowerRequest, lambda site, _, request, __: plan_power(site, request), PowerOutcome
-    ),
-}
+    OperationKind(WorkflowKind.REBOOT, RebootRequest, _check_reboot, _plan_reboot, RebootOutcome),
+    OperationKind(WorkflowKind.POWER, PowerRequest, _check_power, _plan_power, PowerOutcome),
+)
+KINDS = {kind.name: kind for kind in _KINDS}
+
+
+def kind_of(request: Request) -> OperationKind:
+    """Kind of the operation that a request asks for."""
+    return next(kind for kind in _KINDS if isinstance(request, kind.request))
 
 
 async def plan(site: Site, store: Store, request: Request, grabbed: Grabbed) -> tuple[AnyPlan, AnyOutcome]:
     """Plan a request of any kind; raises what the planner of its kind raises."""
-    kind = next(kind for kind in KINDS.values() if isinstance(request, kind.request))
+    kind = kind_of(request)
     planned = await kind.plan(site, store, request, grabbed)
     return planned, kind.outcome(planned)
 
 
-async def plan_again(
-    site: Site, store: Store, workflow: Workflow, continuation: Continuation, grabbed: Grabbed
-) -> tuple[AnyPlan, AnyOutcome]:
-    """Plan a recorded workflow for going on with it; raises RefusedError for one that cannot."""
-    if "fingerprint" not in workflow.request:
-        raise RefusedError(f"{workflow.id} has not begun", hint="give its request again")
+def continued(workflow: Workflow, continuation: Continuation) -> Request:
+    """Request of a recorded workflow as it goes on; raises RefusedError for one that cannot."""
     request = continuation.apply(recorded(workflow))
-    planned, outcome = await plan(site, store, request, grabbed)
-    if not outcome.takes_nodes:
+    if not request.takes_nodes:
         raise RefusedError(f"{workflow.id} has only asked, and can do so no further", hint="ask again")
-    return planned, outcome
+    return request
 
 
 def recorded(workflow: Workflow) -> Request:
     """Request of a recorded workflow; raises RefusedError for one that this version cannot read."""
-    content = workflow.request.get("request", {})
+    content = workflow.request["request"]
     if workflow.kind is not WorkflowKind.DEPLOY and "hold_seconds" not in content:
         raise RefusedError(
             f"the version of kadeploy that began {workflow.id} has not recorded its whole request",

@@ -77,6 +77,26 @@ class Request(RequestModel):
             raise problem("no node is chosen")
         return nodes
 
+    @property
+    def claimed_nodes(self) -> tuple[str, ...]:
+        """Nodes for which the caller needs the right."""
+        return self.nodes
+
+    @property
+    def claimed_partition(self) -> int | None:
+        """Partition of these nodes that is written, None where it is not named, or none is."""
+        return None
+
+    @property
+    def takes_nodes(self) -> bool:
+        """Report that the operation has its nodes for itself, and changes what is known of them."""
+        return True
+
+    @property
+    def environment_label(self) -> str:
+        """Environment that the nodes get, as name:version; '' where they get none, or it is only named."""
+        return ""
+
     def to_json(self) -> dict[str, Any]:
         """The request in JSON values, but for its user."""
         return self.model_dump(mode="json", exclude={"user"})

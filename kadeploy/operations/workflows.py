@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kadeploy.errors import RefusedError
-from kadeploy.nodes import fold
 from kadeploy.operations.run import events
 from kadeploy.operations.run.attempt import attempt
 from kadeploy.operations.run.completion import complete_log
@@ -24,7 +23,6 @@ from kadeploy.workflow.transitions import Abandoned
 
 UNFINISHED = (NodeState.HELD, NodeState.DEPLOYING, NodeState.REBOOTING, NodeState.POWERING)
 _DEAD = {State.RUNNING: "interrupted", State.PLANNING: "not started"}
-RECENT = 24 * 3600.0  # seconds in which an ended workflow is still listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,6 @@ class Overview:
 async def list_latest(store: Store, limit: int | None) -> list[Overview]:
     """List the workflows that have not ended, and the latest ``limit`` others (None: all), newest first."""
     return await _look_at(store, await history.list_recent(store, limit))
-
-
-async def list_recent(store: Store) -> list[Overview]:
-    """List held and running workflows, and those that ended lately, oldest first."""
-    since = time.time() - RECENT
-    found = [w for w in await history.list_recent(store, None) if w.finished is None or w.finished > since]
-    return await _look_at(store, found[::-1])
 
 
 async def look_at(store: Store, workflow: WorkflowSummary) -> Overview:
@@ -115,7 +106,7 @@ async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:
     await leases.abandon(store, workflow.id)
     outcome = _given_up(overview.outcome)
     await workflows.change_state(store, workflow.id, State.ABORTED, outcome=outcome)
-    completion = complete_log(store, workflow.id, _clusters(workflow), _end(workflow, outcome))
+    completion = complete_log(store, workflow.id, clusters_of(workflow), _end(workflow, outcome))
     await attempt(f"events are missing in the log of {workflow.id}", completion)
     return names
 
@@ -139,21 +130,13 @@ def _given_up(outcome: WorkflowOutcome) -> WorkflowOutcome:
 
 def _by_cluster(workflow: Workflow, names: Sequence[str]) -> dict[str, list[str]]:
     clusters: dict[str, list[str]] = {}
-    for cluster, nodes in _clusters(workflow).items():
+    for cluster, nodes in clusters_of(workflow).items():
         if members := [name for name in nodes if name in names]:
             clusters[cluster] = members
     return clusters
 
 
-def _clusters(workflow: Workflow) -> Mapping[str, Sequence[str]]:
+def clusters_of(workflow: Workflow) -> Mapping[str, Sequence[str]]:
     """Nodes of the workflow by their clusters; none of one that died in its planning."""
     nodes: Mapping[str, Sequence[str]] = workflow.request.get("fingerprint", {}).get("nodes", {})
     return nodes
-
-
-def describe_nodes(overview: Overview) -> str:
-    """``held node-[1-2], deployed node-3``."""
-    states: dict[str, list[str]] = {}
-    for record in overview.nodes:
-        states.setdefault(str(record.state), []).append(record.name)
-    return ", ".join(f"{state} {fold(names)}" for state, names in states.items())

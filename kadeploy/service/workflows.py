@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Use cases of workflows for one caller."""
+"""Workflows for one caller: listed, looked at, followed, cancelled, abandoned."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
 from kadeploy.caller import Caller
 from kadeploy.errors import RefusedError
+from kadeploy.operations import workflows as overviews
+from kadeploy.service.following import follow
 from kadeploy.service.rights import Action, Rights
-from kadeploy.store import history
+from kadeploy.service.views.workflows import WorkflowsView, WorkflowView
+from kadeploy.store import history, workflows
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
+from kadeploy.workflow.event import Event
 
 
 async def find_controlled(store: Store, text: str, caller: Caller, rights: Rights) -> Workflow:
@@ -20,3 +27,53 @@ async def find_controlled(store: Store, text: str, caller: Caller, rights: Right
     if not rights.may(caller, Action.CONTROL_WORKFLOW, owner=workflow.user):
         raise RefusedError(f"{workflow.id} belongs to {workflow.user}")
     return workflow
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowService:
+    """Service by which one caller looks at the workflows of one site, and ends his own.
+
+    A workflow is named by its identifier, by a beginning that no other has, or as ``last``: the caller's
+    newest one. Each method raises NotFoundError or RefusedError for a name that none or several have.
+    """
+
+    store: Store
+    caller: Caller
+    rights: Rights
+
+    async def list(self, limit: int | None) -> WorkflowsView:
+        """All workflows that have not ended, and the latest ``limit`` others (None: all), newest first."""
+        return WorkflowsView.of(await overviews.list_latest(self.store, limit))
+
+    async def show(self, name: str) -> WorkflowView:
+        """One workflow."""
+        return WorkflowView.of(await overviews.look_at(self.store, await self._find(name)))
+
+    async def follow(self, name: str, since: int = 1) -> AsyncIterator[Event]:
+        """Events from number ``since`` on, those of the past at once, until nobody works on the workflow."""
+        workflow = await self._find(name)
+        async for event in follow(self.store, workflow.id, since):
+            yield event
+
+    async def cancel(self, name: str) -> str:
+        """Ask the process that works on a workflow to end it; returns its identifier.
+
+        Its nodes are aborted within seconds. Raises RefusedError where nobody works on it.
+        """
+        workflow = await self._find_own(name)
+        await workflows.request_cancel(self.store, workflow.id, self.caller.name)
+        return workflow.id
+
+    async def abandon(self, name: str) -> tuple[str, Sequence[str]]:
+        """Give up the held nodes of a workflow, and those of a killed one; returns its identifier and them.
+
+        Raises RefusedError where it runs, or has no such node.
+        """
+        workflow = await self._find_own(name)
+        return workflow.id, await overviews.abandon(self.store, workflow)
+
+    async def _find(self, name: str) -> Workflow:
+        return await history.find(self.store, name, self.caller.name)
+
+    async def _find_own(self, name: str) -> Workflow:
+        return await find_controlled(self.store, name, self.caller, self.rights)

@@ -175,6 +175,13 @@ async def take_over(store: Store, workflow_id: str, former_owner: str) -> bool:
     return await store.write(lambda connection: connection.execute(change).rowcount) > 0
 
 
+async def leave(store: Store, workflow_id: str) -> None:
+    """Make a workflow of this process nobody's, in the state in which it is."""
+    own = (table.c.id == workflow_id) & (table.c.owner == str(Process.current()))
+    change = update(table).where(own).values(owner=NOBODY)
+    await store.write(lambda connection: connection.execute(change))
+
+
 async def request_cancel(store: Store, workflow_id: str, user: str) -> None:
     """Ask the process that works on a workflow to end it; the first who asks is remembered.
 

@@ -104,6 +104,9 @@ class Engine:
         def begin(engine: ClusterEngine) -> Coroutine[Any, Any, None]:
             return engine.resume(names, starts[engine.cluster])
 
+        self._count_replayed()
+        if not self.goal.live.intersection(names):  # all that go on had ended: it is they that are wanted
+            self.goal.forget_enough()
         await self._run(begin, self.clusters, names, deadline)
 
     def abort(self, nodes: Collection[str], reason: str) -> None:
@@ -128,18 +131,17 @@ class Engine:
             async with self._tasks:
                 for engine in engines:
                     self._tasks.create_task(begin(engine), name=f"cluster-{engine.cluster}")
-                self._count(nodes)
+                self.goal.begin(nodes)
                 # For spares that a killed engine had not begun; behind the tasks that begin the drivers.
                 self._tasks.create_task(self._weigh_first(), name="spares")
 
-    def _count(self, nodes: Sequence[str]) -> None:
-        """Bring the goal to where that of the replayed engine was, and begin nodes."""
+    def _count_replayed(self) -> None:
+        """Bring the goal to where that of the replayed engine was."""
         for engine in self.clusters:
             for name, node in engine.driver.state_machine.nodes.items():
                 self.goal.begin([name])
                 if node.phase.ended:
                     self.goal.end(name, node.phase)
-        self.goal.begin(nodes)
 
     @contextmanager
     def _limited(self, seconds: float) -> Iterator[None]:

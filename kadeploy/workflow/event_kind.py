@@ -179,6 +179,7 @@ CONTENTS: Mapping[EventKind, EventContent] = {
             EventValue("state", "string", "state of the workflow"),
             EventValue("counts", "object", "maps each phase in which nodes have ended to their number"),
             EventValue("seconds", "number", "since the workflow was begun"),
+            EventValue("message", "string", "why no node has begun", optional=True),
         ),
     ),
 }

@@ -44,6 +44,11 @@ class Goal:
         """True if no further node is needed."""
         return self.enough is not None and self._deployed >= self.enough
 
+    def forget_enough(self) -> None:
+        """Let the nodes that go on come to their ends, where enough others are deployed already."""
+        if self.reached:
+            self.enough = None
+
     def take_spares(self, preferred: Sequence[str]) -> list[str]:
         """Spares that begin now, those ``preferred`` first: one for each failed node that has none yet."""
         if self.reached or not self.spares:

@@ -17,7 +17,6 @@ from pydantic.fields import FieldInfo
 from kadeploy.boot import http, service
 from kadeploy.broadcast.interface import BroadcastOptions
 from kadeploy.cli import kacast, kadeploy, kadeploy_boot, kaenv, kalab, kapower, kareboot, kastat
-from kadeploy.cli.simulate import LATEST_RUNS
 from kadeploy.config import site
 from kadeploy.config.automata import InstanceSetting, MacroSteps
 from kadeploy.config.cluster import ClusterConfig
@@ -27,11 +26,11 @@ from kadeploy.config.remote_operations import POWER_WAYS, PowerWaySetting, Remot
 from kadeploy.config.server import ServerConfig
 from kadeploy.environments import download
 from kadeploy.environments.model import DescriptionModel
-from kadeploy.operations import workflows
 from kadeploy.operations.request import DAY
 from kadeploy.operations.run import attempt, leasing
 from kadeploy.operations.run import windows as operation_windows
 from kadeploy.remote import connection, hostkey, links, process
+from kadeploy.service.forecasts import LATEST_RUNS
 from kadeploy.simulation.file import (
     BroadcastBehaviour,
     Duration,
@@ -267,7 +266,6 @@ CONSTANTS = {
     "another process makes or upgrades the file": schema.CREATION_WAIT,
     "a lease of a node": leasing.LEASE_SECONDS,
     "a lease of a held node": DAY,
-    "a workflow that has ended is listed": workflows.RECENT,
     "a claim of a window": windows.CLAIM_SECONDS,
     "between two looks whether slots of others are free": window.POLL_FIRST,
     "a node waits for a slot to reboot": operation_windows.PATIENCE,

@@ -7,12 +7,13 @@ import asyncio
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import MEGABYTE
 from kadeploy.config.site import Site
-from kadeploy.environments import registry
+from kadeploy.environments import local_file, registry
 from kadeploy.environments.cache import FileCache
 from kadeploy.environments.compression import ARCHIVE_FORMATS
 from kadeploy.environments.environment import Archive, Environment
@@ -33,6 +34,8 @@ from kadeploy.workflow.goal import Goal
 Grabbed = Callable[[str, str, int, int], None]
 
 DeploymentClusterPlan = ClusterPlan[DeploymentFacts]
+
+UNREAD = LocalFile(Path(), 0, "")  # stands for an image before it is read, in plans that are only checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,9 @@ class DeploymentPlan(Plan[DeploymentFacts]):
 
     @property
     def deadline(self) -> float:
-        return self.request.deadline.seconds(len(self.request.nodes))
+        wanted = self.request.deadline
+        deadline = self.site.server.deadline if wanted is None else wanted
+        return deadline.seconds(len(self.request.nodes))
 
     def make_goal(self) -> Goal:
         request = self.request
@@ -101,6 +106,24 @@ class Planner:
         self._store = store
         self._grabbed = grabbed
         self._cache = FileCache.of(site)
+
+    async def check(self, request: DeploymentRequest) -> DeploymentRequest:
+        """Check everything that needs no digest of the image, no archive and no download of either.
+
+        Returns the request with the very environment that it means. Raises as ``plan`` does.
+        """
+        nodes = self._site.find([*request.nodes, *request.spares])
+        names = dict.fromkeys(node.cluster for node in nodes)
+        environment = await self._find_environment(request)
+        for name in names:
+            disk.check(request, name, self._site.clusters[name], environment)
+        for uri in (environment.image.file, *(archive.archive for archive in environment.postinstalls)):
+            await asyncio.to_thread(local_file.check_present, uri)
+        files = await self._grab_operation_files(request, names)
+        inputs = _Inputs(request, environment, UNREAD, (), files)
+        clusters = await self._plan_clusters(inputs, nodes)
+        recipe.check_all_used(request.custom_steps, [plan.recipes for plan in clusters])
+        return request.changed({"environment": environment})
 
     async def plan(self, request: DeploymentRequest) -> DeploymentPlan:
         """Check everything that can be checked before a node is touched.

@@ -39,7 +39,6 @@ from kadeploy.operations.request import (
 )
 from kadeploy.operations.request_model import problem
 
-NO_DEADLINE = Expression("0")
 NO_CUSTOM_STEPS = CustomSteps({})
 MAX_BREAKPOINTS = 1000
 
@@ -84,7 +83,8 @@ class DeploymentRequest(Request):
     each ``Macro`` or ``Macro:micro``; ``hold_failures``: hold nodes where they fail; ``spares``: nodes that
     take the places of failed ones; ``min_ok``: how many nodes are enough, None for all of them, also given as
     a percentage; ``stop_at_min_ok``: end then; ``deadline``: end after these seconds, where ``n`` is the
-    number of nodes, 0 for never; ``custom_steps`` name files by absolute paths or by URLs.
+    number of nodes, 0 for never, None for what the site says; ``custom_steps`` name files by absolute paths
+    or by URLs.
     """
 
     environment: WantedEnvironment
@@ -98,7 +98,7 @@ class DeploymentRequest(Request):
     spares: NodeNames = ()
     min_ok: int | None = None
     stop_at_min_ok: Flag = False
-    deadline: TimeoutExpression = NO_DEADLINE
+    deadline: TimeoutExpression | None = None
     kexec: Flag = True
     partition_disks: Flag = True
     install_bootloader: Flag = True
@@ -127,8 +127,20 @@ class DeploymentRequest(Request):
 
     @field_validator("deadline")
     @classmethod
-    def _has_a_value(cls, deadline: Expression, info: ValidationInfo) -> Expression:
-        return check_seconds(deadline, info.data.get("nodes", ("",)))
+    def _has_a_value(cls, deadline: Expression | None, info: ValidationInfo) -> Expression | None:
+        return deadline and check_seconds(deadline, info.data.get("nodes", ("",)))
+
+    @property
+    def claimed_nodes(self) -> tuple[str, ...]:
+        return (*self.nodes, *self.spares)
+
+    @property
+    def claimed_partition(self) -> int | None:
+        return self.partition
+
+    @property
+    def environment_label(self) -> str:
+        return self.environment.label if isinstance(self.environment, Environment) else ""
 
     def to_json(self) -> dict[str, Any]:
         """The request in JSON values, but for its user; with the owner of a described environment."""

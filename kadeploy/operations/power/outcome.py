@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from kadeploy.operations.power.plan import PowerPlan
-from kadeploy.operations.power.request import PowerKind
 from kadeploy.operations.run.outcome import Outcome
 from kadeploy.steps.facts import PowerFacts
 from kadeploy.store.node_states import NodeState
@@ -27,7 +26,7 @@ class PowerOutcome(Outcome[PowerFacts]):
 
     def __init__(self, plan: PowerPlan) -> None:
         super().__init__(plan)
-        self.takes_nodes = plan.request.kind is not PowerKind.STATUS
+        self.takes_nodes = plan.request.takes_nodes
 
     def state_after(self, name: str, phase: Phase) -> NodeState:
         return _STATES[phase]

@@ -32,3 +32,7 @@ class PowerRequest(Request):
         if level and info.data.get("kind") is PowerKind.STATUS:
             raise problem("not with `kind` status", "there is one way to ask")
         return level
+
+    @property
+    def takes_nodes(self) -> bool:
+        return self.kind is not PowerKind.STATUS

@@ -64,10 +64,14 @@ def warning(message: str, level: str, traceback: str = "") -> Event:
     return _event(EventKind.WARNING, (), message=message, level=level, **where)
 
 
-def ended(state: State, counts: Mapping[Phase, int | None], seconds: float) -> Event:
-    """Make the event of the end, after which so many nodes are in each phase, None where it is unknown."""
+def ended(state: State, counts: Mapping[Phase, int | None], seconds: float, message: str = "") -> Event:
+    """Make the event of the end, after which so many nodes are in each phase, None where it is unknown.
+
+    ``message`` says why no node has begun.
+    """
     known = {phase.value: count for phase, count in counts.items() if count}
-    return _event(EventKind.ENDED, (), state=state.value, counts=known, seconds=seconds)
+    why = {"message": message} if message else {}
+    return _event(EventKind.ENDED, (), state=state.value, counts=known, seconds=seconds, **why)
 
 
 def _event(kind: EventKind, nodes: Sequence[str], **data: Any) -> Event:

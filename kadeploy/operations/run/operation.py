@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,7 +37,7 @@ from kadeploy.operations.run.windows import OperationWindows
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.facts import ClusterFacts
 from kadeploy.steps.workbench import AnyWorkbench, Memory, Slot
-from kadeploy.store import journal, receptions, workflows
+from kadeploy.store import journal, receptions
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import State, Workflow
@@ -63,10 +63,10 @@ class Operation:
         feed: Feed,
         make_executor: MakeExecutor = StepExecutor,
     ) -> None:
-        self._plan = plan
-        self._outcome = outcome
-        self._store = store
-        self._feed = feed
+        self.plan = plan
+        self.outcome = outcome
+        self.store = store
+        self.feed = feed
         self._make_executor = make_executor
         self._started = time.time()
         self._runs: list[ClusterRun] = []
@@ -77,31 +77,18 @@ class Operation:
         self.wid = ""
         self.begun = False
 
-    async def run(self) -> OperationResult:
-        """Carry it out. When cancelled, the nodes that had not ended are recorded as aborted.
+    async def run(self, workflow: Workflow) -> OperationResult:
+        """Carry out a planned workflow. When cancelled, the nodes that had not ended are recorded as aborted.
 
         Raises RefusedError where a node is in use; then nothing was touched.
         """
-        remote = connect(self._plan)
-        content = {"request": self._plan.describe_request(), "fingerprint": self._plan.fingerprint()}
-        user = self._plan.request.user
-        workflow = await workflows.create(self._store, self._outcome.kind, user, content)
-        self.wid = workflow.id
-        event_log = WorkflowEventLog(self._store, self.wid)
-        with self._feed.opened(self.wid):
-            async with self._feed.kept(event_log):
-                return await self._begin(remote)
-
-    async def _begin(self, remote: NodeConnections) -> OperationResult:
-        try:
-            self._add_clusters(remote)
-            await self._lease([node.name for node in self._plan.nodes])
-        except BaseException as error:
-            expected = isinstance(error, (RefusedError, asyncio.CancelledError))
-            await self._end_at_once(State.ABORTED if expected else State.ERROR)
-            raise
-        drive = partial(self._engine.start, self._plan.deadline)
-        return await self._carry_out(drive, self._plan.request.nodes, remote)
+        self.wid, self._started = workflow.id, workflow.started
+        remote = connect(self.plan)
+        self._add_clusters(remote)
+        await self._lease([node.name for node in self.plan.nodes])
+        content = {"request": workflow.request["request"], "fingerprint": self.plan.fingerprint()}
+        drive = partial(self._engine.start, self.plan.deadline)
+        return await self._carry_out(drive, self.plan.request.nodes, remote, content)
 
     async def resume(
         self, workflow: Workflow, phases: Collection[Phase], names: Sequence[str] = (), start: str = ""
@@ -111,59 +98,55 @@ class Operation:
         All that are in one of ``phases``, or those named; at ``start`` (Macro[:micro]) where given. Raises
         RefusedError where the workflow still runs, is not what the plan would do, or has no such node.
         """
-        if changes := describe_changes(workflow.request["fingerprint"], self._plan.fingerprint()):
+        if changes := describe_changes(workflow.request["fingerprint"], self.plan.fingerprint()):
             have = "have" if len(changes) > 1 else "has"
             raise RefusedError(
                 f"{', '.join(changes)} {have} changed since {workflow.id} was begun", hint="begin a new one"
             )
         self.wid, self._started = workflow.id, workflow.started
-        with self._feed.opened(self.wid):
-            return await self._resume(phases, names, start)
-
-    async def _resume(self, phases: Collection[Phase], names: Sequence[str], start: str) -> OperationResult:
-        remote = connect(self._plan)
+        remote = connect(self.plan)
         self._add_clusters(remote)
         known = await self._replay()
-        starts = {plan.cluster: find_position(plan.automaton, start) for plan in self._plan.clusters}
-        resumption = Resumption(self._store, self.wid, self._started, self._engine, self._runs)
+        starts = {plan.cluster: find_position(plan.automaton, start) for plan in self.plan.clusters}
+        resumption = Resumption(self.store, self.wid, self._started, self._engine, self._runs)
         chosen = resumption.choose(phases, names)
         await self._lease_again(chosen)
         try:
             await resumption.check_ownership(chosen, starts)
-            if await journal.count(self._store, self.wid) != known:
+            if await journal.count(self.store, self.wid) != known:
                 raise RefusedError(f"{self.wid} went on meanwhile", hint=HINT)
-            event_log = WorkflowEventLog(self._store, self.wid)
-            completion = complete_log(self._store, self.wid, [run.plan.cluster for run in self._runs])
+            event_log = WorkflowEventLog(self.store, self.wid)
+            completion = complete_log(self.store, self.wid, [run.plan.cluster for run in self._runs])
             await attempt(f"events from before are missing in the log of {self.wid}", completion)
             last = await event_log.last()
         except BaseException:
             await self._leases.give_back()
             raise
-        drive = partial(self._engine.resume, chosen, starts, self._plan.deadline)
-        async with self._feed.kept(event_log, last):
-            return await self._carry_out(drive, chosen, remote)
+        drive = partial(self._engine.resume, chosen, starts, self.plan.deadline)
+        async with self.feed.kept(event_log, last):
+            return await self._carry_out(drive, chosen, remote, workflow.request)
 
     def result(self) -> OperationResult:
         """Results of every node that has ended, in the order of the request."""
         found = {result.node: result for run in self._runs for result in run.results()}
-        ordered = tuple(found[node.name] for node in self._plan.nodes if node.name in found)
-        seconds, wanted = time.time() - self._started, len(self._plan.request.nodes)
-        return OperationResult(self.wid, seconds, wanted, self._plan.enough, ordered)
+        ordered = tuple(found[node.name] for node in self.plan.nodes if node.name in found)
+        seconds, wanted = time.time() - self._started, len(self.plan.request.nodes)
+        return OperationResult(self.wid, seconds, wanted, self.plan.enough, ordered)
 
     # Clusters -------------------------------------------------------------------------------------
 
     def _add_clusters(self, remote: NodeConnections) -> None:
-        self._runs = [self._add_cluster(plan, remote) for plan in self._plan.clusters]
+        self._runs = [self._add_cluster(plan, remote) for plan in self.plan.clusters]
 
     def _add_cluster(self, plan: ClusterPlan[ClusterFacts], remote: NodeConnections) -> ClusterRun:
-        entries = WorkflowJournal(self._store, self.wid, plan.cluster)
+        entries = WorkflowJournal(self.store, self.wid, plan.cluster)
 
         async def receive(rows: Sequence[Reception]) -> None:
             sampler.forget(row.node for row in rows)
             await self._keep_receptions(run, rows)
 
         def tell(event: Event) -> None:
-            self._feed.publish(event, plan.cluster)
+            self.feed.publish(event, plan.cluster)
 
         def observe(event: Event) -> None:
             run.take(event)
@@ -178,7 +161,7 @@ class Operation:
             received=receive,
             progress=sampler.add,
         )
-        workbench = make_workbench(self._plan.site, plan, tools)
+        workbench = make_workbench(self.plan.site, plan, tools)
         reboot = partial(self._windows.reboot.slot, self.wid)
         executor = self._make_executor(workbench, plan.recipes, reboot)
         run = ClusterRun(plan, workbench, Recorder(plan.automaton), entries)
@@ -189,34 +172,32 @@ class Operation:
 
     async def _replay(self) -> int:
         """Bring the engine to the state of its predecessor; returns the length of the journal."""
-        known = await receptions.latest(self._store, self.wid)
+        known = await receptions.latest(self.store, self.wid)
         for run in self._runs:
             run.receptions |= known
         pairs = zip(self._runs, self._engine.clusters, strict=True)
         return sum([await run.replay(engine) for run, engine in pairs])
 
     async def _keep_receptions(self, run: ClusterRun, rows: Sequence[Reception]) -> None:
-        await attempt(
-            "statistics of broadcasts are not complete", receptions.add(self._store, self.wid, rows)
-        )
+        await attempt("statistics of broadcasts are not complete", receptions.add(self.store, self.wid, rows))
         run.receptions |= {row.node: row for row in rows}
-        self._feed.publish(broadcast_events.received(rows), run.plan.cluster)
+        self.feed.publish(broadcast_events.received(rows), run.plan.cluster)
 
     def _spare_begins(self, engine: ClusterEngine, name: str) -> Coroutine[Any, Any, None]:
-        self._feed.publish(events.spares_started([name]), engine.cluster)
+        self.feed.publish(events.spares_started([name]), engine.cluster)
         return self._records.begin_nodes([name])
 
     # Leases ---------------------------------------------------------------------------------------
 
     async def _lease(self, names: Sequence[str]) -> None:
         """Take the nodes; nothing is changed before, nor where this is refused."""
-        self._leases = NodeLeases(self._store, self.wid, names if self._outcome.takes_nodes else ())
-        await self._leases.acquire(self._plan.request.user, force=self._plan.request.force)
+        self._leases = NodeLeases(self.store, self.wid, names if self.outcome.takes_nodes else ())
+        await self._leases.acquire(self.plan.request.user, force=self.plan.request.force)
 
     async def _lease_again(self, chosen: Sequence[str]) -> None:
         """Take the nodes that continue, and the spares that are left, unless others use those."""
         begun = {name for engine in self._engine.clusters for name in engine.driver.state_machine.nodes}
-        spares = [name for name in self._plan.spares if name not in begun]
+        spares = [name for name in self.plan.spares if name not in begun]
         try:
             await self._lease([*chosen, *spares])
         except RefusedError:
@@ -233,17 +214,17 @@ class Operation:
     # Work -----------------------------------------------------------------------------------------
 
     async def _carry_out(
-        self, drive: Drive, names: Sequence[str], remote: NodeConnections
+        self, drive: Drive, names: Sequence[str], remote: NodeConnections, content: Mapping[str, Any]
     ) -> OperationResult:
         self.begun = True
         state = State.ERROR
         self._records = records = OperationRecords(
-            self._store, self.wid, self._started, self._plan, self._outcome, self._runs, self._leases
+            self.store, self.wid, self._started, self.plan, self.outcome, self._runs, self._leases
         )
         try:
             async with self._leases.renewed(self._leave_alone):
-                self._feed.publish(events.started(self._plan.clusters))
-                await records.begin(names)
+                self.feed.publish(events.started(self.plan.clusters))
+                await records.begin(names, content)
                 async with self._windows.opened(self._tell_queue):
                     await self._drive(drive, remote)
             state = State.HELD if self._engine.in_phase(Phase.HELD) else State.DONE
@@ -260,18 +241,12 @@ class Operation:
                 self._tell_end(state)
         return self.result()
 
-    async def _end_at_once(self, state: State) -> None:
-        """Record the end of a workflow that has not touched a node."""
-        change = workflows.change_state(self._store, self.wid, state)
-        await attempt(f"{self.wid} remains recorded as running", change)
-        self._tell_end(state)
-
     def _tell_queue(self, window: str, nodes: Sequence[str], size: int) -> None:
-        self._feed.publish(events.queued(window, nodes, size))
+        self.feed.publish(events.queued(window, nodes, size))
 
     def _tell_end(self, state: State) -> None:
         counts = {phase: len(self._engine.in_phase(phase)) for phase in Phase if phase.ended}
-        self._feed.publish(events.ended(state, counts, time.time() - self._started))
+        self.feed.publish(events.ended(state, counts, time.time() - self._started))
 
     async def _drive(self, drive: Drive, remote: NodeConnections) -> None:
         try:

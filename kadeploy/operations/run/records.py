@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kadeploy.operations.plan import Plan
 from kadeploy.operations.run.cluster_run import ClusterRun
@@ -15,6 +16,7 @@ from kadeploy.steps.facts import ClusterFacts
 from kadeploy.store import statistics, workflows
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store
+from kadeploy.store.workflow_outcome import WorkflowOutcome
 from kadeploy.store.workflows import State
 from kadeploy.workflow.phase import Phase
 
@@ -34,9 +36,10 @@ class OperationRecords:
     runs: Sequence[ClusterRun]
     leases: NodeLeases
 
-    async def begin(self, names: Sequence[str]) -> None:
-        """Record that the workflow runs, and that it works on these nodes."""
-        await workflows.change_state(self.store, self.wid, State.RUNNING)
+    async def begin(self, names: Sequence[str], content: Mapping[str, Any]) -> None:
+        """Record that the workflow runs, what it goes by, and that it works on these nodes."""
+        outcome = WorkflowOutcome(environment=self.outcome.environment)
+        await workflows.change_state(self.store, self.wid, State.RUNNING, outcome=outcome, request=content)
         await self.begin_nodes(names)
 
     async def begin_nodes(self, names: Sequence[str]) -> None:
@@ -50,7 +53,14 @@ class OperationRecords:
         foreign = await foreign_nodes(self.store, self.wid, self.runs, names)
         for node_state, ended in self._by_state(phases).items():
             await self._change(node_state, [name for name in ended if name not in foreign])
-        await workflows.change_state(self.store, self.wid, state)
+        outcome = WorkflowOutcome(
+            ok=len(phases[Phase.OK]),
+            ko=len(phases[Phase.KO]),
+            held=len(phases[Phase.HELD]),
+            aborted=len(phases[Phase.ABORTED]),
+            environment=self.outcome.environment,
+        )
+        await workflows.change_state(self.store, self.wid, state, outcome=outcome)
 
     async def add_statistics(self, run: ClusterRun) -> None:
         """Record the statistics of a cluster's nodes and steps."""

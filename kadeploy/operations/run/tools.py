@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kadeploy.boot.repository import BootRepository
 
@@ -25,15 +26,21 @@ from kadeploy.steps.workbench import AnyWorkbench, DeploymentWorkbench, Memory, 
 from kadeploy.store.receptions import Reception
 
 
+def find_ssh_key(site: Site) -> Path:
+    """Private key with which the engine logs in on nodes; raises NotFoundError where it is missing."""
+    key = site.path(site.server.ssh_private_key)
+    if not key.is_file():
+        raise NotFoundError(f"the engine's ssh key {key} is missing", hint="bin/build-deploy-env makes one")
+    return key
+
+
 def connect(plan: Plan[ClusterFacts]) -> NodeConnections:
     """Connections to the nodes of a plan, none of which stands yet; each node's trusted key is pinned.
 
     Raises NotFoundError where the engine's ssh key is missing.
     """
     site = plan.site
-    key = site.path(site.server.ssh_private_key)
-    if not key.is_file():
-        raise NotFoundError(f"the engine's ssh key {key} is missing", hint="bin/build-deploy-env makes one")
+    key = find_ssh_key(site)
     connections = NodeConnections(
         client_key=key, address=_addresses(plan.nodes), port=site.server.network.ports.ssh
     )

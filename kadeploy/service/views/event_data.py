@@ -159,8 +159,12 @@ class WarningDataView(View):
 
 
 class EndedDataView(View):
-    """End of an operation: state of its workflow, numbers of nodes by phase, seconds since it began."""
+    """End of an operation: state of its workflow, numbers of nodes by phase, seconds since it began.
+
+    ``message`` says why no node has begun.
+    """
 
     state: State
     counts: dict[Phase, int]
     seconds: Number
+    message: Maybe[str] = None

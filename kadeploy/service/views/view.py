@@ -43,16 +43,16 @@ class View(BaseModel):
         """JSON values."""
         return self.model_dump(mode="json")
 
+    def to_json_text(self) -> str:
+        """JSON in one line."""
+        return json.dumps(self.to_json())
+
 
 class Document(View):
     """View that is whole; each class has its ``kind`` and the number of its ``schema``."""
 
     kind: str
     schema_version: int = Field(alias="schema")
-
-    def to_json_text(self) -> str:
-        """Document in one line."""
-        return json.dumps(self.to_json())
 
 
 class ListDocument(Document):

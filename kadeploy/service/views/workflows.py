@@ -74,7 +74,7 @@ def _time(seconds: float) -> str:
 
 
 class WorkflowsView(Document):
-    """Workflows of a site, oldest first."""
+    """Workflows of a site, newest first."""
 
     kind: Literal["workflows"] = "workflows"
     schema_version: Literal[1] = Field(default=1, alias="schema")

@@ -13,8 +13,10 @@ from kadeploy.cli.fields import in_options
 from kadeploy.cli.request import continuation, limits
 from kadeploy.operations.continuation import Continuation
 from kadeploy.operations.deploy.request import DeploymentRequest
+from kadeploy.operations.limits import Limits
 from kadeploy.operations.power.request import PowerRequest
 from kadeploy.operations.reboot.request import RebootRequest
+from kadeploy.operations.repetition import Repetition
 
 
 def options(*arguments: str) -> DeployOptions:
@@ -23,11 +25,10 @@ def options(*arguments: str) -> DeployOptions:
 
 
 def test_only_what_is_given_replaces_what_a_workflow_has() -> None:
-    assert limits(options()) == {}
-    assert limits(options("--hold-time", "60", "--min-ok", "50%")) == {
+    assert limits(options()).given == {}
+    assert limits(options("--hold-time", "60", "--min-ok", "50%")).given == {
         "hold_seconds": 60.0,
         "min_ok": "50%",
-        "stop_at_min_ok": False,
     }
 
 
@@ -39,10 +40,10 @@ def test_continuations_of_options() -> None:
         "nodes": ("node-1",),
         "start": "BootNewEnv",
         "force": False,
-        "stop_at_min_ok": True,
+        "limits": {"stop_at_min_ok": True},
     }
     resumed = continuation(options("--resume", "D-1", "--min-ok", "3"), [])
-    assert (resumed.kind, resumed.stop_at_min_ok) == ("resume", False)
+    assert (resumed.kind, resumed.limits.min_ok) == ("resume", "3")
 
 
 # Fields and use cases -----------------------------------------------------------------------------
@@ -66,7 +67,7 @@ def test_fields_are_named_as_they_are_given(command: str, text: str, shown: str)
 
 
 OPERATIONS = {
-    kadeploy: (DeploymentRequest, Continuation),
+    kadeploy: (DeploymentRequest, Continuation, Repetition, Limits),
     kareboot: (RebootRequest,),
     kapower: (PowerRequest,),
 }
@@ -79,5 +80,5 @@ def test_each_field_has_its_option(module: Any) -> None:
     for parameter in module.command.params:
         known |= {*parameter.opts, *parameter.secondary_opts}
     for model in OPERATIONS[module]:
-        for field in model.model_fields.keys() - {"user", "wid", "kind", *NOT_GIVEN.get(name, ())}:
+        for field in model.model_fields.keys() - {"user", "wid", "kind", "limits", *NOT_GIVEN.get(name, ())}:
             assert in_options(f"`{field}`", name) in known

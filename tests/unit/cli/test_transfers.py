@@ -181,7 +181,7 @@ async def test_remarks_are_above_the_table_where_the_log_goes_elsewhere(
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
-    display = Display(0, to_stderr=False, identifier_file=None)
+    display = Display(0, to_stderr=False, json_lines=False)
     display.take(told(broadcast_events.received([MOVED])))
     await display.close()
     assert "n3 was taken out of its chain: takes {3} MB/s" in terminal.getvalue()

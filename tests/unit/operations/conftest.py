@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +23,14 @@ from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run.event_log import WorkflowEventLog
 from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.operation import MakeExecutor, Operation
 from kadeploy.operations.run.tools import Tools, connect, make_workbench
 from kadeploy.steps.workbench import DeploymentWorkbench, Memory
+from kadeploy.store import workflows
 from kadeploy.store.store import Store
+from kadeploy.store.workflows import State, Workflow
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.effects import Run
 from kadeploy.workflow.event import Event
@@ -211,9 +214,32 @@ def script() -> type[Script]:
     return type("Fresh", (Script,), {"reached": asyncio.Event()})
 
 
+async def run(operation: Operation) -> OperationResult:
+    """Begin a workflow, as the service does, and carry it out."""
+    plan, store, feed = operation.plan, operation.store, operation.feed
+    content = {"request": plan.describe_request()}
+    kind, user = operation.outcome.kind, plan.request.user
+    workflow = await workflows.create(store, kind, user, content, State.PLANNING)
+    with feed.opened(workflow.id):
+        async with feed.kept(WorkflowEventLog(store, workflow.id)):
+            return await operation.run(workflow)
+
+
+async def resume_operation(
+    operation: Operation,
+    workflow: Workflow,
+    of_phases: Collection[Phase],
+    names: Sequence[str] = (),
+    start: str = "",
+) -> OperationResult:
+    """Go on with a workflow, as the service does."""
+    with operation.feed.opened(workflow.id):
+        return await operation.resume(workflow, of_phases, names, start)
+
+
 async def interrupt(operation: Operation, script: type[Script]) -> None:
     """Run it until it hangs in the script's step, and cancel it there: its nodes are aborted."""
-    running = asyncio.create_task(operation.run())
+    running = asyncio.create_task(run(operation))
     async with asyncio.timeout(5):
         await script.reached.wait()
     running.cancel()

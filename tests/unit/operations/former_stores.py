@@ -28,7 +28,7 @@ from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.transitions import Transition
 from tests.keys import write_key
 from tests.unit.cli import program
-from tests.unit.operations.conftest import Script, forget, phases
+from tests.unit.operations.conftest import Script, forget, phases, resume_operation
 
 KEPT = Path(__file__).parents[2] / "data/stores"
 COMMITS = sorted(path.parent.name for path in KEPT.glob("*/kadeploy.sqlite"))
@@ -104,7 +104,7 @@ class FormerStore:
             request = kinds.recorded(workflow)
             assert isinstance(request, DeploymentRequest)
             plan = await planner.plan(request)
-            return phases(await script.operation(plan, store, Feed()).resume(workflow, of_phases))
+            return phases(await resume_operation(script.operation(plan, store, Feed()), workflow, of_phases))
 
     def write_again(self, wid: str, cluster: str, copy: str) -> None:
         """Read the journal of a cluster, and append what was read to that of another workflow."""

@@ -37,6 +37,8 @@ from tests.unit.operations.conftest import (
     Watching,
     deployment,
     interrupt,
+    resume_operation,
+    run,
 )
 
 Carry = Callable[[DeploymentPlan], Awaitable[OperationResult]]
@@ -47,7 +49,7 @@ async def test_all_is_recorded_when_nodes_are_ok_and_ko(
 ) -> None:
     script.failing = frozenset({("create_partition_table", "red-2")})
     operation = script.operation(await make_plan(store, "red-1", "red-2", "blue-1"), store, Feed())
-    result = await operation.run()
+    result = await run(operation)
     assert [(node.node, node.phase) for node in result.nodes] == [
         ("red-1", "ok"),
         ("red-2", "ko"),
@@ -81,7 +83,7 @@ async def test_keys_of_recorded_nodes_alone_are_looked_up(
     monkeypatch.setattr(DeploymentOutcome, "record_states", record)
     script.failing = frozenset({("reboot", "red-1")})
     plan = await make_plan(store, "red-1", "blue-1", spares=("red-2",), automaton=ONCE)
-    await script.operation(plan, store, Feed()).run()
+    await run(script.operation(plan, store, Feed()))
     assert [sorted(names) for names, _ in recorded[:2]] == [["blue-1", "red-1"], ["red-2"]]
     assert all(sorted(keys) == sorted(names) for names, keys in recorded)
 
@@ -94,9 +96,7 @@ def defect(*_: object) -> NoReturn:
 async def test_a_defect_before_the_first_step_ends_the_workflow(store: Store, make_plan: MakePlan) -> None:
     operation = deployment(await make_plan(store, "red-1"), store, Feed(), defect)
     with pytest.raises(RuntimeError, match="a defect"):
-        await operation.run()
-    workflow = await workflows.read(store, operation.wid)
-    assert workflow.state == "error" and workflow.finished is not None
+        await run(operation)
     assert await leases.held(store, ["red-1"]) == {} and await node_states.read(store, ["red-1"]) == {}
 
 
@@ -104,7 +104,7 @@ async def test_held_nodes_are_neither_ok_nor_ko(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     plan = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
-    result = await script.operation(plan, store, Feed()).run()
+    result = await run(script.operation(plan, store, Feed()))
     assert [(node.phase, node.place) for node in result.nodes] == [("held", "BroadcastEnvChain-sync")]
     assert (await node_states.read(store, ["red-1"]))["red-1"].state == "held"
     assert (await workflows.read(store, result.wid)).state == "held"
@@ -123,7 +123,7 @@ async def test_what_cannot_be_written_at_the_end_does_not_hide_how_it_went(
     monkeypatch.setattr(ClusterRun, "restore_profiles", full)
     monkeypatch.setattr(statistics, "add_records", full)
     plan = await make_plan(store, "red-1", breakpoints=("BootNewEnv",))
-    result = await script.operation(plan, store, Feed()).run()
+    result = await run(script.operation(plan, store, Feed()))
     assert [(node.node, node.phase) for node in result.nodes] == [("red-1", "held")]
     assert (await node_states.read(store, ["red-1"]))["red-1"].state == "held"
     assert (await workflows.read(store, result.wid)).state == "held"
@@ -154,10 +154,10 @@ async def test_a_node_taken_by_force_is_left_alone(
     monkeypatch.setattr(leasing, "RENEWAL_SECONDS", 0.05)
     script.hanging = "reboot"
     first = script.operation(await make_plan(store, "red-1", "red-2"), store, Feed())
-    running = asyncio.create_task(first.run())
+    running = asyncio.create_task(run(first))
     await script.reached.wait()
     second = script.operation(await make_plan(store, "red-1", force=True), store, Feed())
-    taking = asyncio.create_task(second.run())
+    taking = asyncio.create_task(run(second))
     async with asyncio.timeout(5):
         while not first.result().nodes:
             await asyncio.sleep(0.02)
@@ -178,7 +178,7 @@ async def test_who_watches_cannot_stop_a_deployment(
 
     feed = Watching()
     feed.subscribe(broken)
-    result = await script.operation(await make_plan(store, "red-1"), store, feed).run()
+    result = await run(script.operation(await make_plan(store, "red-1"), store, feed))
     assert [node.phase for node in result.nodes] == ["ok"]
     [warning] = feed.of(EventKind.WARNING)
     assert warning_of(warning) == "defect in a subscriber of events: ValueError: cannot draw"
@@ -190,12 +190,12 @@ async def test_a_node_in_use_is_refused_and_left_alone(
 ) -> None:
     script.hanging = "reboot"
     first = script.operation(await make_plan(store, "red-1"), store, Feed())
-    running = asyncio.create_task(first.run())
+    running = asyncio.create_task(run(first))
     await script.reached.wait()
     second = Watching()
     with pytest.raises(RefusedError, match=f"red-1 in use by workflow {first.wid} of alice"):
-        await script.operation(await make_plan(store, "red-1", "red-2"), store, second).run()
-    assert [event.kind for event in second.told] == ["ended"], "nothing was begun"
+        await run(script.operation(await make_plan(store, "red-1", "red-2"), store, second))
+    assert second.told == [], "nothing was begun"
     assert (await node_states.read(store, ["red-1", "red-2"])).keys() == {"red-1"}
     assert await leases.held(store, ["red-1", "red-2"]) == {"red-1": first.wid}
     running.cancel()
@@ -206,15 +206,15 @@ async def test_a_held_workflow_is_resumed_and_its_nodes_stay_leased(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
     plan = await make_plan(store, "red-1", "red-2", breakpoints=("BroadcastEnv:sync",))
-    held = await script.operation(plan, store, Feed()).run()
+    held = await run(script.operation(plan, store, Feed()))
     assert await leases.held(store, ["red-1"]) == {"red-1": held.wid}
     with pytest.raises(RefusedError, match="in use"):
-        await script.operation(await make_plan(store, "red-1"), store, Feed()).run()
+        await run(script.operation(await make_plan(store, "red-1"), store, Feed()))
     [row, _] = await statistics.list_records(store, Filter())
     assert (row.success, row.error) == (False, ""), "not deployed yet"
     workflow = await workflows.read(store, held.wid)
     again = await make_plan_of(make_plan, store, workflow)
-    result = await script.operation(again, store, Feed()).resume(workflow, RESUMED, ["red-2"])
+    result = await resume_operation(script.operation(again, store, Feed()), workflow, RESUMED, ["red-2"])
     phases = {node.node: node.phase for node in result.nodes}
     assert phases == {"red-1": "held", "red-2": "ok"}
     assert await leases.held(store, ["red-1", "red-2"]) == {"red-1": held.wid}
@@ -229,7 +229,7 @@ async def test_an_engine_that_was_killed_is_taken_over(
 ) -> None:
     script.hanging = "install_bootloader"
     first = script.operation(await make_plan(store, "red-1"), store, Feed())
-    running = asyncio.create_task(first.run())
+    running = asyncio.create_task(run(first))
     await script.reached.wait()
     await asyncio.sleep(0.05)
     before = await journal.read(store, first.wid)
@@ -239,7 +239,7 @@ async def test_an_engine_that_was_killed_is_taken_over(
     script.hanging = ""
     workflow = await workflows.read(store, first.wid)
     operation = script.operation(await make_plan_of(make_plan, store, workflow), store, Feed())
-    result = await operation.resume(workflow, RESUMED)
+    result = await resume_operation(operation, workflow, RESUMED)
     assert [(node.node, node.phase) for node in result.nodes] == [("red-1", "ok")]
     runs = await statistics.summarize_steps(store, Filter(workflow_id=first.wid))
     counts = {run.micro: run.count for run in runs if run.macro != "BootNewEnv"}
@@ -251,7 +251,7 @@ async def test_a_running_workflow_is_not_resumed_nor_touched(
 ) -> None:
     script.hanging = "reboot"
     first = script.operation(await make_plan(store, "red-1"), store, Feed())
-    running = asyncio.create_task(first.run())
+    running = asyncio.create_task(run(first))
     await script.reached.wait()
     async with asyncio.timeout(5):
         while "red-1" not in await node_states.read(store, ["red-1"]):
@@ -260,7 +260,7 @@ async def test_a_running_workflow_is_not_resumed_nor_touched(
     await pretend_another_process_holds(store, first.wid)
     second = script.operation(await make_plan_of(make_plan, store, workflow), store, Feed())
     with pytest.raises(RefusedError, match="in use by workflow"):
-        await second.resume(workflow, RESUMED)
+        await resume_operation(second, workflow, RESUMED)
     assert (await workflows.read(store, first.wid)).state == "running"
     assert (await node_states.read(store, ["red-1"]))["red-1"].state == "deploying"
     assert await leases.held(store, ["red-1"]) == {"red-1": first.wid}
@@ -271,25 +271,27 @@ async def test_a_running_workflow_is_not_resumed_nor_touched(
 async def test_failed_nodes_are_retried(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
     script.failing = frozenset({("install_bootloader", "red-2")})
     plan = await make_plan(store, "red-1", "red-2")
-    failed = await script.operation(plan, store, Feed()).run()
+    failed = await run(script.operation(plan, store, Feed()))
     script.failing = frozenset()
     workflow = await workflows.read(store, failed.wid)
     again = await make_plan_of(make_plan, store, workflow)
-    result = await script.operation(again, store, Feed()).resume(workflow, RETRIED)
+    result = await resume_operation(script.operation(again, store, Feed()), workflow, RETRIED)
     assert {node.node: node.phase for node in result.nodes} == {"red-1": "ok", "red-2": "ok"}
     with pytest.raises(RefusedError, match="no node of"):
-        await script.operation(again, store, Feed()).resume(workflow, RETRIED)
+        await resume_operation(script.operation(again, store, Feed()), workflow, RETRIED)
 
 
 async def test_a_changed_configuration_is_not_resumed(
     store: Store, make_plan: MakePlan, script: type[Script]
 ) -> None:
-    held = await script.operation(
-        await make_plan(store, "red-1", breakpoints=("BootNewEnv",)), store, Feed()
-    ).run()
+    held = await run(
+        script.operation(await make_plan(store, "red-1", breakpoints=("BootNewEnv",)), store, Feed())
+    )
     other = await make_plan(store, "red-1", breakpoints=("BootNewEnv",), install_bootloader=False)
     with pytest.raises(RefusedError, match="has changed"):
-        await script.operation(other, store, Feed()).resume(await workflows.read(store, held.wid), RESUMED)
+        await resume_operation(
+            script.operation(other, store, Feed()), await workflows.read(store, held.wid), RESUMED
+        )
 
 
 async def make_plan_of(make_plan: MakePlan, store: Store, workflow: Workflow) -> DeploymentPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -17,7 +17,7 @@ from kadeploy.store import leases, statistics, workflows
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import State
-from tests.unit.operations.conftest import MakePlan, Script, interrupt
+from tests.unit.operations.conftest import MakePlan, Script, interrupt, run
 
 Change = Callable[[Store, str, State], Awaitable[None]]
 
@@ -48,8 +48,11 @@ def only_at_the_end(broken: Change) -> Change:
     """The change of a workflow's state, but for that to its end."""
     change_state = workflows.change_state
 
-    async def change(store: Store, wid: str, state: State) -> None:
-        await (change_state if state is State.RUNNING else broken)(store, wid, state)
+    async def change(store: Store, wid: str, state: State, **more: Any) -> None:
+        if state is State.RUNNING:
+            await change_state(store, wid, state, **more)
+        else:
+            await broken(store, wid, state)
 
     return change
 
@@ -114,7 +117,7 @@ async def test_one_whose_end_cannot_be_recorded_fails_when_the_rest_is_done(
     monkeypatch.setattr(workflows, "change_state", only_at_the_end(broken))
     operation = script.operation(await make_plan(store, "red-1"), store, Feed())
     with pytest.raises(ServiceError, match=reason):
-        await operation.run()
+        await run(operation)
     assert {node.phase for node in operation.result().nodes} == {"ok"}
     assert await leases.held(store, ["red-1"]) == {}
     assert restored == [frozenset({"red-1"})]
@@ -132,6 +135,6 @@ async def test_one_whose_held_nodes_cannot_be_kept_fails(
     plan = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
     operation = script.operation(plan, store, Feed())
     with pytest.raises(ServiceError, match="No space left on device"):
-        await operation.run()
+        await run(operation)
     assert caplog.messages == ["leases of held nodes end with this process: No space left on device"]
     assert (await workflows.read(store, operation.wid)).state == "held"

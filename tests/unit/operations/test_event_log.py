@@ -19,7 +19,15 @@ from kadeploy.store.store import Store
 from kadeploy.store.tables import event_batches
 from kadeploy.workflow.event import from_json
 from kadeploy.workflow.event_kind import CONTENTS
-from tests.unit.operations.conftest import RESUMED, MakePlan, Script, Watching, interrupt
+from tests.unit.operations.conftest import (
+    RESUMED,
+    MakePlan,
+    Script,
+    Watching,
+    interrupt,
+    resume_operation,
+    run,
+)
 
 Documents = list[dict[str, Any]]
 
@@ -49,12 +57,12 @@ async def wid(store: Store, make_plan: MakePlan, script: type[Script]) -> str:
     """A workflow of two clusters, with a failure and a node that is held."""
     script.failing = frozenset({("sync", "blue-1")})
     plan = await make_plan(store, "red-1", "red-2", "blue-1", breakpoints=("BootNewEnv",))
-    return (await script.operation(plan, store, Feed()).run()).wid
+    return (await run(script.operation(plan, store, Feed()))).wid
 
 
 async def test_everything_is_in_the_log(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
     plan, watching = await make_plan(store, "red-1", "blue-1"), Watching()
-    result = await script.operation(plan, store, watching).run()
+    result = await run(script.operation(plan, store, watching))
     found = [from_json(document) for document in await read(store, result.wid)]
     assert found == watching.told
     assert [event.sequence for event in found] == list(range(1, len(found) + 1))
@@ -91,7 +99,7 @@ async def test_who_resumes_completes_the_log_and_goes_on_in_it(
     await rewrite(store, wid, whole[:9])
     plan = await make_plan(store, "red-1", "red-2", "blue-1", breakpoints=("BootNewEnv",))
     watching = Watching()
-    await script.operation(plan, store, watching).resume(await workflows.read(store, wid), RESUMED)
+    await resume_operation(script.operation(plan, store, watching), await workflows.read(store, wid), RESUMED)
     documents = await read(store, wid)
     again = [from_json(document) for document in documents]
     assert again[-len(watching.told) :] == watching.told, "of what came before nobody is told"
@@ -109,7 +117,7 @@ async def test_a_resume_that_is_refused_leaves_the_log_alone(
     before = await read(store, running.wid)
     again = script.operation(await make_plan(store, "red-1"), store, Feed())
     with pytest.raises(Exception, match="no node"):
-        await again.resume(await workflows.read(store, running.wid), RESUMED)
+        await resume_operation(again, await workflows.read(store, running.wid), RESUMED)
     assert await read(store, running.wid) == before
 
 

@@ -19,7 +19,7 @@ from kadeploy.operations.fingerprint import NAMES, describe_changes
 from kadeploy.operations.run.feed import Feed
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
-from tests.unit.operations.conftest import RESUMED, Script
+from tests.unit.operations.conftest import RESUMED, Script, resume_operation, run
 
 FILES = {"cut.sh": "sfdisk", "boot.sh": "grub", "post.tgz": "admin", "own.tgz": "user"}
 SCRIPTS = """\
@@ -101,13 +101,13 @@ async def test_a_missing_script_is_no_plan(own: Path, store: Store, environment:
 async def test_a_held_node_is_not_continued_on_another_layout(
     own: Path, store: Store, environment: Environment, script: type[Script]
 ) -> None:
-    held = await script.operation(await plan(own, store, environment), store, Feed()).run()
+    held = await run(script.operation(await plan(own, store, environment), store, Feed()))
     text = (own / "red.conf").read_text()
     (own / "red.conf").write_text(text.replace("deploy, number: 3", "deploy, number: 2"))
     again = script.operation(await plan(own, store, environment), store, Feed())
     workflow = await workflows.read(store, held.wid)
     with pytest.raises(RefusedError) as caught:
-        await again.resume(workflow, RESUMED)
+        await resume_operation(again, workflow, RESUMED)
     told = f"the partition layout of cluster red has changed since {held.wid} was begun"
     assert caught.value.message == told
 

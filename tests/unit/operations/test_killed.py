@@ -22,7 +22,16 @@ from kadeploy.store import node_states, workflows
 from kadeploy.store.store import Store
 from kadeploy.workflow.transitions import Aborted, Done, Transition
 from tests.stores import DEAD
-from tests.unit.operations.conftest import ONCE, RESUMED, RETRIED, MakePlan, Script, phases
+from tests.unit.operations.conftest import (
+    ONCE,
+    RESUMED,
+    RETRIED,
+    MakePlan,
+    Script,
+    phases,
+    resume_operation,
+    run,
+)
 
 When = Callable[[WorkflowJournal, Sequence[Transition]], bool]
 Kill = Callable[[DeploymentPlan, When], Awaitable[tuple[str, Path]]]
@@ -48,7 +57,7 @@ def kill(store: Store, script: type[Script], monkeypatch: pytest.MonkeyPatch) ->
         operation = script.operation(plan, store, Feed())
         with monkeypatch.context() as patched:
             patched.setattr(WorkflowJournal, "append", append_or_die)
-            running = asyncio.create_task(operation.run())
+            running = asyncio.create_task(run(operation))
             await dying.wait()
             await asyncio.sleep(0.1)  # the others have come to their ends in the journal, too
             copy = _copy(store.path)
@@ -81,7 +90,9 @@ async def resume(
 ) -> OperationResult:
     async with Store.open(path) as left, asyncio.timeout(20):
         workflow = await workflows.read(left, wid)
-        return await script.operation(await plan(left), left, Feed()).resume(workflow, RESUMED, names)
+        return await resume_operation(
+            script.operation(await plan(left), left, Feed()), workflow, RESUMED, names
+        )
 
 
 def started(journal: WorkflowJournal, transitions: Sequence[Transition]) -> bool:
@@ -120,9 +131,11 @@ async def test_abandoned_before_anything_has_begun(
         await overviews.abandon(again, await workflows.read(again, wid))
         workflow = await workflows.read(again, wid)
         with pytest.raises(RefusedError):
-            await script.operation(await make_plan(again, "red-1"), again, Feed()).resume(workflow, RESUMED)
+            await resume_operation(
+                script.operation(await make_plan(again, "red-1"), again, Feed()), workflow, RESUMED
+            )
         retried = script.operation(await make_plan(again, "red-1"), again, Feed())
-        assert phases(await retried.resume(workflow, RETRIED)) == {"red-1": "ok"}
+        assert phases(await resume_operation(retried, workflow, RETRIED)) == {"red-1": "ok"}
 
 
 async def test_a_workflow_whose_nodes_others_have_can_be_ended(
@@ -130,9 +143,10 @@ async def test_a_workflow_whose_nodes_others_have_can_be_ended(
 ) -> None:
     wid, left = await kill(await make_plan(store, "red-1"), started)
     async with Store.open(left) as again:
-        await script.operation(await make_plan(again, "red-1"), again, Feed()).run()
+        await run(script.operation(await make_plan(again, "red-1"), again, Feed()))
         assert await overviews.abandon(again, await workflows.read(again, wid)) == []
-        assert [overview.state for overview in await overviews.list_recent(again)] == ["aborted", "done"]
+        shown = await overviews.list_latest(again, None)
+        assert [overview.state for overview in shown] == ["done", "aborted"]
         assert (await node_states.read(again, ["red-1"]))["red-1"].state == "deployed"
 
 
@@ -170,7 +184,7 @@ async def test_when_enough_nodes_were_ready(
 async def test_before_a_spare_that_others_had_is_recorded(
     store: Store, make_plan: MakePlan, script: type[Script], kill: Kill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await script.operation(await make_plan(store, "red-3"), store, Feed()).run()
+    await run(script.operation(await make_plan(store, "red-3"), store, Feed()))
     script.failing = frozenset({("reboot", "red-1")})
     script.slow = frozenset({("reboot", "red-2"), ("reboot", "red-3")})
     settings = {"spares": ("red-3",), "automaton": ONCE}

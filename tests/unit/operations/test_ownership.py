@@ -12,7 +12,14 @@ from kadeploy.errors import RefusedError
 from kadeploy.operations.run.feed import Feed
 from kadeploy.store import journal, leases, tables, workflows
 from kadeploy.store.store import Store
-from tests.unit.operations.conftest import RESUMED, MakePlan, Script, phases
+from tests.unit.operations.conftest import (
+    RESUMED,
+    MakePlan,
+    Script,
+    phases,
+    resume_operation,
+    run,
+)
 
 SETTINGS = {"breakpoints": ("BroadcastEnv:sync",), "hold_seconds": 500.0}
 NODES = ("red-1", "red-2")
@@ -21,19 +28,19 @@ NODES = ("red-1", "red-2")
 @pytest.fixture
 async def held(store: Store, make_plan: MakePlan, script: type[Script]) -> str:
     """A workflow whose nodes are both held."""
-    return (await script.operation(await make_plan(store, *NODES, **SETTINGS), store, Feed()).run()).wid
+    return (await run(script.operation(await make_plan(store, *NODES, **SETTINGS), store, Feed()))).wid
 
 
 async def take(script: type[Script], store: Store, make_plan: MakePlan, *nodes: str) -> None:
     """Deploy nodes for somebody else."""
-    await script.operation(await make_plan(store, *nodes, force=True), store, Feed()).run()
+    await run(script.operation(await make_plan(store, *nodes, force=True), store, Feed()))
 
 
 async def resumption(
     script: type[Script], store: Store, make_plan: MakePlan, wid: str, start: str = ""
 ) -> dict[str, str]:
     operation = script.operation(await make_plan(store, *NODES, **SETTINGS), store, Feed())
-    return phases(await operation.resume(await workflows.read(store, wid), RESUMED, start=start))
+    return phases(await resume_operation(operation, await workflows.read(store, wid), RESUMED, start=start))
 
 
 async def check_still_held(store: Store, wid: str, *nodes: str) -> None:

@@ -14,9 +14,8 @@ from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.reboot.plan import plan_reboot
 from kadeploy.operations.reboot.request import RebootRequest
 from kadeploy.operations.run.feed import Feed
-from kadeploy.store import workflows
 from kadeploy.store.store import Store
-from tests.unit.operations.conftest import MakePlan, Script, phases
+from tests.unit.operations.conftest import MakePlan, Script, phases, run
 
 NODES = ("red-1", "red-2", "blue-1")
 
@@ -54,7 +53,7 @@ async def test_the_facts_of_a_reboot_are_json_values(site: Site, store: Store) -
 async def test_a_plan_is_run_more_than_once(store: Store, plan: DeploymentPlan, script: type[Script]) -> None:
     fingerprint = plan.fingerprint()
     for _ in range(2):
-        result = await script.operation(plan, store, Feed()).run()
+        result = await run(script.operation(plan, store, Feed()))
         assert phases(result) == dict.fromkeys(NODES, "ok")
     assert plan.fingerprint() == fingerprint
 
@@ -67,7 +66,6 @@ async def test_only_work_needs_the_ssh_key(
     try:
         plan = await make_plan(store, "red-1")
         with pytest.raises(NotFoundError, match=r"the engine's ssh key \S+ is missing"):
-            await script.operation(plan, store, Feed()).run()
-        assert await workflows.list_states(store) == []
+            await run(script.operation(plan, store, Feed()))
     finally:
         away.rename(key)

@@ -33,6 +33,7 @@ from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
 from tests.stores import forget_owner
+from tests.unit.operations.conftest import run
 
 ADDRESS = "127.0.1.1"  # of red-1
 
@@ -91,7 +92,7 @@ async def reboot(site: Site, store: Store, *nodes: str, **settings: Any) -> Oper
     settings = {"timeout": Expression("30"), **settings}
     request = RebootRequest(user="alice", nodes=nodes, **settings)
     plan = await plan_reboot(site, store, request)
-    return await Operation(plan, RebootOutcome(plan), store, Feed()).run()
+    return await run(Operation(plan, RebootOutcome(plan), store, Feed()))
 
 
 async def state_of(store: Store, node: str) -> str:
@@ -252,9 +253,9 @@ async def test_a_killed_reboot_can_be_abandoned(site: Site, store: Store) -> Non
     await node_states.change(store, ["red-1"], NodeState.REBOOTING, user="alice", workflow_id=workflow.id)
     await workflows.change_state(store, workflow.id, workflows.State.RUNNING)
     await forget_owner(store, workflow.id)
-    [overview] = await workflow_list.list_recent(store)
+    [overview] = await workflow_list.list_latest(store, None)
     assert overview.state == "interrupted"
-    assert workflow_list.describe_nodes(overview) == "rebooting red-1"
+    assert [(node.name, str(node.state)) for node in overview.nodes] == [("red-1", "rebooting")]
     left = await workflows.read(store, workflow.id)
     assert await workflow_list.abandon(store, left) == ["red-1"]
     record = (await node_states.read(store, ["red-1"]))["red-1"]

@@ -34,7 +34,13 @@ from kadeploy.workflow.effects import Run
 from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import Failure
 from kadeploy.workflow.phase import Phase
-from tests.unit.operations.conftest import MakePlan, Watching, deployment
+from tests.unit.operations.conftest import (
+    MakePlan,
+    Watching,
+    deployment,
+    resume_operation,
+    run,
+)
 
 MOVED = RelayResult(received=5, seconds=2.0, notes=("was slow",), moved=1)
 LOST = RelayResult(Trouble.PEERS, "gone", received=3, seconds=1.0)
@@ -98,7 +104,7 @@ def broadcasting(chain: Scripted) -> MakeExecutor:
 async def test_of_each_node_is_kept_what_it_received(store: Store, make_plan: MakePlan) -> None:
     plan, watching = await make_plan(store, "red-1", "red-2", "blue-1"), Watching()
     chain = Scripted({"red-1": MOVED, "red-2": LOST, "blue-1": RelayResult(received=5, seconds=1.0)})
-    result = await deployment(plan, store, watching, broadcasting(chain)).run()
+    result = await run(deployment(plan, store, watching, broadcasting(chain)))
     kept = await receptions.latest(store, result.wid)
     assert (kept["red-1"].bytes, kept["red-1"].seconds, kept["red-1"].ok) == (5, 2.0, True)
     assert (kept["red-1"].lane, kept["red-1"].position, kept["red-1"].moved) == (1, 1, 1)
@@ -115,7 +121,7 @@ async def test_who_need_not_wait_for_the_others_goes_on(store: Store, make_plan:
     plan, watching = await make_plan(store, "red-1", "red-2"), Watching()
     chain = Scripted({"red-1": MOVED, "red-2": LOST}, ("red-1",))
     async with asyncio.TaskGroup() as group, asyncio.timeout(30):
-        running = group.create_task(deployment(plan, store, watching, broadcasting(chain)).run())
+        running = group.create_task(run(deployment(plan, store, watching, broadcasting(chain))))
         await watching.until(lambda: bool(watching.of(EventKind.NODE_ENDED)))
         assert (receivers(watching), running.done()) == (["red red-1"], False)
         chain.may_end.set()
@@ -127,7 +133,7 @@ async def test_a_broadcast_that_is_cut_off_is_kept_too(store: Store, make_plan: 
     plan = await make_plan(store, "red-1")
     chain = Scripted({})
     operation = deployment(plan, store, Watching(), broadcasting(chain))
-    running = asyncio.create_task(operation.run())
+    running = asyncio.create_task(run(operation))
     await chain.begun.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -139,10 +145,12 @@ async def test_a_broadcast_that_is_cut_off_is_kept_too(store: Store, make_plan: 
 async def test_who_resumes_knows_what_was_received_before(store: Store, make_plan: MakePlan) -> None:
     plan = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
     chain = Scripted({"red-1": MOVED})
-    held = await deployment(plan, store, Watching(), broadcasting(chain)).run()
+    held = await run(deployment(plan, store, Watching(), broadcasting(chain)))
     workflow = await workflows.read(store, held.wid)
     again = await make_plan(store, "red-1", breakpoints=("BroadcastEnv:sync",))
-    result = await deployment(again, store, Watching(), broadcasting(chain)).resume(workflow, (Phase.HELD,))
+    result = await resume_operation(
+        deployment(again, store, Watching(), broadcasting(chain)), workflow, (Phase.HELD,)
+    )
     assert (result.nodes[0].phase, result.nodes[0].reception) == ("ok", held.nodes[0].reception)
     assert result.nodes[0].reception is not None
 
@@ -156,6 +164,6 @@ async def test_a_row_that_cannot_be_written_fails_no_node(
     monkeypatch.setattr(receptions, "add", full)
     plan = await make_plan(store, "red-1")
     chain = Scripted({"red-1": MOVED})
-    result = await deployment(plan, store, Watching(), broadcasting(chain)).run()
+    result = await run(deployment(plan, store, Watching(), broadcasting(chain)))
     assert [node.phase for node in result.nodes] == ["ok"]
     assert "statistics of broadcasts are not complete: No space left on device" in caplog.text

@@ -13,7 +13,7 @@ from kadeploy.cli.transcript import Transcript
 from kadeploy.operations.run.feed import Feed
 from kadeploy.store import leases
 from kadeploy.store.store import Store
-from tests.unit.operations.conftest import MakePlan, Script, phases
+from tests.unit.operations.conftest import MakePlan, Script, phases, run
 
 
 async def test_a_pipe_that_nobody_reads(store: Store, make_plan: MakePlan, script: type[Script]) -> None:
@@ -27,7 +27,7 @@ async def test_a_pipe_that_nobody_reads(store: Store, make_plan: MakePlan, scrip
         feed.subscribe(transcript.take)
         plan = await make_plan(store, "red-1", "red-2", "blue-1")
         async with asyncio.timeout(30):
-            result = await script.operation(plan, store, feed).run()
+            result = await run(script.operation(plan, store, feed))
         assert set(phases(result).values()) == {"ok"}
         assert await leases.held(store, ["red-1", "red-2", "blue-1"]) == {}
         transcript.flush()

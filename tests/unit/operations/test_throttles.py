@@ -24,7 +24,7 @@ from kadeploy.store.windows import StoreTable
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.effects import Run
 from kadeploy.workflow.event_kind import EventKind
-from tests.unit.operations.conftest import MakePlan, Watching, deployment
+from tests.unit.operations.conftest import MakePlan, Watching, deployment, run
 
 STRANGER = "elsewhere/pid:[1] boot 1 1"  # a process of another machine, of which only its claims are seen
 
@@ -70,7 +70,7 @@ async def test_an_operation_waits_for_the_slots_of_another_and_tells_it(
     await StoreTable(store, "reboot", 2).exchange(STRANGER, [Claim("D-0", STRANGER, 0, 2, 1.0)])
     watching = Watching()
     operation = deployment(await make_plan(store, "red-1", "red-2", "blue-1"), store, watching, Quick)
-    running = asyncio.create_task(operation.run())
+    running = asyncio.create_task(run(operation))
     await watching.until(lambda: waiting(watching) == {"blue-1", "red-1", "red-2"})
     assert all(event.data == {"window": "reboot", "size": 2} for event in watching.of(EventKind.QUEUED))
     stranger = window_claims.c.owner == STRANGER
@@ -96,7 +96,7 @@ async def test_an_operation_that_is_interrupted_gives_up_its_slots_and_its_place
 
     watching = Watching()
     operation = deployment(await make_plan(store, "red-1", "red-2"), store, watching, Hanging)
-    running = asyncio.create_task(operation.run())
+    running = asyncio.create_task(run(operation))
     await watching.until(lambda: bool(waiting(watching)))
     assert sorted(held for _, held in await claims(store)) == [1, 1]
     running.cancel()
@@ -118,6 +118,6 @@ async def test_looks_of_all_nodes_are_in_slots_of_their_own(store: Store, make_p
                     looks.append([claim for claim in await claims(store) if claim[1]])
             await super().__call__(run, report)
 
-    await deployment(await make_plan(store, "red-1", "red-2"), store, Watching(), Looking).run()
+    await run(deployment(await make_plan(store, "red-1", "red-2"), store, Watching(), Looking))
     assert len(looks) == 4 and all(looks), "two boots of two nodes, each look with a claim in the store"
     assert await claims(store) == []

@@ -88,5 +88,5 @@ def test_as_a_user_sees_it(former: FormerStore) -> None:
 
 def contents(former: FormerStore) -> list[object]:
     """What a refusal must leave as it is."""
-    states = former.rows("select id, state, finished from workflows")
+    states = former.rows("select id, state, finished from workflows order by id")
     return [former.rows("select * from leases"), former.rows("select * from nodes"), states]

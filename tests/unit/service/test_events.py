@@ -24,6 +24,7 @@ from tests.unit.operations.conftest import (
     directory,
     environment,
     make_plan,
+    run,
     script,
     site,
     store,
@@ -62,7 +63,7 @@ async def test_events_of_an_operation(store: Store, make_plan: MakePlan, script:
     script.failing = frozenset({("sync", "blue-1")})
     settings = {"spares": ("red-2",), "breakpoints": ("BootNewEnv",)}
     plan, watching = await make_plan(store, "red-1", "red-3", "blue-1", **settings), Watching()
-    result = await script.operation(plan, store, watching).run()
+    result = await run(script.operation(plan, store, watching))
     kept = [from_json(one) async for one in WorkflowEventLog(store, result.wid).documents()]
     assert kept == watching.told
     assert {event.kind for event in [*kept, *MADE]} == {*EventKind}

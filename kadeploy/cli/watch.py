@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Work of kadeploy --watch: what happens in a workflow, whoever carries it out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kadeploy.caller import Caller
+from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.display import shown
+from kadeploy.cli.signals import cancel_on_signals
+from kadeploy.config import site as configuration
+from kadeploy.config.site import Site
+from kadeploy.errors import ExitStatus
+from kadeploy.service.service import Service
+
+
+def watch(options: DeployOptions) -> ExitStatus:
+    """Show a workflow to its end; the exit status says whether it was there, not how it ended."""
+    try:
+        asyncio.run(_watch(options, configuration.load()))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    return ExitStatus.OK
+
+
+async def _watch(options: DeployOptions, site: Site) -> None:
+    cancel_on_signals()
+    async with Service.open(site, Caller.of_process()) as service, shown(options) as display:
+        async for event in service.workflows.follow(options.watch or "", options.since or 1):
+            display.take(event)
+            display.keep([event])

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Following a workflow: its events from a number on, until nobody works on it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from kadeploy.operations import workflows as overviews
+from kadeploy.operations.run.completion import complete_log
+from kadeploy.store import event_log, workflows
+from kadeploy.store.store import Store
+from kadeploy.workflow.event import Event, from_json
+from kadeploy.workflow.event_kind import EventKind
+
+INTERVAL = 0.1  # seconds between two looks at the log
+WORK_INTERVAL = 1.0  # seconds between two looks whether somebody works on the workflow
+BATCHES = 20  # of events that are read at once
+PATIENCE = 3.0  # seconds for which the last event of a workflow that has come to its end may be missing
+
+
+async def follow(store: Store, wid: str, since: int = 1) -> AsyncIterator[Event]:
+    """Events of a workflow from number ``since`` on, those of the past at once, until it rests.
+
+    It rests when it has ended, is held, or its process was killed: then the events that its journal implies
+    come last. Raises NotFoundError, and ServiceError where the store does not work.
+    """
+    number, ended, looked, rested = max(since, 1), False, 0.0, 0.0
+    while True:
+        events = [from_json(document) for document in await event_log.read(store, wid, number, BATCHES)]
+        for event in events:
+            yield event
+        if events:
+            number, ended = events[-1].sequence + 1, events[-1].kind is EventKind.ENDED
+            continue
+        now = time.monotonic()
+        if ended or now - looked >= WORK_INTERVAL:
+            looked = now
+            workflow = await workflows.read(store, wid)
+            overview = await overviews.look_at(store, workflow)
+            if overview.running:
+                rested = 0.0
+            elif overview.workflow.state.active:  # killed
+                if not await complete_log(store, wid, overviews.clusters_of(workflow)):
+                    return
+            else:
+                rested = rested or now
+                if ended or now - rested > PATIENCE:
+                    return
+        await asyncio.sleep(INTERVAL)

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations on nodes for one caller: begun, taken up again, repeated, or planned only."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from kadeploy.caller import Caller
+from kadeploy.config.site import Site
+from kadeploy.errors import RefusedError
+from kadeploy.nodes import fold
+from kadeploy.operations import kinds
+from kadeploy.operations import workflows as overviews
+from kadeploy.operations.continuation import Continuation
+from kadeploy.operations.deploy.plan import DeploymentPlan
+from kadeploy.operations.deploy.request import DeploymentRequest
+from kadeploy.operations.kinds import AnyPlan
+from kadeploy.operations.power.request import PowerKind, PowerRequest
+from kadeploy.operations.repetition import Repetition
+from kadeploy.operations.request import Request
+from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run import events
+from kadeploy.operations.run.executor import StepExecutor
+from kadeploy.operations.run.feed import Feed
+from kadeploy.operations.run.operation import MakeExecutor, Operation
+from kadeploy.operations.run.sampler import FileSampler
+from kadeploy.operations.run.tools import find_ssh_key
+from kadeploy.service.forecasts import ForecastWish, PreparedForecast, prepare_forecast
+from kadeploy.service.rights import Action, Rights
+from kadeploy.service.running import RunningWorkflow, Work
+from kadeploy.service.watchers import NO_WATCHERS, Watchers
+from kadeploy.service.workflows import find_controlled
+from kadeploy.store import workflows
+from kadeploy.store.store import Store
+from kadeploy.store.workflows import State, Workflow, WorkflowKind
+
+_ACTIONS = {
+    WorkflowKind.DEPLOY: Action.DEPLOY,
+    WorkflowKind.REBOOT: Action.REBOOT,
+    WorkflowKind.POWER: Action.POWER,
+}
+
+
+Asked = Request | Continuation | Repetition
+
+
+def stay(_: Site) -> None:
+    """Stay in the network namespace of the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationService:
+    """Service by which one caller begins operations of one site, which this process carries out.
+
+    ``enter`` is called between the planning, whose files may come from anywhere, and the work on nodes, which
+    may be in a network of their own. ``make_executor`` makes what runs the micro-steps.
+    """
+
+    site: Site
+    store: Store
+    caller: Caller
+    rights: Rights
+    enter: Callable[[Site], None] = stay
+    make_executor: MakeExecutor = StepExecutor
+    _running: list[RunningWorkflow] = field(default_factory=list)
+
+    async def begin(self, asked: Asked, watchers: Watchers = NO_WATCHERS) -> RunningWorkflow:
+        """Begin an operation, or go on with one: it has its identifier at once, and is planned then.
+
+        Raises UsageError, RefusedError and FileError for what is refused before its planning has begun: then
+        nothing is left of it.
+        """
+        if isinstance(asked, Continuation):
+            return await self._go_on(asked, watchers)
+        request = await self._find_request(asked)
+        find_ssh_key(self.site)
+        kind = kinds.kind_of(request)
+        checked = await kind.check(self.site, self.store, request)
+        content = {"request": checked.to_json()}
+        workflow = await workflows.create(self.store, kind.name, self.caller.name, content, State.PLANNING)
+        return self._work_on(workflow, checked, partial(_run, workflow), watchers)
+
+    async def plan(self, asked: Asked, watchers: Watchers = NO_WATCHERS) -> AnyPlan:
+        """Plan what ``begin`` would do, and leave nothing of it but copies of files; raises as that does."""
+        if isinstance(asked, Continuation):
+            request = self._continued(await self._find_own(asked.wid), asked)
+        else:
+            request = await self._find_request(asked)
+        feed = watchers.feed()
+        feed.publish(events.planning(request.nodes))
+        return await self._plan(request, feed)
+
+    async def prepare_forecast(
+        self, request: DeploymentRequest, wish: ForecastWish, watchers: Watchers = NO_WATCHERS
+    ) -> PreparedForecast:
+        """Prepare a forecast of a deployment; raises as ``plan``, and as forecasts.prepare_forecast."""
+        plan = await self.plan(request, watchers)
+        assert isinstance(plan, DeploymentPlan), "of a deployment's request"
+        return await prepare_forecast(self.site, self.store, plan, wish)
+
+    async def close(self) -> None:
+        """Cancel what still runs, and wait until it has cleaned up."""
+        for running in self._running:
+            await running.close()
+
+    # Workflows ------------------------------------------------------------------------------------
+
+    async def _find_request(self, asked: Request | Repetition) -> Request:
+        """Request of the caller for a new operation; raises RefusedError where he may not have it."""
+        if isinstance(asked, Repetition):
+            asked = asked.apply(kinds.recorded(await self._find_own(asked.wid)))
+        return self._permitted(asked.changed({"user": self.caller.name}))
+
+    def _continued(self, workflow: Workflow, continuation: Continuation) -> Request:
+        """Request of a workflow, still of its own user, as it goes on."""
+        return self._permitted(kinds.continued(workflow, continuation))
+
+    def _permitted(self, request: Request) -> Request:
+        """The request itself; raises RefusedError unless the caller may do this to its nodes."""
+        action, nodes = _action(request), request.claimed_nodes
+        if not self.rights.may(self.caller, action, nodes=nodes, partition=request.claimed_partition):
+            raise RefusedError(f"{self.caller.name} may not {action} {fold(nodes)}")
+        return request
+
+    async def _go_on(self, continuation: Continuation, watchers: Watchers) -> RunningWorkflow:
+        """Let a workflow go on by the same plan; one that died in its planning begins."""
+        workflow = await self._find_own(continuation.wid)
+        request = self._continued(workflow, continuation)
+        await self._take_over(workflow)
+        carry_out = (
+            partial(_run, workflow)
+            if workflow.state is State.PLANNING
+            else partial(_resume, workflow, continuation)
+        )
+        return self._work_on(workflow, request, carry_out, watchers)
+
+    async def _find_own(self, name: str) -> Workflow:
+        return await find_controlled(self.store, name, self.caller, self.rights)
+
+    async def _take_over(self, workflow: Workflow) -> None:
+        """Make a workflow this process's; raises RefusedError where another one works on it."""
+        overview = await overviews.look_at(self.store, workflow)
+        if overview.running or workflow.owner_lives:
+            hint = "wait until it has ended, or `cancel` it"
+            raise RefusedError(f"{workflow.id} is running", hint=hint)
+        if not await workflows.take_over(self.store, workflow.id, workflow.owner):
+            raise RefusedError(f"{workflow.id} went on meanwhile", hint="`list` shows what became of it")
+
+    async def _plan(self, request: Request, feed: Feed) -> AnyPlan:
+        with FileSampler(feed.publish) as files:
+            return await kinds.kind_of(request).plan(self.site, self.store, request, files)
+
+    def _work_on(
+        self,
+        workflow: Workflow,
+        request: Request,
+        carry_out: Callable[[Operation], Awaitable[OperationResult]],
+        watchers: Watchers,
+    ) -> RunningWorkflow:
+        feed = watchers.feed()
+
+        async def prepare() -> Operation:
+            plan = await self._plan(request, feed)
+            self.enter(self.site)
+            outcome = kinds.kind_of(request).outcome(plan)
+            return Operation(plan, outcome, self.store, feed, self.make_executor)
+
+        work = Work(workflow, request, prepare, carry_out)
+        running = RunningWorkflow(self.site, self.store, feed, work)
+        self._running.append(running)
+        return running
+
+
+def _action(request: Request) -> Action:
+    if isinstance(request, PowerRequest) and request.kind is PowerKind.STATUS:
+        return Action.SEE_STATUS
+    return _ACTIONS[kinds.kind_of(request).name]
+
+
+async def _run(workflow: Workflow, operation: Operation) -> OperationResult:
+    return await operation.run(workflow)
+
+
+async def _resume(workflow: Workflow, continuation: Continuation, operation: Operation) -> OperationResult:
+    return await operation.resume(workflow, continuation.phases, continuation.nodes, continuation.start)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workflow that this process works on: planned, carried out, and recorded as what has become of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from kadeploy.config.site import Site
+from kadeploy.errors import KadeployError, RefusedError, ServiceError, UsageError
+from kadeploy.operations.request import Request
+from kadeploy.operations.result import OperationResult
+from kadeploy.operations.run import events
+from kadeploy.operations.run.attempt import attempt
+from kadeploy.operations.run.event_log import WorkflowEventLog
+from kadeploy.operations.run.feed import Feed
+from kadeploy.operations.run.operation import Operation
+from kadeploy.store import pruning, workflows
+from kadeploy.store.store import Store
+from kadeploy.store.workflow_outcome import WorkflowOutcome
+from kadeploy.store.workflows import State, Workflow
+
+log = logging.getLogger(__name__)
+
+CANCEL_INTERVAL = 1.0  # seconds between two looks whether a user wants the workflow to end
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Work on a workflow: ``prepare`` plans it, ``carry_out`` runs what was planned, or goes on with it."""
+
+    workflow: Workflow
+    request: Request
+    prepare: Callable[[], Awaitable[Operation]]
+    carry_out: Callable[[Operation], Awaitable[OperationResult]]
+
+
+class RunningWorkflow:
+    """Workflow that this process works on from the moment when this is made."""
+
+    def __init__(self, site: Site, store: Store, feed: Feed, work: Work) -> None:
+        self._site = site
+        self._store = store
+        self._feed = feed
+        self._work = work
+        self._operation: Operation | None = None
+        self._cancelled_by = ""
+        self._task = asyncio.create_task(self._run(), name=self.wid)
+
+    @property
+    def wid(self) -> str:
+        """Identifier of the workflow."""
+        return self._work.workflow.id
+
+    @property
+    def result(self) -> OperationResult | None:
+        """Result by now, None where no node was touched."""
+        operation = self._operation
+        return operation.result() if operation is not None and operation.begun else None
+
+    async def finish(self) -> OperationResult:
+        """Wait for the end; where this is cancelled it comes at once, and all nodes are aborted.
+
+        Raises KadeployError where the operation is refused, or a service does not work.
+        """
+        return await self._task
+
+    async def close(self) -> None:
+        """End it where it has not ended: nothing of it runs when this returns."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> OperationResult:
+        with self._feed.opened(self.wid):
+            watching = asyncio.create_task(self._watch_for_cancel(), name=f"cancel-{self.wid}")
+            try:
+                return await self._carry_out()
+            except asyncio.CancelledError:
+                if not self._cancelled_by or self._task.uncancel():
+                    raise
+                if (result := self.result) is None:
+                    raise RefusedError(f"{self._cancelled_by} has cancelled {self.wid}") from None
+                return result
+            finally:
+                watching.cancel()
+                await asyncio.wait([watching])
+                if self.result is not None:
+                    await attempt("workflows of long ago remain", self._prune())
+
+    async def _carry_out(self) -> OperationResult:
+        """Plan and run it. The log of one that goes on is its former process's until its nodes are leased."""
+        if self._work.workflow.state is not State.PLANNING:
+            return await self._plan_and_run()
+        event_log = WorkflowEventLog(self._store, self.wid)
+        async with self._feed.kept(event_log, await event_log.last()):
+            return await self._plan_and_run()
+
+    async def _plan_and_run(self) -> OperationResult:
+        self._feed.publish(events.planning(self._work.request.nodes))
+        try:
+            self._operation = await self._work.prepare()
+            return await self._work.carry_out(self._operation)
+        except BaseException as error:
+            if self.result is None:
+                await self._record_no_beginning(error)
+            raise
+
+    async def _record_no_beginning(self, error: BaseException) -> None:
+        """Record the end of a workflow that has touched no node; one that should go on stays as it was."""
+        state, message = _describe(error)
+        workflow = self._work.workflow
+        if workflow.state is State.PLANNING:
+            outcome = WorkflowOutcome(0, 0, 0, 0, self._work.request.environment_label, message)
+            change = workflows.change_state(self._store, self.wid, state, outcome=outcome)
+            await attempt(f"{self.wid} remains recorded as planning", change)
+        else:
+            state = workflow.state
+            await attempt(f"{self.wid} remains taken", workflows.leave(self._store, self.wid))
+        self._feed.publish(events.ended(state, {}, time.time() - workflow.started, message))
+
+    async def _watch_for_cancel(self) -> None:
+        while not self._cancelled_by:
+            await asyncio.sleep(CANCEL_INTERVAL)
+            with suppress(ServiceError):  # a store that does not work is told of by the journal
+                self._cancelled_by = await workflows.cancel_requested(self._store, self.wid)
+        log.warning("%s has cancelled the workflow", self._cancelled_by)
+        self._task.cancel()
+
+    async def _prune(self) -> None:
+        await pruning.prune(self._store, self._site.server.database.keep_days)
+
+
+def _describe(error: BaseException) -> tuple[State, str]:
+    """State and sentence of a workflow that has not begun because of an error."""
+    match error:
+        case RefusedError() | UsageError():
+            return State.REFUSED, error.message
+        case KadeployError():
+            return State.ERROR, error.message
+        case asyncio.CancelledError():
+            return State.ABORTED, "ended before its nodes began"
+        case _:
+            return State.ERROR, f"{type(error).__name__}: {error}"

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service: everything that a program may ask of a site, for one caller."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from kadeploy.caller import Caller
+from kadeploy.config.site import Site
+from kadeploy.service.nodes import NodeService
+from kadeploy.service.rights import Rights
+from kadeploy.service.workflows import WorkflowService
+from kadeploy.store.store import Store
+
+if TYPE_CHECKING:
+    from kadeploy.service.environments import EnvironmentService
+    from kadeploy.service.operations import OperationService
+    from kadeploy.service.statistics import StatisticsService
+
+
+class Service:
+    """A site, opened for one caller in this process.
+
+    Its parts are imported when they are asked for: who lists workflows needs no ssh.
+    """
+
+    def __init__(self, site: Site, store: Store, caller: Caller, enter: Callable[[Site], None]) -> None:
+        self.site = site
+        self.store = store
+        self.caller = caller
+        self.rights = Rights.of(site)
+        self._enter = enter
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, site: Site, caller: Caller, enter: Callable[[Site], None] = lambda _: None
+    ) -> AsyncIterator[Service]:
+        """Open a site's store for a caller; what runs when the block ends is cancelled.
+
+        ``enter`` is called before nodes are worked on, see OperationService.
+        """
+        async with Store.open(site.path(site.server.database.name)) as store:
+            service = cls(site, store, caller, enter)
+            try:
+                yield service
+            finally:
+                if "operations" in vars(service):
+                    await service.operations.close()
+
+    @cached_property
+    def workflows(self) -> WorkflowService:
+        """Workflows that are kept."""
+        return WorkflowService(self.store, self.caller, self.rights)
+
+    @cached_property
+    def environments(self) -> EnvironmentService:
+        """Recorded environments."""
+        from kadeploy.service.environments import EnvironmentService
+
+        return EnvironmentService(self.store, self.caller, self.site)
+
+    @cached_property
+    def statistics(self) -> StatisticsService:
+        """Records of past operations."""
+        from kadeploy.service.statistics import StatisticsService
+
+        return StatisticsService(self.store)
+
+    @cached_property
+    def nodes(self) -> NodeService:
+        """Nodes and their states."""
+        return NodeService(self.site, self.store)
+
+    @cached_property
+    def operations(self) -> OperationService:
+        """Operations on nodes."""
+        from kadeploy.service.operations import OperationService
+
+        return OperationService(self.site, self.store, self.caller, self.rights, self._enter)

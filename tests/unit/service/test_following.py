@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Following a workflow of another process: from any event on, after its end, after its death."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from kadeploy.caller import Caller
+from kadeploy.config.site import Site
+from kadeploy.environments.environment import Environment
+from kadeploy.operations.continuation import Continuation, ContinuationKind
+from kadeploy.service.operations import OperationService
+from kadeploy.service.workflows import WorkflowService
+from kadeploy.store.store import Store
+from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_kind import EventKind
+from tests.unit.operations.conftest import ENVIRONMENT, phases
+from tests.unit.service.conftest import ALICE
+
+LATEST = 0.3  # seconds until another process has seen an event
+
+WorkflowsOf = Callable[[Caller], WorkflowService]
+Start = Callable[[float], Awaitable[tuple[str, Process]]]
+
+
+@pytest.fixture
+async def start(
+    directory: Path, site: Site, store: Store, environment: Environment, tmp_path: Path
+) -> AsyncIterator[Start]:
+    """``await start(seconds)`` deploys in a process of its own; its workflow, and the process."""
+    description = tmp_path / "debian.yaml"
+    description.write_text(ENVIRONMENT.replace("IMAGE", environment.image.file))
+    begun: list[Process] = []
+
+    async def begin(seconds: float) -> tuple[str, Process]:
+        program = Path(__file__).with_name("deploying.py")
+        arguments = (program, directory, store.path, description, str(seconds))
+        process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=PIPE)
+        begun.append(process)
+        assert process.stdout is not None
+        return (await process.stdout.readline()).decode().strip(), process
+
+    yield begin
+    for process in begun:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def collect(events: AsyncIterator[Event]) -> list[Event]:
+    async with asyncio.timeout(60):
+        return [event async for event in events]
+
+
+def numbers(events: Sequence[Event]) -> list[int]:
+    return [event.sequence for event in events]
+
+
+def ends(events: Sequence[Event]) -> dict[str, str]:
+    return {event.node: str(event.phase) for event in events if event.kind is EventKind.NODE_ENDED}
+
+
+async def test_another_process_follows_from_the_beginning_from_the_middle_and_after_the_end(
+    start: Start, workflows_of: WorkflowsOf
+) -> None:
+    wid, process = await start(0.02)
+    live, middle = await asyncio.gather(
+        collect(workflows_of(ALICE).follow(wid)), collect(workflows_of(ALICE).follow(wid, 20))
+    )
+    assert await process.wait() == 0
+    assert numbers(live) == list(range(1, len(live) + 1))
+    assert (live[0].kind, live[-1].kind) == (EventKind.PLANNING, EventKind.ENDED)
+    assert ends(live) == {"red-1": "ok", "red-2": "ok", "blue-1": "ok"}
+    assert middle == live[19:]
+    began = time.monotonic()
+    assert await collect(workflows_of(ALICE).follow("last")) == live
+    assert await collect(workflows_of(ALICE).follow(wid[:10], len(live))) == live[-1:]
+    assert await collect(workflows_of(ALICE).follow(wid, len(live) + 1)) == []
+    assert time.monotonic() - began < 10
+
+
+async def test_what_a_killed_process_has_journaled_is_told_and_the_numbers_go_on_when_it_is_resumed(
+    start: Start, workflows_of: WorkflowsOf, operations: OperationService
+) -> None:
+    wid, process = await start(0.05)
+    seen: list[Event] = []
+    async with asyncio.timeout(60):
+        async for event in workflows_of(ALICE).follow(wid):
+            seen.append(event)
+            if len(seen) == 40:
+                process.send_signal(signal.SIGKILL)
+    assert await process.wait() == -signal.SIGKILL
+    assert seen[-1].kind is not EventKind.ENDED
+    assert numbers(seen) == list(range(1, len(seen) + 1))
+    [shown] = (await workflows_of(ALICE).list(None)).workflows
+    assert shown.state == "interrupted"
+    assert await collect(workflows_of(ALICE).follow(wid)) == seen
+    running = await operations.begin(Continuation(wid=wid, kind=ContinuationKind.RESUME))
+    more = await collect(workflows_of(ALICE).follow(wid, len(seen) + 1))
+    assert phases(await running.finish()) == {"red-1": "ok", "red-2": "ok", "blue-1": "ok"}
+    assert numbers(more) == list(range(len(seen) + 1, len(seen) + len(more) + 1))
+    assert ends([*seen, *more]) == {"red-1": "ok", "red-2": "ok", "blue-1": "ok"}
+    assert more[-1].kind is EventKind.ENDED
