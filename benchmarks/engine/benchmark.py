@@ -32,7 +32,10 @@ def measure(options: Namespace) -> Result:
     for row, same in zip(rows, with_events, strict=False):
         same["ratio"] = same["cpu_seconds"] / row["cpu_seconds"]
     text = lines(rows) + (["", "with the log of events:", *lines(with_events)] if with_events else [])
-    text += [f"{row['nodes']} nodes: {row['ratio']:.2f} times the processor time" for row in with_events]
+    text += [
+        f"{row['nodes']} nodes: {row['ratio']:.2f} times the processor time, {row['batches']} batches"
+        for row in with_events
+    ]
     return Result({"journal": journal, "rows": rows, "events": with_events}, text)
 
 

@@ -33,7 +33,8 @@ SEED = 0
 class Row:
     """One size: seconds of the wall clock and of the processor, MB of memory, micro-steps that ended.
 
-    ``simulated`` is how long the deployment would have taken; ``ok`` how many nodes were good.
+    ``simulated`` is how long the deployment would have taken; ``ok`` how many nodes were good. ``batches``
+    are those in which events were kept.
     """
 
     nodes: int
@@ -44,6 +45,7 @@ class Row:
     steps: int
     simulated: float
     ok: int
+    batches: int = 0
 
 
 class Mode(StrEnum):
@@ -59,30 +61,34 @@ def measure(directory: Path, nodes: int, mode: Mode) -> Row:
     plan, file = asyncio.run(site.plan(directory, nodes)), site.behaviour(directory)
     start_mb = _peak_mb()
     began, cpu = time.perf_counter(), time.process_time()
+    batches = 0
     if mode is Mode.MEMORY:
         [cluster] = simulate(plan, file, {}, SEED)
     else:
-        cluster = _with_store(directory, plan, file, events=mode is Mode.EVENTS)
+        cluster, batches = _with_store(directory, plan, file, events=mode is Mode.EVENTS)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     ends = Counter(end.phase for end in cluster.timeline.ends.values())
     simulated = max(end.at for end in cluster.timeline.ends.values())
-    return Row(nodes, seconds, cpu, _peak_mb(), start_mb, cluster.timeline.steps, simulated, ends[Phase.OK])
+    steps, ok = cluster.timeline.steps, ends[Phase.OK]
+    return Row(nodes, seconds, cpu, _peak_mb(), start_mb, steps, simulated, ok, batches)
 
 
 def _with_store(
     directory: Path, plan: DeploymentPlan, file: SimulationFile, *, events: bool
-) -> SimulatedCluster:
+) -> tuple[SimulatedCluster, int]:
     """Simulate with every transition in an SQLite file before it is applied, as real deployments do.
 
     With ``events`` these are told and kept as well, in as many batches as if the time had really passed.
     """
     clusters: list[SimulatedCluster] = []
+    kept: list[int] = []  # sizes of batches
 
     async def work() -> None:
         async with Store.open(directory / "store.sqlite") as store:
             workflow = await workflows.create(store, workflows.WorkflowKind.DEPLOY, "root", {})
             journal = WorkflowJournal(store, workflow.id, plan.clusters[0].cluster)
             feed = Feed()
+            feed.subscribe_kept(lambda batch: kept.append(len(batch)))
             tell = feed.publish if events else None
             simulation = Simulation(plan, file, {}, SEED, lambda _: journal, tell)
             async with AsyncExitStack() as stack:
@@ -93,7 +99,7 @@ def _with_store(
             clusters.extend(simulation.clusters)
 
     clock.run(work())
-    return clusters[0]
+    return clusters[0], len(kept)
 
 
 def _peak_mb() -> float:

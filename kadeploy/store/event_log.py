@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select
@@ -23,6 +23,10 @@ BATCH_BYTES = (
 )
 EVENT_BYTES = 10_000_000  # of JSON of one event
 _MOST_BYTES = 2 * (BATCH_BYTES + EVENT_BYTES)  # with what is between the events
+_FEW = 100  # events that are encoded at once: a thread for them would cost as much as they do
+_encode_json = json.JSONEncoder(
+    separators=(",", ":"), allow_nan=False
+).encode  # json.dumps makes one each time
 _LEVEL = 1  # of zlib: 0.1 s of the events of thousands of nodes in some milliseconds
 
 
@@ -42,7 +46,10 @@ async def append(store: Store, workflow_id: str, first: int, documents: Sequence
     """
     if not documents:
         return
-    rows = await asyncio.to_thread(lambda: list(_batches(workflow_id, first, documents)))
+    if len(documents) <= _FEW:
+        rows = _batches(workflow_id, first, documents)
+    else:
+        rows = await asyncio.to_thread(_batches, workflow_id, first, documents)
 
     def change(connection: Connection) -> None:
         if (last := _last(connection, workflow_id)) != first - 1:
@@ -78,29 +85,30 @@ def _last(connection: Connection, workflow_id: str) -> int:
     return connection.scalar(query) or 0
 
 
-def _batches(
-    workflow_id: str, first: int, documents: Sequence[Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
+def _batches(workflow_id: str, first: int, documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows of events, each of about BATCH_BYTES."""
+    rows: list[dict[str, Any]] = []
     texts: list[str] = []
     size, end = 0, first + len(documents) - 1
     for number, document in enumerate(documents, first):
         texts.append(_encode(number, document))
         size += len(texts[-1])
         if size >= BATCH_BYTES or number == end:
-            yield {
+            row = {
                 "workflow_id": workflow_id,
                 "first": number - len(texts) + 1,
                 "last": number,
                 "documents": zlib.compress(f"[{','.join(texts)}]".encode("ascii"), _LEVEL),
             }
+            rows.append(row)
             texts, size = [], 0
+    return rows
 
 
 def _encode(number: int, document: Mapping[str, Any]) -> str:
     if document["sequence"] != number:
         raise ValueError(f"event {number} bears the number {document['sequence']}")
-    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    text = _encode_json(document)
     if len(text) > EVENT_BYTES:
         raise ValueError(f"event {number} has {len(text)} bytes, more than {EVENT_BYTES}")
     return text

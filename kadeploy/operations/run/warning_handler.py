@@ -32,8 +32,11 @@ class _Receiver:
             running = None
         if running is self.loop:
             self.tell(_warning(record))
-        else:
+            return True
+        try:
             self.loop.call_soon_threadsafe(self.tell, _warning(record))
+        except RuntimeError:  # the loop was closed meanwhile
+            return False
         return True
 
 

@@ -46,7 +46,9 @@ def test_the_log_of_events_is_compared(tmp_path: Path) -> None:
     [row], [same] = done.figures["rows"], done.figures["events"]
     assert (row["steps"], row["simulated"], row["ok"]) == (same["steps"], same["simulated"], same["ok"])
     assert same["ratio"] == same["cpu_seconds"] / row["cpu_seconds"]
-    assert done.shown.splitlines()[-1] == f"20 nodes: {same['ratio']:.2f} times the processor time"
+    assert row["batches"] == 0 < same["batches"] <= 10 * same["simulated"] + 1
+    last = f"20 nodes: {same['ratio']:.2f} times the processor time, {same['batches']} batches"
+    assert done.shown.splitlines()[-1] == last
 
 
 @pytest.mark.slow
