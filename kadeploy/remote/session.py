@@ -77,7 +77,10 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
             await self._writable.wait()
             if self.ended:
                 return
-            self._channel.write(chunk)
+            try:
+                self._channel.write(chunk)
+            except BrokenPipeError:  # the other side closes the channel, of which this one is told later
+                return
         if not self.ended:
             self._channel.write_eof()
 
