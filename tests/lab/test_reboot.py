@@ -57,7 +57,7 @@ def kill_a_reboot(lab: Laboratory, node: str) -> None:
         assert process.stdout is not None
         assert any("wait_reboot on" in line for line in process.stdout)
         process.kill()
-    assert "interrupted" in lab.command("kadeploy", "--list").splitlines()[-1]
+    assert "interrupted" in lab.command("kadeploy", "--list").splitlines()[0]
 
 
 @pytest.mark.lab
@@ -102,7 +102,7 @@ def test_deployed_nodes_are_rebooted_in_every_way(containers: Laboratory) -> Non
     assert lab.node_states(*NODES) == ["rebooted", "rebooted"]
 
     kill_a_reboot(lab, "node-1")
-    assert ": rebooting node-1" in lab.command("kadeploy", "--list").splitlines()[-1]
+    assert ": rebooting node-1" in lab.command("kadeploy", "--list").splitlines()[0]
     lab.command("kareboot", "-r", "deploy_env", "-m", "node-1", seconds=120)
     minios = lab.ssh("node-1", lab.minios_hosts("node-1"), DEPLOY_ENV / "id_deploy", "hostname")
     assert minios.returncode == 0, minios

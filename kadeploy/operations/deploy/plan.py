@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,8 @@ class Planner:
         for uri in (environment.image.file, *(archive.archive for archive in environment.postinstalls)):
             await asyncio.to_thread(local_file.check_present, uri)
         files = await self._grab_operation_files(request, names)
-        inputs = _Inputs(request, environment, UNREAD, (), files)
+        archives = tuple(_unread(archive) for archive in environment.postinstalls)
+        inputs = _Inputs(request, environment, UNREAD, archives, files)
         clusters = await self._plan_clusters(inputs, nodes)
         recipe.check_all_used(request.custom_steps, [plan.recipes for plan in clusters])
         return request.changed({"environment": environment})
@@ -224,8 +225,7 @@ class Planner:
                 f"{archive.archive} has changed since it was recorded",
                 hint="`update_postinstalls` records it again",
             )
-        script = () if archive.script in ("", "none") else tuple(shlex.split(archive.script))
-        return PostInstall(file.path, archive.compression, script)
+        return replace(_unread(archive), path=file.path)
 
     async def _grab_operation_files(
         self, request: DeploymentRequest, clusters: Iterable[str]
@@ -249,3 +249,9 @@ class Planner:
             compression = ARCHIVE_FORMATS[entry.format]
             archives.append(PostInstall(path, compression, tuple(shlex.split(entry.script))))
         return tuple(archives)
+
+
+def _unread(archive: Archive) -> PostInstall:
+    """Post-install of an archive before that is read."""
+    script = () if archive.script in ("", "none") else tuple(shlex.split(archive.script))
+    return PostInstall(Path(), archive.compression, script)

@@ -75,6 +75,20 @@ async def test_what_is_refused_at_once_leaves_no_workflow(
     assert await workflows.list_states(store) == []
 
 
+async def test_a_breakpoint_on_a_post_install_is_not_refused_before_that_is_read(
+    operations: OperationService, deployment: DeploymentRequest, environment: Environment
+) -> None:
+    archive = Archive(environment.image.file, environment.image.compression)
+    asked = deployment.changed(
+        {
+            "environment": replace(environment, postinstalls=(archive,)),
+            "breakpoints": ("BroadcastEnv:manage_user_post_install",),
+        }
+    )
+    running = await operations.begin(asked)
+    assert phases(await running.finish()) == {"red-1": "held", "red-2": "held"}
+
+
 async def test_what_is_refused_in_the_planning_is_kept_with_its_reason(
     operations: OperationService,
     deployment: DeploymentRequest,
