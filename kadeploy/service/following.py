@@ -14,7 +14,7 @@ from kadeploy.store.store import Store
 from kadeploy.workflow.event import Event, from_json
 from kadeploy.workflow.event_kind import EventKind
 
-INTERVAL = 0.1  # seconds between two looks at the log
+INTERVAL = 0.05  # seconds between two looks at the log
 WORK_INTERVAL = 1.0  # seconds between two looks whether somebody works on the workflow
 BATCHES = 20  # of events that are read at once
 PATIENCE = 3.0  # seconds for which the last event of a workflow that has come to its end may be missing

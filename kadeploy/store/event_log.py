@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from kadeploy.errors import RefusedError, ServiceError
 from kadeploy.store.store import Store
@@ -23,11 +23,21 @@ BATCH_BYTES = (
 )
 EVENT_BYTES = 10_000_000  # of JSON of one event
 _MOST_BYTES = 2 * (BATCH_BYTES + EVENT_BYTES)  # with what is between the events
+PATIENCE = 0.05  # seconds for which events wait for another write of their process
 _FEW = 100  # events that are encoded at once: a thread for them would cost as much as they do
 _encode_json = json.JSONEncoder(
     separators=(",", ":"), allow_nan=False
-).encode  # json.dumps makes one each time
+).encode  # json.dumps makes an encoder each time
 _LEVEL = 1  # of zlib: 0.1 s of the events of thousands of nodes in some milliseconds
+
+
+# One statement, as most batches are one row; inserts nothing where its first event does not follow the last.
+_COLUMNS = ("workflow_id", "first", "last", "documents")
+_KNOWN = select(func.coalesce(func.max(table.c.last), 0)).where(table.c.workflow_id == bindparam("of"))
+_VALUES = select(*(bindparam(name, type_=table.c[name].type) for name in _COLUMNS))
+_INSERT_BEHIND = insert(table).from_select(
+    _COLUMNS, _VALUES.where(_KNOWN.scalar_subquery() == bindparam("first") - 1)
+)
 
 
 class MisplacedEventsError(RefusedError):
@@ -41,7 +51,8 @@ class MisplacedEventsError(RefusedError):
 async def append(store: Store, workflow_id: str, first: int, documents: Sequence[Mapping[str, Any]]) -> None:
     """Add events behind those that are there, all or none; ``first`` is the number of the first one.
 
-    Raises MisplacedEventsError where that is not the one behind the last; ValueError for documents whose
+    They are written with the next write of this process, or after ``PATIENCE`` seconds without one. Raises
+    MisplacedEventsError where that is not the one behind the last; ValueError for documents whose
     ``sequence`` is not their number, and for those that no JSON can be made of.
     """
     if not documents:
@@ -52,11 +63,12 @@ async def append(store: Store, workflow_id: str, first: int, documents: Sequence
         rows = await asyncio.to_thread(_batches, workflow_id, first, documents)
 
     def change(connection: Connection) -> None:
-        if (last := _last(connection, workflow_id)) != first - 1:
-            raise MisplacedEventsError(workflow_id, first, last)
-        connection.execute(insert(table), rows)
+        if not connection.execute(_INSERT_BEHIND, {**rows[0], "of": workflow_id}).rowcount:
+            raise MisplacedEventsError(workflow_id, first, _last(connection, workflow_id))
+        if rows[1:]:
+            connection.execute(insert(table), rows[1:])
 
-    await store.write(change)
+    await store.write_soon(change, PATIENCE)
 
 
 async def read(store: Store, workflow_id: str, since: int, limit: int) -> list[dict[str, Any]]:
@@ -87,6 +99,11 @@ def _last(connection: Connection, workflow_id: str) -> int:
 
 def _batches(workflow_id: str, first: int, documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows of events, each of about BATCH_BYTES."""
+    if any(document["sequence"] != number for number, document in enumerate(documents, first)):
+        raise ValueError(f"events from {first} on bear other numbers")
+    whole = _encode_json(documents)
+    if len(whole) <= BATCH_BYTES:
+        return [_row(workflow_id, first, first + len(documents) - 1, whole)]
     rows: list[dict[str, Any]] = []
     texts: list[str] = []
     size, end = 0, first + len(documents) - 1
@@ -94,20 +111,17 @@ def _batches(workflow_id: str, first: int, documents: Sequence[Mapping[str, Any]
         texts.append(_encode(number, document))
         size += len(texts[-1])
         if size >= BATCH_BYTES or number == end:
-            row = {
-                "workflow_id": workflow_id,
-                "first": number - len(texts) + 1,
-                "last": number,
-                "documents": zlib.compress(f"[{','.join(texts)}]".encode("ascii"), _LEVEL),
-            }
-            rows.append(row)
+            rows.append(_row(workflow_id, number - len(texts) + 1, number, f"[{','.join(texts)}]"))
             texts, size = [], 0
     return rows
 
 
+def _row(workflow_id: str, first: int, last: int, text: str) -> dict[str, Any]:
+    documents = zlib.compress(text.encode("ascii"), _LEVEL)
+    return {"workflow_id": workflow_id, "first": first, "last": last, "documents": documents}
+
+
 def _encode(number: int, document: Mapping[str, Any]) -> str:
-    if document["sequence"] != number:
-        raise ValueError(f"event {number} bears the number {document['sequence']}")
     text = _encode_json(document)
     if len(text) > EVENT_BYTES:
         raise ValueError(f"event {number} has {len(text)} bytes, more than {EVENT_BYTES}")

@@ -11,7 +11,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +22,8 @@ from sqlalchemy.pool import StaticPool
 
 from kadeploy.errors import RefusedError, ServiceError
 from kadeploy.store import schema
+from kadeploy.store.riders import Rider, Riders
+from kadeploy.time_limit import time_limit
 
 BUSY_TIMEOUT = 10.0  # seconds a transaction waits for the writer of another process
 
@@ -34,6 +36,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._engine = _engine(path)
+        self._riders = Riders()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
     @classmethod
@@ -62,7 +65,27 @@ class Store:
 
         A transaction that has begun when the caller is cancelled is completed nevertheless.
         """
-        return await self._run(self._transact, change, True)
+        return await self._run(self._transact_with_riders, change)
+
+    async def write_soon(self, change: Callable[[Connection], Result], seconds: float) -> Result:
+        """Result of ``change``, committed with the next write, or on its own after some seconds without one.
+
+        A transaction costs more than most changes do. Raises as ``write`` does.
+        """
+        rider = Rider(change)
+        self._riders.add(rider)
+        try:
+            with suppress(TimeoutError):
+                async with time_limit(seconds):
+                    await rider.settled.wait()
+        except BaseException:
+            self._riders.withdraw(rider)
+            raise
+        if not self._riders.withdraw(rider):
+            await rider.settled.wait()
+            if rider.carried:
+                return rider.result()
+        return await self.write(change)
 
     def _transact(self, action: Callable[[Connection], Result], immediate: bool) -> Result:
         with (
@@ -70,6 +93,16 @@ class Store:
             connection.begin(),
         ):
             return action(connection)
+
+    def _transact_with_riders(self, change: Callable[[Connection], Result]) -> Result:
+        with self._riders.carried() as carry:
+
+            def action(connection: Connection) -> Result:
+                result = change(connection)
+                carry(connection)
+                return result
+
+            return self._transact(action, True)
 
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
         try:

@@ -17,7 +17,7 @@ from kadeploy.workflow.event_kind import EventKind
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 0.1  # seconds between two writes
+INTERVAL = 0.15  # seconds between two writes
 RETRY_INTERVAL = 1.0  # seconds until a write that has failed is tried again
 LAST_SECONDS = 15.0  # for what is not written yet when the operation has ended
 BATCH = 5_000  # events of one write
