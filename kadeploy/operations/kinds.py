@@ -9,7 +9,7 @@ from typing import Any
 
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError, RequestError
-from kadeploy.operations.continuation import Continuation
+from kadeploy.operations.continuation import Continuation, ContinuationKind
 from kadeploy.operations.deploy.outcome import DeploymentOutcome
 from kadeploy.operations.deploy.plan import DeploymentPlan, Grabbed, Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
@@ -23,7 +23,7 @@ from kadeploy.operations.reboot.request import RebootRequest
 from kadeploy.operations.request import Request
 from kadeploy.operations.run.outcome import Outcome
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import Workflow, WorkflowKind
+from kadeploy.store.workflows import State, Workflow, WorkflowKind
 
 AnyPlan = Plan[Any]
 AnyOutcome = Outcome[Any]
@@ -100,6 +100,11 @@ async def plan(site: Site, store: Store, request: Request, grabbed: Grabbed) -> 
 def continued(workflow: Workflow, continuation: Continuation) -> Request:
     """Request of a recorded workflow as it goes on; raises RefusedError for one that cannot."""
     request = continuation.apply(recorded(workflow))
+    planned = "fingerprint" in workflow.request
+    if not planned and workflow.state is not State.PLANNING:
+        raise RefusedError(f"{workflow.id} has not begun", hint=f"`again` {workflow.id} begins a new one")
+    if not planned and continuation.kind is ContinuationKind.RETRY:
+        raise RefusedError(f"{workflow.id} has not begun", hint=f"`resume` {workflow.id} begins it")
     if not request.takes_nodes:
         raise RefusedError(f"{workflow.id} has only asked, and can do so no further", hint="ask again")
     return request

@@ -32,8 +32,9 @@ from kadeploy.service.rights import Action, Rights
 from kadeploy.service.running import RunningWorkflow, Work
 from kadeploy.service.watchers import NO_WATCHERS, Watchers
 from kadeploy.service.workflows import find_controlled
-from kadeploy.store import workflows
+from kadeploy.store import leases, workflows
 from kadeploy.store.store import Store
+from kadeploy.store.workflow_outcome import WorkflowOutcome
 from kadeploy.store.workflows import State, Workflow, WorkflowKind
 
 _ACTIONS = {
@@ -76,10 +77,15 @@ class OperationService:
             return await self._go_on(asked, watchers)
         request = await self._find_request(asked)
         find_ssh_key(self.site)
+        if request.takes_nodes and not request.force:  # they are leased when it is planned, minutes later
+            await leases.check_free(self.store, request.claimed_nodes)
         kind = kinds.kind_of(request)
         checked = await kind.check(self.site, self.store, request)
         content = {"request": checked.to_json()}
-        workflow = await workflows.create(self.store, kind.name, self.caller.name, content, State.PLANNING)
+        outcome = WorkflowOutcome(environment=checked.environment_label)
+        workflow = await workflows.create(
+            self.store, kind.name, self.caller.name, content, State.PLANNING, outcome
+        )
         return self._work_on(workflow, checked, partial(_run, workflow), watchers)
 
     async def plan(self, asked: Asked, watchers: Watchers = NO_WATCHERS) -> AnyPlan:

@@ -61,6 +61,9 @@ class WorkflowService:
         Its nodes are aborted within seconds. Raises RefusedError where nobody works on it.
         """
         workflow = await self._find_own(name)
+        overview = await overviews.look_at(self.store, workflow)
+        if not overview.running:
+            raise RefusedError(f"{workflow.id} does not run: it is {overview.state}")
         await workflows.request_cancel(self.store, workflow.id, self.caller.name)
         return workflow.id
 

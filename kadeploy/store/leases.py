@@ -48,9 +48,8 @@ async def acquire(
         twins = _living(connection, leases.c.workflow_id == workflow_id, now())
         if running := [row for row in twins if row.owner not in (owner, NOBODY)]:
             raise _in_use(running, "it is running: wait until it has ended, or interrupt its command")
-        others = [row for row in _held(connection, nodes, now()) if row.workflow_id != workflow_id]
-        if others and not force:
-            raise _in_use(others, "wait until it has ended, or take the nodes with `force`")
+        if not force:
+            _check_others(connection, nodes, workflow_id, now())
         wanted = set(nodes)
         held = {row.node: row.expires_at for row in twins if row.owner == NOBODY and row.node in wanted}
         _delete_nodes(connection, nodes)
@@ -69,6 +68,17 @@ async def acquire(
         return held
 
     return await store.write(change)
+
+
+async def check_free(store: Store, nodes: Sequence[str], *, now: Callable[[], float] = time.time) -> None:
+    """Check that ``acquire`` would find nodes free; raises RefusedError naming those in use."""
+    await store.read(lambda connection: _check_others(connection, nodes, "", now()))
+
+
+def _check_others(connection: Connection, nodes: Sequence[str], workflow_id: str, now: float) -> None:
+    others = [row for row in _held(connection, nodes, now) if row.workflow_id != workflow_id]
+    if others:
+        raise _in_use(others, "wait until it has ended, or take the nodes with `force`")
 
 
 async def give_back(store: Store, workflow_id: str, held: Mapping[str, float]) -> None:

@@ -105,7 +105,12 @@ class Workflow(WorkflowSummary):
 
 
 async def create(
-    store: Store, kind: WorkflowKind, user: str, request: Mapping[str, Any], state: State = State.RUNNING
+    store: Store,
+    kind: WorkflowKind,
+    user: str,
+    request: Mapping[str, Any],
+    state: State = State.RUNNING,
+    outcome: WorkflowOutcome | None = None,
 ) -> Workflow:
     """Record a new workflow of this process; its identifier is ``D-<uuid4>`` for a deployment.
 
@@ -119,6 +124,7 @@ async def create(
         state=state,
         started=time.time(),
         owner=str(Process.current()),
+        outcome=outcome,
     )
     values = {
         "id": workflow.id,
@@ -128,6 +134,7 @@ async def create(
         "state": str(state),
         "started": workflow.started,
         "owner": workflow.owner,
+        "outcome": outcome and asdict(outcome),
     }
     try:
         await store.write(lambda connection: connection.execute(insert(table), values))

@@ -12,13 +12,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from kadeploy.caller import Caller
 from kadeploy.config.site import Site
 from kadeploy.environments.environment import Environment
+from kadeploy.errors import RefusedError
 from kadeploy.operations.continuation import Continuation, ContinuationKind
 from kadeploy.service.operations import OperationService
 from kadeploy.service.workflows import WorkflowService
+from kadeploy.store import event_log, leases
 from kadeploy.store.store import Store
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
@@ -28,7 +31,36 @@ from tests.unit.service.conftest import ALICE
 LATEST = 0.3  # seconds until another process has seen an event
 
 WorkflowsOf = Callable[[Caller], WorkflowService]
-Start = Callable[[float], Awaitable[tuple[str, Process]]]
+Start = Callable[..., Awaitable[tuple[str, Process]]]
+
+
+class ImageServer:
+    """Server of an image, which answers nobody until it is ``answering``."""
+
+    def __init__(self, image: Path) -> None:
+        self._image = image
+        self.asked = asyncio.Event()
+        self.answering = asyncio.Event()
+        self.url = ""
+
+    async def serve(self, _: web.Request) -> web.StreamResponse:
+        """Answer a request, some time."""
+        self.asked.set()
+        await self.answering.wait()
+        return web.FileResponse(self._image)
+
+
+@pytest.fixture
+async def server(environment: Environment) -> AsyncIterator[ImageServer]:
+    found = ImageServer(Path(environment.image.file))
+    application = web.Application()
+    application.router.add_get("/image.tar.gz", found.serve)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/image.tar.gz"
+    yield found
+    await runner.cleanup()
 
 
 @pytest.fixture
@@ -37,10 +69,10 @@ async def start(
 ) -> AsyncIterator[Start]:
     """``await start(seconds)`` deploys in a process of its own; its workflow, and the process."""
     description = tmp_path / "debian.yaml"
-    description.write_text(ENVIRONMENT.replace("IMAGE", environment.image.file))
     begun: list[Process] = []
 
-    async def begin(seconds: float) -> tuple[str, Process]:
+    async def begin(seconds: float, image: str = environment.image.file) -> tuple[str, Process]:
+        description.write_text(ENVIRONMENT.replace("IMAGE", image))
         program = Path(__file__).with_name("deploying.py")
         arguments = (program, directory, store.path, description, str(seconds))
         process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=PIPE)
@@ -109,3 +141,50 @@ async def test_what_a_killed_process_has_journaled_is_told_and_the_numbers_go_on
     assert numbers(more) == list(range(len(seen) + 1, len(seen) + len(more) + 1))
     assert ends([*seen, *more]) == {"red-1": "ok", "red-2": "ok", "blue-1": "ok"}
     assert more[-1].kind is EventKind.ENDED
+
+
+async def test_one_that_was_killed_in_its_planning_has_not_started_and_is_planned_again(
+    start: Start, server: ImageServer, workflows_of: WorkflowsOf, operations: OperationService, store: Store
+) -> None:
+    wid, process = await start(0.0, server.url)
+    await server.asked.wait()
+    [planning] = (await workflows_of(ALICE).list(None)).workflows
+    assert (planning.state, planning.environment) == ("planning", "debian:1")
+    with pytest.raises(RefusedError, match="is running"):
+        await operations.begin(Continuation(wid=wid, kind=ContinuationKind.RESUME))
+    async with asyncio.timeout(20):
+        while await event_log.last(store, wid) < 2:
+            await asyncio.sleep(0.05)
+    process.kill()
+    await process.wait()
+    told = await collect(workflows_of(ALICE).follow(wid))
+    assert {event.kind for event in told} == {EventKind.PLANNING, EventKind.FILE}
+    [dead] = (await workflows_of(ALICE).list(None)).workflows
+    assert (dead.state, dead.finished, dead.nodes) == ("not started", None, {})
+    assert await leases.held(store, ["red-1", "red-2", "blue-1"]) == {}
+    with pytest.raises(RefusedError, match="does not run"):
+        await workflows_of(ALICE).cancel(wid)
+    server.answering.set()
+    running = await operations.begin(Continuation(wid="last", kind=ContinuationKind.RESUME))
+    with pytest.raises(RefusedError, match="is running"):
+        await operations.begin(Continuation(wid=wid, kind=ContinuationKind.RESUME))
+    assert running.wid == wid
+    assert phases(await running.finish()) == {"red-1": "ok", "red-2": "ok", "blue-1": "ok"}
+    whole = await collect(workflows_of(ALICE).follow(wid))
+    assert numbers(whole) == list(range(1, len(whole) + 1))
+    assert [event.kind for event in whole].count(EventKind.PLANNING) == 2
+
+
+async def test_one_that_has_not_started_is_given_up(
+    start: Start, server: ImageServer, workflows_of: WorkflowsOf, operations: OperationService
+) -> None:
+    wid, process = await start(0.0, server.url)
+    await server.asked.wait()
+    process.kill()
+    await process.wait()
+    with pytest.raises(RefusedError, match="has not begun"):
+        await operations.begin(Continuation(wid=wid, kind=ContinuationKind.RETRY))
+    assert await workflows_of(ALICE).abandon(wid) == (wid, [])
+    assert (await workflows_of(ALICE).show(wid)).state == "aborted"
+    with pytest.raises(RefusedError):
+        await operations.begin(Continuation(wid=wid, kind=ContinuationKind.RESUME))

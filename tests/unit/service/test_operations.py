@@ -75,6 +75,19 @@ async def test_what_is_refused_at_once_leaves_no_workflow(
     assert await workflows.list_states(store) == []
 
 
+async def test_nodes_in_use_are_refused_at_once(
+    operations: OperationService, deployment: DeploymentRequest, store: Store
+) -> None:
+    held = await operations.begin(deployment.changed({"breakpoints": ("BootNewEnv",)}))
+    await held.finish()
+    other = deployment.changed({"nodes": ("red-2", "blue-1")})
+    with pytest.raises(RefusedError, match=f"red-2 in use by workflow {held.wid} of alice"):
+        await operations.begin(other)
+    assert [workflow.id for workflow in await workflows.list_states(store)] == [held.wid]
+    forced = await operations.begin(other.changed({"force": True}))
+    assert phases(await forced.finish()) == {"red-2": "ok", "blue-1": "ok"}
+
+
 async def test_a_breakpoint_on_a_post_install_is_not_refused_before_that_is_read(
     operations: OperationService, deployment: DeploymentRequest, environment: Environment
 ) -> None:
