@@ -72,7 +72,7 @@ class RunningWorkflow:
     async def close(self) -> None:
         """End it where it has not ended: nothing of it runs when this returns."""
         self._task.cancel()
-        await asyncio.wait([self._task])
+        await asyncio.gather(self._task, return_exceptions=True)  # told to who has waited, and recorded
 
     async def _run(self) -> OperationResult:
         with self._feed.opened(self.wid):

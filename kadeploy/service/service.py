@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 
 from kadeploy.caller import Caller
 from kadeploy.config.site import Site
-from kadeploy.service.nodes import NodeService
 from kadeploy.service.rights import Rights
-from kadeploy.service.workflows import WorkflowService
 from kadeploy.store.store import Store
 
 if TYPE_CHECKING:
     from kadeploy.service.environments import EnvironmentService
+    from kadeploy.service.nodes import NodeService
     from kadeploy.service.operations import OperationService
     from kadeploy.service.statistics import StatisticsService
+    from kadeploy.service.workflows import WorkflowService
 
 
 class Service:
     """A site, opened for one caller in this process.
 
-    Its parts are imported when they are asked for: who lists workflows needs no ssh.
+    Its parts are imported when they are asked for: who lists environments needs no ssh and no engine.
     """
 
     def __init__(self, site: Site, store: Store, caller: Caller, enter: Callable[[Site], None]) -> None:
@@ -54,6 +54,8 @@ class Service:
     @cached_property
     def workflows(self) -> WorkflowService:
         """Workflows that are kept."""
+        from kadeploy.service.workflows import WorkflowService
+
         return WorkflowService(self.store, self.caller, self.rights)
 
     @cached_property
@@ -73,6 +75,8 @@ class Service:
     @cached_property
     def nodes(self) -> NodeService:
         """Nodes and their states."""
+        from kadeploy.service.nodes import NodeService
+
         return NodeService(self.site, self.store)
 
     @cached_property
