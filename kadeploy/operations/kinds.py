@@ -9,7 +9,7 @@ from typing import Any
 
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError, RequestError
-from kadeploy.operations.continuation import Continuation, ContinuationKind
+from kadeploy.operations.continuation import Continuation
 from kadeploy.operations.deploy.outcome import DeploymentOutcome
 from kadeploy.operations.deploy.plan import DeploymentPlan, Grabbed, Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
@@ -100,11 +100,8 @@ async def plan(site: Site, store: Store, request: Request, grabbed: Grabbed) -> 
 def continued(workflow: Workflow, continuation: Continuation) -> Request:
     """Request of a recorded workflow as it goes on; raises RefusedError for one that cannot."""
     request = continuation.apply(recorded(workflow))
-    planned = "fingerprint" in workflow.request
-    if not planned and workflow.state is not State.PLANNING:
+    if "fingerprint" not in workflow.request and workflow.state is not State.PLANNING:
         raise RefusedError(f"{workflow.id} has not begun", hint=f"`again` {workflow.id} begins a new one")
-    if not planned and continuation.kind is ContinuationKind.RETRY:
-        raise RefusedError(f"{workflow.id} has not begun", hint=f"`resume` {workflow.id} begins it")
     if not request.takes_nodes:
         raise RefusedError(f"{workflow.id} has only asked, and can do so no further", hint="ask again")
     return request

@@ -13,7 +13,7 @@ from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
 from kadeploy.operations import kinds
 from kadeploy.operations import workflows as overviews
-from kadeploy.operations.continuation import Continuation
+from kadeploy.operations.continuation import Continuation, ContinuationKind
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.kinds import AnyPlan
@@ -134,6 +134,9 @@ class OperationService:
         """Let a workflow go on by the same plan; one that died in its planning begins."""
         workflow = await self._find_own(continuation.wid)
         request = self._continued(workflow, continuation)
+        await self._check_rest(workflow)
+        if workflow.state is State.PLANNING:
+            _check_beginning(workflow, continuation)
         await self._take_over(workflow)
         carry_out = (
             partial(_run, workflow)
@@ -145,12 +148,15 @@ class OperationService:
     async def _find_own(self, name: str) -> Workflow:
         return await find_controlled(self.store, name, self.caller, self.rights)
 
-    async def _take_over(self, workflow: Workflow) -> None:
-        """Make a workflow this process's; raises RefusedError where another one works on it."""
+    async def _check_rest(self, workflow: Workflow) -> None:
+        """Raises RefusedError where a process works on a workflow."""
         overview = await overviews.look_at(self.store, workflow)
         if overview.running or workflow.owner_lives:
             hint = "wait until it has ended, or `cancel` it"
             raise RefusedError(f"{workflow.id} is running", hint=hint)
+
+    async def _take_over(self, workflow: Workflow) -> None:
+        """Make a workflow this process's; raises RefusedError where another one was quicker."""
         if not await workflows.take_over(self.store, workflow.id, workflow.owner):
             raise RefusedError(f"{workflow.id} went on meanwhile", hint="`list` shows what became of it")
 
@@ -177,6 +183,19 @@ class OperationService:
         running = RunningWorkflow(self.site, self.store, feed, work)
         self._running.append(running)
         return running
+
+
+def _check_beginning(workflow: Workflow, continuation: Continuation) -> None:
+    """Raises RefusedError for what cannot be done with a workflow that died in its planning."""
+    if continuation.kind is ContinuationKind.RETRY:
+        refusal = f"{workflow.id} has no node that failed: it was not started"
+    elif continuation.nodes:
+        refusal = f"{workflow.id} was not started: it begins with all of its nodes"
+    elif continuation.start:
+        refusal = f"{workflow.id} was not started: it begins at its first step"
+    else:
+        return
+    raise RefusedError(refusal, hint=f"`resume` {workflow.id} begins it")
 
 
 def _action(request: Request) -> Action:

@@ -62,8 +62,12 @@ class WorkflowService:
         """
         workflow = await self._find_own(name)
         overview = await overviews.look_at(self.store, workflow)
-        if not overview.running:
-            raise RefusedError(f"{workflow.id} does not run: it is {overview.state}")
+        if not overview.running and not workflow.owner_lives:
+            hint = f"`resume` {workflow.id} goes on with it, `abandon` gives it up"
+            dead = workflow.state.active
+            raise RefusedError(
+                f"{workflow.id} does not run: it is {overview.state}", hint=hint if dead else ""
+            )
         await workflows.request_cancel(self.store, workflow.id, self.caller.name)
         return workflow.id
 

@@ -192,19 +192,22 @@ async def leave(store: Store, workflow_id: str) -> None:
 async def request_cancel(store: Store, workflow_id: str, user: str) -> None:
     """Ask the process that works on a workflow to end it; the first who asks is remembered.
 
-    Raises NotFoundError, and RefusedError where no process should be working on it.
+    Raises NotFoundError, and RefusedError where no process should be working on it: its state is active then,
+    or it has an owner, which plans how it goes on.
     """
-    active = [str(state) for state in State if state.active]
-    wanted = (table.c.id == workflow_id) & table.c.state.in_(active) & (table.c.cancelled_by == "")
+    active = table.c.state.in_([str(state) for state in State if state.active])
+    worked_on = (table.c.id == workflow_id) & (active | (table.c.owner != NOBODY))
+    wanted = worked_on & (table.c.cancelled_by == "")
 
     def change(connection: Connection) -> None:
         if connection.execute(update(table).where(wanted).values(cancelled_by=user)).rowcount:
             return
+        if connection.scalar(select(table.c.id).where(worked_on)) is not None:
+            return
         state = connection.scalar(select(table.c.state).where(table.c.id == workflow_id))
         if state is None:
             raise _unknown(workflow_id)
-        if state not in active:
-            raise RefusedError(f"{workflow_id} does not run: it is {state}")
+        raise RefusedError(f"{workflow_id} does not run: it is {state}")
 
     await store.write(change)
 

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
 from kadeploy.caller import Caller
 from kadeploy.config.site import Site
 from kadeploy.environments.environment import Archive, Environment
 from kadeploy.errors import NotFoundError, RefusedError, RequestError
+from kadeploy.local.process import Process
 from kadeploy.operations.continuation import Continuation, ContinuationKind
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.limits import Limits
@@ -21,9 +23,9 @@ from kadeploy.operations.request import EnvironmentName
 from kadeploy.service.operations import OperationService
 from kadeploy.service.watchers import Watchers
 from kadeploy.service.workflows import WorkflowService
-from kadeploy.store import workflows
+from kadeploy.store import tables, workflows
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State
+from kadeploy.store.workflows import State, WorkflowKind
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
 from tests.unit.operations.conftest import Script, phases
@@ -238,3 +240,54 @@ async def test_nodes_that_are_held_go_on_though_enough_others_are_deployed(
     script.failing = frozenset()
     resumed = await operations.begin(resume(first.wid))
     assert phases(await resumed.finish()) == {"red-1": "ok", "red-2": "ok"}
+
+
+async def killed_in_its_planning(store: Store, request: DeploymentRequest) -> str:
+    """Identifier of a workflow of alice whose process died before it touched a node."""
+    content = {"request": request.changed({"user": "alice"}).to_json()}
+    workflow = await workflows.create(store, WorkflowKind.DEPLOY, "alice", content, State.PLANNING)
+    await owned_by_a_dead_process(store, workflow.id)
+    return workflow.id
+
+
+async def owned_by_a_dead_process(store: Store, wid: str) -> None:
+    dead = str(replace(Process.current(), start=1))
+    change = update(tables.workflows).where(tables.workflows.c.id == wid).values(owner=dead)
+    await store.write(lambda connection: connection.execute(change))
+
+
+@pytest.mark.parametrize(
+    ("asked", "refusal"),
+    [
+        ({"kind": ContinuationKind.RETRY}, "has no node that failed: it was not started"),
+        ({"nodes": ("red-1",)}, "was not started: it begins with all of its nodes"),
+        ({"start": "BroadcastEnv"}, "was not started: it begins at its first step"),
+    ],
+)
+async def test_what_was_not_started_begins_as_a_whole_or_not_at_all(
+    operations: OperationService,
+    deployment: DeploymentRequest,
+    store: Store,
+    workflows_of: WorkflowsOf,
+    asked: dict[str, object],
+    refusal: str,
+) -> None:
+    wid = await killed_in_its_planning(store, deployment)
+    with pytest.raises(RefusedError, match=refusal):
+        await operations.begin(resume(wid).changed(asked))
+    assert (await workflows_of(ALICE).show(wid)).state == "not started"
+    running = await operations.begin(resume(wid))
+    assert (running.wid, phases(await running.finish())) == (wid, {"red-1": "ok", "red-2": "ok"})
+
+
+async def test_what_nobody_works_on_cannot_be_cancelled(
+    deployment: DeploymentRequest, store: Store, workflows_of: WorkflowsOf
+) -> None:
+    wid = await killed_in_its_planning(store, deployment)
+    with pytest.raises(RefusedError, match="does not run: it is not started"):
+        await workflows_of(ALICE).cancel(wid)
+    await workflows.change_state(store, wid, State.RUNNING)
+    await owned_by_a_dead_process(store, wid)
+    with pytest.raises(RefusedError, match="does not run: it is interrupted"):
+        await workflows_of(ALICE).cancel(wid)
+    assert await workflows.cancel_requested(store, wid) == ""
