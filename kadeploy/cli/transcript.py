@@ -2,7 +2,8 @@
 """Transcript of an operation as plain lines, in the shapes that scripts of Kadeploy3's users parse.
 
 Nodes arrive one by one, for steps are pipelined; equal events of several nodes within a moment become one
-line with the folded node set.
+line with the folded node set. The moments are those of the events, so that whoever reads them from their log,
+then or later, writes the same lines.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from kadeploy.workflow.failure import LEFT_BEHIND
 from kadeploy.workflow.phase import Phase
 
 MOMENT = 0.2  # seconds in which equal happenings are gathered into one line
+LATENESS = 0.5  # seconds for which events of a moment may come late: they are read from their log in batches
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class Transcript:
     _label: Label = field(init=False, default=DEPLOYMENT)
     _prefixes: dict[str, str] = field(init=False, default_factory=dict)  # by cluster, if there are several
     _moment: dict[tuple[str, str], list[str]] = field(init=False, default_factory=dict)
+    _began: float = field(init=False, default=0.0)  # the moment, by its first event
     _flush: asyncio.TimerHandle | None = field(init=False, default=None)
     _files: set[str] = field(init=False, default_factory=set)
     _queued: bool = field(init=False, default=False)
@@ -62,7 +65,8 @@ class Transcript:
                 self._line(0, f"warning: {events.warning_of(event)}")
             case EventKind.ENDED:
                 self.flush()
-                if events.state_of(event) in (State.DONE, State.HELD):
+                # One that was refused to go on is still what it was: nothing was done.
+                if events.state_of(event) in (State.DONE, State.HELD) and not events.refusal_of(event):
                     self._line(0, f"{self._label.title} #{event.wid} done")
             case EventKind.TRANSFERRING | EventKind.RECEIVED:
                 self._broadcast(event)
@@ -169,9 +173,13 @@ class Transcript:
     def _gather(self, event: Event, level: int, template: str, nodes: Sequence[str]) -> None:
         if level > self.level:
             return
+        if self._moment and abs(event.at - self._began) > MOMENT:  # also where the clock was put back
+            self.flush()
+        if not self._moment:
+            self._began = event.at
         self._moment.setdefault((self._prefix(event), template), []).extend(nodes)
         if self._flush is None:
-            self._flush = asyncio.get_running_loop().call_later(MOMENT, self.flush)
+            self._flush = asyncio.get_running_loop().call_later(MOMENT + LATENESS, self.flush)
 
     def flush(self) -> None:
         """Write the gathered lines."""

@@ -146,3 +146,8 @@ def warning_of(event: Event) -> str:
 def state_of(event: Event) -> State:
     """State of the workflow at the end."""
     return State(event.data["state"])
+
+
+def refusal_of(event: Event) -> str:
+    """Sentence that says why no node has begun, '' where nodes have."""
+    return str(event.data.get("message", ""))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 from dataclasses import replace
@@ -27,7 +28,7 @@ from kadeploy.workflow.failure import Failure
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.state_machine import StateMachine
 from kadeploy.workflow.transitions import Done, Started, Transition
-from tests.unit.cli.told import cluster, ended, read_again, started, told
+from tests.unit.cli.told import cluster, ended, node_ended, read_again, started, told
 
 STEPS = tuple(MicroStep(name, Scope.NODE, Expression("9"), name) for name in ("reboot", "sync"))
 AUTOMATON = Automaton(
@@ -77,6 +78,39 @@ async def lines(level: int, *transitions: Transition) -> list[str]:
 GOOD = tuple(Done(at, task, f"node-{(task - 1) % 3 + 1}") for at, task in enumerate(range(1, 7), start=1))
 
 
+QUICK = tuple(replace(done, at=done.at / 100) for done in GOOD)
+
+
+async def test_equal_lines_are_gathered_by_the_times_of_their_events_wherever_they_are_read() -> None:
+    at_once = await lines(1, *QUICK)
+    assert [line for line in at_once if line.startswith("End of deployment")] == [
+        "End of deployment for node-[1-3]"
+    ]
+    apart = tuple(replace(done, at=done.at + 0.3 * (done.node == "node-2")) for done in QUICK)
+    assert [line for line in await lines(1, *apart) if line.startswith("End of deployment")] == [
+        "End of deployment for node-1",
+        "End of deployment for node-2",
+        "End of deployment for node-3",
+    ]
+
+
+async def test_events_of_one_moment_that_are_read_late_are_one_line() -> None:
+    written: list[str] = []
+    transcript = Transcript(1, written.append)
+    transcript.take(node_ended("node-1", "ok", 1.0))
+    await asyncio.sleep(0.3)
+    transcript.take(node_ended("node-2", "ok", 1.1))
+    await asyncio.sleep(0.6)
+    assert written == ["End of deployment for node-[1-2]"]
+
+
+async def test_the_refusal_to_go_on_is_no_end() -> None:
+    written: list[str] = []
+    transcript = Transcript(5, written.append)
+    transcript.take(told(events.ended(State.HELD, {}, 1.0, "the image has changed")))
+    assert written == []
+
+
 async def test_lines_are_folded_and_name_step_and_instance() -> None:
     found = await lines(4, *GOOD)
     assert found[:3] == [
@@ -117,7 +151,7 @@ async def test_who_comes_late_understands_what_follows() -> None:
     written: list[str] = []
     transcript = Transcript(1, written.append)
     table = LiveTable(Console(file=io.StringIO(), width=100, height=30))
-    for event in life(*GOOD)[2:]:
+    for event in life(*QUICK)[2:]:
         transcript.take(event)
         table.take(event)
     assert "End of deployment for node-[1-3]" in written
