@@ -49,6 +49,17 @@ class Display:
             self._above = LineWriter(self._live.print_above)
             if not self._apart:
                 self._writer = self._above
+        self._output = self._lines or (None if to_stderr else self._writer)
+
+    @property
+    def gone(self) -> bool:
+        """Report that nobody reads standard output any more."""
+        return self._output is not None and self._output.gone
+
+    @property
+    def problem(self) -> str:
+        """Reason for which standard output cannot be written, '' where it can."""
+        return self._output.problem if self._output is not None else ""
 
     async def close(self) -> None:
         """Write all lines of the log, and take the table away; a second time does nothing."""

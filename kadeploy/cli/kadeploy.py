@@ -165,6 +165,12 @@ def _check(options: DeployOptions) -> None:
         raise UsageError("--from belongs to --resume and --retry")
     if options.since is not None and not options.watch:
         raise UsageError("--since belongs to --watch")
+    if options.as_json and (wrong := given(("watch", "cancel", "abandon"))):
+        hint = "--json-lines prints its events" if options.watch else ""
+        raise UsageError(f"--json cannot be had with {', '.join(wrong.values())}", hint=hint)
+    if options.json_lines and (wrong := given(("listing", "cancel", "abandon"))):
+        hint = "" if options.listing is None else "--json prints a document"
+        raise UsageError(f"--json-lines cannot be had with {', '.join(wrong.values())}", hint=hint)
     if options.dry_run and (wrong := given(NOT_PLANNED)):
         raise UsageError(f"--dry-run cannot be had with {', '.join(wrong.values())}")
     if options.vlan:

@@ -19,8 +19,9 @@ Write = Callable[[str], None]
 class LineWriter:
     """Writer that calls ``write`` with texts of whole lines, in their order, on its thread.
 
-    When more than ``most`` lines wait, further ones are left out, and a line says how many. A reader that has
-    closed the pipe gets nothing more, and nobody is told.
+    When more than ``most`` lines wait, further ones are left out, and a line says how many. After a write
+    that fails there is no further one: ``gone`` where the reader has closed the pipe, else ``problem`` says
+    why.
     """
 
     def __init__(self, write: Write, most: int = MOST) -> None:
@@ -30,7 +31,8 @@ class LineWriter:
         self._left_out = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._gone = False
+        self.gone = False
+        self.problem = ""
 
     def write(self, line: str) -> None:
         """Write a line some time later; never waits."""
@@ -82,11 +84,14 @@ class LineWriter:
         self._write_lines(lines)
 
     def _write_lines(self, lines: list[str]) -> None:
-        if lines and not self._gone:
-            try:
-                self._write("".join(f"{line}\n" for line in lines))
-            except (OSError, ValueError):
-                self._gone = True
+        if not lines or self.gone or self.problem:
+            return
+        try:
+            self._write("".join(f"{line}\n" for line in lines))
+        except BrokenPipeError:
+            self.gone = True
+        except (OSError, ValueError) as error:
+            self.problem = getattr(error, "strerror", "") or str(error)
 
     def _apology(self) -> list[str]:
         """The line about those that were left out, if there are any."""

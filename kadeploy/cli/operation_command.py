@@ -82,7 +82,7 @@ async def _finish(running: RunningWorkflow, options: OperationOptions, display: 
             await display.close()
         finally:
             if (result := running.result) is not None:
-                await _print_result(result, options)
+                await _print_result(result, options, display)
 
 
 def _print_plan(plan: AnyPlan, *, as_json: bool) -> None:
@@ -96,15 +96,20 @@ def _print_plan(plan: AnyPlan, *, as_json: bool) -> None:
     click.echo(text if as_json else "\n".join(map(printable_line, lines)))
 
 
-async def _print_result(result: OperationResult, options: OperationOptions) -> None:
-    """Print the result of an operation, and write its files."""
+async def _print_result(result: OperationResult, options: OperationOptions, display: Display) -> None:
+    """Print the result of an operation, and write its files; raises ServiceError where that fails."""
+    problems: list[str] = []
     try:
         # Not by click: a signal must end a command whose output nobody reads.
-        await LineWriter(writing_to(sys.stdout)).drain(_lines(result, options))
-        for line in verdict.evidence(result):
-            click.echo(line, err=True)
+        output = LineWriter(writing_to(sys.stdout))
+        await output.drain(_lines(result, options))
+        await LineWriter(writing_to(sys.stderr)).drain(map(printable_line, verdict.evidence(result)))
+        if problem := output.problem or display.problem:
+            problems.append(f"standard output cannot be written: {problem}")
     finally:
-        _write_files(result, options)
+        problems += _write_files(result, options)
+        if problems:
+            raise ServiceError("; ".join(problems))
 
 
 def _lines(result: OperationResult, options: OperationOptions) -> Sequence[str]:
@@ -114,8 +119,8 @@ def _lines(result: OperationResult, options: OperationOptions) -> Sequence[str]:
     return [] if options.json_lines else list(verdict.summary(result))
 
 
-def _write_files(result: OperationResult, options: OperationOptions) -> None:
-    """Write the files of results; raises ServiceError with the names of those that cannot be written."""
+def _write_files(result: OperationResult, options: OperationOptions) -> list[str]:
+    """Write the files of results; sentences about those that cannot be written."""
     files = (
         (options.output_ok_nodes, [node.node for node in result.nodes if node.good]),
         (options.output_ko_nodes, [node.node for node in result.nodes if not node.good]),
@@ -127,8 +132,7 @@ def _write_files(result: OperationResult, options: OperationOptions) -> None:
             result_files.append_lines(path, lines)
         except OSError as error:
             problems.append(f"{path} cannot be written: {error.strerror}")
-    if problems:
-        raise ServiceError("; ".join(problems))
+    return problems
 
 
 def enter_namespace(site: Site) -> None:

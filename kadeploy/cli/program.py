@@ -8,18 +8,20 @@ they are needed, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
 
+from kadeploy.cli import standard_streams
 from kadeploy.cli.fields import in_options
 from kadeploy.errors import ExitStatus, FileError, KadeployError
-from kadeploy.terminal import printable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -59,9 +61,29 @@ class ProgramCommand(click.Command):
         }
         return super().parse_args(ctx, list(_complete(args, names)))
 
+    def make_context(self, *args: Any, **kw: Any) -> click.Context:
+        with _reader_noticed():
+            return super().make_context(*args, **kw)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _reader_noticed():
+            return super().invoke(ctx)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, text in self._sections.items():
             formatter.write(f"\n{title}:\n{textwrap.indent(text, '  ')}\n")
+
+
+class _ReaderGone(Exception):
+    """End of a command whose reader has closed the pipe; click itself would exit with 1, a failed node."""
+
+
+@contextmanager
+def _reader_noticed() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGone from error
 
 
 def _complete(args: Sequence[str], names: Mapping[str, click.Parameter]) -> Iterator[str]:
@@ -112,16 +134,16 @@ def json_option(function: Function) -> Function:
 
 def run(command: click.Command) -> NoReturn:
     """Run a command as a program, and exit with its status."""
+    standard_streams.open_missing()
     name = Path(sys.argv[0]).name
     try:
         status = command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has closed the pipe. Buffered output must not fail again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, _ReaderGone):
+        standard_streams.discard_output()
         status = ExitStatus.OK
     except (KeyboardInterrupt, click.Abort):
-        click.echo(f"{name}: interrupted", err=True)
+        standard_streams.tell(f"{name}: interrupted")
         status = ExitStatus.INTERRUPTED
     except Exception as error:
         if os.environ.get("KADEPLOY_DEBUG"):
@@ -147,10 +169,17 @@ def _report(name: str, command: str, error: BaseException) -> ExitStatus:
         case click.ClickException():
             message, hint = f"{name}: {error.format_message()}", f"'{name} --help' explains the options"
             status = ExitStatus.USAGE
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EIO, filename=None):  # of click.echo
+            standard_streams.discard_output()
+            message, hint, status = (
+                f"{name}: the output cannot be written: {error.strerror}",
+                "",
+                ExitStatus.SERVICE,
+            )
         case _:
             message = f"{name}: unexpected error: {type(error).__name__}: {error}"
             hint, status = "set KADEPLOY_DEBUG=1 to see where, and report it", ExitStatus.SERVICE
-    click.echo(printable(message), err=True)
+    standard_streams.tell(message)
     if hint:
-        click.echo(printable(f"hint: {in_options(hint, command)}"), err=True)
+        standard_streams.tell(f"hint: {in_options(hint, command)}")
     return status

@@ -46,6 +46,7 @@ async def follow(store: Store, wid: str, since: int = 1) -> AsyncIterator[Event]
                     return
             else:
                 rested = rested or now
-                if ended or now - rested > PATIENCE:
+                long_ago = workflow.finished is not None and time.time() - workflow.finished > PATIENCE
+                if ended or long_ago or now - rested > PATIENCE:
                     return
         await asyncio.sleep(INTERVAL)

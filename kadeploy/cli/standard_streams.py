@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Standard streams of a program: all three are there, and what stands on them ends nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+import click
+
+from kadeploy.terminal import printable
+
+
+def open_missing() -> None:
+    """Open those that the caller has closed, on /dev/null.
+
+    Else a socket or the store would get their numbers, and the output of a program that is started.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # the lower ones are open: this gets the number
+            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115 - as long as the program
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
+
+
+def discard_output() -> None:
+    """Throw away what is still to be written on standard output: it must not fail again when Python ends."""
+    _discard(sys.stdout)
+
+
+def tell(text: str) -> None:
+    """Write on standard error; where nobody can read that, the exit status must tell it."""
+    try:
+        click.echo(printable(text), err=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    with suppress(
+        OSError, ValueError
+    ):  # a stream without a descriptor has nothing that is still to be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
