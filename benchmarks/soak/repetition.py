@@ -22,9 +22,9 @@ from kadeploy.config.site import Site
 from kadeploy.lab import cluster
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.request import EnvironmentName
-from kadeploy.operations.result import OperationResult
 from kadeploy.service.operations import OperationService
 from kadeploy.service.rights import Rights
+from kadeploy.service.views.result import ResultView
 from kadeploy.store.store import Store
 from kadeploy.workflow.phase import Phase
 
@@ -42,7 +42,7 @@ async def repeat(site: Site, name: str, request: DeploymentRequest, times: int) 
             tell(deployment=number, seconds=round(result.seconds, 1), ok=ok, held=held(lab))
 
 
-async def deploy(site: Site, store: Store, request: DeploymentRequest) -> OperationResult:
+async def deploy(site: Site, store: Store, request: DeploymentRequest) -> ResultView:
     """One deployment from its plan to its result."""
     service = OperationService(site, store, Caller.of_process(), Rights.of(site))
     return await (await service.begin(request)).finish()

@@ -6,42 +6,54 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kadeploy.config.server import Windows
-from kadeploy.disks.layout import MIB, partition_device
 from kadeploy.nodes import fold
-from kadeploy.operations.deploy.plan import DeploymentPlan
-from kadeploy.service.views.plan import DeploymentPlanView, InstanceView, MacroSteps, PlanView
-from kadeploy.steps.facts import DeploymentFacts
+from kadeploy.service.views.plan import (
+    DeploymentClusterPlanView,
+    DeploymentPlanView,
+    InstanceView,
+    MacroSteps,
+    PlanView,
+    SentImageView,
+)
+
+MIB = 1 << 20
 
 
-def describe(plan: DeploymentPlan, view: DeploymentPlanView) -> Iterator[str]:
-    """Lines of a plan of a deployment."""
-    environment = plan.environment
-    yield f"Environment {environment.label} of {environment.owner}: {environment.image.file}"
-    image = plan.image
-    verdict = "as declared" if image.sha256 == environment.image.sha256 else "not declared"
-    if environment.image.sha256 not in ("", image.sha256):
-        verdict = f"WRONG: declared {environment.image.sha256}, every node will fail"
-    yield f"  {image.size} bytes, sha256 {image.sha256} ({verdict})"
-    for planned, cluster in zip(plan.clusters, view.clusters, strict=True):
+def describe(view: DeploymentPlanView | PlanView) -> Iterator[str]:
+    """Lines of a plan."""
+    yield from _deployment(view) if isinstance(view, DeploymentPlanView) else _steps(view)
+    yield ""
+    yield _describe_windows(view.windows)
+    yield "Dry run: no node was touched."
+
+
+def _deployment(view: DeploymentPlanView) -> Iterator[str]:
+    image = view.image
+    yield f"Environment {view.environment} of {view.owner}: {image.file}"
+    yield f"  {image.size} bytes, sha256 {image.sha256} ({_judge(image)})"
+    for cluster in view.clusters:
         yield ""
         yield _describe_nodes(cluster.cluster, cluster.nodes)
         if cluster.spares:
             yield f"  Spares: {fold(cluster.spares)}"
-        yield from _describe_disk(planned.facts)
+        yield from _describe_disk(cluster)
         yield from _describe_macrosteps(cluster.macrosteps)
-    yield ""
-    yield _describe_windows(view.windows)
-    yield "Dry run: no node was touched."
 
 
-def describe_steps(view: PlanView) -> Iterator[str]:
+def _judge(image: SentImageView) -> str:
+    """Verdict on the digest of an image."""
+    if image.declared_sha256 == image.sha256:
+        return "as declared"
+    if not image.declared_sha256:
+        return "not declared"
+    return f"WRONG: declared {image.declared_sha256}, every node will fail"
+
+
+def _steps(view: PlanView) -> Iterator[str]:
     """Lines of a plan that erases nothing."""
     for cluster in view.clusters:
         yield _describe_nodes(cluster.cluster, cluster.nodes)
         yield from _describe_macrosteps(cluster.macrosteps)
-    yield ""
-    yield _describe_windows(view.windows)
-    yield "Dry run: no node was touched."
 
 
 def _describe_nodes(cluster: str, nodes: tuple[str, ...]) -> str:
@@ -56,17 +68,16 @@ def _describe_windows(windows: Windows) -> str:
     )
 
 
-def _describe_disk(facts: DeploymentFacts) -> Iterator[str]:
-    erased, target = ", ".join(facts.erased), facts.target.device
-    if facts.target.partition is None:
+def _describe_disk(cluster: DeploymentClusterPlanView) -> Iterator[str]:
+    erased = ", ".join(cluster.erased)
+    if cluster.partition_table == "of-the-image":
         yield f"  ERASED: all of {erased}, by the image itself"
-    elif facts.partitioned:
+    elif cluster.partition_table == "made":
         yield f"  ERASED: all of {erased}, which gets this GPT:"
-        for partition in facts.layout.partitions:
-            size = f"{partition.size // MIB} MiB" if partition.size else "the rest"
-            device = partition_device(facts.layout.block_device, partition.number)
-            mark = "  <- the image" if device == target else ""
-            yield f"    {device} {partition.role.value:9} {size}{mark}"
+        for partition in cluster.partitions:
+            size = f"{partition.bytes // MIB} MiB" if partition.bytes else "the rest"
+            mark = "  <- the image" if partition.device == cluster.target else ""
+            yield f"    {partition.device} {partition.role:9} {size}{mark}"
     else:
         yield f"  ERASED: {erased}"
 

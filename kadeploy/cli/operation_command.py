@@ -23,9 +23,6 @@ from kadeploy.cli.signals import cancel_on_signals
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, ServiceError, UsageError
-from kadeploy.operations.deploy.plan import DeploymentPlan
-from kadeploy.operations.kinds import AnyPlan
-from kadeploy.operations.result import OperationResult
 from kadeploy.service.operations import Asked
 from kadeploy.service.running import RunningWorkflow
 from kadeploy.service.service import Service
@@ -57,7 +54,7 @@ def run(options: OperationOptions, site: Site, ask: Ask) -> ExitStatus:
     return verdict.exit_status(result)
 
 
-async def _carry_out(options: OperationOptions, site: Site, ask: Ask) -> OperationResult | None:
+async def _carry_out(options: OperationOptions, site: Site, ask: Ask) -> ResultView | None:
     """Do what is asked for; the result is None after a dry run."""
     asked = await ask()
     async with Service.open(site, Caller.of_process(), enter_namespace) as service, shown(options) as display:
@@ -73,7 +70,7 @@ async def _carry_out(options: OperationOptions, site: Site, ask: Ask) -> Operati
         return await _finish(running, options, display)
 
 
-async def _finish(running: RunningWorkflow, options: OperationOptions, display: Display) -> OperationResult:
+async def _finish(running: RunningWorkflow, options: OperationOptions, display: Display) -> ResultView:
     """Wait for the end of an operation, and print its result, also when a signal ends it."""
     try:
         return await running.finish()
@@ -85,18 +82,13 @@ async def _finish(running: RunningWorkflow, options: OperationOptions, display: 
                 await _print_result(result, options, display)
 
 
-def _print_plan(plan: AnyPlan, *, as_json: bool) -> None:
+def _print_plan(plan: DeploymentPlanView | PlanView, *, as_json: bool) -> None:
     """Print a plan, for --dry-run."""
-    if isinstance(plan, DeploymentPlan):
-        deployment = DeploymentPlanView.of(plan)
-        text, lines = deployment.to_json_text(), dry_run.describe(plan, deployment)
-    else:
-        view = PlanView.of(plan)
-        text, lines = view.to_json_text(), dry_run.describe_steps(view)
-    click.echo(text if as_json else "\n".join(map(printable_line, lines)))
+    lines = [plan.to_json_text()] if as_json else map(printable_line, dry_run.describe(plan))
+    click.echo("\n".join(lines))
 
 
-async def _print_result(result: OperationResult, options: OperationOptions, display: Display) -> None:
+async def _print_result(result: ResultView, options: OperationOptions, display: Display) -> None:
     """Print the result of an operation, and write its files; raises ServiceError where that fails."""
     problems: list[str] = []
     try:
@@ -112,14 +104,14 @@ async def _print_result(result: OperationResult, options: OperationOptions, disp
             raise ServiceError("; ".join(problems))
 
 
-def _lines(result: OperationResult, options: OperationOptions) -> Sequence[str]:
+def _lines(result: ResultView, options: OperationOptions) -> Sequence[str]:
     """Result on standard output; with --json-lines events have told it."""
     if options.as_json:
-        return [ResultView.of(result).to_json_text()]
+        return [result.to_json_text()]
     return [] if options.json_lines else list(verdict.summary(result))
 
 
-def _write_files(result: OperationResult, options: OperationOptions) -> list[str]:
+def _write_files(result: ResultView, options: OperationOptions) -> list[str]:
     """Write the files of results; sentences about those that cannot be written."""
     files = (
         (options.output_ok_nodes, [node.node for node in result.nodes if node.good]),

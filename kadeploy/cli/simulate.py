@@ -21,7 +21,6 @@ from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, NotFoundError
 from kadeploy.service.forecasts import ForecastWish, PreparedForecast
 from kadeploy.service.service import Service
-from kadeploy.service.views.forecast import ForecastView
 from kadeploy.simulation import file
 from kadeploy.simulation.file import SimulationFile
 
@@ -35,9 +34,9 @@ def simulate(options: DeployOptions) -> ExitStatus:
     wish = ForecastWish(known, options.simulate_nodes, options.seed or 0, limits(options))
     prepared = asyncio.run(_prepare(options, site, names, wish))
     forecast = prepared.run()  # behind the event loop, so that Ctrl-C ends it
-    view = ForecastView.of(forecast, wish.seed)
-    click.echo(view.to_json_text() if options.as_json else "\n".join(text.lines(forecast, wish.seed)))
-    return ExitStatus.OK if prepared.suffices(forecast) else ExitStatus.NODES_FAILED
+    click.echo(forecast.to_json_text() if options.as_json else "\n".join(text.lines(forecast)))
+    enough = forecast.enough is None or forecast.good >= forecast.enough
+    return ExitStatus.OK if enough else ExitStatus.NODES_FAILED
 
 
 def _check_nodes(site: Site, names: Sequence[str]) -> None:

@@ -9,14 +9,14 @@ from kadeploy.cli.fields import in_options
 from kadeploy.cli.labels import label
 from kadeploy.errors import ExitStatus
 from kadeploy.nodes import fold
-from kadeploy.operations.result import OperationResult
+from kadeploy.service.views.result import ResultView
 from kadeploy.workflow.failure import ABORTED
 from kadeploy.workflow.phase import Phase
 
 EVIDENCE_LINES = 16
 
 
-def summary(result: OperationResult) -> Iterator[str]:
+def summary(result: ResultView) -> Iterator[str]:
     """Lines that execo and others parse, with a list of their own for held and aborted nodes."""
     name = label(result.wid).name
     yield from _power(result)
@@ -26,14 +26,14 @@ def summary(result: OperationResult) -> Iterator[str]:
         yield from (node.node for node in good)
     if held := result.in_phase(Phase.HELD):
         yield f"The {name} is held on nodes"
-        yield from (f"{node.node} ({node.error or node.place})" for node in held)
+        yield from (f"{node.node} ({node.error or node.step})" for node in held)
     for phase, verb in ((Phase.KO, "failed"), (Phase.ABORTED, "was aborted")):
         if bad := result.in_phase(phase):
             yield f"The {name} {verb} on nodes"
             yield from (f"{node.node} ({node.error})" for node in bad)
 
 
-def _power(result: OperationResult) -> Iterator[str]:
+def _power(result: ResultView) -> Iterator[str]:
     """Lists of nodes that are on and off, if that was asked for (Kadeploy3's shape)."""
     if found := [node for node in result.nodes if node.power]:
         yield "---"
@@ -41,7 +41,7 @@ def _power(result: OperationResult) -> Iterator[str]:
         yield "---"
 
 
-def evidence(result: OperationResult) -> Iterator[str]:
+def evidence(result: ResultView) -> Iterator[str]:
     """Cause, place, reason and evidence of each node that failed; then the number of nodes of each cause."""
     for node in result.in_phase(Phase.KO) + result.in_phase(Phase.HELD):
         if node.error:
@@ -55,7 +55,7 @@ def _shown(line: str) -> str:
     return in_options(line, "kadeploy") if line.startswith("hint: ") else line
 
 
-def totals(result: OperationResult) -> Iterator[str]:
+def totals(result: ResultView) -> Iterator[str]:
     """Line with the number of failed nodes of each cause, the most frequent first; none if none failed.
 
     Aborted nodes did not fail, and stand in a list of their own.
@@ -69,13 +69,13 @@ def totals(result: OperationResult) -> Iterator[str]:
         yield "failed: " + ", ".join(f"{len(names)} {cause} ({fold(names)})" for cause, names in by_number)
 
 
-def known_hosts(result: OperationResult) -> Iterator[str]:
+def known_hosts(result: ResultView) -> Iterator[str]:
     """Lines of ssh's known_hosts for the nodes that were verified."""
     for node in result.in_phase(Phase.OK):
         yield from (f"{node.node},{node.address} {key}" for key in node.host_keys)
 
 
-def exit_status(result: OperationResult) -> ExitStatus:
+def exit_status(result: ResultView) -> ExitStatus:
     """Exit status: 0 if every node, or enough of them, came to the end that was asked for."""
     good = sum(node.good for node in result.nodes)
     return ExitStatus.OK if good >= result.enough else ExitStatus.NODES_FAILED

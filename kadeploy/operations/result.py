@@ -29,31 +29,15 @@ class NodeResult:
     power: str = ""
     reception: Reception | None = None
 
-    @property
-    def good(self) -> bool:
-        """True for a node that reached the wanted end, or is held at a breakpoint."""
-        return self.phase is Phase.OK or (self.phase is Phase.HELD and not self.reason)
-
-    @property
-    def error(self) -> str:
-        """``Instance-micro: reason``, as in Kadeploy3's lists and statistics; '' for a good node."""
-        return f"{self.place}: {self.reason}" if self.reason else ""
-
 
 @dataclass(frozen=True, slots=True)
 class OperationResult:
     """Results of every node that had begun, in the order in which they were given.
 
-    ``seconds`` for all; ``wanted``: the number of nodes that the user asked for, without spares;
-    ``enough``: how many of them are.
+    ``seconds`` for all; ``enough``: the number of good nodes with which it has succeeded.
     """
 
     wid: str
     seconds: float
-    wanted: int
     enough: int
     nodes: tuple[NodeResult, ...] = field(default=())
-
-    def in_phase(self, phase: Phase) -> list[NodeResult]:
-        """Nodes that ended in a phase."""
-        return [node for node in self.nodes if node.phase == phase]

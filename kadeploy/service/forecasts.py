@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from kadeploy.config.site import Site
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.limits import Limits
+from kadeploy.service.views.forecast import ForecastView
 from kadeploy.simulation.behaviour import check_names
 from kadeploy.simulation.file import SimulationFile
-from kadeploy.simulation.forecast import Forecast, make_forecast
+from kadeploy.simulation.forecast import make_forecast
 from kadeploy.simulation.nodes import resize
 from kadeploy.simulation.simulation import Records, simulate
 from kadeploy.store import samples
@@ -43,14 +44,10 @@ class PreparedForecast:
     records: Records
     seed: int
 
-    def run(self) -> Forecast:
+    def run(self) -> ForecastView:
         """Deploy on a clock that jumps; no event loop may run in this thread."""
-        return make_forecast(self.plan, simulate(self.plan, self.assumptions, self.records, self.seed))
-
-    def suffices(self, forecast: Forecast) -> bool:
-        """Report that as many nodes are good as were said to be enough."""
-        enough = self.plan.request.min_ok
-        return enough is None or len(forecast.good) >= enough
+        simulated = simulate(self.plan, self.assumptions, self.records, self.seed)
+        return ForecastView.of(make_forecast(self.plan, simulated), self.seed, self.plan.request.min_ok)
 
 
 async def prepare_forecast(

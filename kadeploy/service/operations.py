@@ -30,6 +30,7 @@ from kadeploy.operations.run.tools import find_ssh_key
 from kadeploy.service.forecasts import ForecastWish, PreparedForecast, prepare_forecast
 from kadeploy.service.rights import Action, Rights
 from kadeploy.service.running import RunningWorkflow, Work
+from kadeploy.service.views.plan import DeploymentPlanView, PlanView, view_of
 from kadeploy.service.watchers import NO_WATCHERS, Watchers
 from kadeploy.service.workflows import find_controlled
 from kadeploy.store import leases, workflows
@@ -88,21 +89,15 @@ class OperationService:
         )
         return self._work_on(workflow, checked, partial(_run, workflow), watchers)
 
-    async def plan(self, asked: Asked, watchers: Watchers = NO_WATCHERS) -> AnyPlan:
+    async def plan(self, asked: Asked, watchers: Watchers = NO_WATCHERS) -> DeploymentPlanView | PlanView:
         """Plan what ``begin`` would do, and leave nothing of it but copies of files; raises as that does."""
-        if isinstance(asked, Continuation):
-            request = self._continued(await self._find_own(asked.wid), asked)
-        else:
-            request = await self._find_request(asked)
-        feed = watchers.feed()
-        feed.publish(events.planning(request.nodes))
-        return await self._plan(request, feed)
+        return view_of(await self._plan_only(asked, watchers))
 
     async def prepare_forecast(
         self, request: DeploymentRequest, wish: ForecastWish, watchers: Watchers = NO_WATCHERS
     ) -> PreparedForecast:
         """Prepare a forecast of a deployment; raises as ``plan``, and as forecasts.prepare_forecast."""
-        plan = await self.plan(request, watchers)
+        plan = await self._plan_only(request, watchers)
         assert isinstance(plan, DeploymentPlan), "of a deployment's request"
         return await prepare_forecast(self.site, self.store, plan, wish)
 
@@ -112,6 +107,15 @@ class OperationService:
             await running.close()
 
     # Workflows ------------------------------------------------------------------------------------
+
+    async def _plan_only(self, asked: Asked, watchers: Watchers) -> AnyPlan:
+        if isinstance(asked, Continuation):
+            request = self._continued(await self._find_own(asked.wid), asked)
+        else:
+            request = await self._find_request(asked)
+        feed = watchers.feed()
+        feed.publish(events.planning(request.nodes))
+        return await self._plan(request, feed)
 
     async def _find_request(self, asked: Request | Repetition) -> Request:
         """Request of the caller for a new operation; raises RefusedError where he may not have it."""

@@ -19,6 +19,7 @@ from kadeploy.operations.run.attempt import attempt
 from kadeploy.operations.run.event_log import WorkflowEventLog
 from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.operation import Operation
+from kadeploy.service.views.result import ResultView
 from kadeploy.store import pruning, workflows
 from kadeploy.store.store import Store
 from kadeploy.store.workflow_outcome import WorkflowOutcome
@@ -57,12 +58,15 @@ class RunningWorkflow:
         return self._work.workflow.id
 
     @property
-    def result(self) -> OperationResult | None:
+    def result(self) -> ResultView | None:
         """Result by now, None where no node was touched."""
-        operation = self._operation
-        return operation.result() if operation is not None and operation.begun else None
+        return ResultView.of(self._operation.result()) if self._operation and self._has_begun else None
 
-    async def finish(self) -> OperationResult:
+    @property
+    def _has_begun(self) -> bool:
+        return self._operation is not None and self._operation.begun
+
+    async def finish(self) -> ResultView:
         """Wait for the end; where this is cancelled it comes at once, and all nodes are aborted.
 
         Raises KadeployError where the operation is refused, or a service does not work.
@@ -74,7 +78,7 @@ class RunningWorkflow:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)  # told to who has waited, and recorded
 
-    async def _run(self) -> OperationResult:
+    async def _run(self) -> ResultView:
         with self._feed.opened(self.wid):
             watching = asyncio.create_task(self._watch_for_cancel(), name=f"cancel-{self.wid}")
             try:
@@ -88,10 +92,10 @@ class RunningWorkflow:
             finally:
                 watching.cancel()
                 await asyncio.wait([watching])
-                if self.result is not None:
+                if self._has_begun:
                     await attempt("workflows of long ago remain", self._prune())
 
-    async def _carry_out(self) -> OperationResult:
+    async def _carry_out(self) -> ResultView:
         """Plan and run it. The log of one that goes on is its former process's until its nodes are leased."""
         if self._work.workflow.state is not State.PLANNING:
             return await self._plan_and_run()
@@ -99,13 +103,13 @@ class RunningWorkflow:
         async with self._feed.kept(event_log, await event_log.last()):
             return await self._plan_and_run()
 
-    async def _plan_and_run(self) -> OperationResult:
+    async def _plan_and_run(self) -> ResultView:
         self._feed.publish(events.planning(self._work.request.nodes))
         try:
             self._operation = await self._work.prepare()
-            return await self._work.carry_out(self._operation)
+            return ResultView.of(await self._work.carry_out(self._operation))
         except BaseException as error:
-            if self.result is None:
+            if not self._has_begun:
                 await self._record_no_beginning(error)
             raise
 

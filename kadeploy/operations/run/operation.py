@@ -130,8 +130,7 @@ class Operation:
         """Results of every node that has ended, in the order of the request."""
         found = {result.node: result for run in self._runs for result in run.results()}
         ordered = tuple(found[node.name] for node in self.plan.nodes if node.name in found)
-        seconds, wanted = time.time() - self._started, len(self.plan.request.nodes)
-        return OperationResult(self.wid, seconds, wanted, self.plan.enough, ordered)
+        return OperationResult(self.wid, time.time() - self._started, self.plan.enough, ordered)
 
     # Clusters -------------------------------------------------------------------------------------
 

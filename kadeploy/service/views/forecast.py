@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
 
@@ -24,18 +25,23 @@ class CurvePointView(View):
 
 
 class PathItemView(View):
-    """Seconds of a critical path that went into a micro-step, for one kind of reason."""
+    """Seconds of a critical path that went into a micro-step, for one kind of reason.
+
+    ``share`` is their share of the path, from 0 to 1.
+    """
 
     kind: SpanKind
     macro: str
     instance: str
     micro: str
     seconds: Number
+    share: Number
 
     @classmethod
-    def of(cls, item: Item) -> PathItemView:
-        """View of an item of a critical path."""
-        return cls(**rounded(asdict(item)))
+    def of_path(cls, path: Sequence[Item]) -> tuple[PathItemView, ...]:
+        """Views of the items of a critical path."""
+        total = sum(item.seconds for item in path) or 1.0
+        return tuple(cls(**rounded(asdict(item)), share=round(item.seconds / total, 6)) for item in path)
 
 
 class SpendingView(View):
@@ -97,6 +103,7 @@ class ForecastView(Document):
     ``spares`` took the places of others; ``phases`` counts the nodes by their end, ``failures`` bad ends by
     their place. ``good_after`` has the time when a share of the nodes is good, null for never. ``broadcasts``
     are numbers of nodes. ``last_good_node`` and ``middle_good_node`` are critical paths, longest part first.
+    ``good`` nodes are deployed or held at a breakpoint; ``enough`` of them were asked for, null for nothing.
     """
 
     kind: Literal["forecast"] = "forecast"
@@ -115,10 +122,12 @@ class ForecastView(Document):
     mean_seconds: tuple[SpendingView, ...]
     steps: tuple[StepForecastView, ...]
     hints: tuple[str, ...]
+    good: int
+    enough: int | None
 
     @classmethod
-    def of(cls, forecast: Forecast, seed: int) -> ForecastView:
-        """View of a forecast that was drawn with a seed."""
+    def of(cls, forecast: Forecast, seed: int, enough: int | None) -> ForecastView:
+        """View of a forecast that was drawn with a seed; see the fields for ``enough``."""
         reached = {f"{share:.0%}": forecast.after(share) for share in MILESTONES}
         return cls(
             seed=seed,
@@ -132,9 +141,11 @@ class ForecastView(Document):
                 CurvePointView(seconds=round(at, 3), good=count) for at, count in forecast.curve(POINTS)
             ),
             broadcasts=tuple(forecast.cohorts),
-            last_good_node=tuple(map(PathItemView.of, forecast.longest)),
-            middle_good_node=tuple(map(PathItemView.of, forecast.typical)),
+            last_good_node=PathItemView.of_path(forecast.longest),
+            middle_good_node=PathItemView.of_path(forecast.typical),
             mean_seconds=tuple(SpendingView(**rounded(asdict(item))) for item in forecast.spending),
             steps=tuple(map(StepForecastView.of, forecast.steps)),
             hints=tuple(hints(forecast)),
+            good=len(forecast.good),
+            enough=enough,
         )

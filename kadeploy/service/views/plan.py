@@ -8,12 +8,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kadeploy.config.server import Windows
+from kadeploy.disks.layout import partition_device
 from kadeploy.operations.deploy.plan import DeploymentClusterPlan, DeploymentPlan
 from kadeploy.operations.plan import ClusterPlan, Plan
 from kadeploy.operations.recipe import Recipe
 from kadeploy.service.views.view import Document, Number, View
 from kadeploy.steps.custom_operation import CustomOperation
-from kadeploy.steps.facts import ClusterFacts
+from kadeploy.steps.facts import ClusterFacts, DeploymentFacts
 from kadeploy.steps.step import Step
 from kadeploy.workflow.automaton import Instance, MicroStep
 
@@ -103,24 +104,33 @@ class PlanView(Document):
 
 
 class SentImageView(View):
-    """Image that is sent: size in bytes, SHA-256 of the file as it is now."""
+    """Image that is sent: size in bytes, SHA-256 of the file as it is now.
+
+    ``file`` is its URI or absolute path, ``declared_sha256`` what the environment says, '' for nothing: nodes
+    refuse another one.
+    """
 
     size: int
     sha256: str
+    file: str
+    declared_sha256: str
 
 
 class PartitionView(View):
-    """Partition that is made; ``bytes`` is null for the rest of the disk."""
+    """Partition of the layout; ``bytes`` is null for the rest of the disk."""
 
     number: int
     role: str
     bytes: int | None
+    device: str
 
 
 class DeploymentClusterPlanView(View):
     """Plan of a deployment on the nodes of a cluster.
 
     ``target`` is the device that the image is written to, ``erased`` are the devices whose data are lost.
+    ``partition_table`` says what becomes of the table: it is made of ``partitions``, comes with the image of
+    a whole disk, or is kept.
     """
 
     cluster: str
@@ -130,10 +140,12 @@ class DeploymentClusterPlanView(View):
     erased: tuple[str, ...]
     partitions: tuple[PartitionView, ...]
     macrosteps: MacroSteps
+    partition_table: Literal["made", "of-the-image", "kept"]
 
     @classmethod
     def of(cls, plan: DeploymentClusterPlan) -> DeploymentClusterPlanView:
         """View of a cluster's plan."""
+        layout = plan.facts.layout
         return cls(
             cluster=plan.cluster,
             nodes=tuple(plan.nodes),
@@ -141,15 +153,30 @@ class DeploymentClusterPlanView(View):
             target=plan.facts.target.device,
             erased=tuple(plan.facts.erased),
             partitions=tuple(
-                PartitionView(number=partition.number, role=partition.role.value, bytes=partition.size)
-                for partition in plan.facts.layout.partitions
+                PartitionView(
+                    number=partition.number,
+                    role=partition.role.value,
+                    bytes=partition.size,
+                    device=partition_device(layout.block_device, partition.number),
+                )
+                for partition in layout.partitions
             ),
             macrosteps=_macro_steps(plan),
+            partition_table=_partition_table(plan.facts),
         )
 
 
+def _partition_table(facts: DeploymentFacts) -> Literal["made", "of-the-image", "kept"]:
+    if facts.target.partition is None:
+        return "of-the-image"
+    return "made" if facts.partitioned else "kept"
+
+
 class DeploymentPlanView(Document):
-    """Plan of a deployment; ``environment`` is name:version. In schema 1 ``erased`` was a text."""
+    """Plan of a deployment; ``environment`` is name:version, ``owner`` its owner.
+
+    In schema 1 ``erased`` was a text.
+    """
 
     kind: Literal["deployment-plan"] = "deployment-plan"
     schema_version: Literal[2] = Field(default=2, alias="schema")
@@ -157,13 +184,26 @@ class DeploymentPlanView(Document):
     image: SentImageView
     windows: Windows
     clusters: tuple[DeploymentClusterPlanView, ...]
+    owner: str
 
     @classmethod
     def of(cls, plan: DeploymentPlan) -> DeploymentPlanView:
         """View of a plan."""
+        environment, image = plan.environment, plan.image
         return cls(
-            environment=plan.environment.label,
-            image=SentImageView(size=plan.image.size, sha256=plan.image.sha256),
+            environment=environment.label,
+            image=SentImageView(
+                size=image.size,
+                sha256=image.sha256,
+                file=environment.image.file,
+                declared_sha256=environment.image.sha256,
+            ),
             windows=plan.site.server.windows,
             clusters=tuple(map(DeploymentClusterPlanView.of, plan.clusters)),
+            owner=environment.owner,
         )
+
+
+def view_of(plan: Plan[ClusterFacts]) -> DeploymentPlanView | PlanView:
+    """View of a plan of any kind."""
+    return DeploymentPlanView.of(plan) if isinstance(plan, DeploymentPlan) else PlanView.of(plan)

@@ -49,7 +49,7 @@ class NodeResultView(View):
 
     ``step`` is Instance-micro-step, ``cause`` the class of what failed; '' for a good node, as ``reason`` and
     ``evidence``. ``power`` is on or off, and absent where nobody looked; ``broadcast`` is absent where no
-    image was sent to the node.
+    image was sent to the node. ``address`` is the one that clusters.conf gives.
     """
 
     node: str
@@ -61,6 +61,17 @@ class NodeResultView(View):
     host_keys: tuple[str, ...]
     power: Maybe[str] = None
     broadcast: Maybe[ReceptionView] = None
+    address: str
+
+    @property
+    def good(self) -> bool:
+        """Report that the node reached the wanted end, or is held at a breakpoint."""
+        return self.phase is Phase.OK or (self.phase is Phase.HELD and not self.reason)
+
+    @property
+    def error(self) -> str:
+        """``Instance-micro: reason``, as in Kadeploy3's lists and statistics; '' for a good node."""
+        return f"{self.step}: {self.reason}" if self.reason else ""
 
     @classmethod
     def of(cls, node: NodeResult) -> NodeResultView:
@@ -75,20 +86,29 @@ class NodeResultView(View):
             host_keys=node.host_keys,
             power=node.power or None,
             broadcast=ReceptionView.of(node.reception) if node.reception else None,
+            address=node.address,
         )
 
 
 class ResultView(Document):
-    """Result of an operation; ``seconds`` are those of the whole operation."""
+    """Result of an operation: that of each node that had begun, in the order of the request.
+
+    ``seconds`` are those of the whole operation; it has succeeded with ``enough`` good nodes.
+    """
 
     kind: Literal["result"] = "result"
     schema_version: Literal[1] = Field(default=1, alias="schema")
     wid: str
     seconds: Number
     nodes: tuple[NodeResultView, ...]
+    enough: int
+
+    def in_phase(self, phase: Phase) -> list[NodeResultView]:
+        """Nodes that ended in a phase."""
+        return [node for node in self.nodes if node.phase is phase]
 
     @classmethod
     def of(cls, result: OperationResult) -> ResultView:
         """View of a result."""
         nodes = tuple(map(NodeResultView.of, result.nodes))
-        return cls(wid=result.wid, seconds=round(result.seconds, 3), nodes=nodes)
+        return cls(wid=result.wid, seconds=round(result.seconds, 3), nodes=nodes, enough=result.enough)

@@ -40,7 +40,6 @@ RESULT = OperationResult(
     "D-1",
     12.0,
     3,
-    3,
     (
         NodeResult("node-1", Phase.OK, host_keys=("ssh-ed25519 A", "ecdsa B"), address="10.0.0.1"),
         NodeResult(
@@ -54,6 +53,9 @@ RESULT = OperationResult(
         NodeResult("node-3", Phase.HELD, "BootNewEnvKexec-kexec"),
     ),
 )
+
+
+VIEW = ResultView.of(RESULT)
 
 
 def life(*transitions: Transition) -> list[Event]:
@@ -176,7 +178,7 @@ def test_who_waits_for_a_window_is_told_once_until_nobody_waits() -> None:
 
 
 def test_the_lists_that_scripts_parse() -> None:
-    assert list(verdict.summary(RESULT)) == [
+    assert list(verdict.summary(VIEW)) == [
         "",
         "The deployment is successful on nodes",
         "node-1",
@@ -185,13 +187,13 @@ def test_the_lists_that_scripts_parse() -> None:
         "The deployment failed on nodes",
         "node-2 (BroadcastEnvChain-sync: the disk {is} full)",
     ]
-    assert list(verdict.evidence(RESULT)) == [
+    assert list(verdict.evidence(VIEW)) == [
         "node-2: [disk] BroadcastEnvChain-sync: the disk {is} full",
         "    dd: [/dev/vda]",
         "    no space",
         "failed: 1 disk (node-2)",
     ]
-    assert list(verdict.known_hosts(RESULT)) == ["node-1,10.0.0.1 ssh-ed25519 A", "node-1,10.0.0.1 ecdsa B"]
+    assert list(verdict.known_hosts(VIEW)) == ["node-1,10.0.0.1 ssh-ed25519 A", "node-1,10.0.0.1 ecdsa B"]
 
 
 def test_totals_by_cause() -> None:
@@ -207,20 +209,20 @@ def test_totals_by_cause() -> None:
         NodeResult(f"node-{number}", phase, "A-b", "broke" if cause else "", cause=cause)
         for number, (phase, cause) in enumerate(ends, start=1)
     )
-    assert list(verdict.totals(replace(RESULT, nodes=nodes))) == [
+    assert list(verdict.totals(ResultView.of(replace(RESULT, nodes=nodes)))) == [
         "failed: 3 power (node-[2,4,6]), 1 disk (node-1)"
     ]
-    assert list(verdict.totals(replace(RESULT, nodes=RESULT.nodes[:1]))) == []
+    assert list(verdict.totals(ResultView.of(replace(RESULT, nodes=RESULT.nodes[:1])))) == []
 
 
 def test_the_cause_is_in_the_document() -> None:
-    assert [node.cause for node in ResultView.of(RESULT).nodes] == ["", "disk", ""]
+    assert [node.cause for node in VIEW.nodes] == ["", "disk", ""]
 
 
 @pytest.mark.parametrize("enough", [0, 2, 3])
 def test_enough_nodes(enough: int) -> None:
     expected = ExitStatus.OK if enough <= 2 else ExitStatus.NODES_FAILED
-    assert verdict.exit_status(replace(RESULT, enough=enough)) == expected, (
+    assert verdict.exit_status(ResultView.of(replace(RESULT, enough=enough))) == expected, (
         "held nodes are where they were wanted"
     )
 

@@ -189,7 +189,7 @@ async def test_remarks_are_above_the_table_where_the_log_goes_elsewhere(
 
 def test_the_figures_in_the_document() -> None:
     nodes = (NodeResult("n3", Phase.OK, reception=MOVED), NodeResult("n2", Phase.KO))
-    first, second = ResultView.of(OperationResult("D-1", 12.0, 2, 2, nodes)).to_json()["nodes"]
+    first, second = ResultView.of(OperationResult("D-1", 12.0, 2, nodes)).to_json()["nodes"]
     assert first["broadcast"] == {
         "ok": True,
         "bytes": 50,

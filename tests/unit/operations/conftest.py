@@ -27,6 +27,7 @@ from kadeploy.operations.run.event_log import WorkflowEventLog
 from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.operation import MakeExecutor, Operation
 from kadeploy.operations.run.tools import Tools, connect, make_workbench
+from kadeploy.service.views.result import ResultView
 from kadeploy.steps.workbench import DeploymentWorkbench, Memory
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
@@ -248,6 +249,6 @@ async def interrupt(operation: Operation, script: type[Script]) -> None:
     assert set(phases(operation.result()).values()) == {"aborted"}
 
 
-def phases(result: OperationResult) -> dict[str, str]:
+def phases(result: OperationResult | ResultView) -> dict[str, str]:
     """How each node has ended."""
     return {node.node: str(node.phase) for node in result.nodes}

@@ -32,7 +32,7 @@ async def test_spares_take_the_places_of_failed_nodes(
     result = await run(script.operation(plan, store, Feed()))
     expected = {"red-1": "ko", "red-2": "ko", "red-3": "ko", "blue-2": "ok", "blue-1": "ok"}
     assert phases(result) == expected
-    assert (result.wanted, result.enough) == (2, 2)
+    assert result.enough == 2
     states = await node_states.read(store, list(expected))
     assert [str(states[name].state) for name in ("red-3", "blue-2")] == ["deploy_failed", "deployed"]
 

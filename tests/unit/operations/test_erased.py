@@ -42,7 +42,7 @@ async def test_a_dry_run_names_what_is_erased(
     assert list(plan.clusters[0].facts.erased) == erased
     view = DeploymentPlanView.of(plan)
     assert list(view.clusters[0].erased) == erased
-    [line] = [line for line in dry_run.describe(plan, view) if "ERASED" in line]
+    [line] = [line for line in dry_run.describe(view) if "ERASED" in line]
     whole = "all of /dev/sda, which gets this GPT:" if len(options) == 0 else ", ".join(erased)
     assert line == f"  ERASED: {whole}"
 
@@ -64,7 +64,7 @@ async def test_an_image_of_a_partition_and_one_of_a_disk(
     plan = await make_plan(store, "red-1", environment=other, block_device="/dev/sdb", **KEPT)
     view = DeploymentPlanView.of(plan)
     assert view.clusters[0].erased == ("/dev/sdb",)
-    assert "  ERASED: all of /dev/sdb, by the image itself" in list(dry_run.describe(plan, view))
+    assert "  ERASED: all of /dev/sdb, by the image itself" in list(dry_run.describe(view))
 
 
 async def test_tmp_is_told_as_reformatted_only_where_it_is(store: Store, make_plan: MakePlan) -> None:

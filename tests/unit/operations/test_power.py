@@ -73,9 +73,10 @@ async def test_a_node_that_does_not_obey_is_not_good(
     steps = (replace(entry.micro_steps[0], timeout=0.5),)
     monkeypatch.setitem(INSTANCES, "PowerOff", replace(entry, micro_steps=steps))
     [node] = (await carry_out(powered, store, PowerKind.OFF, "red-3")).nodes
-    assert (node.phase, node.error, node.cause) == (
+    assert (node.phase, node.place, node.reason, node.cause) == (
         "ko",
-        "PowerOff-power_off: Timeout in the power_off step after 0.5 s, its power status is on",
+        "PowerOff-power_off",
+        "Timeout in the power_off step after 0.5 s, its power status is on",
         "power",
     )
     assert (await node_states.read(store, ["red-3"]))["red-3"].state == "power_failed"

@@ -117,7 +117,7 @@ async def test_the_system_on_its_disk_comes_back(
 ) -> None:
     await deployed(store, "red-1", key=disk_key)
     node = await rebooted_into(disk_key, disk_key, listening, store)
-    assert (node.phase, node.error, node.host_keys) == ("ok", "", (public(disk_key),))
+    assert (node.phase, node.reason, node.host_keys) == ("ok", "", (public(disk_key),))
     assert await state_of(store, "red-1") == "rebooted"
     record = (await node_states.read(store, ["red-1"]))["red-1"]
     assert (record.environment_name, record.host_keys) == ("debian", (public(disk_key),))

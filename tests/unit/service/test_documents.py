@@ -67,7 +67,7 @@ def test_chosen_fields_stand_in_their_order(former: FormerStore) -> None:
 def test_what_is_not_known_of_a_node_is_absent() -> None:
     reception = Reception(1.0, "node-1", 0, 1, 10, 3.0, ok=True)
     nodes = (NodeResult("node-1", Phase.OK, power="on", reception=reception), NodeResult("node-2", Phase.OK))
-    document = json.loads(ResultView.of(OperationResult("D-1", 1.23456, 2, 2, nodes)).to_json_text())
+    document = json.loads(ResultView.of(OperationResult("D-1", 1.23456, 2, nodes)).to_json_text())
     assert_written_by(ResultView, document)
     first, second = document["nodes"]
     assert {*first} - {*second} == {"power", "broadcast"}
