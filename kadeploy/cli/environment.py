@@ -17,10 +17,9 @@ from kadeploy.cli.fields import in_options
 from kadeploy.config import site as configuration
 from kadeploy.environments import source
 from kadeploy.environments.description import to_yaml
-from kadeploy.environments.environment import Environment
-from kadeploy.environments.recompression import advice as compression_advice
 from kadeploy.errors import ExitStatus
 from kadeploy.service.environments import EnvironmentService
+from kadeploy.service.named_environments import NamedEnvironments
 from kadeploy.service.service import Service
 from kadeploy.service.views.environments import EnvironmentsView
 from kadeploy.terminal import printable_line
@@ -37,6 +36,12 @@ class EnvironmentAction:
     name: str
     text: bytes
     options: EnvironmentOptions
+
+    @property
+    def named(self) -> NamedEnvironments:
+        """Environments of this name."""
+        options = self.options
+        return NamedEnvironments(self.name, options.env_user, options.env_version, options.all_versions)
 
 
 def carry_out(options: EnvironmentOptions) -> ExitStatus:
@@ -62,41 +67,34 @@ async def _add(service: EnvironmentService, action: EnvironmentAction) -> None:
     for warning in description.warnings:
         click.echo(printable_line(f"{warning} (warning)"), err=True)
     recorded = await service.record(description, action.options.env_user)
-    if advice := compression_advice(recorded):
-        click.echo(f"hint: {in_options(advice, 'kaenv')}", err=True)
+    if recorded.advice:
+        click.echo(f"hint: {in_options(recorded.advice, 'kaenv')}", err=True)
 
 
 async def _list(service: EnvironmentService, action: EnvironmentAction) -> None:
-    found = await service.list_visible(
-        action.name, action.options.env_user, action.options.env_version, action.options.all_versions
-    )
-    _print_json(found) if action.options.as_json else _print_table(found)
+    _print_found(await service.list_visible(action.named), action, _print_table)
 
 
 async def _print(service: EnvironmentService, action: EnvironmentAction) -> None:
-    found = await service.find(
-        action.name, action.options.env_user, action.options.env_version, action.options.all_versions
-    )
-    _print_json(found) if action.options.as_json else _print_yaml(found)
+    _print_found(await service.find(action.named), action, _print_yaml)
 
 
 async def _delete(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.delete(await _find_own(service, action))
+    await service.delete(action.named)
 
 
 async def _set_visibility(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.change_visibility(await _find_own(service, action), action.options.visibility_tag or "")
+    await service.change_visibility(action.named, action.options.visibility_tag or "")
 
 
 async def _toggle_destructive(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.toggle_destructive(await _find_own(service, action))
+    await service.toggle_destructive(action.named)
 
 
 async def _recompress(service: EnvironmentService, action: EnvironmentAction) -> None:
-    [environment] = await _find_own(service, action)
-    made = await service.recompress(environment, _progress() if sys.stderr.isatty() else _silence)
+    made = await service.recompress(action.named, _progress() if sys.stderr.isatty() else _silence)
     sizes = f"{made.size / 1e6:.1f} MB instead of {made.former_size / 1e6:.1f}"
-    click.echo(f"{environment.label} has now {made.path}, {sizes}; the old image is still there", err=True)
+    click.echo(f"{made.environment} has now {made.file}, {sizes}; the old image is still there", err=True)
 
 
 def _silence(done: int, total: int | None) -> None:
@@ -118,15 +116,15 @@ def _progress() -> Callable[[int, int | None], None]:
 
 
 async def _update_image(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.update_digests(await _find_own(service, action), "image")
+    await service.update_digests(action.named, "image")
 
 
 async def _update_preinstall(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.update_digests(await _find_own(service, action), "preinstall")
+    await service.update_digests(action.named, "preinstall")
 
 
 async def _update_postinstalls(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.update_digests(await _find_own(service, action), "postinstalls")
+    await service.update_digests(action.named, "postinstalls")
 
 
 _ACTIONS: dict[str, Callable[[EnvironmentService, EnvironmentAction], Coroutine[Any, Any, None]]] = {
@@ -143,31 +141,27 @@ _ACTIONS: dict[str, Callable[[EnvironmentService, EnvironmentAction], Coroutine[
 }
 
 
-async def _find_own(service: EnvironmentService, action: EnvironmentAction) -> list[Environment]:
-    """Environments to change: without -u those of the user alone."""
-    owner = action.options.env_user or service.caller.name
-    return await service.find(action.name, owner, action.options.env_version, action.options.all_versions)
+def _print_found(
+    found: EnvironmentsView, action: EnvironmentAction, print_text: Callable[[EnvironmentsView], None]
+) -> None:
+    click.echo(found.to_list_text()) if action.options.as_json else print_text(found)
 
 
-def _print_json(found: list[Environment]) -> None:
-    click.echo(EnvironmentsView.of(found).to_list_text())
+def _print_yaml(found: EnvironmentsView) -> None:
+    for environment in found.environments:
+        click.echo(to_yaml(environment.to_description()), nl=False)
 
 
-def _print_yaml(found: list[Environment]) -> None:
-    for environment in found:
-        click.echo(to_yaml(environment), nl=False)
-
-
-def _print_table(found: list[Environment]) -> None:
+def _print_table(found: EnvironmentsView) -> None:
     """Print columns of Kadeploy3: 21, 7, 11 and the rest of 80; a longer value runs into the next column."""
-    if not found:
+    if not found.environments:
         click.echo(NO_ENVIRONMENT, err=True)
         return
     click.echo(_row("Name", "Version", "User", "Description"))
     click.echo(_row("####", "#######", "####", "###########"))
-    for environment in found:
+    for environment in found.environments:
         click.echo(
-            _row(environment.name, str(environment.version), environment.owner, environment.description)
+            _row(environment.name, str(environment.version), environment.user, environment.description)
         )
 
 

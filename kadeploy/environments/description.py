@@ -133,9 +133,9 @@ _Dumper.add_representer(
 )
 
 
-def to_yaml(environment: Environment) -> str:
-    """Description as ``kaenv -a`` reads it; the owner is not part of it."""
-    mapping = to_mapping(environment)
+def to_yaml(fields: Mapping[str, Any]) -> str:
+    """Description as ``kaenv -a`` reads it, of the fields that ``to_mapping`` gives."""
+    mapping = dict(fields)
     if "partition_type" in mapping:
         mapping["partition_type"] = _Hexadecimal(mapping["partition_type"])
     text = _dump(mapping, allow_unicode=True)

@@ -16,10 +16,16 @@ from kadeploy.environments.environment import Environment, Visibility
 from kadeploy.environments.examination import Examination
 from kadeploy.environments.location import is_http, local_path
 from kadeploy.environments.progress import Progress, ignore_progress
-from kadeploy.environments.recompression import RecompressedImage, recompress_in_thread
+from kadeploy.environments.recompression import advice, recompress_in_thread
 from kadeploy.environments.registry import Viewer
 from kadeploy.errors import RefusedError
+from kadeploy.service.named_environments import NamedEnvironments
 from kadeploy.service.rights import Action, Rights
+from kadeploy.service.views.environments import (
+    EnvironmentsView,
+    RecompressedImageView,
+    RecordedEnvironmentView,
+)
 from kadeploy.store.store import Store
 
 
@@ -31,8 +37,8 @@ class EnvironmentService:
     caller: Caller
     site: Site
 
-    async def record(self, description: Description, owner: str | None = None) -> Environment:
-        """Record the environment of a description with the digests of its files, and return it.
+    async def record(self, description: Description, owner: str | None = None) -> RecordedEnvironmentView:
+        """Record the environment of a description with the digests of its files.
 
         Raises NotFoundError and RefusedError: a file is missing, is not what the description says, the caller
         may not, or the environment exists already.
@@ -42,47 +48,47 @@ class EnvironmentService:
         await registry.check_new(self.store, environment)
         examined = await self._examination.examine(environment)
         await registry.add(self.store, examined)
-        return examined
+        return RecordedEnvironmentView.of(examined, advice(examined))
 
-    async def find(
-        self, name: str, owner: str | None, version: int | None, all_versions: bool
-    ) -> list[Environment]:
-        """Find the last version of an environment, the given one, or all of them."""
-        found = await registry.find_versions(self.store, name, self._viewer, owner=owner, version=version)
-        return found if all_versions else found[-1:]
+    async def find(self, named: NamedEnvironments) -> EnvironmentsView:
+        """Find environments; raises NotFoundError, and RefusedError where several owners have one."""
+        return EnvironmentsView.of(await self._find(named, named.owner))
 
-    async def list_visible(
-        self, pattern: str, owner: str | None, version: int | None, all_versions: bool
-    ) -> list[Environment]:
-        """List the environments that the caller sees, of one version where it is given."""
+    async def list_visible(self, named: NamedEnvironments) -> EnvironmentsView:
+        """List the environments that the caller sees; ``%`` in the name stands for any text."""
+        version = named.version
         found = await registry.list_visible(
             self.store,
             self._viewer,
-            owner=owner,
-            pattern=pattern,
-            all_versions=all_versions or version is not None,
+            owner=named.owner,
+            pattern=named.name,
+            all_versions=named.all_versions or version is not None,
         )
-        return [item for item in found if version is None or item.version == version]
+        return EnvironmentsView.of([item for item in found if version is None or item.version == version])
 
-    async def delete(self, found: Sequence[Environment]) -> None:
-        """Delete these versions."""
+    async def delete(self, named: NamedEnvironments) -> None:
+        """Delete environments."""
+        found = await self._find_own(named)
         for environment in found:
             self._check_owner(environment)
         await registry.remove(self.store, found)
 
-    async def change_visibility(self, found: Sequence[Environment], visibility: str) -> None:
-        """Set the visibility of these versions."""
+    async def change_visibility(self, named: NamedEnvironments, visibility: str) -> None:
+        """Set the visibility of environments."""
+        found = await self._find_own(named)
         await self._replace([replace(item, visibility=Visibility(visibility)) for item in found])
 
-    async def toggle_destructive(self, found: Sequence[Environment]) -> None:
-        """Invert the mark of each of these versions."""
+    async def toggle_destructive(self, named: NamedEnvironments) -> None:
+        """Invert the mark of each of these environments."""
+        found = await self._find_own(named)
         await self._replace([replace(item, destructive=not item.destructive) for item in found])
 
-    async def update_digests(self, found: Sequence[Environment], part: str) -> None:
+    async def update_digests(self, named: NamedEnvironments, part: str) -> None:
         """Record the present digests of ``image``, ``preinstall`` or ``postinstalls``.
 
         Raises RefusedError where none has changed, as Kadeploy3 does.
         """
+        found = await self._find_own(named)
         self._check_rights(found)
         changed = [await self._examination.refresh(item, part) for item in found]
         if changed == list(found):
@@ -90,14 +96,19 @@ class EnvironmentService:
         await registry.replace_recorded(self.store, changed)
 
     async def recompress(
-        self, environment: Environment, progress: Progress = ignore_progress
-    ) -> RecompressedImage:
+        self, named: NamedEnvironments, progress: Progress = ignore_progress
+    ) -> RecompressedImageView:
         """Recompress the image with zstd to a new file, and record that as the image. The old file stays.
 
-        Raises RefusedError where it is zstd already, is on another machine, or is not what is recorded;
-        NotFoundError where it is gone.
+        Raises RefusedError where it is zstd already, is on another machine, or is not what is recorded, and
+        for several environments; NotFoundError where it is gone.
         """
-        self._check_rights([environment])
+        found = await self._find_own(named)
+        if len(found) > 1:
+            hint = "name its `version`"
+            raise RefusedError(f"{len(found)} environments {named.name} are there: recompress one", hint=hint)
+        [environment] = found
+        self._check_rights(found)
         image = environment.image
         if image.compression is Compression.ZSTD:
             raise RefusedError(f"nothing has changed: the image of {environment.label} is zstd already")
@@ -112,7 +123,7 @@ class EnvironmentService:
         except BaseException:
             made.path.unlink()
             raise
-        return made
+        return RecompressedImageView.of(environment, made)
 
     @property
     def _rights(self) -> Rights:
@@ -125,6 +136,16 @@ class EnvironmentService:
     @property
     def _examination(self) -> Examination:
         return Examination(FileCache.of(self.site), self.site.server.environments)
+
+    async def _find(self, named: NamedEnvironments, owner: str | None) -> list[Environment]:
+        found = await registry.find_versions(
+            self.store, named.name, self._viewer, owner=owner, version=named.version
+        )
+        return found if named.all_versions else found[-1:]
+
+    async def _find_own(self, named: NamedEnvironments) -> list[Environment]:
+        """Environments to change: those of the caller unless an owner is named."""
+        return await self._find(named, named.owner or self.caller.name)
 
     async def _replace(self, changed: Sequence[Environment]) -> None:
         self._check_rights(changed)

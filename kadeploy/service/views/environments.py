@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from kadeploy.environments.description import to_mapping
 from kadeploy.environments.environment import Environment, System, Visibility
+from kadeploy.environments.recompression import RecompressedImage
 from kadeploy.service.views.view import ListDocument, Maybe, View
 
 
@@ -79,10 +80,52 @@ class EnvironmentView(View):
     custom_variables: Maybe[dict[str, str]] = None
     user: str
 
+    @property
+    def label(self) -> str:
+        """``name:version``."""
+        return f"{self.name}:{self.version}"
+
+    def to_description(self) -> dict[str, Any]:
+        """Fields of a description as JSON values; the owner is none of them."""
+        return {name: value for name, value in self.to_json().items() if name != "user"}
+
     @classmethod
     def of(cls, environment: Environment) -> EnvironmentView:
         """View of an environment."""
         return cls.model_validate({**to_mapping(environment), "user": environment.owner})
+
+
+class RecordedEnvironmentView(View):
+    """Environment that was recorded, and advice about its image, '' for none."""
+
+    environment: EnvironmentView
+    advice: str
+
+    @classmethod
+    def of(cls, environment: Environment, advice: str) -> RecordedEnvironmentView:
+        """View of an environment."""
+        return cls(environment=EnvironmentView.of(environment), advice=advice)
+
+
+class RecompressedImageView(View):
+    """Image of an environment (name:version) that was recompressed to a new file; sizes in bytes."""
+
+    environment: str
+    file: str
+    sha256: str
+    size: int
+    former_size: int
+
+    @classmethod
+    def of(cls, environment: Environment, made: RecompressedImage) -> RecompressedImageView:
+        """View of the new image of an environment."""
+        return cls(
+            environment=environment.label,
+            file=str(made.path),
+            sha256=made.sha256,
+            size=made.size,
+            former_size=made.former_size,
+        )
 
 
 class EnvironmentsView(ListDocument):

@@ -58,7 +58,7 @@ async def test_multipart_image_names_its_partitions() -> None:
 async def test_what_is_printed_is_read_back_equal(name: str) -> None:
     environment = (await source.load(str(DATA / name))).environment("alice")
 
-    text = description.to_yaml(environment)
+    text = description.to_yaml(description.to_mapping(environment))
     again = source.parse(text.encode(), "/elsewhere/printed.yaml")
 
     assert again.environment("alice") == environment
@@ -77,7 +77,7 @@ async def test_the_tutorials_env_file() -> None:
     assert environment.partition_type == 0x83, "fdisktype is hexadecimal"
     assert environment.postinstalls[0].script == "traitement.ash /rambin"
     assert not environment.destructive
-    assert "partition_type: 0x83" in description.to_yaml(environment)
+    assert "partition_type: 0x83" in description.to_yaml(description.to_mapping(environment))
 
 
 async def test_defaults_of_the_old_format() -> None:

@@ -17,16 +17,23 @@ import pytest
 from kadeploy.caller import Caller
 from kadeploy.config.server import MEGABYTE, ServerConfig
 from kadeploy.config.site import Site
-from kadeploy.environments import recompression
+from kadeploy.environments import recompression, registry
 from kadeploy.environments.compression import Compression
 from kadeploy.environments.description import Description
-from kadeploy.environments.environment import Environment, Visibility
+from kadeploy.environments.environment import Visibility
 from kadeploy.environments.model import DescriptionModel
 from kadeploy.environments.recompression import RecompressedImage
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.service.environments import EnvironmentService
+from kadeploy.service.named_environments import NamedEnvironments
+from kadeploy.service.views.environments import EnvironmentsView, EnvironmentView
 from kadeploy.store.store import Store
 from tests.stores import write_store
+
+MINE = NamedEnvironments("mine")
+ALL = NamedEnvironments("mine", all_versions=True)
+FIRST = NamedEnvironments("mine", version=1)
+OF_ALICE = NamedEnvironments("mine", "alice")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +73,16 @@ def described(folder: Path, **fields: Any) -> Description:
     return Description(DescriptionModel.model_validate(about))
 
 
+async def record(
+    service: EnvironmentService, description: Description, owner: str | None = None
+) -> EnvironmentView:
+    return (await service.record(description, owner)).environment
+
+
+async def found(service: EnvironmentService, named: NamedEnvironments = MINE) -> list[EnvironmentView]:
+    return list((await service.find(named)).environments)
+
+
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -73,11 +90,11 @@ def digest(path: Path) -> str:
 async def test_what_is_recorded_has_the_digests_of_its_files(
     service: EnvironmentService, tmp_path: Path
 ) -> None:
-    recorded = await service.record(described(tmp_path))
+    recorded = await record(service, described(tmp_path))
     assert recorded.image.sha256 == digest(tmp_path / "image.gz")
     assert recorded.preinstall is not None and recorded.preinstall.sha256 == digest(tmp_path / "pre.gz")
-    assert recorded.postinstalls[0].sha256 == digest(tmp_path / "post.gz")
-    assert await service.find("mine", None, None, False) == [recorded]
+    assert (recorded.postinstalls or ())[0].sha256 == digest(tmp_path / "post.gz")
+    assert await found(service) == [recorded]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +104,7 @@ async def test_what_is_recorded_has_the_digests_of_its_files(
 async def test_whose_it_is(
     service: EnvironmentService, tmp_path: Path, user: str | None, owner: str | None, recorded: str
 ) -> None:
-    assert (await service.record(described(tmp_path, user=user), owner)).owner == recorded
+    assert (await record(service, described(tmp_path, user=user), owner)).user == recorded
 
 
 async def test_nobody_reads_the_files_of_what_may_not_be_recorded(
@@ -120,7 +137,7 @@ async def test_files_that_are_not_what_is_declared(
     with pytest.raises(RefusedError, match=message):
         await service.record(described(tmp_path, **{part: changed}))
     with pytest.raises(NotFoundError):
-        await service.find("mine", None, None, False)
+        await found(service)
 
 
 @pytest.mark.parametrize(("file", "limit"), [("pre.gz", 1), ("post.gz", 2)])
@@ -143,68 +160,83 @@ async def test_archives_larger_than_the_site_allows(
 async def test_digests_are_recorded_again_where_a_file_has_changed(
     service: EnvironmentService, tmp_path: Path, part: str, file: str
 ) -> None:
-    before = await service.record(described(tmp_path))
+    before = await record(service, described(tmp_path))
     with pytest.raises(RefusedError, match=f"nothing has changed: {part} of mine:1 is what is recorded"):
-        await service.update_digests([before], part)
+        await service.update_digests(MINE, part)
     (tmp_path / file).write_bytes(gzip.compress(b"new"))
-    await service.update_digests([before], part)
-    [after] = await service.find("mine", None, None, False)
+    await service.update_digests(MINE, part)
+    [after] = await found(service)
     assert after != before
-    fields = {"image": after.image, "preinstall": after.preinstall, "postinstalls": after.postinstalls[0]}
-    found = fields[part]
-    assert found is not None and found.sha256 == digest(tmp_path / file)
-    assert replace(after, **{part: getattr(before, part)}) == before, "and nothing else"
+    parts = {
+        "image": after.image,
+        "preinstall": after.preinstall,
+        "postinstalls": (after.postinstalls or ())[0],
+    }
+    changed = parts[part]
+    assert changed is not None and changed.sha256 == digest(tmp_path / file)
+    assert after.model_copy(update={part: getattr(before, part)}) == before, "and nothing else"
 
 
 async def test_a_pre_install_that_there_is_not(service: EnvironmentService, tmp_path: Path) -> None:
-    recorded = await service.record(described(tmp_path, preinstall=None))
+    await service.record(described(tmp_path, preinstall=None))
     with pytest.raises(RefusedError, match="mine:1 has no pre-install"):
-        await service.update_digests([recorded], "preinstall")
+        await service.update_digests(MINE, "preinstall")
 
 
 async def test_versions_and_their_marks(service: EnvironmentService, tmp_path: Path) -> None:
-    one, two = [await service.record(described(tmp_path, version=number)) for number in (1, 2)]
-    assert await service.find("mine", None, None, False) == [two]
-    assert await service.find("mine", None, None, True) == [one, two]
-    assert await service.find("mine", None, 1, False) == [one]
-    assert await service.list_visible("mi%", None, None, False) == [two]
-    assert await service.list_visible("mi%", None, 1, False) == [one]
-    await service.change_visibility([one], "shared")
-    await service.toggle_destructive(await service.find("mine", None, None, True))
-    [first, second] = await service.find("mine", None, None, True)
+    one, two = [await record(service, described(tmp_path, version=number)) for number in (1, 2)]
+    assert await found(service) == [two]
+    assert await found(service, ALL) == [one, two]
+    assert await found(service, FIRST) == [one]
+    assert await service.list_visible(NamedEnvironments("mi%")) == EnvironmentsView(environments=(two,))
+    assert await service.list_visible(NamedEnvironments("mi%", version=1)) == EnvironmentsView(
+        environments=(one,)
+    )
+    await service.change_visibility(FIRST, "shared")
+    await service.toggle_destructive(ALL)
+    [first, second] = await found(service, ALL)
     assert (first.visibility, second.visibility) == (Visibility.SHARED, Visibility.PRIVATE)
     assert first.destructive and second.destructive
-    await service.delete([first])
-    assert await service.find("mine", None, None, True) == [second]
+    await service.delete(FIRST)
+    assert await found(service, ALL) == [second]
 
 
 async def test_an_image_in_another_compression(service: EnvironmentService, tmp_path: Path) -> None:
-    before = await service.record(described(tmp_path))
-    made = await service.recompress(before)
-    [after] = await service.find("mine", None, None, False)
+    before = await record(service, described(tmp_path))
+    made = await service.recompress(MINE)
+    [after] = await found(service)
     assert (after.image.compression, after.image.file) == (Compression.ZSTD, str(tmp_path / "image.zst"))
-    assert after.image.sha256 == made.sha256 == digest(made.path)
-    assert replace(after, image=before.image) == before
+    assert after.image.sha256 == made.sha256 == digest(tmp_path / "image.zst")
+    assert after.model_copy(update={"image": before.image}) == before
     with pytest.raises(RefusedError, match="is zstd already"):
-        await service.recompress(after)
+        await service.recompress(MINE)
 
 
 async def test_an_image_that_is_gone_cannot_be_recompressed(
     service: EnvironmentService, tmp_path: Path
 ) -> None:
-    recorded = await service.record(described(tmp_path))
+    await service.record(described(tmp_path))
     (tmp_path / "image.gz").unlink()
     with pytest.raises(NotFoundError, match=r"image\.gz cannot be read: No such file"):
-        await service.recompress(recorded)
+        await service.recompress(MINE)
 
 
 async def test_an_image_of_another_machine_cannot_be_recompressed(
     service: EnvironmentService, tmp_path: Path
 ) -> None:
-    recorded = described(tmp_path).environment("alice")
-    remote = replace(recorded, image=replace(recorded.image, file="http://192.0.2.1/image.gz"))
+    local = described(tmp_path).environment("alice")
+    remote = replace(local, image=replace(local.image, file="http://192.0.2.1/image.gz"))
+    await registry.add(service.store, remote)
     with pytest.raises(RefusedError, match=r"image\.gz is on another machine"):
-        await service.recompress(remote)
+        await service.recompress(MINE)
+
+
+async def test_one_version_is_recompressed_at_a_time(service: EnvironmentService, tmp_path: Path) -> None:
+    for number in (1, 2):
+        await service.record(described(tmp_path, version=number))
+    with pytest.raises(RefusedError, match="2 environments mine are there"):
+        await service.recompress(ALL)
+    assert (await service.recompress(MINE)).environment == "mine:2"
 
 
 async def test_who_stops_waiting_leaves_no_file(
@@ -222,21 +254,27 @@ async def test_who_stops_waiting_leaves_no_file(
         return real(*arguments)
 
     monkeypatch.setattr(recompression, "recompress", slow)
-    recorded = await service.record(described(tmp_path))
-    working = asyncio.create_task(service.recompress(recorded))
+    recorded = await record(service, described(tmp_path))
+    working = asyncio.create_task(service.recompress(MINE))
     await begun.wait()
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
     assert not (tmp_path / "image.zst").exists()
-    assert await service.find("mine", None, None, False) == [recorded]
+    assert await found(service) == [recorded]
 
 
-async def test_an_environment_that_is_deleted_meanwhile(service: EnvironmentService, tmp_path: Path) -> None:
-    recorded = await service.record(described(tmp_path))
-    await service.delete([recorded])
+async def test_an_environment_that_is_deleted_meanwhile(
+    service: EnvironmentService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(*arguments: Any) -> RecompressedImage:
+        await service.delete(MINE)
+        return await recompression.recompress_in_thread(*arguments)
+
+    monkeypatch.setattr("kadeploy.service.environments.recompress_in_thread", slow)
+    await service.record(described(tmp_path))
     with pytest.raises(NotFoundError, match="was deleted"):
-        await service.recompress(recorded)
+        await service.recompress(MINE)
     assert not (tmp_path / "image.zst").exists()
 
 
@@ -245,12 +283,12 @@ def of(service: EnvironmentService, name: str) -> EnvironmentService:
     return replace(service, caller=Caller(name))
 
 
-CHANGES: dict[str, Callable[[EnvironmentService, Environment], Awaitable[object]]] = {
-    "delete": lambda service, one: service.delete([one]),
-    "mark": lambda service, one: service.toggle_destructive([one]),
-    "hide": lambda service, one: service.change_visibility([one], "private"),
-    "update": lambda service, one: service.update_digests([one], "image"),
-    "recompress": lambda service, one: service.recompress(one),
+CHANGES: dict[str, Callable[[EnvironmentService], Awaitable[object]]] = {
+    "delete": lambda service: service.delete(OF_ALICE),
+    "mark": lambda service: service.toggle_destructive(OF_ALICE),
+    "hide": lambda service: service.change_visibility(OF_ALICE, "private"),
+    "update": lambda service: service.update_digests(OF_ALICE, "image"),
+    "recompress": lambda service: service.recompress(OF_ALICE),
 }
 
 
@@ -258,24 +296,24 @@ CHANGES: dict[str, Callable[[EnvironmentService, Environment], Awaitable[object]
 async def test_others_change_nothing_and_have_no_file_read(
     service: EnvironmentService, tmp_path: Path, change: str
 ) -> None:
-    recorded = await service.record(described(tmp_path, visibility="shared"))
+    recorded = await record(service, described(tmp_path, visibility="shared"))
     stranger = of(service, "carol")
-    assert await stranger.find("mine", "alice", None, False) == [recorded]
+    assert await found(stranger, OF_ALICE) == [recorded]
     (tmp_path / "image.gz").unlink()
     with pytest.raises(RefusedError, match="carol may not change environments of alice"):
-        await CHANGES[change](stranger, recorded)
-    assert await service.find("mine", None, None, False) == [recorded]
+        await CHANGES[change](stranger)
+    assert await found(service) == [recorded]
 
 
 async def test_the_almighty_change_what_is_anothers(service: EnvironmentService, tmp_path: Path) -> None:
     almighty = of(service, "root")
     await almighty.record(described(tmp_path), "alice")
-    await almighty.toggle_destructive(await almighty.find("mine", "alice", None, False))
-    [marked] = await service.find("mine", None, None, False)
+    await almighty.toggle_destructive(OF_ALICE)
+    [marked] = await found(service)
     assert marked.destructive
-    await almighty.delete([marked])
+    await almighty.delete(OF_ALICE)
     with pytest.raises(NotFoundError):
-        await service.find("mine", None, None, False)
+        await found(service)
 
 
 @pytest.mark.parametrize("who", ["alice", "root"])
@@ -286,11 +324,11 @@ async def test_only_environments_of_the_almighty_are_public(
     with pytest.raises(RefusedError, match=refusal) as caught:
         await caller.record(described(tmp_path, visibility="public"), "alice")
     assert caught.value.hint == "use shared: others name the owner with `owner`"
-    recorded = await caller.record(described(tmp_path), "alice")
+    await caller.record(described(tmp_path), "alice")
     with pytest.raises(RefusedError, match=refusal):
-        await caller.change_visibility([recorded], "public")
-    public = await of(service, "root").record(described(tmp_path, visibility="public"))
-    assert await of(service, "carol").find("mine", None, None, False) == [public]
+        await caller.change_visibility(OF_ALICE, "public")
+    public = await record(of(service, "root"), described(tmp_path, visibility="public"))
+    assert await found(of(service, "carol")) == [public]
 
 
 async def test_files_of_what_exists_are_not_read(service: EnvironmentService, tmp_path: Path) -> None:
