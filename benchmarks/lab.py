@@ -20,6 +20,7 @@ from kadeploy.errors import NotFoundError
 from kadeploy.lab import cluster
 from kadeploy.lab.plan import LabPlan
 from kadeploy.store import statistics
+from kadeploy.store.filter import Filter
 from kadeploy.store.store import Store
 
 PROGRAMS = CHECKOUT / ".venv" / "bin"
@@ -102,7 +103,7 @@ class Lab:
 
         async def read() -> list[statistics.StepRun]:
             async with Store.open(self.plan.store) as store:
-                return await statistics.list_steps(store, statistics.Filter(workflow_id=workflow))
+                return await statistics.list_steps(store, Filter(workflow_id=workflow))
 
         return asyncio.run(read())
 

@@ -24,6 +24,7 @@ from kadeploy.simulation.file import SimulationFile
 from kadeploy.simulation.simulation import SimulatedCluster, Simulation, simulate
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
+from kadeploy.vocabulary.workflow import WorkflowKind
 from kadeploy.workflow.phase import Phase
 
 SEED = 0
@@ -85,7 +86,7 @@ def _with_store(
 
     async def work() -> None:
         async with Store.open(directory / "store.sqlite") as store:
-            workflow = await workflows.create(store, workflows.WorkflowKind.DEPLOY, "root", {})
+            workflow = await workflows.create(store, WorkflowKind.DEPLOY, "root", {})
             journal = WorkflowJournal(store, workflow.id, plan.clusters[0].cluster)
             feed = Feed()
             feed.subscribe_kept(lambda batch: kept.append(len(batch)))

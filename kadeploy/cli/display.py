@@ -14,10 +14,10 @@ from kadeploy.cli.options import OperationOptions
 from kadeploy.cli.transcript import Transcript
 from kadeploy.cli.transfers import remarks
 from kadeploy.nodes import fold
-from kadeploy.operations.run import broadcast_events, events
 from kadeploy.service.views.event import EventView
 from kadeploy.service.watchers import Watchers
 from kadeploy.terminal import printable_line
+from kadeploy.workflow import event_data
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
 
@@ -99,10 +99,10 @@ class Display:
     def _tell_above(self, event: Event) -> None:
         """Tell on the terminal, too, what a user must know whose log goes elsewhere."""
         if event.kind is EventKind.RECEIVED:
-            for remark, nodes in remarks(broadcast_events.receptions_of(event)).items():
+            for remark, nodes in remarks(event_data.receptions_of(event)).items():
                 self._above.write(printable_line(remark.format(fold(nodes))))
         elif event.kind is EventKind.WARNING:
-            self._above.write(printable_line(f"warning: {events.warning_of(event)}"))
+            self._above.write(printable_line(f"warning: {event_data.warning_of(event)}"))
 
 
 @asynccontextmanager

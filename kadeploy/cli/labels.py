@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kadeploy.store.workflows import WorkflowKind
+from kadeploy.vocabulary.workflow import WorkflowKind
 
 
 @dataclass(frozen=True, slots=True)

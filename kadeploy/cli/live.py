@@ -15,11 +15,10 @@ from rich.text import Text
 
 from kadeploy.cli.throughput import size
 from kadeploy.cli.transfers import NodeTransfer, place
-from kadeploy.operations.run import broadcast_events, events
-from kadeploy.operations.run.recorder import reason
+from kadeploy.workflow import event_data
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
-from kadeploy.workflow.failure import Failure
+from kadeploy.workflow.failure import Failure, reason
 
 REFRESHES = 4  # per second
 RESERVED_LINES = 6  # of the terminal, for the lines above and below the table
@@ -66,7 +65,7 @@ class LiveTable:
         """Draw what an event tells, at the next refresh."""
         match event.kind:
             case EventKind.FILE:
-                file = events.file_of(event)
+                file = event_data.file_of(event)
                 share = f" {100 * file.done // file.size}%" if file.size else ""
                 self._file = f"{file.what} {file.source}: {size(file.done)}{share}"
             case EventKind.STARTED:
@@ -74,9 +73,9 @@ class LiveTable:
             case EventKind.SPARES_STARTED:
                 self._rows = {**self._rows, **{node: _Row() for node in event.nodes}}
             case EventKind.QUEUED:
-                self._queue = events.queue_of(event)
+                self._queue = event_data.queue_of(event)
             case EventKind.TRANSFERRING:
-                for progress in broadcast_events.progress_of(event):
+                for progress in event_data.progress_of(event):
                     self._row(progress.node).transfer.add(progress, event.at)
             case EventKind.STEP_STARTED:
                 for node in event.nodes:

@@ -29,9 +29,9 @@ from kadeploy.service.views.statistics import (
     StepView,
 )
 from kadeploy.service.views.view import ListDocument
-from kadeploy.store.statistics import Filter
-from kadeploy.store.workflows import WorkflowKind
+from kadeploy.store.filter import Filter
 from kadeploy.terminal import printable
+from kadeploy.vocabulary.workflow import WorkflowKind
 
 NO_INFORMATION = "No information is available"
 

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from kadeploy.cli.labels import DEPLOYMENT, Label, label
 from kadeploy.cli.transfers import Transfers, remarks
 from kadeploy.nodes import fold
-from kadeploy.operations.run import broadcast_events, events
-from kadeploy.operations.run.recorder import reason
-from kadeploy.store.workflows import State
 from kadeploy.vocabulary.deployment import SEND_ENVIRONMENT
+from kadeploy.vocabulary.workflow import State
+from kadeploy.workflow import event_data
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
-from kadeploy.workflow.failure import LEFT_BEHIND
+from kadeploy.workflow.failure import LEFT_BEHIND, reason
 from kadeploy.workflow.phase import Phase
 
 MOMENT = 0.2  # seconds in which equal happenings are gathered into one line
@@ -59,14 +58,15 @@ class Transcript:
                 self._gather(event, 1, "The spare nodes {} take the places of failed ones", event.nodes)
             case EventKind.QUEUED:
                 if event.nodes and not self._queued:  # once, until none of them waits any more
-                    self._line(3, f"  {events.queue_of(event)}")
+                    self._line(3, f"  {event_data.queue_of(event)}")
                 self._queued = bool(event.nodes)
             case EventKind.WARNING:
-                self._line(0, f"warning: {events.warning_of(event)}")
+                self._line(0, f"warning: {event_data.warning_of(event)}")
             case EventKind.ENDED:
                 self.flush()
                 # One that was refused to go on is still what it was: nothing was done.
-                if events.state_of(event) in (State.DONE, State.HELD) and not events.refusal_of(event):
+                done = event_data.state_of(event) in (State.DONE, State.HELD)
+                if done and not event_data.refusal_of(event):
                     self._line(0, f"{self._label.title} #{event.wid} done")
             case EventKind.TRANSFERRING | EventKind.RECEIVED:
                 self._broadcast(event)
@@ -90,7 +90,7 @@ class Transcript:
             case EventKind.STEP_CLEARED:
                 self._step_cleared(event)
             case EventKind.WAITING:
-                present = events.present_of(event)
+                present = event_data.present_of(event)
                 many = f"{present} nodes wait" if present > 1 else "a node waits"
                 text = f"  {event.micro_step}: {many} up to {event.seconds:.0f}s for {{}}"
                 self._gather(event, 3, text, event.nodes)
@@ -100,14 +100,14 @@ class Transcript:
     # Operation ------------------------------------------------------------------------------------
 
     def _file(self, event: Event) -> None:
-        file = events.file_of(event)
+        file = event_data.file_of(event)
         if file.source not in self._files:
             self._files.add(file.source)
             name = "tarball" if file.what == "image" else file.what
             self._line(3, f"Grab the {name} file {file.source}")
 
     def _started(self, event: Event) -> None:
-        clusters = events.clusters_of(event)
+        clusters = event_data.clusters_of(event)
         self._line(0, f"{self._label.title} #{event.wid} started")
         if len(clusters) > 1:
             self._prefixes = {cluster.cluster: f"[{cluster.prefix}] " for cluster in clusters}
@@ -124,10 +124,10 @@ class Transcript:
     def _broadcast(self, event: Event) -> None:
         if event.kind is EventKind.TRANSFERRING:
             transfers = self._transfers.get(event.cluster)
-            if transfers and (line := transfers.add(broadcast_events.progress_of(event), event.at)):
+            if transfers and (line := transfers.add(event_data.progress_of(event), event.at)):
                 self._line(3, f"{self._prefix(event)}   * {line}")
             return
-        receptions = broadcast_events.receptions_of(event)
+        receptions = event_data.receptions_of(event)
         for remark, nodes in remarks(reception for reception in receptions if not reception.ok).items():
             self._gather(event, 2, remark, nodes)
         for remark, nodes in remarks(reception for reception in receptions if reception.ok).items():

@@ -7,9 +7,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli.throughput import Throughput, size
-from kadeploy.store.receptions import Reception
+from kadeploy.workflow.event_data import ToldReception, TransferProgress
 
 LINE_INTERVAL = 2.0  # seconds between two lines, and before the first one
 
@@ -18,11 +17,11 @@ LINE_INTERVAL = 2.0  # seconds between two lines, and before the first one
 class NodeTransfer:
     """Transfer to one node: its last progress, and the rates of receiving and consuming."""
 
-    latest: BroadcastProgress | None = None
+    latest: TransferProgress | None = None
     received: Throughput = field(default_factory=Throughput)
     consumed: Throughput = field(default_factory=Throughput)
 
-    def add(self, progress: BroadcastProgress, now: float) -> None:
+    def add(self, progress: TransferProgress, now: float) -> None:
         """Record the progress."""
         self.received.add(progress.received, now)
         self.consumed.add(progress.consumed, now)
@@ -51,7 +50,7 @@ class Transfers:
         """Remove a node that has a verdict."""
         self._nodes.pop(node, None)
 
-    def add(self, made: Iterable[BroadcastProgress], now: float) -> str:
+    def add(self, made: Iterable[TransferProgress], now: float) -> str:
         """Record the progress of nodes; returns a line if one is due, else ''."""
         known = [progress for progress in made if progress.node in self._nodes]
         for progress in known:
@@ -71,7 +70,7 @@ class Transfers:
         return f"Broadcast: {complete}, the slowest at {100 * done // total} %, {size(rate)}/s{left}"
 
 
-def place(progress: BroadcastProgress) -> str:
+def place(progress: TransferProgress) -> str:
     """Place of a node in its chain, and its feeder: ``2 < node-1``."""
     if not progress.upstream:
         return "waiting"
@@ -79,7 +78,7 @@ def place(progress: BroadcastProgress) -> str:
     return f"{lane}{progress.position} < {progress.upstream}"
 
 
-def remarks(receptions: Iterable[Reception]) -> Mapping[str, Sequence[str]]:
+def remarks(receptions: Iterable[ToldReception]) -> Mapping[str, Sequence[str]]:
     """Remarks on nodes' ways through a broadcast, sentences with {} for nodes, mapped to these nodes."""
     found: dict[str, list[str]] = {}
     for reception in receptions:
@@ -88,7 +87,7 @@ def remarks(receptions: Iterable[Reception]) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def _remark(reception: Reception) -> str:
+def _remark(reception: ToldReception) -> str:
     notes = "; ".join(reception.notes).replace("{", "{{").replace("}", "}}")
     if not reception.moved:
         return f"   * {notes}: {{}}"

@@ -11,13 +11,13 @@ import click
 
 from kadeploy.caller import Caller
 from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.short_names import shortest_unique
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
 from kadeploy.nodes import fold
 from kadeploy.service.service import Service
 from kadeploy.service.views.workflows import CountsView, WorkflowsView, WorkflowView
-from kadeploy.store.history import shortest_unique
 from kadeploy.terminal import printable_line
 
 UNKNOWN = "?"

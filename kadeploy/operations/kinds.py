@@ -23,7 +23,8 @@ from kadeploy.operations.reboot.request import RebootRequest
 from kadeploy.operations.request import Request
 from kadeploy.operations.run.outcome import Outcome
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State, Workflow, WorkflowKind
+from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 
 AnyPlan = Plan[Any]
 AnyOutcome = Outcome[Any]

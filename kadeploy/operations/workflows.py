@@ -16,7 +16,8 @@ from kadeploy.store import history, leases, node_states, workflows
 from kadeploy.store.node_states import NodeRecord, NodeState
 from kadeploy.store.store import Store
 from kadeploy.store.workflow_outcome import WorkflowOutcome
-from kadeploy.store.workflows import State, Workflow, WorkflowKind, WorkflowSummary
+from kadeploy.store.workflows import Workflow, WorkflowSummary
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.transitions import Abandoned

@@ -36,7 +36,8 @@ from kadeploy.service.workflows import find_controlled
 from kadeploy.store import leases, workflows
 from kadeploy.store.store import Store
 from kadeploy.store.workflow_outcome import WorkflowOutcome
-from kadeploy.store.workflows import State, Workflow, WorkflowKind
+from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 
 _ACTIONS = {
     WorkflowKind.DEPLOY: Action.DEPLOY,

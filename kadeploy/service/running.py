@@ -23,7 +23,8 @@ from kadeploy.service.views.result import ResultView
 from kadeploy.store import pruning, workflows
 from kadeploy.store.store import Store
 from kadeploy.store.workflow_outcome import WorkflowOutcome
-from kadeploy.store.workflows import State, Workflow
+from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from kadeploy.service.views.statistics import (
     StepsView,
 )
 from kadeploy.store import receptions, statistics
-from kadeploy.store.statistics import FIELDS, Filter
+from kadeploy.store.filter import Filter
+from kadeploy.store.statistics import FIELDS
 from kadeploy.store.store import Store
 
 

@@ -4,26 +4,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from itertools import pairwise
 
 from sqlalchemy import ColumnElement, Connection, false, or_, select
 
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.store.store import Store
 from kadeploy.store.tables import workflows as table
-from kadeploy.store.workflows import (
-    State,
-    Workflow,
-    WorkflowKind,
-    WorkflowSummary,
-    select_whole,
-    summary_values,
-)
+from kadeploy.store.workflows import Workflow, WorkflowSummary, select_whole, summary_values
 from kadeploy.terminal import printable_line
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 
 LAST = "last"  # name of a user's newest workflow
-SHORTEST = 8  # characters behind the kind: a listed name shall not be used by the next workflow
 NAMED = 5  # candidates that a refusal names
 LEAST = 4  # characters behind the kind by which a workflow may be called
 
@@ -89,27 +80,3 @@ async def list_recent(store: Store, limit: int | None) -> list[WorkflowSummary]:
         return [WorkflowSummary(**summary_values(row)) for row in connection.execute(query)]
 
     return await store.read(collect)
-
-
-def shortest_unique(ids: Iterable[str]) -> dict[str, str]:
-    """Map identifiers to their shortest beginnings that no other of them has, with or without the kind.
-
-    They have at least eight characters behind the kind, and do not end with a dash.
-    """
-    ordered = sorted((identifier[2:], identifier) for identifier in set(ids))
-    lengths = dict.fromkeys((identifier for _, identifier in ordered), SHORTEST)
-    for (one, first), (other, second) in pairwise(ordered):
-        needed = _common_length(one, other) + 1
-        lengths[first] = max(lengths[first], needed)
-        lengths[second] = max(lengths[second], needed)
-    return {identifier: _cut(identifier, length + 2) for identifier, length in lengths.items()}
-
-
-def _common_length(one: str, other: str) -> int:
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
-
-
-def _cut(identifier: str, length: int) -> str:
-    short = identifier[:length]
-    return identifier[: length + 1] if short.endswith("-") else short

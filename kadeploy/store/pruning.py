@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
 from kadeploy.store.store import Store
 from kadeploy.store.tables import event_batches, journal
 from kadeploy.store.tables import workflows as table
-from kadeploy.store.workflows import State, WorkflowSummary, summary_values
+from kadeploy.store.workflows import WorkflowSummary, summary_values
+from kadeploy.vocabulary.workflow import State
 
 DAY = 86_400.0  # seconds
 WORKFLOWS_AT_ONCE = 100

@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from kadeploy.store.statistics import Filter, conditions
+from kadeploy.store.filter import Filter
+from kadeploy.store.statistics import conditions
 from kadeploy.store.store import Store
 from kadeploy.store.tables import receptions
 

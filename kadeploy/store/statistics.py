@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, case, func, insert, or_, select
 
 from kadeploy.errors import UsageError
+from kadeploy.store.filter import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.tables import records, steps
-from kadeploy.store.workflows import WorkflowKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +95,6 @@ class StepSummary:
     p95: float
     max: float
     failure_rate: float
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Filter of records; times are inclusive, on the start of a node's workflow.
-
-    ``min_retries`` must be reached in each of ``retry_steps``, or in any step where there are none.
-    """
-
-    since: float | None = None
-    until: float | None = None
-    hosts: tuple[str, ...] = ()
-    kind: WorkflowKind | None = None
-    workflow_id: str | None = None
-    min_retries: int | None = None
-    retry_steps: tuple[int, ...] = ()
-    sort: tuple[str, ...] = field(default=("start",))
-    limit: int | None = None
-    offset: int = 0
 
 
 async def add_records(store: Store, rows: Sequence[Record]) -> None:

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
@@ -19,50 +18,9 @@ from kadeploy.store.store import Store
 from kadeploy.store.tables import workflows as table
 from kadeploy.store.workflow_outcome import WorkflowOutcome
 from kadeploy.terminal import printable_line
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 
 NOBODY = ""  # owner of workflows that no process works on, or of which it is unknown
-
-
-class WorkflowKind(StrEnum):
-    """Kind of a workflow; identifiers begin with the first letter, as in Kadeploy3."""
-
-    DEPLOY = "deploy"
-    REBOOT = "reboot"
-    POWER = "power"
-
-    @property
-    def prefix(self) -> str:
-        return f"{self[0].upper()}-"
-
-    @classmethod
-    def of(cls, workflow_id: str) -> WorkflowKind:
-        """Kind of a workflow by its identifier."""
-        return next(kind for kind in cls if workflow_id.startswith(kind.prefix))
-
-
-class State(StrEnum):
-    """State of a workflow.
-
-    ``planning``: it has no lease and has touched nothing; ``refused``: it ended there. ``error`` is a failure
-    of the engine, not of nodes.
-    """
-
-    PLANNING = "planning"
-    REFUSED = "refused"
-    RUNNING = "running"
-    HELD = "held"
-    DONE = "done"
-    ERROR = "error"
-    ABORTED = "aborted"
-
-    @property
-    def active(self) -> bool:
-        """Report that a process works on the workflow, unless that has died."""
-        return self in (State.PLANNING, State.RUNNING)
-
-    @property
-    def ended(self) -> bool:
-        return not self.active and self is not State.HELD
 
 
 @dataclass(frozen=True, slots=True)

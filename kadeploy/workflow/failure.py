@@ -21,4 +21,9 @@ class Failure:
     cause: str = ""
 
 
+def reason(failure: Failure | None) -> str:
+    """Reason in one line, whatever a node or a tool wrote into it; '' where nothing failed."""
+    return " ".join(failure.reason.split()) if failure else ""
+
+
 LEFT_BEHIND = Failure("left behind by a killed command, not resumed", cause=ABORTED)

@@ -11,7 +11,7 @@ from kadeploy.steps.facts import DeploymentFacts
 from kadeploy.store import node_states
 from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import WorkflowKind
+from kadeploy.vocabulary.workflow import WorkflowKind
 from kadeploy.workflow.phase import Phase
 
 _STATES = {

@@ -7,7 +7,7 @@ from kadeploy.operations.power.plan import PowerPlan
 from kadeploy.operations.run.outcome import Outcome
 from kadeploy.steps.facts import PowerFacts
 from kadeploy.store.node_states import NodeState
-from kadeploy.store.workflows import WorkflowKind
+from kadeploy.vocabulary.workflow import WorkflowKind
 from kadeploy.workflow.phase import Phase
 
 _STATES = {

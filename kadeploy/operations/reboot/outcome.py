@@ -9,7 +9,7 @@ from kadeploy.operations.reboot.request import RebootKind
 from kadeploy.operations.run.outcome import Outcome
 from kadeploy.steps.facts import RebootFacts
 from kadeploy.store.node_states import NodeState
-from kadeploy.store.workflows import WorkflowKind
+from kadeploy.vocabulary.workflow import WorkflowKind
 from kadeploy.workflow.phase import Phase
 
 _SUCCESS = {

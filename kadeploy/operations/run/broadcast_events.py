@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events of broadcasts: made of their progress and results, and these read from them again."""
+"""Events of broadcasts, made of their progress and results; ``workflow.event_data`` reads them again."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.store.receptions import Reception
@@ -30,18 +29,3 @@ def received(rows: Sequence[Reception]) -> Event:
         values["notes"] = list(values["notes"])
     data = {"started": rows[0].started, "receptions": receptions}
     return Event(EventKind.RECEIVED, time.time(), tuple(receptions), data=data)
-
-
-def progress_of(event: Event) -> list[BroadcastProgress]:
-    """Progress of a broadcast on each node."""
-    progress: Mapping[str, Any] = event.data["progress"]
-    return [BroadcastProgress(node=node, size=event.data["size"], **one) for node, one in progress.items()]
-
-
-def receptions_of(event: Event) -> list[Reception]:
-    """Receptions of the nodes for which a broadcast has ended."""
-    receptions: Mapping[str, Any] = event.data["receptions"]
-    return [
-        Reception(started=event.started, node=node, **{**one, "notes": tuple(one["notes"])})
-        for node, one in receptions.items()
-    ]

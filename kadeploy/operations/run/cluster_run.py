@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from kadeploy.operations.plan import ClusterPlan
 from kadeploy.operations.result import NodeResult
 from kadeploy.operations.run.journal import WorkflowJournal
-from kadeploy.operations.run.recorder import Recorder, reason
+from kadeploy.operations.run.recorder import Recorder
 from kadeploy.steps.facts import ClusterFacts
 from kadeploy.steps.workbench import AnyWorkbench
 from kadeploy.store.receptions import Reception
@@ -17,6 +17,7 @@ from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.engine import ClusterEngine
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
+from kadeploy.workflow.failure import reason
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.transitions import Transition
 

@@ -7,7 +7,7 @@ import asyncio
 
 from kadeploy.operations.run.attempt import attempt
 from kadeploy.operations.run.records import OperationRecords
-from kadeploy.store.workflows import State
+from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.engine import Engine
 from kadeploy.workflow.phase import Phase
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events of an operation: made of its values, and its values read from them again.
+"""Events of an operation, made of its values; ``workflow.event_data`` reads them again.
 
 Those of the nodes in the engine are made by the state machine.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kadeploy.store.workflows import State
+from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
@@ -89,65 +88,3 @@ def _macro_steps(automaton: Automaton) -> list[dict[str, Any]]:
         }
         for macro in automaton.macrosteps
     ]
-
-
-# Read again ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class StartedCluster:
-    """Cluster of an operation that has started; ``prefix`` marks its lines in logs."""
-
-    cluster: str
-    prefix: str
-    nodes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FileProgress:
-    """Progress of a file: bytes that are done of ``size``, 0 where that is not known."""
-
-    what: str
-    source: str
-    done: int
-    size: int
-
-
-def clusters_of(event: Event) -> list[StartedCluster]:
-    """Clusters of a beginning."""
-    return [
-        StartedCluster(cluster["cluster"], cluster["prefix"], tuple(cluster["nodes"]))
-        for cluster in event.data["clusters"]
-    ]
-
-
-def file_of(event: Event) -> FileProgress:
-    """File that is copied or digested."""
-    return FileProgress(**event.data)
-
-
-def present_of(event: Event) -> int:
-    """Number of the nodes that wait for others."""
-    return int(event.data["present"])
-
-
-def queue_of(event: Event) -> str:
-    """Text of a queue: ``12 nodes wait for the reboot window (size 50)``; '' once nobody waits."""
-    count = len(event.nodes)
-    who = "1 node waits" if count == 1 else f"{count} nodes wait"
-    return f"{who} for the {event.data['window']} window (size {event.data['size']})" if count else ""
-
-
-def warning_of(event: Event) -> str:
-    """Message of a warning."""
-    return str(event.data["message"])
-
-
-def state_of(event: Event) -> State:
-    """State of the workflow at the end."""
-    return State(event.data["state"])
-
-
-def refusal_of(event: Event) -> str:
-    """Sentence that says why no node has begun, '' where nodes have."""
-    return str(event.data.get("message", ""))

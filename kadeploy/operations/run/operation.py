@@ -40,7 +40,8 @@ from kadeploy.steps.workbench import AnyWorkbench, Memory, Slot
 from kadeploy.store import journal, receptions
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State, Workflow
+from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.driver import Executor
 from kadeploy.workflow.engine import ClusterEngine, Engine
 from kadeploy.workflow.event import Event

@@ -11,7 +11,7 @@ from kadeploy.operations.plan import Facts, Plan
 from kadeploy.store import node_states
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import WorkflowKind
+from kadeploy.vocabulary.workflow import WorkflowKind
 from kadeploy.workflow.phase import Phase
 
 HostKeys = Mapping[str, tuple[str, ...]]

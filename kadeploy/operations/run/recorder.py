@@ -10,7 +10,7 @@ from kadeploy.store.statistics import Record, StepRun
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
-from kadeploy.workflow.failure import Failure
+from kadeploy.workflow.failure import reason
 from kadeploy.workflow.phase import Phase
 
 
@@ -119,8 +119,3 @@ def _run(event: Event) -> StepRun:
 def describe(ended: Event) -> str:
     """``Instance-micro: reason`` of a node that has not come to a good end, else ''."""
     return f"{ended.place}: {reason(ended.failure)}" if ended.failure else ""
-
-
-def reason(failure: Failure | None) -> str:
-    """One line, whatever a node or a tool wrote into it."""
-    return " ".join(failure.reason.split()) if failure else ""

@@ -17,7 +17,7 @@ from kadeploy.store import statistics, workflows
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store
 from kadeploy.store.workflow_outcome import WorkflowOutcome
-from kadeploy.store.workflows import State
+from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.phase import Phase
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Literal
 
 from kadeploy.service.views.view import Maybe, Number, View
-from kadeploy.store.workflows import State
+from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.phase import Phase
 
 

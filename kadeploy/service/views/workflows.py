@@ -12,7 +12,7 @@ from pydantic import Field
 from kadeploy.operations.workflows import Overview
 from kadeploy.service.views.view import Document, Number, View
 from kadeploy.store.workflow_outcome import WorkflowOutcome
-from kadeploy.store.workflows import WorkflowKind
+from kadeploy.vocabulary.workflow import WorkflowKind
 
 
 class CountsView(View):

@@ -23,8 +23,8 @@ from kadeploy.store import receptions, statistics, workflows
 from kadeploy.store.receptions import Reception
 from kadeploy.store.statistics import Record, StepRun
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import WorkflowKind
 from kadeploy.terminal import printable
+from kadeploy.vocabulary.workflow import WorkflowKind
 from tests.unit.cli.conftest import Command
 from tests.unit.cli.program import CHECKOUT
 

@@ -20,8 +20,8 @@ from kadeploy.errors import ExitStatus
 from kadeploy.operations.result import NodeResult, OperationResult
 from kadeploy.operations.run import broadcast_events, events
 from kadeploy.service.views.result import ResultView
-from kadeploy.store.workflows import State
 from kadeploy.vocabulary.scope import Scope
+from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.failure import Failure

@@ -27,6 +27,7 @@ from kadeploy.store.receptions import Reception
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep
 from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_data import TransferProgress
 from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.phase import Phase
 from tests.unit.cli.told import cluster, node_ended, read_again, started, told
@@ -107,15 +108,15 @@ async def test_nodes_that_ended_are_not_counted_any_more() -> None:
 def test_a_short_broadcast_and_one_that_is_complete_have_no_line() -> None:
     transfers = Transfers()
     transfers.begin(["n1"], 0.0)
-    assert transfers.add([BroadcastProgress("n1", 5, 5, 9)], LINE_INTERVAL / 2) == ""
-    assert transfers.add([BroadcastProgress("n1", 9, 9, 9)], 60.0) == ""
-    assert transfers.add([BroadcastProgress("n9", 1, 1, 9)], 60.0) == "", "of another cluster"
+    assert transfers.add([TransferProgress("n1", 5, 5, 9)], LINE_INTERVAL / 2) == ""
+    assert transfers.add([TransferProgress("n1", 9, 9, 9)], 60.0) == ""
+    assert transfers.add([TransferProgress("n9", 1, 1, 9)], 60.0) == "", "of another cluster"
 
 
 def test_at_most_a_line_in_two_seconds() -> None:
     transfers = Transfers()
     transfers.begin(["n1"], 0.0)
-    lines = [transfers.add([BroadcastProgress("n1", at, at, 100)], at / 10) for at in range(100)]
+    lines = [transfers.add([TransferProgress("n1", at, at, 100)], at / 10) for at in range(100)]
     assert [at for at, line in enumerate(lines) if line] == [20, 40, 60, 80]
     assert lines[20] == "Broadcast: 0 of 1 node complete, the slowest at 20 %, 10 B/s, 8 s left"
 
@@ -123,12 +124,12 @@ def test_at_most_a_line_in_two_seconds() -> None:
 @pytest.mark.parametrize(
     ("transfer", "expected"),
     [
-        (BroadcastProgress("n2", 5, 5, 9, "n1", 0, 2), "2 < n1"),
-        (BroadcastProgress("n2", 5, 5, 9, "the head", 3, 1), "lane 3: 1 < the head"),
-        (BroadcastProgress("n2", 5, 5, 9, "", 0, 2), "waiting"),
+        (TransferProgress("n2", 5, 5, 9, "n1", 0, 2), "2 < n1"),
+        (TransferProgress("n2", 5, 5, 9, "the head", 3, 1), "lane 3: 1 < the head"),
+        (TransferProgress("n2", 5, 5, 9, "", 0, 2), "waiting"),
     ],
 )
-def test_the_place_of_a_node(transfer: BroadcastProgress, expected: str) -> None:
+def test_the_place_of_a_node(transfer: TransferProgress, expected: str) -> None:
     assert place(transfer) == expected
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from kadeploy.operations.plan import ClusterPlan
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.run import events
-from kadeploy.store.workflows import State
+from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.event import Event, from_json, to_json
 from kadeploy.workflow.event_kind import EventKind

@@ -31,7 +31,8 @@ from kadeploy.service.views.result import ResultView
 from kadeploy.steps.workbench import DeploymentWorkbench, Memory
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State, Workflow
+from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.effects import Run
 from kadeploy.workflow.event import Event

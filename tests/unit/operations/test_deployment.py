@@ -20,13 +20,14 @@ from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run import leasing
 from kadeploy.operations.run.cluster_run import ClusterRun
-from kadeploy.operations.run.events import warning_of
 from kadeploy.operations.run.feed import Feed
 from kadeploy.store import journal, leases, node_states, statistics, tables, workflows
-from kadeploy.store.statistics import Filter
+from kadeploy.store.filter import Filter
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_data import warning_of
 from kadeploy.workflow.event_kind import EventKind
 from tests.unit.operations.conftest import (
     ONCE,
@@ -309,7 +310,7 @@ async def forget_what_came_after(store: Store, wid: str, count: int) -> None:
     statements = [f"delete from {table} where workflow_id = '{wid}'" for table in tables]
     statements.append(f"delete from journal where workflow_id = '{wid}' and sequence > {count}")
     await store.write(lambda connection: [connection.exec_driver_sql(text) for text in statements])
-    await workflows.change_state(store, wid, workflows.State.RUNNING)
+    await workflows.change_state(store, wid, State.RUNNING)
 
 
 async def pretend_another_process_holds(store: Store, wid: str) -> None:

@@ -14,9 +14,9 @@ from kadeploy.operations.run import attempt
 from kadeploy.operations.run.cluster_run import ClusterRun
 from kadeploy.operations.run.feed import Feed
 from kadeploy.store import leases, statistics, workflows
-from kadeploy.store.statistics import Filter
+from kadeploy.store.filter import Filter
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State
+from kadeploy.vocabulary.workflow import State
 from tests.unit.operations.conftest import MakePlan, Script, interrupt, run
 
 Change = Callable[[Store, str, State], Awaitable[None]]

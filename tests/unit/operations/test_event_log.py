@@ -12,12 +12,12 @@ from sqlalchemy import delete
 from kadeploy.operations import workflows as overviews
 from kadeploy.operations.run.completion import complete_log
 from kadeploy.operations.run.event_log import WorkflowEventLog
-from kadeploy.operations.run.events import clusters_of, state_of
 from kadeploy.operations.run.feed import Feed
 from kadeploy.store import journal, workflows
 from kadeploy.store.store import Store
 from kadeploy.store.tables import event_batches
 from kadeploy.workflow.event import from_json
+from kadeploy.workflow.event_data import clusters_of, state_of
 from kadeploy.workflow.event_kind import CONTENTS
 from tests.unit.operations.conftest import (
     RESUMED,

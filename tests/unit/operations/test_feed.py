@@ -15,6 +15,7 @@ from kadeploy.errors import RefusedError, ServiceError
 from kadeploy.operations.run import events, keeper
 from kadeploy.operations.run.feed import Feed
 from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_data import warning_of
 from kadeploy.workflow.event_kind import EventKind
 from tests.unit.operations.conftest import Watching
 
@@ -154,7 +155,7 @@ async def test_a_log_that_will_never_take_them_is_given_up(error: Exception) -> 
         await feed.until(lambda: bool(feed.of(EventKind.WARNING)))
         feed.publish(queued())
     assert event_log.attempts == 1 and event_log.documents == []
-    assert "are not kept any more" in events.warning_of(feed.of(EventKind.WARNING)[0])
+    assert "are not kept any more" in warning_of(feed.of(EventKind.WARNING)[0])
     assert feed.told[-1].sequence == 0, "a number would promise that it is in the log"
 
 
@@ -185,9 +186,7 @@ async def test_the_end_does_not_wait_for_ever_for_the_log(
     event_log.free.clear()
     async with asyncio.timeout(5), opened(feed, event_log):
         feed.publish(queued())
-    assert [events.warning_of(event) for event in feed.of(EventKind.WARNING)] == [
-        "the last 1 events are not kept"
-    ]
+    assert [warning_of(event) for event in feed.of(EventKind.WARNING)] == ["the last 1 events are not kept"]
 
 
 async def test_a_cancelled_operation_keeps_its_last_events() -> None:
@@ -257,5 +256,5 @@ async def test_a_defect_brings_its_traceback() -> None:
         except ValueError:
             log.exception("a defect")
     [event] = feed.told
-    assert (events.warning_of(event), event.data["level"]) == ("a defect: ValueError: wrong", "error")
+    assert (warning_of(event), event.data["level"]) == ("a defect: ValueError: wrong", "error")
     assert "test_a_defect_brings_its_traceback" in event.data["traceback"]

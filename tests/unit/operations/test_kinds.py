@@ -29,7 +29,8 @@ from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.run.operation import Operation
 from kadeploy.store import node_states, workflows
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State, Workflow, WorkflowKind
+from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.transitions import Done, Transition
 from tests.unit.operations.conftest import Script, phases, resume_operation, run

@@ -13,7 +13,8 @@ from kadeploy.store import leases, node_states, workflows
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store
 from kadeploy.store.workflow_outcome import WorkflowOutcome
-from kadeploy.store.workflows import State, Workflow, WorkflowKind
+from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 from tests.stores import DEAD, ELSEWHERE, forget_owner
 
 

@@ -20,7 +20,7 @@ from kadeploy.operations.run.operation import Operation
 from kadeploy.power.ways.command import CommandSetting
 from kadeploy.steps import power
 from kadeploy.store import leases, node_states, statistics, workflows
-from kadeploy.store.statistics import Filter
+from kadeploy.store.filter import Filter
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.names import INSTANCES
 from tests.unit.operations.conftest import run

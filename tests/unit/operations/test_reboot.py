@@ -29,9 +29,10 @@ from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.operation import Operation
 from kadeploy.store import leases, node_states, statistics, workflows
+from kadeploy.store.filter import Filter
 from kadeploy.store.node_states import InstalledSystem, NodeState
-from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
+from kadeploy.vocabulary.workflow import State
 from tests.stores import forget_owner
 from tests.unit.operations.conftest import run
 
@@ -251,7 +252,7 @@ async def test_a_killed_reboot_can_be_abandoned(site: Site, store: Store) -> Non
     running.cancel()
     await asyncio.wait([running])
     await node_states.change(store, ["red-1"], NodeState.REBOOTING, user="alice", workflow_id=workflow.id)
-    await workflows.change_state(store, workflow.id, workflows.State.RUNNING)
+    await workflows.change_state(store, workflow.id, State.RUNNING)
     await forget_owner(store, workflow.id)
     [overview] = await workflow_list.list_latest(store, None)
     assert overview.state == "interrupted"

@@ -8,11 +8,10 @@ import asyncio
 import pytest
 
 from kadeploy.broadcast.interface import BroadcastProgress
-from kadeploy.operations.run.broadcast_events import progress_of
-from kadeploy.operations.run.events import file_of
 from kadeploy.operations.run.sampler import FileSampler, TransferSampler
 from kadeploy.simulation import clock
 from kadeploy.workflow.event import Event
+from kadeploy.workflow.event_data import TransferProgress, file_of, progress_of
 
 
 @pytest.mark.parametrize(("nodes", "interval"), [(1, 1.0), (100, 1.0), (1000, 10.0)])
@@ -48,7 +47,7 @@ def test_only_nodes_that_made_progress_are_told_and_none_that_has_ended() -> Non
 
     clock.run(broadcast())
     assert [event.nodes for event in told] == [("n1", "n2", "n3"), ("n2",)]
-    assert progress_of(told[1]) == [BroadcastProgress("n2", 2, 1, 9, "n1", 1, 2)]
+    assert progress_of(told[1]) == [TransferProgress("n2", 2, 1, 9, "n1", 1, 2)]
 
 
 def test_of_each_file_a_first_and_a_last_event() -> None:

@@ -17,7 +17,8 @@ from kadeploy.service.views.result import ResultView
 from kadeploy.service.views.workflows import WorkflowsView, WorkflowView
 from kadeploy.store.receptions import Reception
 from kadeploy.store.workflow_outcome import WorkflowOutcome
-from kadeploy.store.workflows import State, WorkflowKind, WorkflowSummary
+from kadeploy.store.workflows import WorkflowSummary
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 from kadeploy.workflow.phase import Phase
 from tests.unit.cli.program import Completed
 from tests.unit.operations.former_stores import COMMITS, FormerStore

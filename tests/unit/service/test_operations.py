@@ -25,7 +25,7 @@ from kadeploy.service.watchers import Watchers
 from kadeploy.service.workflows import WorkflowService
 from kadeploy.store import tables, workflows
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State, WorkflowKind
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
 from tests.unit.operations.conftest import Script, phases

@@ -14,7 +14,8 @@ from kadeploy.service.rights import Action, Rights
 from kadeploy.service.workflows import find_controlled
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State, Workflow, WorkflowKind
+from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 
 RIGHTS = Rights(frozenset({"root", "deploy"}))
 USE = (Action.DEPLOY, Action.REBOOT, Action.POWER, Action.SEE_STATUS)

@@ -20,7 +20,7 @@ from kadeploy.store import event_log, workflows
 from kadeploy.store.event_log import MisplacedEventsError
 from kadeploy.store.store import Store
 from kadeploy.store.tables import event_batches
-from kadeploy.store.workflows import WorkflowKind
+from kadeploy.vocabulary.workflow import WorkflowKind
 
 ALL = 1000  # batches
 

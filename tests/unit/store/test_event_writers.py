@@ -15,7 +15,7 @@ from sqlalchemy import text
 from kadeploy.errors import ServiceError
 from kadeploy.store import event_log, workflows
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import WorkflowKind
+from kadeploy.vocabulary.workflow import WorkflowKind
 
 # Appends batches of some events, at the place that the log has when others were quicker.
 WRITER = """\

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
+from kadeploy.cli.short_names import shortest_unique
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.store import history, workflows
-from kadeploy.store.history import shortest_unique
 from kadeploy.store.store import Store
 from kadeploy.store.tables import workflows as table
 from kadeploy.store.workflow_outcome import WorkflowOutcome
-from kadeploy.store.workflows import State, WorkflowKind
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 
 TAIL = "-7d5e-4b61-9a7c-0123456789ab"
 

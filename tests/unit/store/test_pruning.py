@@ -10,13 +10,14 @@ import pytest
 from sqlalchemy import Connection, Select, select
 
 from kadeploy.store import event_log, history, journal, pruning, statistics, workflows
+from kadeploy.store.filter import Filter
 from kadeploy.store.journal import JournalEntry
 from kadeploy.store.pruning import prune
-from kadeploy.store.statistics import Filter, StepRun
+from kadeploy.store.statistics import StepRun
 from kadeploy.store.store import Store
 from kadeploy.store.tables import event_batches
 from kadeploy.store.tables import journal as journal_table
-from kadeploy.store.workflows import State, WorkflowKind
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 from tests.stores import ELSEWHERE, forget_owner
 
 DAY = 86_400.0

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from kadeploy.store import receptions, workflows
+from kadeploy.store.filter import Filter
 from kadeploy.store.receptions import Reception
-from kadeploy.store.statistics import Filter
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import WorkflowKind
+from kadeploy.vocabulary.workflow import WorkflowKind
 from tests.unit.store.conftest import make_old_store
 
 GOOD = Reception(100.0, "node-1", 0, 1, 500_000_000, 5.0, ok=True)

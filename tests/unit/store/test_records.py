@@ -14,11 +14,12 @@ import pytest
 
 from kadeploy.errors import NotFoundError, ServiceError, UsageError
 from kadeploy.store import journal, node_states, statistics, workflows
+from kadeploy.store.filter import Filter
 from kadeploy.store.journal import JournalEntry
 from kadeploy.store.node_states import InstalledSystem, NodeState
-from kadeploy.store.statistics import Filter, Record, StepRun
+from kadeploy.store.statistics import Record, StepRun
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import State, WorkflowKind
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 from tests.unit.store.conftest import make_old_store
 
 

@@ -20,6 +20,7 @@ from kadeploy.store import leases, retries, windows, workflows
 from kadeploy.store import store as stores
 from kadeploy.store.store import Store
 from kadeploy.store.windows import StoreTable
+from kadeploy.vocabulary.workflow import WorkflowKind
 
 OWNER = str(Process.current())
 
@@ -44,7 +45,7 @@ async def test_leases_outlast_a_lock(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(leasing, "RENEWAL_SECONDS", 0.05)
-    workflow = await workflows.create(store, workflows.WorkflowKind.DEPLOY, "alice", {})
+    workflow = await workflows.create(store, WorkflowKind.DEPLOY, "alice", {})
     own = NodeLeases(store, workflow.id, ["n1"])
     await own.acquire("alice", force=False)
     async with own.renewed(lambda lost: pytest.fail(f"{lost}")):

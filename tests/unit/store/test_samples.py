@@ -7,8 +7,8 @@ from kadeploy.store import samples, statistics, workflows
 from kadeploy.store.samples import StepSamples
 from kadeploy.store.statistics import StepRun
 from kadeploy.store.store import Store
-from kadeploy.store.workflows import WorkflowKind
 from kadeploy.vocabulary.scope import Scope
+from kadeploy.vocabulary.workflow import WorkflowKind
 from kadeploy.workflow.state_machine import StateMachine
 from kadeploy.workflow.transitions import Done, Started
 from tests.unit.workflow.world import automaton, instance, micro

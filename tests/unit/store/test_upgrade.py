@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from kadeploy.store import history, journal, statistics, workflows
-from kadeploy.store.statistics import FIELDS, Filter
+from kadeploy.store.filter import Filter
+from kadeploy.store.statistics import FIELDS
 from kadeploy.store.store import Store
 from kadeploy.store.workflow_outcome import WorkflowOutcome
 from tests.unit.store.conftest import make_old_store

@@ -13,7 +13,8 @@ from kadeploy.local.process import Process
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
 from kadeploy.store.workflow_outcome import WorkflowOutcome
-from kadeploy.store.workflows import State, Workflow, WorkflowKind
+from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 from tests.stores import DEAD, ELSEWHERE, forget_owner
 
 ME = str(Process.current())
@@ -21,9 +22,10 @@ CREATE = """\
 import asyncio, pathlib, sys
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
+from kadeploy.vocabulary.workflow import State, WorkflowKind
 async def main():
     async with Store.open(pathlib.Path(sys.argv[1])) as store:
-        kind, state = workflows.WorkflowKind.DEPLOY, workflows.State.PLANNING
+        kind, state = WorkflowKind.DEPLOY, State.PLANNING
         print((await workflows.create(store, kind, "alice", {}, state)).id, flush=True)
         sys.stdin.read()
 asyncio.run(main())
