@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,15 @@ exit 3
 def test_power_cut_during_the_broadcast_and_a_node_that_never_comes_back(lab: Laboratory) -> None:
     lab.command("kaenv", "-a", str(lab.describe("second.yaml", version=2)))
     steps = f"{SET_UP}BootNewEnvClassical:0:{lab.boot_seconds}"
-    with lab.slow_link("node-3"):
-        run = lab.deploy("node-[1-3]", "-e", "debian12-min", "--env-version", "2", "--force-steps", steps)
-        run.wait_for("send_environment on node-[1-3]", 450)
-        before = lab.received("node-3")
-        until(lambda: lab.received("node-3") > before + 5 * MEGABYTE, 200, lambda: "no data came to node-3")
-        lab.kalab("power", "node-3", "off")
-    with lab.fault("node-2", "no-boot"):
+    with ExitStack() as faults:
+        with lab.slow_link("node-3"):
+            run = lab.deploy("node-[1-3]", "-e", "debian12-min", "--env-version", "2", "--force-steps", steps)
+            run.wait_for("send_environment on node-[1-3]", 450)
+            # At once: node-2 waits for nobody, and on a busy host has rebooted before node-3 is switched off.
+            faults.enter_context(lab.fault("node-2", "no-boot"))
+            enough = lab.received("node-3") + 5 * MEGABYTE
+            until(lambda: lab.received("node-3") > enough, 200, lambda: "no data came to node-3")
+            lab.kalab("power", "node-3", "off")
         outcome = run.outcome(900)
     assert (outcome.status, outcome.ok, outcome.ko) == (1, ["node-1"], ["node-2", "node-3"]), str(outcome)
     reasons = outcome.reasons("failed")
