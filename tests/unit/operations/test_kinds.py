@@ -121,12 +121,12 @@ async def test_a_killed_operation_goes_on(
     operation = await begin(switched, store, request_of, script)
     dying, buried, append = asyncio.Event(), asyncio.Event(), WorkflowJournal.append
 
-    async def append_or_die(journal: WorkflowJournal, events: Sequence[Transition]) -> None:
-        if dying.is_set() or any(isinstance(event, Done) for event in events):
+    async def append_or_die(journal: WorkflowJournal, transitions: Sequence[Transition]) -> None:
+        if dying.is_set() or any(isinstance(transition, Done) for transition in transitions):
             dying.set()
             await buried.wait()
         else:
-            await append(journal, events)
+            await append(journal, transitions)
 
     with monkeypatch.context() as patched:
         patched.setattr(WorkflowJournal, "append", append_or_die)

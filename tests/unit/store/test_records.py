@@ -59,20 +59,20 @@ async def test_an_unknown_workflow(store: Store) -> None:
         await workflows.change_state(store, "D-0", State.DONE)
 
 
-async def test_the_journal_keeps_the_order_of_events(store: Store) -> None:
+async def test_the_journal_keeps_the_order_of_entries(store: Store) -> None:
     first, second = [await workflows.create(store, WorkflowKind.DEPLOY, "alice", {}) for _ in range(2)]
-    events = [
+    entries = [
         JournalEntry(float(number), "Done", {"node": f"node-{number}", "é": None}) for number in range(5)
     ]
 
-    assert await journal.append(store, first.id, events[:2]) == 2
-    assert await journal.append(store, second.id, events[4:]) == 1
+    assert await journal.append(store, first.id, entries[:2]) == 2
+    assert await journal.append(store, second.id, entries[4:]) == 1
     assert await journal.append(store, first.id, []) == 0
-    assert await journal.append(store, first.id, events[2:4]) == 4
+    assert await journal.append(store, first.id, entries[2:4]) == 4
 
-    numbered = [replace(event, sequence=number) for number, event in enumerate(events[:4], 1)]
+    numbered = [replace(entry, sequence=number) for number, entry in enumerate(entries[:4], 1)]
     assert await journal.read(store, first.id) == numbered
-    assert await journal.read(store, second.id) == [replace(events[4], sequence=1)]
+    assert await journal.read(store, second.id) == [replace(entries[4], sequence=1)]
     assert [await journal.count(store, wid) for wid in (first.id, second.id, "D-0")] == [4, 1, 0]
 
 
