@@ -201,8 +201,8 @@ class ChainSession:
         passed on to the event loop."""
         loop = asyncio.get_running_loop()
 
-        def on_loss(event: str, lane: int, node: str, reason: str) -> None:
-            loop.call_soon_threadsafe(lambda: self._reports.note_loss(HEAD, event, lane, node, reason))
+        def on_loss(kind: str, lane: int, node: str, reason: str) -> None:
+            loop.call_soon_threadsafe(lambda: self._reports.note_loss(HEAD, kind, lane, node, reason))
 
         def on_bad_image(reason: str) -> None:
             loop.call_soon_threadsafe(lambda: self._results.fail_image(reason))

@@ -98,12 +98,12 @@ class Head:
         self._listener.socket.close()
         os.close(self._descriptor)
 
-    def _report_loss(self, event: str, lane: int, node: str, reason: str) -> None:
+    def _report_loss(self, kind: str, lane: int, node: str, reason: str) -> None:
         """Report a loss that a thread has found, unless the head is being stopped: a thread that was waiting
         for an answer may find it so late."""
         with self._lock:
             if not self._stopping:
-                self._on_loss(event, lane, node, reason)
+                self._on_loss(kind, lane, node, reason)
 
     def _source(self) -> FileSource:
         source = self._read(self._size)

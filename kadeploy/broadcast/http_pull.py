@@ -113,15 +113,15 @@ class _PullSession:
         result, tool = None, ""
         try:
             while result is None and (line := await process.readline()):
-                event, _, text = line.decode(errors="replace").removeprefix(PREFIX).strip().partition(" ")
+                kind, _, text = line.decode(errors="replace").removeprefix(PREFIX).strip().partition(" ")
                 if not line.startswith(PREFIX.encode()):
-                    output = [*output[1 - OUTPUT_LINES :], f"{event} {text}"]
-                elif event == "said":
+                    output = [*output[1 - OUTPUT_LINES :], f"{kind} {text}"]
+                elif kind == "said":
                     output = [*output[1 - OUTPUT_LINES :], text]
-                elif event == "tool":
+                elif kind == "tool":
                     tool = text
                 else:
-                    result = self._parse_result(event, text.split(), "\n".join(output), text)
+                    result = self._parse_result(kind, text.split(), "\n".join(output), text)
         except (NodeError, OSError) as error:
             result = _result_of_error(error)
         finally:
@@ -132,9 +132,9 @@ class _PullSession:
         if result.ok and result.sha256 == self._delivery.image.sha256.lower():
             await self._early({node: self._results[node]})
 
-    def _parse_result(self, event: str, words: list[str], evidence: str, text: str) -> RelayResult:
+    def _parse_result(self, kind: str, words: list[str], evidence: str, text: str) -> RelayResult:
         """Parse a node's last line: ``failed REASON``, or ``ended BYTES SHA256 STATUS…``."""
-        if event == "failed":
+        if kind == "failed":
             return RelayResult(Trouble.PEERS, text)
         try:
             received, digest, *statuses = int(words[0]), words[1], *map(int, words[2:])

@@ -26,7 +26,7 @@ from kadeploy.time_limit import time_limit
 
 OTHER_LINES = 10  # lines kept of the output of a login shell
 
-Event = Mapping[str, Any]
+RelayReport = Mapping[str, Any]
 
 
 class RelayLost(Exception):
@@ -51,18 +51,18 @@ class ProgressReport(NamedTuple):
     feeder: int
 
 
-def parse_progress(event: Event, size: int) -> ProgressReport:
+def parse_progress(report: RelayReport, size: int) -> ProgressReport:
     """Parse a report; raises ValueError, TypeError or OverflowError if it is impossible for an image of
     `size` bytes."""
     names = ("bytes", "consumed", "held", "fed", "lane", "feeder")
-    received, consumed, held, fed, lane, feeder = (int(event.get(name, 0)) for name in names)
+    received, consumed, held, fed, lane, feeder = (int(report.get(name, 0)) for name in names)
     if not 0 <= consumed <= received <= size:
         raise ValueError("more bytes than the image has")
     return ProgressReport(received, consumed, bool(held), bool(fed), lane, feeder)
 
 
 class RelayHandle:
-    """Handle of the relay of one node. ``result`` is set once, by the first event that decides it."""
+    """Handle of the relay of one node. ``result`` is set once, by the first report that decides it."""
 
     def __init__(self, recipient: Recipient) -> None:
         self.recipient = recipient
@@ -90,23 +90,23 @@ class RelayHandle:
                 self._process = await transport.start(self.recipient.node, ARGUMENTS)
                 with suppress(NodeError, OSError):  # what has ended meanwhile has told why, on its streams
                     await self._process.write(program() + _line(settings._asdict()))
-                event = await self._next_event()
+                report = await self._next_report()
         except TimeoutError:
             raise RelayLost(Trouble.PEERS, f"the relay did not listen within {timeout:g} s") from None
         except (NodeError, OSError) as error:
             raise _lost(error, "the relay cannot be started") from error
-        if event["event"] != "listening":
-            raise RelayLost(Trouble.PEERS, str(event.get("reason")), str(event.get("evidence", "")))
-        self.port = _port(event)
+        if report["kind"] != "listening":
+            raise RelayLost(Trouble.PEERS, str(report.get("reason")), str(report.get("evidence", "")))
+        self.port = _port(report)
 
-    async def follow(self, timeout: float, on_event: Callable[[Event], None]) -> None:
-        """Call `on_event` with each event for as long as the relay lives; raises RelayLost at its end, or
+    async def follow(self, timeout: float, on_report: Callable[[RelayReport], None]) -> None:
+        """Call `on_report` with each report for as long as the relay lives; raises RelayLost at its end, or
         when it was silent for `timeout` seconds."""
         try:
             while True:
                 async with time_limit(timeout):
-                    event = await self._next_event()
-                on_event(event)
+                    report = await self._next_report()
+                on_report(report)
         except TimeoutError:
             raise RelayLost(Trouble.PEERS, f"nothing heard from the relay for {timeout:g} s") from None
         except (NodeError, OSError) as error:
@@ -131,14 +131,14 @@ class RelayHandle:
         assert self._process
         await self._process.write(_line(order))
 
-    async def _next_event(self) -> Event:
-        """Read the next event. Lines that are no events are kept as evidence."""
+    async def _next_report(self) -> RelayReport:
+        """Read the next report. Lines that are no reports are kept as evidence."""
         assert self._process
         while line := await self._process.readline():
             try:
-                event = json.loads(line)
-                if isinstance(event, dict) and isinstance(event.get("event"), str):
-                    return event
+                report = json.loads(line)
+                if isinstance(report, dict) and isinstance(report.get("kind"), str):
+                    return report
             except (ValueError, RecursionError):
                 pass
             self._other_output = [
@@ -172,10 +172,10 @@ def _lost(error: NodeError | OSError, what: str) -> RelayLost:
     return RelayLost(trouble, error.message, error.evidence)
 
 
-def _port(event: Event) -> int:
-    port = event.get("port")
+def _port(report: RelayReport) -> int:
+    port = report.get("port")
     if not isinstance(port, int) or not 0 < port < 1 << 16:
-        raise RelayLost(Trouble.PEERS, "the relay reported nonsense", repr(dict(event)))
+        raise RelayLost(Trouble.PEERS, "the relay reported nonsense", repr(dict(report)))
     return port
 
 

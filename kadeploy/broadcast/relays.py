@@ -10,7 +10,7 @@ from typing import Protocol
 
 from kadeploy.broadcast.interface import Delivery, Recipient, RelayTransport
 from kadeploy.broadcast.node.lane import Lane
-from kadeploy.broadcast.relay_handle import Event, RelayHandle, RelayLost, settings_for
+from kadeploy.broadcast.relay_handle import RelayHandle, RelayLost, RelayReport, settings_for
 from kadeploy.errors import NodeError
 from kadeploy.time_limit import time_limit
 
@@ -21,7 +21,7 @@ class RelayObserver(Protocol):
     def listening(self, relay: RelayHandle) -> None:
         """Note that it has started."""
 
-    def reported(self, relay: RelayHandle, event: Event) -> None:
+    def reported(self, relay: RelayHandle, report: RelayReport) -> None:
         """Note a line that it has sent."""
 
     def lost(self, relay: RelayHandle, lost: RelayLost) -> None:
@@ -127,7 +127,7 @@ class Relays(Mapping[str, RelayHandle]):
                 settings = settings_for(relay.recipient, self._delivery, self._secret, self._head)
                 await relay.start(self._transport, settings, self._options.start_timeout)
             observer.listening(relay)
-            await relay.follow(self._options.report_timeout, lambda event: observer.reported(relay, event))
+            await relay.follow(self._options.report_timeout, lambda report: observer.reported(relay, report))
         except RelayLost as lost:
             observer.lost(relay, lost)
 

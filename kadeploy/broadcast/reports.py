@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from kadeploy.broadcast.head import HEAD, Head
 from kadeploy.broadcast.interface import BroadcastProgress, Progress, Trouble
 from kadeploy.broadcast.lane_scheduler import LaneScheduler
-from kadeploy.broadcast.relay_handle import Event, RelayHandle, RelayLost, parse_progress
+from kadeploy.broadcast.relay_handle import RelayHandle, RelayLost, RelayReport, parse_progress
 from kadeploy.broadcast.relay_results import RelayResults
 from kadeploy.broadcast.relays import Relays
 from kadeploy.broadcast.roster import Roster
@@ -63,11 +63,11 @@ class Reports:
         self._roster.ready(relay.recipient.node, time.monotonic())
         self._changed.set()
 
-    def reported(self, relay: RelayHandle, event: Event) -> None:
+    def reported(self, relay: RelayHandle, report: RelayReport) -> None:
         try:
-            self._note(relay, event)
+            self._note(relay, report)
         except (ArithmeticError, LookupError, TypeError, ValueError):
-            self._results.set_result(relay, "the relay reported nonsense", repr(dict(event)))
+            self._results.set_result(relay, "the relay reported nonsense", repr(dict(report)))
         self._changed.set()
 
     def lost(self, relay: RelayHandle, lost: RelayLost) -> None:
@@ -75,43 +75,47 @@ class Reports:
         reason = ": ".join(filter(None, [lost.reason, accused]))
         self._results.set_result(relay, reason, lost.evidence, lost.trouble)
 
-    def note_loss(self, by: str, event: str, lane: int, node: str, reason: str) -> None:
+    def note_loss(self, by: str, kind: str, lane: int, node: str, reason: str) -> None:
         """Note that a feeder has given up a successor: "skipped" since it seems dead, or "slow"."""
         if self._roster.has_left(node):
             return  # its relay was stopped, so its neighbours get no answer
-        if event == "skipped":
+        if kind == "skipped":
             self._roster.accuse(node, by, reason, time.monotonic(), lane)
         elif self._roster.is_believed(by, node, lane):
             self._scheduler.leave_lane(node, reason)
         self._changed.set()
 
-    def _note(self, relay: RelayHandle, event: Event) -> None:
-        """Note one event; raises ArithmeticError, LookupError, TypeError or ValueError for an impossible
+    def _note(self, relay: RelayHandle, report: RelayReport) -> None:
+        """Note one report; raises ArithmeticError, LookupError, TypeError or ValueError for an impossible
         one."""
-        name, kind = relay.recipient.node, event["event"]
+        name, kind = relay.recipient.node, report["kind"]
         if kind in ("skipped", "slow"):
-            self.note_loss(name, kind, int(event["lane"]), str(event["node"]), str(event["reason"]))
+            self.note_loss(name, kind, int(report["lane"]), str(report["node"]), str(report["reason"]))
         elif kind == "damaged":
-            self._note_complaint(name, int(event["lane"]), int(event["rank"]), int(event["offset"]))
+            self._note_complaint(name, int(report["lane"]), int(report["rank"]), int(report["offset"]))
         else:
-            self._note_progress(relay, event)
-            digest = str(event.get("sha256", ""))
+            self._note_progress(relay, report)
+            digest = str(report.get("sha256", ""))
             if kind == "failed":
                 # A node with a digest has received the whole stream: its consumer failed.
                 trouble = Trouble.CONSUMER if digest else Trouble.PEERS
-                self._results.set_result(relay, str(event["reason"]), str(event["evidence"]), trouble, digest)
+                self._results.set_result(
+                    relay, str(report["reason"]), str(report["evidence"]), trouble, digest
+                )
             elif kind == "done":
                 self._results.set_result(relay, "", "", Trouble.NONE, digest)
 
-    def _note_progress(self, relay: RelayHandle, event: Event) -> None:
+    def _note_progress(self, relay: RelayHandle, report: RelayReport) -> None:
         name = relay.recipient.node
-        report = parse_progress(event, self._size)
-        received = relay.received = report.received
-        consumed = relay.consumed = report.consumed
-        self._roster.note_report(name, time.monotonic(), received, consumed, held=report.held, fed=report.fed)
+        progress = parse_progress(report, self._size)
+        received = relay.received = progress.received
+        consumed = relay.consumed = progress.consumed
+        self._roster.note_report(
+            name, time.monotonic(), received, consumed, held=progress.held, fed=progress.fed
+        )
         member = self._roster.member(name)
-        lane, rank = report.lane, report.feeder
-        is_fed = report.fed and not member.waiting and (lane == member.lane or not rank)
+        lane, rank = progress.lane, progress.feeder
+        is_fed = progress.fed and not member.waiting and (lane == member.lane or not rank)
         place = self._upstream(lane, rank) if is_fed else "", max(member.lane, 0), member.rank
         self._progress(BroadcastProgress(name, received, consumed, self._size, *place))
 

@@ -95,7 +95,7 @@ class Relay:
             signal.signal(number, lambda *_: self.exit(3))
         # A feeder may be ordered into the lane, and connect, before this relay has its order.
         spawn(self._listener.run)
-        self.emit({"event": "listening", "port": self._listener.port})
+        self.emit({"kind": "listening", "port": self._listener.port})
         for work in (
             self._receive,
             self._receiver.verify,
@@ -112,8 +112,8 @@ class Relay:
                 self._feeders.leave(*arguments)
         self.exit(3)
 
-    def emit(self, event: dict[str, object]) -> None:
-        line = (encode(event) + "\n").encode(errors="replace")
+    def emit(self, report: dict[str, object]) -> None:
+        line = (encode(report) + "\n").encode(errors="replace")
         try:
             with self._output_lock:
                 os.write(1, line)
@@ -121,7 +121,7 @@ class Relay:
             self.exit(3)  # the head does not read any more
 
     def fail(self, reason: str, evidence: str = "") -> NoReturn:
-        self.emit({"event": "failed", "reason": reason, "evidence": evidence, **self._progress()})
+        self.emit({"kind": "failed", "reason": reason, "evidence": evidence, **self._progress()})
         self.exit(1)
 
     def exit(self, status: int) -> NoReturn:
@@ -171,12 +171,12 @@ class Relay:
         except NoFeeder as error:
             self.fail(str(error))
 
-    def _report_loss(self, event: str, lane: int, node: str, reason: str) -> None:
-        self.emit({"event": event, "lane": lane, "node": node, "reason": reason})
+    def _report_loss(self, kind: str, lane: int, node: str, reason: str) -> None:
+        self.emit({"kind": kind, "lane": lane, "node": node, "reason": reason})
 
     def _complain(self, feeder: Greeting, offset: int) -> None:
         rank = 0 if feeder.role == FETCH else feeder.rank
-        self.emit({"event": "damaged", "lane": max(feeder.lane, 0), "rank": rank, "offset": offset})
+        self.emit({"kind": "damaged", "lane": max(feeder.lane, 0), "rank": rank, "offset": offset})
 
     def _send_signs_of_life(self) -> None:
         while True:
@@ -203,7 +203,7 @@ class Relay:
         while True:
             if self._ring.verified != reported or time.monotonic() - reported_at >= STILL_ALIVE_INTERVAL:
                 reported, reported_at = self._ring.verified, time.monotonic()
-                self.emit({"event": "progress", **self._progress()})
+                self.emit({"kind": "progress", **self._progress()})
             time.sleep(PROGRESS_INTERVAL)
 
     def _run_consumer(self) -> None:
@@ -214,9 +214,9 @@ class Relay:
         self._changed.set()
         result = {"sha256": self._receiver.sha256, **self._progress()}
         if reason := self._consumer.reason:
-            self.emit({"event": "failed", "reason": reason, "evidence": self._consumer.evidence, **result})
+            self.emit({"kind": "failed", "reason": reason, "evidence": self._consumer.evidence, **result})
         else:
-            self.emit({"event": "done", **result})
+            self.emit({"kind": "done", **result})
 
     def _progress(self) -> dict[str, object]:
         feeder = self._feeders.last
@@ -236,6 +236,6 @@ def main() -> None:
         relay = Relay(Settings(**ast.literal_eval(line.decode())))
     except OSError as error:
         reason = f"cannot start: {error.strerror}: {error.filename or 'listening'}"
-        os.write(1, (encode({"event": "failed", "reason": reason, "evidence": ""}) + "\n").encode())
+        os.write(1, (encode({"kind": "failed", "reason": reason, "evidence": ""}) + "\n").encode())
         os._exit(1)
     relay.run()

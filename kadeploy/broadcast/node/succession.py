@@ -35,7 +35,7 @@ class Succession:
     ) -> None:
         """`source()` makes the source of one branch. `patience`: seconds for which a node that gets no answer
         at all assumes that it is cut off itself. From threads are called
-        `report_loss(event, lane, node, reason)` with "skipped" or "slow", and `on_skipped()` when nodes
+        `report_loss(kind, lane, node, reason)` with "skipped" or "slow", and `on_skipped()` when nodes
         before this one have given it up."""
         self.was_skipped = False  # nodes before this one have given it up: others feed those below it
         self.finished = threading.Event()

@@ -34,11 +34,11 @@ class LocalProcess:
         assert self.process.stdout
         line = await self.process.stdout.readline()
         if line.startswith(b"{"):
-            event = json.loads(line)
-            self.port = event.get("port", self.port)
-            self.received = event.get("bytes", self.received)
-            if event["event"] == "skipped":
-                self.skipped.add(event["node"])
+            report = json.loads(line)
+            self.port = report.get("port", self.port)
+            self.received = report.get("bytes", self.received)
+            if report["kind"] == "skipped":
+                self.skipped.add(report["node"])
         return line
 
     async def write(self, data: bytes) -> None:
@@ -113,11 +113,11 @@ class LocalTransport:
         process.patience = 0.1 if number == signal.SIGSTOP else 5.0
         os.kill(process.process.pid, number)
 
-    def say(self, node: str, event: Mapping[str, object]) -> None:
-        """Let the head hear `event` as if the relay of `node` had reported it."""
+    def say(self, node: str, report: Mapping[str, object]) -> None:
+        """Let the head hear `report` as if the relay of `node` had reported it."""
         stdout = self.processes[node].process.stdout
         assert stdout
-        stdout.feed_data(json.dumps(event).encode() + b"\n")
+        stdout.feed_data(json.dumps(report).encode() + b"\n")
 
     def received(self, node: str) -> int:
         return self.processes[node].received if node in self.processes else 0

@@ -294,7 +294,7 @@ async def test_nobody_joins_while_the_last_inquiry_is_being_cancelled(
     )
     try:
         await until(lambda: bench.transport.received("n2"))
-        bench.transport.say("n1", {"event": "damaged", "lane": 0, "rank": 0, "offset": 0})
+        bench.transport.say("n1", {"kind": "damaged", "lane": 0, "rank": 0, "offset": 0})
         [session] = sessions
         inquiries = session._reports._examinations
         await until(lambda: inquiries)

@@ -83,7 +83,7 @@ async def test_revived_node_disturbs_nobody(bench: Bench) -> None:
     bench.transport.signal("n2", SIGSTOP)
     await until(lambda: "n2" in bench.transport.skipped())
     bench.transport.signal("n2", SIGCONT)
-    bench.transport.say("n2", {"event": "skipped", "lane": 0, "node": "n3", "reason": SILENT})
+    bench.transport.say("n2", {"kind": "skipped", "lane": 0, "node": "n3", "reason": SILENT})
     await asyncio.sleep(1)
     bench.open_gates()
     bench.assert_exact(await broadcast, failed=set())

@@ -28,25 +28,25 @@ async def begun(bench: Bench) -> asyncio.Task[Mapping[str, RelayResult]]:
 
 
 @pytest.mark.parametrize(
-    "event",
+    "report",
     [
-        {"event": "progress", "bytes": -1},
-        {"event": "progress", "bytes": 1 << 70, "consumed": 1 << 60},
-        {"event": "progress", "bytes": float("inf")},
-        {"event": "progress", "bytes": []},
-        {"event": "progress", "bytes": 0, "fed": 1, "lane": "first"},
-        {"event": "done", "bytes": 1, "consumed": 2},
-        {"event": "failed"},
-        {"event": "skipped", "node": "n2", "reason": "silent"},
-        {"event": "slow", "lane": 0, "node": "nobody", "reason": "slow"},
-        {"event": "damaged", "lane": 0, "rank": 0, "offset": 1 << 60},
-        {"event": "damaged", "lane": 0, "rank": 0, "offset": -1},
+        {"kind": "progress", "bytes": -1},
+        {"kind": "progress", "bytes": 1 << 70, "consumed": 1 << 60},
+        {"kind": "progress", "bytes": float("inf")},
+        {"kind": "progress", "bytes": []},
+        {"kind": "progress", "bytes": 0, "fed": 1, "lane": "first"},
+        {"kind": "done", "bytes": 1, "consumed": 2},
+        {"kind": "failed"},
+        {"kind": "skipped", "node": "n2", "reason": "silent"},
+        {"kind": "slow", "lane": 0, "node": "nobody", "reason": "slow"},
+        {"kind": "damaged", "lane": 0, "rank": 0, "offset": 1 << 60},
+        {"kind": "damaged", "lane": 0, "rank": 0, "offset": -1},
     ],
     ids=str,
 )
-async def test_nonsense(bench: Bench, event: Mapping[str, object]) -> None:
+async def test_nonsense(bench: Bench, report: Mapping[str, object]) -> None:
     broadcast = await begun(bench)
-    bench.transport.say("n1", event)
+    bench.transport.say("n1", report)
     bench.open_gates()
     results = await broadcast
     bench.assert_exact(results, failed={"n1"})
@@ -54,26 +54,26 @@ async def test_nonsense(bench: Bench, event: Mapping[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "event",
+    "report",
     [
-        {"event": "damaged", "lane": -7, "rank": 1, "offset": 0},
-        {"event": "damaged", "lane": 0, "rank": 99, "offset": 0},
-        {"event": "damaged", "lane": 9, "rank": 1, "offset": 0},
-        {"event": "slow", "lane": 3, "node": "n2", "reason": "slow"},
-        {"event": "unheard of"},
+        {"kind": "damaged", "lane": -7, "rank": 1, "offset": 0},
+        {"kind": "damaged", "lane": 0, "rank": 99, "offset": 0},
+        {"kind": "damaged", "lane": 9, "rank": 1, "offset": 0},
+        {"kind": "slow", "lane": 3, "node": "n2", "reason": "slow"},
+        {"kind": "unheard of"},
     ],
     ids=str,
 )
-async def test_claims_about_what_there_is_not(bench: Bench, event: Mapping[str, object]) -> None:
+async def test_claims_about_what_there_is_not(bench: Bench, report: Mapping[str, object]) -> None:
     broadcast = await begun(bench)
-    bench.transport.say("n1", event)
+    bench.transport.say("n1", report)
     bench.open_gates()
     bench.assert_exact(await broadcast, failed=set())
 
 
 @pytest.mark.parametrize("said", ["", ', "port": 0', ', "port": 65536', ', "port": "22"', ', "port": null'])
 async def test_port_that_is_none(bench: Bench, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    program = TAKE_IN + f"""print('{{"event": "listening"{said}}}')"""
+    program = TAKE_IN + f"""print('{{"kind": "listening"{said}}}')"""
     monkeypatch.setattr("kadeploy.broadcast.relay_handle.ARGUMENTS", ("python3", "-c", program))
     results = await bench.run(1)
     assert results["n1"].reason == "the relay reported nonsense"
