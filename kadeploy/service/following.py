@@ -6,10 +6,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from kadeploy.operations import workflows as overviews
 from kadeploy.operations.run.completion import complete_log
 from kadeploy.store import event_log, workflows
+from kadeploy.store.event_log import MisplacedEventsError
 from kadeploy.store.store import Store
 from kadeploy.workflow.event import Event, from_json
 from kadeploy.workflow.event_kind import EventKind
@@ -42,7 +44,9 @@ async def follow(store: Store, wid: str, since: int = 1) -> AsyncIterator[Event]
             if overview.running:
                 rested = 0.0
             elif overview.workflow.state.active:  # killed
-                if not await complete_log(store, wid, overviews.clusters_of(workflow)):
+                with suppress(MisplacedEventsError):  # another follower was quicker
+                    await complete_log(store, wid, overviews.clusters_of(workflow))
+                if await event_log.last(store, wid) < number:
                     return
             else:
                 rested = rested or now

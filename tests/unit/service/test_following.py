@@ -13,16 +13,19 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from sqlalchemy import delete
 
 from kadeploy.caller import Caller
 from kadeploy.config.site import Site
 from kadeploy.environments.environment import Environment
 from kadeploy.errors import RefusedError
 from kadeploy.operations.continuation import Continuation, ContinuationKind
+from kadeploy.service.following import follow
 from kadeploy.service.operations import OperationService
 from kadeploy.service.workflows import WorkflowService
 from kadeploy.store import event_log, leases
 from kadeploy.store.store import Store
+from kadeploy.store.tables import event_batches
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
 from tests.unit.operations.conftest import ENVIRONMENT, phases
@@ -141,6 +144,21 @@ async def test_what_a_killed_process_has_journaled_is_told_and_the_numbers_go_on
     assert numbers(more) == list(range(len(seen) + 1, len(seen) + len(more) + 1))
     assert ends([*seen, *more]) == {"red-1": "ok", "red-2": "ok", "blue-1": "ok"}
     assert more[-1].kind is EventKind.ENDED
+
+
+async def test_two_who_follow_a_killed_one_both_see_what_its_journal_adds(start: Start, store: Store) -> None:
+    wid, process = await start(0.02)
+    async with asyncio.timeout(60):
+        while await event_log.last(store, wid) < 30:
+            await asyncio.sleep(0.05)
+    process.kill()
+    await process.wait()
+    its_batches = event_batches.c.workflow_id == wid
+    await store.write(lambda connection: connection.execute(delete(event_batches).where(its_batches)))
+    async with Store.open(store.path) as other:
+        seen = await asyncio.gather(*(collect(follow(opened, wid)) for opened in (store, other)))
+    assert seen[0] == seen[1]
+    assert len(seen[0]) > 20 and numbers(seen[0]) == list(range(1, len(seen[0]) + 1))
 
 
 async def test_one_that_was_killed_in_its_planning_has_not_started_and_is_planned_again(
