@@ -63,7 +63,11 @@ def load(path: Path | None = None) -> Site:
     Raises NotFoundError if there is no configuration, FileError with the problems of all files.
     """
     base = (path or directory()).absolute()
-    if not (base / "server.conf").is_file():
+    try:
+        found = (base / "server.conf").is_file()
+    except OSError:  # above it a directory that is not the caller's: reading tells the same in one sentence
+        found = True
+    if not found:
         raise NotFoundError(
             f"{base} has no server.conf", hint="set KADEPLOY_CONFIG_DIR, or start a lab with `start_lab`"
         )

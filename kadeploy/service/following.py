@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from typing import Any
 
+from kadeploy.errors import RefusedError
 from kadeploy.operations import workflows as overviews
 from kadeploy.operations.run.completion import complete_log
 from kadeploy.store import event_log, workflows
@@ -26,15 +28,17 @@ async def follow(store: Store, wid: str, since: int = 1) -> AsyncIterator[Event]
     """Events of a workflow from number ``since`` on, those of the past at once, until it rests.
 
     It rests when it has ended, is held, or its process was killed: then the events that its journal implies
-    come last. Raises NotFoundError, and ServiceError where the store does not work.
+    come last. Raises NotFoundError, ServiceError where the store does not work, and RefusedError for an event
+    that this version does not know.
     """
     number, ended, looked, rested = max(since, 1), False, 0.0, 0.0
     while True:
-        events = [from_json(document) for document in await event_log.read(store, wid, number, BATCHES)]
-        for event in events:
+        documents = await event_log.read(store, wid, number, BATCHES)
+        for document in documents:
+            event = _decode(wid, document)
             yield event
-        if events:
-            number, ended = events[-1].sequence + 1, events[-1].kind is EventKind.ENDED
+            number, ended = event.sequence + 1, event.kind is EventKind.ENDED
+        if documents:
             continue
         now = time.monotonic()
         if ended or now - looked >= WORK_INTERVAL:
@@ -54,3 +58,13 @@ async def follow(store: Store, wid: str, since: int = 1) -> AsyncIterator[Event]
                 if ended or long_ago or now - rested > PATIENCE:
                     return
         await asyncio.sleep(INTERVAL)
+
+
+def _decode(wid: str, document: Mapping[str, Any]) -> Event:
+    try:
+        return from_json(document)
+    except ValueError as error:
+        raise RefusedError(
+            f"event {document['sequence']} of {wid} cannot be read by this version of kadeploy: {error}",
+            hint="watch it with the version that carries it out",
+        ) from error

@@ -74,14 +74,23 @@ async def append(store: Store, workflow_id: str, first: int, documents: Sequence
 async def read(store: Store, workflow_id: str, since: int, limit: int) -> list[dict[str, Any]]:
     """Events with the number ``since`` and behind it, in their order, of at most ``limit`` batches.
 
-    Costs one look into an index where there is none. Raises ServiceError where a batch is damaged.
+    Costs one look into an index where there is none. Ends before a batch that is damaged; raises ServiceError
+    where that is the first one.
     """
     wanted = (table.c.workflow_id == workflow_id) & (table.c.last >= since)
     query = select(table).where(wanted).order_by(table.c.last).limit(limit)
 
     def collect(connection: Connection) -> list[dict[str, Any]]:
         # Decoded here, on the thread of the store, one batch after the other: the event loop goes on.
-        return [event for row in connection.execute(query) for event in _decode(row)]
+        events: list[dict[str, Any]] = []
+        for row in connection.execute(query):
+            try:
+                events.extend(_decode(row))
+            except ServiceError:
+                if not events:
+                    raise
+                break
+        return events
 
     found = await store.read(collect)
     return [event for event in found if event["sequence"] >= since]

@@ -285,6 +285,9 @@ def test_no_configuration(command: Command, configuration: Path) -> None:
 
     assert result.returncode == 3
     assert "has no server.conf\nhint: " in result.stderr
+    result = command("kaenv", "-l", variables={"KADEPLOY_CONFIG_DIR": f"/{'x' * 300}"})
+    assert result.returncode == 3
+    assert result.stderr.endswith("/server.conf cannot be read: File name too long\n")
 
 
 @pytest.mark.parametrize("name", ["kacast", "kaenv", "kastat"])

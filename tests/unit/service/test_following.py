@@ -20,13 +20,15 @@ from kadeploy.config.site import Site
 from kadeploy.environments.environment import Environment
 from kadeploy.errors import RefusedError
 from kadeploy.operations.continuation import Continuation, ContinuationKind
+from kadeploy.operations.run import events
 from kadeploy.service.following import follow
 from kadeploy.service.operations import OperationService
 from kadeploy.service.workflows import WorkflowService
-from kadeploy.store import event_log, leases
+from kadeploy.store import event_log, leases, workflows
 from kadeploy.store.store import Store
 from kadeploy.store.tables import event_batches
-from kadeploy.workflow.event import Event
+from kadeploy.vocabulary.workflow import State, WorkflowKind
+from kadeploy.workflow.event import Event, to_json
 from kadeploy.workflow.event_kind import EventKind
 from tests.unit.operations.conftest import ENVIRONMENT, phases
 from tests.unit.service.conftest import ALICE
@@ -206,3 +208,16 @@ async def test_one_that_has_not_started_is_given_up(
     assert (await workflows_of(ALICE).show(wid)).state == "aborted"
     with pytest.raises(RefusedError):
         await operations.begin(Continuation(wid=wid, kind=ContinuationKind.RESUME))
+
+
+async def test_an_event_of_a_later_version_is_refused_behind_those_that_are_known(
+    store: Store, workflows_of: WorkflowsOf
+) -> None:
+    workflow = await workflows.create(store, WorkflowKind.DEPLOY, "alice", {}, State.DONE)
+    known = to_json(events.planning(["red-1"]).numbered("", workflow.id, 1))
+    await event_log.append(store, workflow.id, 1, [known, {**known, "sequence": 2, "kind": "hocus"}])
+    seen: list[Event] = []
+    with pytest.raises(RefusedError, match=f"event 2 of {workflow.id} cannot be read by this version"):
+        async for event in workflows_of(ALICE).follow(workflow.id):
+            seen.append(event)
+    assert numbers(seen) == [1]

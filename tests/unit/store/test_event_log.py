@@ -99,6 +99,12 @@ async def test_a_damaged_row(store: Store, wid: str, documents: bytes) -> None:
         await event_log.read(store, wid, 1, ALL)
     assert told.value.message == f"events 1 to 2 of {wid} are damaged"
     assert await event_log.read(store, wid, 3, ALL) == events(3, 1)
+    await event_log.append(store, wid, 4, events(4, 1))
+    damage = update(event_batches).where(event_batches.c.first == 4).values(documents=documents)
+    await store.write(lambda connection: connection.execute(damage))
+    assert await event_log.read(store, wid, 3, ALL) == events(3, 1)  # what is before it is told
+    with pytest.raises(ServiceError, match="events 4 to 4 of"):
+        await event_log.read(store, wid, 4, ALL)
 
 
 json_values = st.recursive(
