@@ -53,10 +53,14 @@ class Overview:
 
     @property
     def duration(self) -> float | None:
-        """Seconds until its end, or until now while it runs; None for others, whose end is still to come."""
-        if self.workflow.finished is not None:
-            return self.workflow.finished - self.workflow.started
-        return time.time() - self.workflow.started if self.running else None
+        """Seconds until its end, or until now while it runs; None for others, whose end is still to come.
+
+        None are negative, though the clock may have been put back meanwhile.
+        """
+        if self.workflow.finished is None and not self.running:
+            return None
+        end = time.time() if self.workflow.finished is None else self.workflow.finished
+        return max(end - self.workflow.started, 0.0)
 
 
 async def list_latest(store: Store, limit: int | None) -> list[Overview]:

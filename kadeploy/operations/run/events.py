@@ -70,6 +70,7 @@ def ended(state: State, counts: Mapping[Phase, int | None], seconds: float, mess
     """
     known = {phase.value: count for phase, count in counts.items() if count}
     why = {"message": message} if message else {}
+    seconds = max(seconds, 0.0)  # the clock may have been put back meanwhile
     return _event(EventKind.ENDED, (), state=state.value, counts=known, seconds=seconds, **why)
 
 

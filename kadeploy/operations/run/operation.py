@@ -131,7 +131,8 @@ class Operation:
         """Results of every node that has ended, in the order of the request."""
         found = {result.node: result for run in self._runs for result in run.results()}
         ordered = tuple(found[node.name] for node in self.plan.nodes if node.name in found)
-        return OperationResult(self.wid, time.time() - self._started, self.plan.enough, ordered)
+        seconds = max(time.time() - self._started, 0.0)
+        return OperationResult(self.wid, seconds, self.plan.enough, ordered)
 
     # Clusters -------------------------------------------------------------------------------------
 

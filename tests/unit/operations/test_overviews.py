@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -81,6 +82,8 @@ async def test_outcome_and_duration(store: Store) -> None:
     overview = await overviews.look_at(store, ended)
     assert ended.finished is not None and ended.finished <= time.time()
     assert overview.duration == ended.finished - ended.started
+    put_back = replace(ended, finished=ended.started - 5)
+    assert (await overviews.look_at(store, put_back)).duration == 0
     assert (overview.outcome, overview.environment) == (outcome, "debian:3")
 
 
