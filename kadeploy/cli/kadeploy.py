@@ -156,10 +156,10 @@ def _check(options: DeployOptions) -> None:
             "--abandon, --list",
         )
     if (options.resumed or options.again) and (wrong := given(KEPT)):
-        which = "a resumed workflow" if options.resumed else "a repeated workflow"
+        which, start = ("resumed", "--from, ") if options.resumed else ("repeated", "")
         raise UsageError(
-            f"{', '.join(wrong.values())}: {which} keeps its key, target, steps and breakpoint",
-            hint="give only -m or -f, --from, --force, --hold-time, limits, and where the results go",
+            f"{', '.join(wrong.values())}: a {which} workflow keeps its key, target, steps and breakpoint",
+            hint=f"give only -m or -f, {start}--force, --hold-time, limits, and where the results go",
         )
     if options.start and not options.resumed:
         raise UsageError("--from belongs to --resume and --retry")

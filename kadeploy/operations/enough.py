@@ -13,7 +13,8 @@ def parse_min_ok(value: object, count: int) -> int:
     """
     wanted = _number_of_nodes(value, count)
     if wanted > count:
-        raise ValueError(f"{value} are wanted, but there are only {count} nodes")
+        there = "there is only 1 node" if count == 1 else f"there are only {count} nodes"
+        raise ValueError(f"{value} are wanted, but {there}")
     return wanted
 
 

@@ -240,7 +240,7 @@ def test_a_percentage_is_of_the_nodes() -> None:
 
 def test_a_changed_request_is_checked_as_well() -> None:
     request = DeploymentRequest.from_json({**DEPLOYMENT, "min_ok": 3}, "alice")
-    with pytest.raises(RequestError, match="`min_ok`: 3 are wanted, but there are only 1 nodes"):
+    with pytest.raises(RequestError, match="`min_ok`: 3 are wanted, but there is only 1 node"):
         request.changed({"nodes": ("a-1",)})
     with pytest.raises(ValidationError, match="frozen"):
         request.min_ok = 2
