@@ -88,6 +88,9 @@ class Keeper:
         self._some.set()
         try:  # not cancelled with this task: what the store has begun it completes
             await asyncio.wait([writer], timeout=LAST_SECONDS)
+        except asyncio.CancelledError:  # by who came when all was done: the end is told nevertheless
+            await asyncio.wait([writer], timeout=LAST_SECONDS)
+            raise
         finally:
             writer.cancel()
             lost = len(self._unkept)

@@ -258,3 +258,22 @@ async def test_a_defect_brings_its_traceback() -> None:
     [event] = feed.told
     assert (warning_of(event), event.data["level"]) == ("a defect: ValueError: wrong", "error")
     assert "test_a_defect_brings_its_traceback" in event.data["traceback"]
+
+
+async def test_the_end_is_kept_though_its_task_is_cancelled_meanwhile() -> None:
+    event_log, feed, ending = MemoryLog(), Feed(), asyncio.Event()
+
+    async def work() -> None:
+        async with opened(feed, event_log):
+            event_log.free.clear()
+            feed.publish(events.warning("the last one", "warning"))
+            ending.set()
+
+    working = asyncio.create_task(work())
+    await ending.wait()
+    working.cancel()
+    await asyncio.sleep(0)
+    event_log.free.set()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert event_log.messages() == ["the last one"]
