@@ -91,13 +91,6 @@ def kind_of(request: Request) -> OperationKind:
     return next(kind for kind in _KINDS if isinstance(request, kind.request))
 
 
-async def plan(site: Site, store: Store, request: Request, grabbed: Grabbed) -> tuple[AnyPlan, AnyOutcome]:
-    """Plan a request of any kind; raises what the planner of its kind raises."""
-    kind = kind_of(request)
-    planned = await kind.plan(site, store, request, grabbed)
-    return planned, kind.outcome(planned)
-
-
 def continued(workflow: Workflow, continuation: Continuation) -> Request:
     """Request of a recorded workflow as it goes on; raises RefusedError for one that cannot."""
     request = continuation.apply(recorded(workflow))

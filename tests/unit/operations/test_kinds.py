@@ -41,14 +41,14 @@ def continuation(wid: str, kind: str, **settings: Any) -> Continuation:
 
 
 async def begin(site: Site, store: Store, request: Request, script: type[Script]) -> Operation:
-    plan, outcome = await kinds.plan(site, store, request, lambda *_: None)
-    return Operation(plan, outcome, store, Feed(), script)
+    kind = kinds.kind_of(request)
+    plan = await kind.plan(site, store, request, lambda *_: None)
+    return Operation(plan, kind.outcome(plan), store, Feed(), script)
 
 
 async def go_on(site: Site, store: Store, wanted: Continuation, script: type[Script]) -> OperationResult:
     workflow = await workflows.read(store, wanted.wid)
-    plan, outcome = await kinds.plan(site, store, kinds.continued(workflow, wanted), lambda *_: None)
-    operation = Operation(plan, outcome, store, Feed(), script)
+    operation = await begin(site, store, kinds.continued(workflow, wanted), script)
     return await resume_operation(operation, workflow, wanted.phases, wanted.nodes, wanted.start)
 
 
