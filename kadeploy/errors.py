@@ -132,3 +132,10 @@ class BrokenConnectionError(UnreachableError):
 
 class PowerError(NodeError):
     """Failure to switch a node, or to read its power state."""
+
+
+def first_of(error: BaseException) -> BaseException:
+    """The error itself, or the first one of the group that tasks have made of it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

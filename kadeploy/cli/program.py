@@ -21,7 +21,7 @@ import click
 
 from kadeploy.cli import standard_streams
 from kadeploy.cli.fields import in_options
-from kadeploy.errors import ExitStatus, FileError, KadeployError
+from kadeploy.errors import ExitStatus, FileError, KadeployError, first_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -159,8 +159,7 @@ def _fields_of(command: click.Command) -> str:
 
 def _report(name: str, command: str, error: BaseException) -> ExitStatus:
     """Write an error as one sentence and a hint to standard error, and return its exit status."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = first_of(error)
     match error:
         case FileError():  # its lines begin with file:line:column, for editors
             message, hint, status = error.message, error.hint, error.status

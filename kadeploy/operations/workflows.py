@@ -87,12 +87,11 @@ async def _look_at(store: Store, found: Sequence[WorkflowSummary]) -> list[Overv
 def _runs(workflow: WorkflowSummary, leased: bool) -> bool:
     """Report that a process works on a workflow; ``leased``: a living process has nodes for it.
 
-    Of owners that are unknown or elsewhere nothing else tells; planning, which has no lease, may go on.
+    Of owners that are unknown or elsewhere nothing else tells; planning, which has no lease, may go on. One
+    that is held or has ended has an owner while it is planned how it goes on.
     """
-    if leased or not workflow.state.active:
-        return leased
     lives = workflow.owner_lives
-    return workflow.state is State.PLANNING if lives is None else lives
+    return leased or (workflow.state is State.PLANNING if lives is None else lives)
 
 
 async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:

@@ -46,7 +46,7 @@ async def follow(store: Store, wid: str, since: int = 1) -> AsyncIterator[Event]
             workflow = await workflows.read(store, wid)
             overview = await overviews.look_at(store, workflow)
             if overview.running:
-                rested = 0.0
+                rested, ended = 0.0, False
             elif overview.workflow.state.active:  # killed
                 with suppress(MisplacedEventsError):  # another follower was quicker
                     await complete_log(store, wid, overviews.clusters_of(workflow))

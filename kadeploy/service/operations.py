@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -103,9 +104,10 @@ class OperationService:
         return await prepare_forecast(self.site, self.store, plan, wish)
 
     async def close(self) -> None:
-        """Cancel what still runs, and wait until it has cleaned up."""
-        for running in self._running:
-            await running.close()
+        """Cancel all that still runs, and wait until it has cleaned up."""
+        async with asyncio.TaskGroup() as group:
+            for running in self._running:
+                group.create_task(running.close(), name=f"close-{running.wid}")
 
     # Workflows ------------------------------------------------------------------------------------
 
@@ -155,14 +157,23 @@ class OperationService:
 
     async def _check_rest(self, workflow: Workflow) -> None:
         """Raises RefusedError where a process works on a workflow."""
-        overview = await overviews.look_at(self.store, workflow)
-        if overview.running or workflow.owner_lives:
+        if (await overviews.look_at(self.store, workflow)).running:
             hint = "wait until it has ended, or `cancel` it"
             raise RefusedError(f"{workflow.id} is running", hint=hint)
 
     async def _take_over(self, workflow: Workflow) -> None:
         """Make a workflow this process's; raises RefusedError where another one was quicker."""
-        if not await workflows.take_over(self.store, workflow.id, workflow.owner):
+        change = workflows.take_over(self.store, workflow.id, workflow.owner)
+        taking = asyncio.create_task(change, name="taking over")
+        try:
+            taken = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # What the store has begun it completes: the workflow would be of a process that leaves it alone.
+            await asyncio.wait([taking])
+            if taking.exception() is None and taking.result():
+                await workflows.leave(self.store, workflow.id)
+            raise
+        if not taken:
             raise RefusedError(f"{workflow.id} went on meanwhile", hint="`list` shows what became of it")
 
     async def _plan(self, request: Request, feed: Feed) -> AnyPlan:
@@ -186,7 +197,7 @@ class OperationService:
 
         work = Work(workflow, request, prepare, carry_out)
         running = RunningWorkflow(self.site, self.store, feed, work)
-        self._running.append(running)
+        self._running[:] = [*(one for one in self._running if not one.ended), running]
         return running
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from kadeploy.config.site import Site
-from kadeploy.errors import KadeployError, RefusedError, ServiceError, UsageError
+from kadeploy.errors import KadeployError, RefusedError, UsageError, first_of
 from kadeploy.operations.request import Request
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run import events
@@ -64,6 +64,11 @@ class RunningWorkflow:
         return ResultView.of(self._operation.result()) if self._operation and self._has_begun else None
 
     @property
+    def ended(self) -> bool:
+        """Report that nothing of it runs any more."""
+        return self._task.done()
+
+    @property
     def _has_begun(self) -> bool:
         return self._operation is not None and self._operation.begun
 
@@ -110,9 +115,12 @@ class RunningWorkflow:
             self._operation = await self._work.prepare()
             return ResultView.of(await self._work.carry_out(self._operation))
         except BaseException as error:
+            first = first_of(error)
             if not self._has_begun:
-                await self._record_no_beginning(error)
-            raise
+                await self._record_no_beginning(first)
+            if first is error:
+                raise
+            raise first from error
 
     async def _record_no_beginning(self, error: BaseException) -> None:
         """Record the end of a workflow that has touched no node; one that should go on stays as it was."""
@@ -130,7 +138,7 @@ class RunningWorkflow:
     async def _watch_for_cancel(self) -> None:
         while not self._cancelled_by:
             await asyncio.sleep(CANCEL_INTERVAL)
-            with suppress(ServiceError):  # a store that does not work is told of by the journal
+            with suppress(KadeployError):  # a store that does not work is told of by the journal
                 self._cancelled_by = await workflows.cancel_requested(self._store, self.wid)
         log.warning("%s has cancelled the workflow", self._cancelled_by)
         self._task.cancel()

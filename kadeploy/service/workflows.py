@@ -62,7 +62,7 @@ class WorkflowService:
         """
         workflow = await self._find_own(name)
         overview = await overviews.look_at(self.store, workflow)
-        if not overview.running and not workflow.owner_lives:
+        if not overview.running:
             hint = f"`resume` {workflow.id} goes on with it, `abandon` gives it up"
             dead = workflow.state.active
             raise RefusedError(
