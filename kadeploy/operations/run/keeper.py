@@ -17,7 +17,7 @@ from kadeploy.workflow.event_kind import EventKind
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 0.15  # seconds between two writes
+INTERVAL = 0.1  # seconds between two writes
 RETRY_INTERVAL = 1.0  # seconds until a write that has failed is tried again
 LAST_SECONDS = 15.0  # for what is not written yet when the operation has ended
 BATCH = 5_000  # events of one write
@@ -111,10 +111,13 @@ class Keeper:
                     await self._closing.wait()
             closing = self._closing.is_set()
             self._some.clear()
-            await self._write_all(event_log)
+            await self._write_waiting(event_log, until_none=closing)
 
-    async def _write_all(self, event_log: EventLog) -> None:
-        while batch := self._unkept[:BATCH]:
+    async def _write_waiting(self, event_log: EventLog, *, until_none: bool) -> None:
+        """Write the events that wait now; those that come meanwhile wait for the next time, but at the end."""
+        left = len(self._unkept)
+        while batch := self._unkept[: BATCH if until_none else min(left, BATCH)]:
+            left -= len(batch)
             try:
                 await event_log.append(batch[0].sequence, [to_json(event) for event in batch])
             except (KadeployError, OSError) as error:

@@ -189,6 +189,16 @@ async def test_the_end_does_not_wait_for_ever_for_the_log(
     assert [warning_of(event) for event in feed.of(EventKind.WARNING)] == ["the last 1 events are not kept"]
 
 
+async def test_what_comes_during_a_write_waits_for_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "INTERVAL", 0.2)
+    feed, event_log = Feed(), MemoryLog()
+    feed.subscribe_kept(lambda _: feed.publish(queued()) if event_log.attempts < 50 else None)
+    async with opened(feed, event_log):
+        feed.publish(queued())
+        await asyncio.sleep(0.5)
+        assert event_log.attempts <= 3
+
+
 async def test_a_cancelled_operation_keeps_its_last_events() -> None:
     feed, event_log, begun = Feed(), MemoryLog(), asyncio.Event()
 
