@@ -13,6 +13,7 @@ from kadeploy.operations.run.attempt import attempt
 from kadeploy.operations.run.completion import complete_log
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.store import history, leases, node_states, workflows
+from kadeploy.store.event_log import MisplacedEventsError
 from kadeploy.store.node_states import NodeRecord, NodeState
 from kadeploy.store.store import Store
 from kadeploy.store.workflow_outcome import WorkflowOutcome
@@ -102,6 +103,8 @@ async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:
     names = [record.name for record in overview.nodes if record.state in UNFINISHED]
     if not names and workflow.finished is not None:
         raise RefusedError(f"{workflow.id} holds no node")
+    if not await workflows.take_over(store, workflow.id, workflow.owner):
+        raise RefusedError(f"{workflow.id} went on meanwhile", hint="`list` shows what became of it")
     for cluster, members in _by_cluster(workflow, names).items():
         await WorkflowJournal(store, workflow.id, cluster).append([Abandoned(time.time(), tuple(members))])
     # What a deployment has left on a disk nobody knows; reboots leave disks alone.
@@ -110,9 +113,16 @@ async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:
     await leases.abandon(store, workflow.id)
     outcome = _given_up(overview.outcome)
     await workflows.change_state(store, workflow.id, State.ABORTED, outcome=outcome)
-    completion = complete_log(store, workflow.id, clusters_of(workflow), _end(workflow, outcome))
+    completion = _complete(store, workflow, _end(workflow, outcome))
     await attempt(f"events are missing in the log of {workflow.id}", completion)
     return names
+
+
+async def _complete(store: Store, workflow: Workflow, end: Event) -> None:
+    try:
+        await complete_log(store, workflow.id, clusters_of(workflow), end)
+    except MisplacedEventsError:  # a follower has completed it meanwhile, but for the end
+        await complete_log(store, workflow.id, clusters_of(workflow), end)
 
 
 def _end(workflow: Workflow, outcome: WorkflowOutcome) -> Event:

@@ -82,7 +82,9 @@ class RunningWorkflow:
     async def close(self) -> None:
         """End it where it has not ended: nothing of it runs when this returns."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)  # told to who has waited, and recorded
+        await asyncio.wait([self._task])  # who cancels this does not break off its cleaning up
+        if not self._task.cancelled():
+            self._task.exception()  # recorded, and told to who has waited
 
     async def _run(self) -> ResultView:
         with self._feed.opened(self.wid):

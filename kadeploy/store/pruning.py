@@ -67,5 +67,7 @@ def _count_rows(connection: Connection, workflow_id: str) -> int:
 
 
 def _delete(before: float, chosen: Sequence[str], connection: Connection) -> int:
-    """Delete workflows that are still old: one may have been resumed since it was chosen."""
-    return connection.execute(delete(table).where(table.c.id.in_(chosen) & or_(*_is_old(before)))).rowcount
+    """Delete workflows that are still old: somebody may go on with one since it was chosen."""
+    still = _select(connection, table.c.id.in_(chosen) & or_(*_is_old(before)))
+    ids = [workflow.id for workflow in still]
+    return connection.execute(delete(table).where(table.c.id.in_(ids))).rowcount

@@ -44,11 +44,13 @@ class Feed:
         if self._telling:  # a subscriber publishes: the others are first told what came before
             return
         self._telling = True
-        while self._untold:
-            told = self._untold.popleft()
-            for subscriber in self._subscribers:
-                self._call(subscriber, told)
-        self._telling = False
+        try:
+            while self._untold:
+                told = self._untold.popleft()
+                for subscriber in self._subscribers:
+                    self._call(subscriber, told)
+        finally:
+            self._telling = False
 
     @contextmanager
     def opened(self, wid: str) -> Iterator[None]:

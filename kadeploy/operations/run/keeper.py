@@ -114,7 +114,7 @@ class Keeper:
             await self._write_waiting(event_log, until_none=closing)
 
     async def _write_waiting(self, event_log: EventLog, *, until_none: bool) -> None:
-        """Write the events that wait now; those that come meanwhile wait for the next time, but at the end."""
+        """Write the events that wait now; until the end those that come meanwhile wait for the next time."""
         left = len(self._unkept)
         while batch := self._unkept[: BATCH if until_none else min(left, BATCH)]:
             left -= len(batch)

@@ -68,12 +68,16 @@ async def test_who_died_in_planning_is_deleted(store: Store) -> None:
     assert await left(store) == {living}
 
 
-async def test_a_workflow_that_was_resumed_stays(store: Store) -> None:
+@pytest.mark.parametrize("running", [True, False], ids=["runs", "is planned again"])
+async def test_a_workflow_with_which_somebody_goes_on_stays(store: Store, running: bool) -> None:
     wid = await add(store, State.DONE)
     later = time.time() + 60
     chosen = await store.read(lambda connection: pruning._choose(later, connection))
     assert chosen == [wid]
-    await workflows.change_state(store, wid, State.RUNNING)
+    if running:
+        await workflows.change_state(store, wid, State.RUNNING)
+    else:
+        assert await workflows.take_over(store, wid, "")
     assert await store.write(lambda connection: pruning._delete(later, chosen, connection)) == 0
     assert await left(store) == {wid}
 
