@@ -31,9 +31,9 @@ class Display:
     With ``json_lines`` standard output gets the events themselves, once they are kept.
     """
 
-    def __init__(self, level: int, *, to_stderr: bool, json_lines: bool) -> None:
+    def __init__(self, level: int, *, to_stderr: bool, json_lines: bool, lateness: float = 0.0) -> None:
         stream = sys.stderr if to_stderr else sys.stdout
-        self._transcript = Transcript(level, self.write)
+        self._transcript = Transcript(level, self.write, lateness)
         self._live: LiveTable | None = None
         self._lines = LineWriter(writing_to(sys.stdout)) if json_lines else None
         self._apart = not stream.isatty()
@@ -106,12 +106,15 @@ class Display:
 
 
 @asynccontextmanager
-async def shown(options: OperationOptions, *, to_stderr: bool = False) -> AsyncIterator[Display]:
+async def shown(
+    options: OperationOptions, *, to_stderr: bool = False, lateness: float = 0.0
+) -> AsyncIterator[Display]:
     """Display of an operation, which the caller closes before it writes anything else."""
     display = Display(
         options.verbose_level,
         to_stderr=to_stderr or options.logs_to_stderr,
         json_lines=options.json_lines,
+        lateness=lateness,
     )
     try:
         with debug_log(display.write if options.debug_mode else None):

@@ -24,18 +24,20 @@ from kadeploy.workflow.failure import LEFT_BEHIND, reason
 from kadeploy.workflow.phase import Phase
 
 MOMENT = 0.2  # seconds in which equal happenings are gathered into one line
-LATENESS = 0.5  # seconds for which events of a moment may come late: they are read from their log in batches
+LATENESS = 0.5  # seconds for which the events of a moment may come late that are read from a log, in batches
 
 
 @dataclass(slots=True)
 class Transcript:
     """Subscriber that writes lines up to a level.
 
-    0 the operation, 1 macro-steps, 2 failures, 3 micro-steps, 4 their times, 5 each node.
+    0 the operation, 1 macro-steps, 2 failures, 3 micro-steps, 4 their times, 5 each node. ``lateness``:
+    seconds for which a moment waits for events that come late.
     """
 
     level: int
     write: Callable[[str], None]
+    lateness: float = 0.0
     _label: Label = field(init=False, default=DEPLOYMENT)
     _prefixes: dict[str, str] = field(init=False, default_factory=dict)  # by cluster, if there are several
     _moment: dict[tuple[str, str], list[str]] = field(init=False, default_factory=dict)
@@ -179,7 +181,7 @@ class Transcript:
             self._began = event.at
         self._moment.setdefault((self._prefix(event), template), []).extend(nodes)
         if self._flush is None:
-            self._flush = asyncio.get_running_loop().call_later(MOMENT + LATENESS, self.flush)
+            self._flush = asyncio.get_running_loop().call_later(MOMENT + self.lateness, self.flush)
 
     def flush(self) -> None:
         """Write the gathered lines."""

@@ -10,6 +10,7 @@ from kadeploy.cli import standard_streams
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.cli.display import shown
 from kadeploy.cli.signals import cancel_on_signals
+from kadeploy.cli.transcript import LATENESS
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, ServiceError
@@ -29,7 +30,10 @@ def watch(options: DeployOptions) -> ExitStatus:
 async def _watch(options: DeployOptions, site: Site) -> None:
     cancel_on_signals()
     ended, name = False, options.watch or ""
-    async with Service.open(site, Caller.of_process()) as service, shown(options) as display:
+    async with (
+        Service.open(site, Caller.of_process()) as service,
+        shown(options, lateness=LATENESS) as display,
+    ):
         async for event in service.workflows.follow(name, options.since or 1):
             ended, name = event.kind is EventKind.ENDED, event.wid  # last may be another one meanwhile
             display.take(event)

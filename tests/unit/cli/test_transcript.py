@@ -14,7 +14,7 @@ from rich.console import Console
 from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.cli import verdict
 from kadeploy.cli.live import LiveTable
-from kadeploy.cli.transcript import Transcript
+from kadeploy.cli.transcript import LATENESS, Transcript
 from kadeploy.config.expression import Expression
 from kadeploy.errors import ExitStatus
 from kadeploy.operations.result import NodeResult, OperationResult
@@ -98,7 +98,7 @@ async def test_equal_lines_are_gathered_by_the_times_of_their_events_wherever_th
 
 async def test_events_of_one_moment_that_are_read_late_are_one_line() -> None:
     written: list[str] = []
-    transcript = Transcript(1, written.append)
+    transcript = Transcript(1, written.append, LATENESS)
     transcript.take(node_ended("node-1", "ok", 1.0))
     await asyncio.sleep(0.3)
     transcript.take(node_ended("node-2", "ok", 1.1))
