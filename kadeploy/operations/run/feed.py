@@ -40,7 +40,10 @@ class Feed:
 
     def publish(self, event: Event, cluster: str = "") -> None:
         """Tell an event to all subscribers, and keep it; nothing that goes wrong there is raised."""
-        self._untold.append(self._keeper.take(event, cluster, self._wid))
+        event = self._keeper.take(event, cluster, self._wid)
+        if not self._subscribers:
+            return
+        self._untold.append(event)
         if self._telling:  # a subscriber publishes: the others are first told what came before
             return
         self._telling = True

@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def ends(node: str) -> Event:
 
 
 def transferring(at: float, transfer: BroadcastProgress, cluster: str = "red") -> Event:
-    return read_again(replace(told(broadcast_events.transferring([transfer]), cluster), at=at))
+    return read_again(told(broadcast_events.transferring([transfer]), cluster)._replace(at=at))
 
 
 class Log:

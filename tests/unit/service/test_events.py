@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,7 +54,7 @@ MADE = (
 def assert_whole(told: Sequence[Event]) -> None:
     """Check that views have all of these events but the number of the transition."""
     document = EventsView.of(told)
-    assert [from_json(one) for one in document.to_rows()] == [replace(one, transition=0) for one in told]
+    assert [from_json(one) for one in document.to_rows()] == [one._replace(transition=0) for one in told]
     assert_written_by(EventsView, document.to_rows())
 
 
