@@ -48,10 +48,17 @@ class MisplacedEventsError(RefusedError):
         self.last = last
 
 
-async def append(store: Store, workflow_id: str, first: int, documents: Sequence[Mapping[str, Any]]) -> None:
+async def append(
+    store: Store,
+    workflow_id: str,
+    first: int,
+    documents: Sequence[Mapping[str, Any]],
+    *,
+    at_once: bool = False,
+) -> None:
     """Add events behind those that are there, all or none; ``first`` is the number of the first one.
 
-    They are written with the next write of this process, or after ``PATIENCE`` seconds without one. Raises
+    Unless ``at_once``, they wait for the next write of this process, for ``PATIENCE`` seconds. Raises
     MisplacedEventsError where that is not the one behind the last; ValueError for documents whose
     ``sequence`` is not their number, and for those that no JSON can be made of.
     """
@@ -68,7 +75,7 @@ async def append(store: Store, workflow_id: str, first: int, documents: Sequence
         if rows[1:]:
             connection.execute(insert(table), rows[1:])
 
-    await store.write_soon(change, PATIENCE)
+    await (store.write(change) if at_once else store.write_soon(change, PATIENCE))
 
 
 async def read(store: Store, workflow_id: str, since: int, limit: int) -> list[dict[str, Any]]:

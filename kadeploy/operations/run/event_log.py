@@ -19,9 +19,11 @@ class WorkflowEventLog:
         self._store = store
         self._wid = wid
 
-    async def append(self, first: int, documents: Sequence[Mapping[str, Any]]) -> None:
+    async def append(
+        self, first: int, documents: Sequence[Mapping[str, Any]], *, at_once: bool = False
+    ) -> None:
         """Add events, the first of which has this number; raises RefusedError unless it follows the last."""
-        await event_log.append(self._store, self._wid, first, documents)
+        await event_log.append(self._store, self._wid, first, documents, at_once=at_once)
 
     async def last(self) -> int:
         """Number of the last event, 0 where there is none."""

@@ -27,7 +27,9 @@ MOST = 100_000  # events that wait for the log; the progress of broadcasts has o
 class EventLog(Protocol):
     """Log of a workflow's events, which survives this process."""
 
-    async def append(self, first: int, documents: Sequence[Mapping[str, Any]]) -> None:
+    async def append(
+        self, first: int, documents: Sequence[Mapping[str, Any]], *, at_once: bool = False
+    ) -> None:
         """Add events, the first of which has this number, all or none.
 
         Raises RefusedError where another process has written the log; other errors may pass.
@@ -119,7 +121,8 @@ class Keeper:
         while batch := self._unkept[: BATCH if until_none else min(left, BATCH)]:
             left -= len(batch)
             try:
-                await event_log.append(batch[0].sequence, [to_json(event) for event in batch])
+                documents = [to_json(event) for event in batch]
+                await event_log.append(batch[0].sequence, documents, at_once=until_none)
             except (KadeployError, OSError) as error:
                 self._fail(error)
                 return

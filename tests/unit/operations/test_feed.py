@@ -32,7 +32,9 @@ class MemoryLog:
         self.free = asyncio.Event()
         self.free.set()
 
-    async def append(self, first: int, documents: Sequence[Mapping[str, Any]]) -> None:
+    async def append(
+        self, first: int, documents: Sequence[Mapping[str, Any]], *, at_once: bool = False
+    ) -> None:
         self.attempts += 1
         await self.free.wait()
         if self.error:
