@@ -23,7 +23,7 @@ class Event(NamedTuple):
     follows from, 0 for none.
     """
 
-    # A tuple, for each node makes some forty, twice: a frozen dataclass takes four times as long to make.
+    # A tuple, for each node makes some forty, twice: a frozen dataclass takes five times as long to make.
 
     kind: EventKind
     at: float
