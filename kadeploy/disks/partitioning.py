@@ -38,10 +38,23 @@ while read -r device _; do
 done </proc/swaps
 
 # The kernel forgets the old partitions first: a new one that overlaps an old one would be refused.
+# It keeps one that somebody has open, if only for a look, as a udev does that has seen it change.
+forget_partition() {
+    attempts=0
+    until failure=$(delpart "$disk" "$1" 2>&1); do
+        attempts=$((attempts + 1))
+        if [ "$attempts" -gt 50 ] || grep -q "^$2 " /proc/self/mounts; then
+            echo "partition $1 of $disk cannot be forgotten: $failure" >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
 for entry in "$entries"/*/partition; do
     [ -e "$entry" ] || continue
     read -r number <"$entry"
-    delpart "$disk" "$number"
+    partition=${entry%/partition}
+    forget_partition "$number" "/dev/${partition##*/}"
 done
 
 wipefs --all --force --quiet "$disk" </dev/null

@@ -78,6 +78,19 @@ def test_a_table_replaces_another_that_is_mounted_and_full_of_signatures(disk: s
         subprocess.run(["mount", deploy, mountpoint], check=True)
 
 
+def test_a_partition_that_another_process_looks_at_for_a_moment_is_waited_for(
+    disk: str, tmp_path: Path
+) -> None:
+    table = layout(disk, 64)
+    assert partition(table, tmp_path).returncode == 0
+    looking = ["sh", "-c", 'exec 3<"$1"; echo open; sleep 1', "sh", partition_device(disk, 2)]
+    with subprocess.Popen(looking, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"open\n"
+        ended = partition(layout(disk, 128), tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert sizes(table) == [2, 128, 256]
+
+
 def test_a_disk_that_is_named_by_a_link_is_taken_out_of_use(disk: str, tmp_path: Path) -> None:
     link = Path("/dev/disk/by-id") / f"kadeploy-test-{os.getpid()}"
     table, mountpoint = layout(str(link), 64), tmp_path / "elsewhere"
