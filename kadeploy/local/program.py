@@ -14,12 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kadeploy.local.drain import LOCAL, drain
 from kadeploy.local.ending import select_output
 from kadeploy.time_limit import time_limit
 
 MAX_OUTPUT = 20_000  # bytes of each stream that are kept, the last ones; Kadeploy3 kept as many
 
-DRAIN_TIME = 0.2  # seconds for the last output of a program that has ended
 REAP_TIME = 2.0  # seconds for the kernel to end a killed program, unless it hangs in a driver
 
 logger = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ async def run(
         transport, output = await _start(argv, stdin, directory)
     try:
         in_time = await _within(timeout, output.exited)
-        if in_time:  # what it left in the background may hold the streams open for ever
-            await _within(DRAIN_TIME, output.closed)
+        if in_time:
+            await drain(output.closed, output.received, LOCAL)
     finally:
         if not output.exited.is_set():
             await _kill(transport.get_pid(), output.exited)
@@ -122,6 +122,11 @@ class _Output(asyncio.SubprocessProtocol):
         self.closed = asyncio.Event()
         self._streams = {1: bytearray(), 2: bytearray()}
         self._open = set(self._streams)
+        self._received = 0
+
+    def received(self) -> int:
+        """Count the bytes of both streams."""
+        return self._received
 
     def text(self, stream: int) -> str:
         """Text that is kept of a stream; bytes that are no UTF-8 are replaced."""
@@ -129,6 +134,7 @@ class _Output(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Keep the end of what the program wrote."""
+        self._received += len(data)
         self._streams[fd] += data
         del self._streams[fd][:-MAX_OUTPUT]
 

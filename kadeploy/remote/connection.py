@@ -25,7 +25,7 @@ from kadeploy.remote.command import (
 )
 from kadeploy.remote.links import Links, open_session
 from kadeploy.remote.pool import ConnectionPool
-from kadeploy.remote.process import RemoteProcess
+from kadeploy.remote.process import RemoteProcess, start_program
 from kadeploy.remote.session import CommandSession, chunks_of, start_command
 from kadeploy.time_limit import time_limit
 
@@ -53,8 +53,8 @@ class Commands(Links):
         Raises UnreachableError when the node cannot be reached or the connection breaks, RemoteError when
         that time is over and, with ``check``, when the status is not 0. When it is cancelled or its time is
         over, the command is ended on the node with all its children; a cancellation gets notes that name it.
-        A command that leaves a program in the background must redirect its streams, which keep the channel
-        open otherwise. ``on_output`` is called with each piece of standard output.
+        What a command leaves in the background goes on, but what that writes to the streams of the command
+        is lost. ``on_output`` is called with each piece of standard output.
         """
         return await self._execute(node, arguments, input or b"", env, timeout, check, on_output)
 
@@ -92,9 +92,7 @@ class Commands(Links):
         run = secrets.token_hex(8)
         command = command_line(arguments, env, run)
         try:
-            process = await self.open(
-                node, lambda connection: connection.create_process(command, encoding=None)
-            )
+            process = await self.open(node, lambda connection: start_program(connection, command))
         except asyncio.CancelledError:
             await self._end_run(node, run)
             raise
@@ -115,8 +113,11 @@ class Commands(Links):
     ) -> Result:
         session: CommandSession | None = None
         try:
-            async with time_limit(timeout), self._session(node, arguments, env, on_output) as session:
-                await session.send_input(chunks_of(data))
+            async with contextlib.AsyncExitStack() as opened:
+                async with time_limit(timeout):
+                    session = await opened.enter_async_context(self._session(node, arguments, env, on_output))
+                    await session.send_input(chunks_of(data))
+                    await session.wait_for_exit()
                 result = await session.result()
         except TimeoutError as error:
             raise _timeout_error(node, arguments, session, timeout) from error
@@ -179,7 +180,7 @@ class Commands(Links):
                 session = await open_session(
                     connection, lambda opened: start_command(opened, ["kill"], command)
                 )
-                await session.result()
+                await session.wait_for_exit()
 
 
 class NodeConnections(Commands, ConnectionPool):

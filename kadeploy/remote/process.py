@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import asyncssh
 
 from kadeploy.errors import RemoteError, UnreachableError
+from kadeploy.local.drain import REMOTE, drain
 from kadeploy.local.ending import label_ending
 from kadeploy.remote.command import EVIDENCE_LINES, Tail
 from kadeploy.time_limit import time_limit
@@ -17,12 +18,52 @@ STOP_TIME = 3.0  # seconds a program has to end after its input did
 _CHUNK = 65536
 
 
+class DrainedProcess(asyncssh.SSHClientProcess[bytes]):
+    """Process of asyncssh whose channel is closed soon after its end, whatever it left in the background."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._received = 0
+        self._closed = asyncio.Event()
+        self._draining: asyncio.Task[None] | None = None
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        self._received += len(data)
+        super().data_received(data, datatype)
+
+    def exit_status_received(self, status: int) -> None:
+        super().exit_status_received(status)
+        self._begin_to_drain()
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
+        super().exit_signal_received(signal, core_dumped, msg, lang)
+        self._begin_to_drain()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed.set()
+        super().connection_lost(exc)
+
+    def _begin_to_drain(self) -> None:
+        self._draining = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        await drain(self._closed, lambda: self._received, REMOTE)
+        if not self._closed.is_set():
+            self.channel.abort()
+
+
+async def start_program(connection: asyncssh.SSHClientConnection, command: str) -> DrainedProcess:
+    """Start a command line as a process; raises asyncssh.Error or OSError."""
+    process = DrainedProcess()
+    await connection.create_session(lambda: process, command, encoding=None)
+    await process.redirect(asyncssh.PIPE, asyncssh.PIPE, asyncssh.PIPE)
+    return process
+
+
 class RemoteProcess:
     """Program made by NodeConnections.start; its owner must call stop() or kill() in the end."""
 
-    def __init__(
-        self, process: asyncssh.SSHClientProcess[bytes], end_on_node: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, process: DrainedProcess, end_on_node: Callable[[], Awaitable[None]]) -> None:
         self._process = process
         self._end_on_node = end_on_node
         self._stderr = Tail()

@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncssh
 
 from kadeploy.errors import BrokenConnectionError
+from kadeploy.local.drain import REMOTE, drain
 from kadeploy.local.ending import select_output
 from kadeploy.remote.command import Result, Tail, evidence
 
@@ -31,12 +32,16 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
-        self._closed: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self._received = 0
+        self._exited = asyncio.Event()  # or the channel was closed, so that it will not be told
+        self._closed = asyncio.Event()
+        self._error: Exception | None = None
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self._channel = chan
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
+        self._received += len(data)
         if datatype == asyncssh.EXTENDED_DATA_STDERR:
             self.stderr.add(data)
             return
@@ -49,10 +54,12 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
 
     def exit_status_received(self, status: int) -> None:
         self.status = status
+        self._note_exit()
 
     def exit_signal_received(self, signal_name: str, core_dumped: bool, msg: str, lang: str) -> None:
         number = getattr(signal, f"SIG{signal_name}", None)
         self.status = -int(number) if number is not None else -1
+        self._note_exit()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -61,38 +68,42 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._writable.set()
-        if not self._closed.done():
-            self._closed.set_result(exc)
+        self._error = exc
+        self._closed.set()
+        self._note_exit()
 
-    @property
-    def ended(self) -> bool:
-        """True when the channel is closed, so that nothing more of the command arrives."""
-        return self._closed.done()
+    def _note_exit(self) -> None:
+        self._exited.set()
+        self._writable.set()  # nobody reads the input any more, so the window may never open again
 
     async def send_input(self, chunks: AsyncIterator[bytes]) -> None:
         """Send the input, then its end; it is no error if the command ends without reading all of it."""
         assert self._channel is not None
         async for chunk in chunks:
             await self._writable.wait()
-            if self.ended:
+            if self._exited.is_set():
                 return
             try:
                 self._channel.write(chunk)
             except BrokenPipeError:  # the other side closes the channel, of which this one is told later
                 return
-        if not self.ended:
+        if not self._exited.is_set():
             self._channel.write_eof()
 
-    async def result(self) -> Result:
-        """Result of the command; raises BrokenConnectionError when the connection ended before it."""
-        error = await self._closed
+    async def wait_for_exit(self) -> None:
+        """Wait for the exit status; raises BrokenConnectionError when the connection ended before it."""
+        await self._exited.wait()
         if self.status is None:
-            why = f": {error}" if error is not None else ""
+            why = f": {self._error}" if self._error is not None else ""
             raise BrokenConnectionError(
                 f"the connection broke{why}", evidence=self.evidence("no exit status")
             )
+
+    async def result(self) -> Result:
+        """Result of a command that has exited, with its last output."""
+        assert self.status is not None
         seconds = time.monotonic() - self.started
+        await drain(self._closed, lambda: self._received, REMOTE)
         return Result(self.arguments, self.status, self.stdout.text(), self.stderr.text(), seconds)
 
     def evidence(self, ending: str) -> str:
@@ -101,7 +112,7 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
 
     def abort(self) -> None:
         """Close the channel without waiting for anything."""
-        if self._channel is not None and not self.ended:
+        if self._channel is not None and not self._closed.is_set():
             self._channel.abort()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.local import program
+from kadeploy.local.drain import Patience
 from kadeploy.local.process_stat import read_stat
 from kadeploy.local.program import MAX_OUTPUT, run
 
@@ -127,6 +128,22 @@ async def test_background_process_does_not_hold_the_result() -> None:
     completed = await run(["sh", "-c", "sleep 30 & echo done"], timeout=60)
     assert (completed.status, completed.stdout) == (0, "done\n")
     assert time.monotonic() - started < 20
+
+
+async def test_output_that_still_comes_after_the_end_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "LOCAL", Patience(silence=5, limit=LONG))
+    text = "(for word in one two three; do sleep 0.3; echo $word; done; exec >&- 2>&-; sleep 30) & exit 2"
+    completed = await run(["sh", "-c", text], timeout=60)
+    assert (completed.status, completed.stdout) == (2, "one\ntwo\nthree\n")
+
+
+async def test_a_background_that_never_stops_to_write_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(program, "LOCAL", Patience(silence=0.5, limit=1))
+    completed = await run(["sh", "-c", "(while echo tick; do sleep 0.05; done) & exit 0"], timeout=60)
+    assert completed.status == 0
+    assert completed.stdout.startswith("tick\n")
 
 
 async def test_no_such_program() -> None:
