@@ -20,6 +20,7 @@ from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.disks import bootloader, filesystems, partitioning
 from kadeploy.disks.layout import Role
+from kadeploy.disks.partitions import update_partitions
 from kadeploy.lab.bmc import CIPHER_SUITE
 from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
@@ -124,9 +125,7 @@ def _show_partitions(node: MeasuredNode, facts: DeploymentFacts) -> str:
     """The command behind sfdisk: none, except where the node's kernel is this machine's and must be told."""
     if node.plan.driver == "qemu":
         return ":"
-    target = facts.target.device
-    told = f"partx --update {facts.target.block_device}"
-    return f"{told} && until test -b {target}; do sleep 0.05; done"
+    return shlex.join(update_partitions(facts.target.block_device, [facts.target.device]))
 
 
 def _mkfs(filesystem: str, device: str) -> str:

@@ -7,7 +7,6 @@ import asyncio
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from importlib import resources
 
 from kadeploy import nodes
 from kadeploy.broadcast.interface import (
@@ -19,7 +18,7 @@ from kadeploy.broadcast.interface import (
 )
 from kadeploy.broadcast.method import BROADCAST_METHODS, BroadcastMethod, BroadcastSetup
 from kadeploy.config.clusters import Node
-from kadeploy.disks import bootloader
+from kadeploy.disks import bootloader, partitions
 from kadeploy.environments import image_kind
 from kadeploy.errors import NodeError
 from kadeploy.local.ending import add_last_line, describe_ending
@@ -44,7 +43,6 @@ SYNC_TIMEOUT = 600.0  # seconds: gigabytes of dirty pages on one spinning disk
 
 UNPACK_ARCHIVE = 'rm -rf "$1" && mkdir -p "$1" && tar -I "$2" -xf - -C "$1" --numeric-owner'
 RUN_SCRIPT = 'cd "$1" && shift && exec "$@"'
-READ_HOST_KEYS = resources.files("kadeploy.steps").joinpath("scripts/host-keys.sh")
 
 
 async def send_environment(
@@ -146,14 +144,21 @@ def relay_failure(result: RelayResult, size: int) -> NodeError | None:
 
 
 def _consumer(workbench: DeploymentWorkbench) -> list[list[str]]:
-    """The pipeline that takes the image's stream on a node."""
-    return image_kind.consumer(
+    """The pipeline that takes the image's stream on a node.
+
+    Of a whole disk it also makes the kernel forget the partitions that the disk had.
+    """
+    target = workbench.facts.target
+    pipeline = image_kind.consumer(
         workbench.facts.environment.image_kind,
         workbench.facts.environment.image.compression.facts.decompress,
-        workbench.facts.target.device,
+        target.device,
         workbench.facts.extraction_dir,
         f"{workbench.facts.archive_dir}/image",
     )
+    if target.partition is None:
+        pipeline[-1] = partitions.written_disk(target.device, pipeline[-1])
+    return pipeline
 
 
 async def manage_admin_post_install(workbench: DeploymentWorkbench, run: NodeRun) -> None:
@@ -235,7 +240,7 @@ async def install_bootloader(workbench: DeploymentWorkbench, run: NodeRun) -> No
 
 async def read_host_keys(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Read the ssh host keys on the node's new disk, or make them: after the reboot they prove it."""
-    script = await asyncio.to_thread(READ_HOST_KEYS.read_bytes)
+    script = await asyncio.to_thread(partitions.host_keys_script)
     mounted = workbench.facts.extraction_dir if workbench.facts.mountable else ""
     result = await workbench.remote.run(
         run.node.name,

@@ -18,6 +18,7 @@ from kadeploy.local.ending import add_last_line
 from kadeploy.remote.command import Result
 from kadeploy.steps.boot import COMMAND_TIMEOUT
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.partitions import update_partitions
 from kadeploy.steps.workbench import DeploymentWorkbench
 
 OPERATION_TIMEOUT = 600.0  # seconds of an attempt, where the file gives no timeout
@@ -93,6 +94,7 @@ class Execute(CustomOperation):
             check=False,
         )
         _check(self.summary, result)
+        await update_partitions(workbench, run)
 
     @property
     def summary(self) -> str:
@@ -149,6 +151,7 @@ class RunScript(CustomOperation):
             check=False,
         )
         _check(self.summary, result)
+        await update_partitions(workbench, run)
 
     @property
     def summary(self) -> str:

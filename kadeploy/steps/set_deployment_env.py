@@ -18,6 +18,7 @@ from kadeploy.steps.boot import (
 )
 from kadeploy.steps.conditions import DEPLOYMENT
 from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.partitions import update_partitions
 from kadeploy.steps.step import NodeFunction
 from kadeploy.steps.workbench import DeploymentWorkbench
 
@@ -39,6 +40,7 @@ async def create_partition_table(workbench: DeploymentWorkbench, run: NodeRun) -
         text = await site_file.read(workbench.site.path(script), "partitioning script")
         variables = workbench.facts.variables(run.node)
         await workbench.remote.run_script(run.node.name, text, [], env=variables, timeout=FORMAT_TIMEOUT)
+        await update_partitions(workbench, run, devices=[workbench.facts.target.device])
         return
     command = partitioning.create_partition_table(workbench.facts.layout, workbench.facts.extraction_dir)
     await workbench.remote.run(run.node.name, command.arguments, input=command.input, timeout=COMMAND_TIMEOUT)

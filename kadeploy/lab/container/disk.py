@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kadeploy.disks.partitions import update_partitions
 from kadeploy.lab.container import syscalls
 
 DISK_NAME = "vda"  # of the disk in its node
@@ -79,6 +80,17 @@ class Disk:
                 continue  # it is being removed: the entry is gone, or was between finding and opening it
             found.append(LoopPartition(number, Path("/dev", entry.name), major, minor))
         return sorted(found, key=lambda partition: partition.number)
+
+    def read_table(self) -> None:
+        """Make the kernel know the partitions of the table, as when a machine starts; raises OSError.
+
+        The kernel is the host's, which goes on with those of the last system.
+        """
+        done = subprocess.run(
+            update_partitions(str(self.device)), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise OSError(errno.EIO, done.stderr.strip())
 
     def make_nodes(self, directory: Path) -> None:
         """Make the device nodes of disk and partitions in a node's /dev, as vda and by the kernel's names.
@@ -155,8 +167,9 @@ def open_image(image: Path, record: Path, *, read_only: bool = False) -> Disk:
                 if error.errno != errno.EBUSY:
                     raise
                 continue  # another process has taken the number
-            subprocess.run(["partx", "--add", f"/dev/loop{number}"], capture_output=True, check=False)
-            return Disk(number, descriptor)
+            disk = Disk(number, descriptor)
+            disk.read_table()
+            return disk
     raise OSError(errno.ENODEV, "no free loop device")
 
 

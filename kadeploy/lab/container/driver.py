@@ -32,7 +32,7 @@ SSHD = "usr/sbin/sshd"
 class ContainerDriver:
     """Driver with one process for each node that is on; the process makes all else of the node."""
 
-    tools = ("ip", "tc", "mount", "partx", "blkid", "cpio", "zstd")
+    tools = ("ip", "tc", "mount", "partx", "delpart", "blkid", "cpio", "zstd")
     packages = "iproute2 mount util-linux cpio zstd"
     firmware_asks_dhcp = False
 

@@ -100,6 +100,7 @@ class ContainerNode:
         while True:
             self._console.reopen()
             self._change_disk()
+            self._read_table()
             self._renew_wire()
             self._sleep(self._delay())
             if self._faults.firmware_hangs():
@@ -132,6 +133,14 @@ class ContainerNode:
             self._uevents.close()
             disk.detach(self._directory, self._disk)
             self._attach_disk()
+
+    def _read_table(self) -> None:
+        """Let the disk have the partitions of its table: a machine that starts knows no others."""
+        try:
+            self._disk.read_table()
+        except OSError as error:
+            self._console.write_line(f"disk: {error.strerror}")
+            self._sleep(None)
 
     def _renew_wire(self) -> None:
         self._wire = replace(self._wire, rate=self._rate())
@@ -213,6 +222,7 @@ class ContainerNode:
             return None
         self._console.write_line("kexec_core: Starting new kernel")
         self._console.reopen()
+        self._read_table()
         self._renew_wire()
         partition = localdisk.root_partition(self._disk, command_line)
         if partition is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,24 +14,6 @@ from kadeploy.disks.layout import MIB, DiskLayout, Partition, Role, partition_de
 from kadeploy.disks.partitioning import create_partition_table
 
 pytestmark = pytest.mark.lab
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[str]:
-    """An empty disk of 1 GiB; its mounts, partitions and device are gone afterwards, whatever happens."""
-    image = tmp_path / "disk"
-    with image.open("wb") as file:
-        file.truncate(1024 * MIB)
-    made = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True)
-    device = made.stdout.strip()
-    try:
-        yield device
-    finally:
-        for line in Path("/proc/self/mounts").read_text().splitlines():
-            if line.startswith(f"{device}p"):
-                subprocess.run(["umount", "--lazy", line.split()[1]], check=True)
-        subprocess.run(["partx", "--delete", device], capture_output=True)
-        subprocess.run(["losetup", "--detach", device], check=True)
 
 
 def layout(disk: str, swap: int) -> DiskLayout:

@@ -21,11 +21,10 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib.resources import files
 from typing import Any
 
 from kadeploy import errors
-from kadeploy.disks import bootloader
+from kadeploy.disks import bootloader, partitions
 from kadeploy.errors import RemoteError
 from kadeploy.remote.command import SCRIPT_TEXT, Result, describe_command
 from kadeploy.remote.hostkey import Answer, FailedProbe
@@ -36,7 +35,7 @@ TOKEN = re.compile(r"[0-9a-f]{16}")
 SCRIPTS = {
     bootloader.install_grub_script(): "install-grub.sh",
     bootloader.kernel_files_script(): "kernel-files.sh",
-    files("kadeploy.steps").joinpath("scripts/host-keys.sh").read_bytes(): "host-keys.sh",
+    partitions.host_keys_script(): "host-keys.sh",
 }
 
 

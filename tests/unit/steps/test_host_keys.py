@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import kadeploy.steps
+from kadeploy.disks.partitions import host_keys_script
 from kadeploy.remote import hostkey
 
 pytestmark = pytest.mark.needs("ssh-keygen")
-
-SCRIPT = Path(kadeploy.steps.__file__).parent / "scripts" / "host-keys.sh"
 
 
 @pytest.fixture
@@ -24,9 +22,13 @@ def root(tmp_path: Path) -> Path:
 
 def read(root: Path) -> list[str]:
     result = subprocess.run(
-        ["sh", SCRIPT, "/dev/none", root], capture_output=True, text=True, check=True, timeout=30
+        ["sh", "-s", "/dev/none", root],
+        input=host_keys_script(),
+        capture_output=True,
+        check=True,
+        timeout=30,
     )
-    return result.stdout.splitlines()
+    return result.stdout.decode().splitlines()
 
 
 def make_key(root: Path, kind: str) -> str:

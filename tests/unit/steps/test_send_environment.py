@@ -105,7 +105,7 @@ def delivered(delivery: Delivery, options: Sequence[str]) -> dict[str, Any]:
     return {
         "image": image,
         "targets": [[recipient.node, recipient.address] for recipient in delivery.recipients],
-        "consumer": delivery.consumer,
+        "consumer": [["…" if "\n" in word else word for word in stage] for stage in delivery.consumer],
         "head_address": delivery.head_address,
         "options": {name: getattr(delivery.options, name) for name in options},
     }

@@ -89,3 +89,12 @@ def test_a_disk_without_a_boot_loader_boots_nothing(attached: Disk, tmp_path: Pa
     mountpoint = tmp_path / "root"
     mountpoint.mkdir()
     assert localdisk.find(attached, mountpoint) is None
+
+
+def test_a_machine_that_starts_has_the_partitions_of_its_table(attached: Disk) -> None:
+    lines = b"label: gpt\nsize=10MiB\nsize=20MiB\nsize=5MiB\n"
+    argv = ["sfdisk", "--quiet", "--no-tell-kernel", "--wipe", "always", str(attached.device)]
+    subprocess.run(argv, input=lines, check=True)
+    attached.read_table()
+    assert [partition.number for partition in attached.partitions()] == [1, 2, 3]
+    assert Path(f"/sys/class/block/{attached.name}p2/size").read_text() == f"{20 * MIB // 512}\n"
