@@ -13,6 +13,7 @@ from kadeploy.config.automata import Automata
 from kadeploy.config.broadcast_methods import missing_settings
 from kadeploy.config.expression import Expression, TimeoutExpression
 from kadeploy.config.remote_operations import RemoteOperations
+from kadeploy.config.verification import Verification
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.vocabulary.deployment import BROADCAST_ENV
 
@@ -142,6 +143,7 @@ class ClusterConfig(FileModel):
     postinstall: AdminArchives = AdminArchives()
     automata: Automata = Automata()
     timeouts: Timeouts = Timeouts()
+    verify: Verification = Verification()
     gather: Gather = Gather()
     broadcast: BroadcastSettings = BroadcastSettings()
     localops: LocalOperations = LocalOperations()

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from pydantic import Field, field_validator, model_validator
 
 from kadeploy.config.expression import Expression, TimeoutExpression
+from kadeploy.config.verification import Verification
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.families import Family, NamedMember
 
@@ -177,7 +178,7 @@ class ServerConfig(FileModel):
     """Content of server.conf; relative paths are below the configuration directory.
 
     ``deadline``: seconds after which a deployment ends with the nodes that are ready, 0 for none; a number or
-    an expression of n.
+    an expression of n. ``verify`` counts for clusters whose files have none.
     """
 
     database: Database = Database()
@@ -187,5 +188,6 @@ class ServerConfig(FileModel):
     pxe: Pxe
     cache: CacheSettings = CacheSettings()
     windows: Windows = Windows()
+    verify: Verification = Verification()
     deadline: TimeoutExpression = Expression("0")
     environments: Environments = Environments()

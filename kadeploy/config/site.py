@@ -80,9 +80,16 @@ def load(path: Path | None = None) -> Site:
     }
     if problems or server is None or entries is None:
         raise FileError(problems)
-    known = {name: cluster for name, cluster in clusters.items() if cluster is not None}
+    known = {name: _completed(cluster, server) for name, cluster in clusters.items() if cluster is not None}
     prefixes = {entry.name: entry.prefix or entry.name for entry in entries.clusters}
     return Site(base, server, known, entries.expand(), prefixes)
+
+
+def _completed(cluster: ClusterConfig, server: ServerConfig) -> ClusterConfig:
+    """The cluster, with what server.conf says for all clusters where its file says nothing of it."""
+    if "verify" in cluster.model_fields_set:
+        return cluster
+    return cluster.model_copy(update={"verify": server.verify})
 
 
 def _load(path: Path, model: type[Model], problems: list[FileProblem]) -> Model | None:

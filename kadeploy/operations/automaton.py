@@ -12,6 +12,7 @@ from kadeploy.errors import RefusedError, RequestError, RequestProblem
 from kadeploy.operations.recipe import Recipe, Recipes
 from kadeploy.steps.facts import ClusterFacts
 from kadeploy.steps.step import SetStep, Step
+from kadeploy.vocabulary.deployment import BOOT_NEW_ENV
 from kadeploy.vocabulary.names import INSTANCES, instances_of, is_meant, known_names
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.automaton import Automaton, Gathering, Instance, MacroStep, MicroStep, Position
@@ -29,6 +30,7 @@ def build(
     gathering = Gathering(gather.quorum, gather.grace, gather.least)
     automaton = Automaton(macrosteps, gathering, hold_failures)
     _check_timeouts(automaton, len(facts.nodes))
+    _check_settling(recipes, automaton, facts.cluster.verify.settle, len(facts.nodes))
     for breakpoint in breakpoints:
         automaton = _with_breakpoint(automaton, breakpoint)
     return automaton
@@ -53,6 +55,27 @@ def _check_timeouts(automaton: Automaton, count: int) -> None:
                 raise RefusedError(f"the timeout '{timeout}' of {name} is wrong: {error}") from None
             if not seconds and name != instance.name:
                 raise RefusedError(f"the timeout '{timeout}' of {name} is 0 for some number of nodes")
+
+
+def _check_settling(recipes: Recipes, automaton: Automaton, settle: float, count: int) -> None:
+    """Check that a deployed system can go on answering for as long as it must before its step's deadline.
+
+    Else disks would be erased in vain; a reboot, whose deadline a user may choose, costs nothing of the kind.
+    """
+    instances = [
+        i for macro in automaton.macrosteps if macro.name == BOOT_NEW_ENV.name for i in macro.instances
+    ]
+    for recipe, instance in zip(recipes.macrosteps.get(BOOT_NEW_ENV.name, ()), instances, strict=True):
+        for step, micro in zip(recipe.steps, instance.microsteps, strict=True):
+            if not step.micro_step.settles or step.name != step.micro_step.name:
+                continue
+            seconds = min(micro.timeout.seconds(n) for n in range(1, count + 1))
+            if settle >= seconds:
+                raise RefusedError(
+                    f"{step.name} of {instance.name} has {seconds:g} s, in which no system can go on "
+                    f"answering for {settle:g} s",
+                    hint="lessen verify.settle in the cluster's file, or give that step more time",
+                )
 
 
 def _microstep(step: Step[Any], setting: InstanceSetting) -> MicroStep:

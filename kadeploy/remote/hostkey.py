@@ -38,6 +38,7 @@ class Answer(StrEnum):
     REFUSED = "refused"
     NO_SSHD = "no sshd"
     OTHER_KEY = "other key"
+    UNSETTLED = "unsettled"
 
 
 @dataclass(frozen=True, slots=True)

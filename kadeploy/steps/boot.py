@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from kadeploy.boot.profile import TOKEN_PARAMETER
 from kadeploy.config.clusters import Node
 from kadeploy.config.remote_operations import Level
 from kadeploy.errors import BrokenConnectionError, RemoteError
-from kadeploy.remote import hostkey
+from kadeploy.remote import hostkey, settling
 from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.boot_verdict import Awaited, judge
 from kadeploy.steps.evidence import console_size, gather, shown
@@ -91,12 +91,14 @@ async def _is_booted_by(token: str, workbench: BootingWorkbench, run: NodeRun, w
 
 
 async def wait_reboot_deployed(workbench: BootingWorkbench, run: NodeRun) -> None:
-    """Wait until the system whose keys were read from the node's new disk answers, through its firmware."""
+    """Wait until the system whose keys were read from the node's new disk answers and goes on doing so,
+    through its firmware."""
     await _wait_for_deployed(workbench, run, Awaited.DISK)
 
 
 async def wait_kexec_deployed(workbench: BootingWorkbench, run: NodeRun) -> None:
-    """Wait until the system whose keys were read from the node's new disk answers, started by kexec."""
+    """Wait until the system whose keys were read from the node's new disk answers and goes on doing so,
+    started by kexec."""
     await _wait_for_deployed(workbench, run, Awaited.KEXEC)
 
 
@@ -108,9 +110,10 @@ async def _wait_for_deployed(workbench: BootingWorkbench, run: NodeRun, awaited:
 
 @dataclass(slots=True)
 class Watch:
-    """Watch over a node that is waited for: its last failed probe."""
+    """Watch over a node that is waited for: its last failed probe, and how what had answered has left."""
 
     failed_probe: FailedProbe
+    departures: list[str] = field(default_factory=list)
 
     def note(self, failed_probe: FailedProbe) -> None:
         self.failed_probe = failed_probe
@@ -123,7 +126,9 @@ async def watched(workbench: BootingWorkbench, run: NodeRun, awaited: Awaited) -
     try:
         yield watch
     except asyncio.CancelledError:
-        facts = await asyncio.to_thread(gather, workbench, run.node, awaited, watch.failed_probe)
+        facts = await asyncio.to_thread(
+            gather, workbench, run.node, awaited, watch.failed_probe, watch.departures
+        )
         verdict = judge(facts)
         run.cause, run.observed, run.evidence = verdict.cause, verdict.sentence, shown(facts)
         raise
@@ -132,15 +137,37 @@ async def watched(workbench: BootingWorkbench, run: NodeRun, awaited: Awaited) -
 async def wait_for_host_key(
     workbench: AnyWorkbench, run: NodeRun, expected: Collection[str], watch: Watch
 ) -> None:
+    """Wait until an sshd answers with one of the ``expected`` keys, and goes on doing so."""
     port = workbench.site.server.network.ports.ssh
-    await hostkey.wait_for_host_key(
-        run.node.address,
-        port,
-        expected,
-        interval=POLL_INTERVAL,
-        on_attempt=watch.note,
-        slot=partial(workbench.probe, run.node.name),
-    )
+    while True:
+        key = await hostkey.wait_for_host_key(
+            run.node.address,
+            port,
+            expected,
+            interval=POLL_INTERVAL,
+            on_attempt=watch.note,
+            slot=partial(workbench.probe, run.node.name),
+        )
+        if await settles(workbench, run, key, watch):
+            return
+
+
+async def settles(workbench: AnyWorkbench, run: NodeRun, key: str, watch: Watch) -> bool:
+    """Report whether what has answered with a key goes on doing so, in the same boot, for as long as it must.
+
+    Where it does not, the caller looks again: a system may restart its sshd, or the machine, while it starts.
+    """
+    seconds = workbench.facts.cluster.verify.settle
+    if not seconds:
+        return True
+    port, slot = workbench.site.server.network.ports.ssh, partial(workbench.probe, run.node.name)
+    watch.note(FailedProbe(Answer.UNSETTLED, f"it answers, but not yet for {seconds:g} s", key))
+    try:
+        await settling.settle(run.node.address, port, key, seconds, slot)
+    except settling.Unsettled as unsettled:
+        watch.departures.append(f"not for {seconds:g} s: {unsettled}")
+        return False
+    return True
 
 
 async def switch_pxe_minios(workbench: BootingWorkbench, run: NodeRun) -> None:

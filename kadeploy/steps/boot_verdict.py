@@ -38,6 +38,7 @@ class BootFacts:
 
     ``requests`` is None if they are not logged, ``console`` None if it is not recorded. ``files`` are the
     node's profile and, for the miniOS, its kernel and initrd, in the order in which they are fetched.
+    ``departures`` tell each time that the awaited system answered and did not go on.
     """
 
     awaited: Awaited
@@ -46,6 +47,7 @@ class BootFacts:
     files: tuple[BootFile, ...]
     console: Reading | None
     minios_key: str
+    departures: tuple[str, ...] = ()
 
     @property
     def never_asked(self) -> bool:
@@ -93,8 +95,28 @@ class Verdict:
 
 def judge(facts: BootFacts) -> Verdict:
     """Judge a node that was waited for in vain."""
-    verdict = _judge_minios(facts) if facts.awaited is Awaited.MINIOS else _judge_deployed(facts)
+    if facts.departures or facts.failed_probe.answer is Answer.UNSETTLED:
+        verdict = _judge_unsettled(facts)
+    elif facts.awaited is Awaited.MINIOS:
+        verdict = _judge_minios(facts)
+    else:
+        verdict = _judge_deployed(facts)
     return Verdict(verdict.cause, f"{verdict.sentence}; {facts.failed_probe}")
+
+
+def _judge_unsettled(facts: BootFacts) -> Verdict:
+    """Judge a node whose system has answered, with the right key, but has not gone on for long enough."""
+    in_minios = facts.awaited is Awaited.MINIOS
+    system = "the miniOS" if in_minios else "the system on its disk"
+    if not facts.departures:
+        return Verdict(Cause.REBOOT, f"{system} came too late")
+    times = f" {len(facts.departures)} times" if len(facts.departures) > 1 else ""
+    deliveries = sum(_is_delivery(request, facts.files[0]) for request in facts.requests or ())
+    restarted = "; it has restarted since" if deliveries > 1 else ""
+    sentence = f"{system} has answered{times}, but {facts.departures[-1]}{restarted}"
+    if panic := facts.mishap(Mishap.PANIC):
+        return Verdict(Cause.KERNEL, f"{sentence}; its kernel panicked: {panic}")
+    return Verdict(Cause.MINIOS if in_minios else Cause.ENVIRONMENT, sentence)
 
 
 # The miniOS -------------------------------------------------------------------------------------------

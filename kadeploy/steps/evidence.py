@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,11 +34,18 @@ def console_size(workbench: AnyWorkbench, node: Node) -> int:
     return console.size(path) if path else 0
 
 
-def gather(workbench: BootingWorkbench, node: Node, awaited: Awaited, failed_probe: FailedProbe) -> BootFacts:
+def gather(
+    workbench: BootingWorkbench,
+    node: Node,
+    awaited: Awaited,
+    failed_probe: FailedProbe,
+    departures: Sequence[str] = (),
+) -> BootFacts:
     """Gather the facts of the node's boot since it was ordered."""
     return BootFacts(
         awaited=awaited,
         failed_probe=failed_probe,
+        departures=tuple(departures),
         requests=requests_since_reboot(workbench, node),
         files=tuple(_files(workbench, node, awaited)),
         console=_console(workbench, node),

@@ -14,6 +14,7 @@ from kadeploy.steps.boot import (
     Watch,
     append_keys,
     remember_reboot,
+    settles,
     switch_profile,
     switch_pxe_local_disk,
     switch_pxe_minios,
@@ -67,6 +68,15 @@ async def wait_reboot_any(workbench: RebootWorkbench, run: NodeRun) -> None:
         await _wait_for_any_system(workbench, run, watch)
 
 
+async def wait_reboot_minios_to_stay(workbench: RebootWorkbench, run: NodeRun) -> None:
+    """Wait for the miniOS that was booted by the profile of this attempt, and until it goes on answering."""
+    while True:
+        await wait_reboot_minios(workbench, run)
+        async with watched(workbench, run, Awaited.MINIOS) as watch:
+            if await settles(workbench, run, workbench.facts.minios.host_key, watch):
+                return
+
+
 async def send_key_in_deploy_env(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Let the user into the miniOS."""
     await append_keys(workbench, run, workbench.facts.keys, "/root/.ssh")
@@ -104,8 +114,9 @@ async def _wait_for_any_system(workbench: RebootWorkbench, run: NodeRun, watch: 
         async with workbench.probe(run.node.name):
             key = await hostkey.answering_key(run.node.address, port, PROBE_TIMEOUT, preferred=minios)
         if key not in (None, minios):
-            return
-        if key is None:
+            if await settles(workbench, run, key, watch):
+                return
+        elif key is None:
             watch.failed_probe = FailedProbe(Answer.NONE, f"no ssh server answers on port {port}")
         else:
             watch.failed_probe = FailedProbe(Answer.OTHER_KEY, "the miniOS answers", minios)
@@ -123,7 +134,7 @@ BINDINGS: tuple[Binding[RebootWorkbench], ...] = (
         {
             "switch_pxe": switch_pxe_minios,
             "reboot": order_reboot,
-            "wait_reboot": wait_reboot_minios,
+            "wait_reboot": wait_reboot_minios_to_stay,
             "send_key_in_deploy_env": send_key_in_deploy_env,
         },
         conditions={Condition.KEYS: lambda facts: bool(facts.keys)},

@@ -39,6 +39,8 @@ _WAIT_REBOOT = MicroStepEntry(
 _MOUNT = _in_minios("mount_deploy_part", Cause.DISK)
 _UMOUNT = _in_minios("umount_deploy_part", Cause.DISK, duration=LogNormal(0.5, 1.5))
 
+_WAIT_FOR_SYSTEM = replace(_WAIT_REBOOT, settles=True)
+
 _BOOT_MINIOS = (_SWITCH_PXE, _REBOOT, replace(_WAIT_REBOOT, presence=Presence.AFTER))
 
 _PREPARE_DISK = (
@@ -138,7 +140,7 @@ BOOT_NEW_ENV = MacroStepEntry(
                     presence=Presence.BEFORE,
                     duration=LogNormal(1, 1.3),
                 ),
-                _WAIT_REBOOT,
+                _WAIT_FOR_SYSTEM,
             ),
             remark="reboot",
         ),
@@ -156,13 +158,15 @@ BOOT_NEW_ENV = MacroStepEntry(
                     presence=Presence.BEFORE,
                     duration=LogNormal(2, 1.3),
                 ),
-                replace(_WAIT_REBOOT, timeout=ClusterTimeout.KEXEC, duration=LogNormal(25, 1.2)),
+                replace(_WAIT_FOR_SYSTEM, timeout=ClusterTimeout.KEXEC, duration=LogNormal(25, 1.2)),
             ),
             condition=Condition.KEXEC,
             otherwise="BootNewEnvClassical",
         ),
         # For nodes that do not answer: nobody knows which system they run.
-        InstanceEntry("BootNewEnvHardReboot", (_SWITCH_PXE, _REBOOT, _WAIT_REBOOT), remark="through the BMC"),
+        InstanceEntry(
+            "BootNewEnvHardReboot", (_SWITCH_PXE, _REBOOT, _WAIT_FOR_SYSTEM), remark="through the BMC"
+        ),
     ),
 )
 

@@ -30,6 +30,8 @@ class MicroStepEntry:
     when the node is in the miniOS, where users may put operations of their own. ``proves_system``: what it
     reads tells the deployed system from any other one, so it cannot be substituted. ``renews_target``: it is
     repeated where an image was begun, for it makes a part of the target's fresh file system.
+    ``settles``: what it has waited for must go on answering for the cluster's ``verify.settle`` seconds,
+    which are in its time.
 
     The simulation assumes ``duration`` and ``hangs``, a share of the runs. There a node without power hangs
     in a micro-step that ``needs_node``; one that ``restores_power`` reboots through the BMC.
@@ -45,6 +47,7 @@ class MicroStepEntry:
     condition: Condition = Condition.ALWAYS
     proves_system: bool = False
     renews_target: bool = False
+    settles: bool = False
     duration: Duration = COMMAND
     hangs: float = 0.0
     needs_node: bool = True

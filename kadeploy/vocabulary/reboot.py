@@ -12,7 +12,7 @@ from kadeploy.vocabulary.micro_step import ClusterTimeout, MicroStepEntry
 
 _SWITCH_PXE = MicroStepEntry("switch_pxe", Cause.SERVICE)
 _REBOOT = MicroStepEntry("reboot", Cause.POWER, 120, throttled=True)
-_WAIT = MicroStepEntry("wait_reboot", Cause.REBOOT, ClusterTimeout.REBOOT)
+_WAIT = MicroStepEntry("wait_reboot", Cause.REBOOT, ClusterTimeout.REBOOT, settles=True)
 # Whether a node that answers has gone down meanwhile cannot be found out later: a reboot is ordered again.
 _WAIT_FOR_DISK = replace(_WAIT, restart="reboot")
 

@@ -27,6 +27,7 @@ from kadeploy.store import node_states
 from kadeploy.store.store import Store
 
 DESCRIPTION, FLEET_DESCRIPTION = DEBIAN, FLEET
+SETTLE = 0.5  # seconds: the tests that are about it choose their own
 MARK = "KADEPLOY_TEST_RUN"  # in the environment of a command and of all that it starts
 
 # What a node says of itself, as JSON.
@@ -149,6 +150,7 @@ class Laboratory(Lab):
         """Bring it up, with the environments recorded that were built, and a key for the user."""
         self.environments = [path for path in (DESCRIPTION, FLEET_DESCRIPTION) if path.exists()]
         super().up(count, *options)
+        self.change_cluster(lambda content: content.update(verify={"settle": SETTLE}))
         self.addresses = {node.name: node.address for node in self.plan.nodes}
 
     def down(self) -> None:

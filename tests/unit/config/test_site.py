@@ -40,6 +40,17 @@ def test_ranges_are_paired(directory: Path) -> None:
     assert found.clusters["c"].partitioning.block_device == "/dev/sda"
 
 
+def test_how_long_systems_must_settle(directory: Path) -> None:
+    assert site.load(directory).clusters["c"].verify.settle == 5
+    (directory / "server.conf").write_text(SERVER + "verify: {settle: 0}\n")
+    assert site.load(directory).clusters["c"].verify.settle == 0
+    (directory / "c.conf").write_text(CLUSTER + "verify: {settle: 7.5}\n")
+    assert site.load(directory).clusters["c"].verify.settle == 7.5
+    (directory / "c.conf").write_text(CLUSTER + "verify: {settle: -1}\n")
+    with pytest.raises(FileError, match=r"c\.conf:4:18: verify\.settle"):
+        site.load(directory)
+
+
 def test_unknown_nodes_are_listed_folded(directory: Path) -> None:
     with pytest.raises(NotFoundError, match=r"unknown nodes: n-\[8-9\]"):
         site.load(directory).find(["n-1", "n-9", "n-8"])

@@ -61,6 +61,7 @@ partitioning:
     - {name: tmp, number: 5, size: rest}
 boot: {kernels: {user: {params: quiet}, deploy: {vmlinuz: vmlinuz, initrd: initrd, host_key: host.pub}}}
 remoteops: {reboot: [{name: hard, cmd: "true HOSTNAME_FQDN"}]}
+verify: {settle: 0}
 """
 ENVIRONMENT = """\
 name: debian

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from kadeploy.config.automata import parse_force_steps
+from kadeploy.config.site import Site
+from kadeploy.config.verification import Verification
 from kadeploy.environments.environment import Environment, Image, System
 from kadeploy.errors import RefusedError, UsageError
 from kadeploy.operations.deploy.plan import DeploymentPlan
@@ -158,6 +160,17 @@ async def test_clusters_have_automata_of_their_own(store: Store, make_plan: Make
         ("blue", ("blue-2", "blue-1")),
         ("red", ("red-1",)),
     ]
+
+
+async def test_a_system_has_time_to_go_on_answering(
+    store: Store, make_plan: MakePlan, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk would be erased in vain where the deadline comes before the system has answered long enough."""
+    cluster = site.clusters["red"]
+    monkeypatch.setitem(site.clusters, "red", cluster.model_copy(update={"verify": Verification(settle=120)}))
+    await make_plan(store, "red-1")
+    with pytest.raises(RefusedError, match=r"wait_reboot of BootNewEnvKexec has 120 s.* for 120 s"):
+        await make_plan(store, "red-1", automaton=parse_force_steps(KEXEC))
 
 
 async def test_every_step_has_a_deadline(store: Store, make_plan: MakePlan) -> None:
