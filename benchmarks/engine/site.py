@@ -65,7 +65,7 @@ def write(directory: Path) -> None:
     key = directory / "keys" / "id_deploy"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     (directory / "host.pub").write_bytes(key.with_suffix(".pub").read_bytes())
-    subprocess.run(["tar", "-czf", directory / "image.tar.gz", "-T", "/dev/null"], check=True)
+    subprocess.run(["tar", "-czf", directory / "image.tar.gz", "-C", directory, "vmlinuz"], check=True)
 
 
 async def plan(directory: Path, nodes: int) -> DeploymentPlan:

@@ -116,7 +116,7 @@ def _scalars(values: Mapping[str, str]) -> list[str]:
 
 
 def _arrays(archives: Sequence[PostInstall]) -> list[str]:
-    paths = shlex.join(str(archive.path) for archive in archives)
+    paths = shlex.join(str(archive.file.path) for archive in archives)
     scripts = shlex.join(shlex.join([f"./{archive.script[0]}", *archive.script[1:]]) for archive in archives)
     return [f"POST_INSTALLS=({paths})\n", f"POST_INSTALL_SCRIPTS=({scripts})\n"]
 

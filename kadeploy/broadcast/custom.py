@@ -23,11 +23,13 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 from kadeploy.broadcast.image import sha256_of, size_problem
+from kadeploy.broadcast.integrity import digest_problem, fail_for_image
 from kadeploy.broadcast.interface import (
     Delivery,
     Early,
@@ -83,7 +85,10 @@ class CustomBroadcast:
             good, bad = (_names(Path(words[word])) for word in ("OKFILE", "KOFILE"))
         judge = partial(self._judge, ending=ending, good=good, bad=bad, size=delivery.image.size)
         seconds = time.monotonic() - began
-        return {node: judge(node, seconds=seconds) for node in delivery.nodes}
+        results = {node: judge(node, seconds=seconds) for node in delivery.nodes}
+        failed = {node: result for node, result in results.items() if not result.ok}
+        problem = await _changed(delivery, digest) if failed else ""
+        return {**results, **fail_for_image(failed, problem)} if problem else results
 
     async def _execute(self, argv: list[str]) -> Completed:
         try:
@@ -99,6 +104,13 @@ class CustomBroadcast:
             return RelayResult(received=size, seconds=seconds)
         how = "reports it as failed" if ending.status == 0 else describe_ending(ending.status)
         return RelayResult(Trouble.PEERS, f"{self._command[0]} {how}", ending.evidence, seconds=seconds)
+
+
+async def _changed(delivery: Delivery, digest: str) -> str:
+    """Problem of an image that is not what it was declared to be, '' for none: a command cannot tell."""
+    image = replace(delivery.image, opened=None)  # the command opens it by its name
+    problem = await asyncio.to_thread(size_problem, image)
+    return problem or digest_problem(digest, await sha256_of(image.path))
 
 
 def replace_words(command: Sequence[str], words: Mapping[str, str]) -> list[str]:

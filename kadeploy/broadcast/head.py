@@ -47,7 +47,7 @@ class Head:
         self._stopping = False
         self._sources: list[FileSource] = []
         self._successions: list[Succession] = []
-        self._descriptor = os.open(image.path, os.O_RDONLY)
+        self._descriptor = os.open(image.readable, os.O_RDONLY)
         self._sealer = Sealer(self._descriptor, image.size, options.chunk, on_bad_image)
         self._ranges = Ranges(image.size, options.chunk, options.silence, self._read)
         try:

@@ -65,7 +65,7 @@ class _PullSession:
         self._began = time.monotonic()
         self._image_problem = ""
         image = delivery.image
-        self._server = ImageServer(image.path, image.size, self._note, self._fail_image)
+        self._server = ImageServer(image.readable, image.size, self._note, self._fail_image)
 
     async def run(self) -> Mapping[str, RelayResult]:
         """Serve all nodes until all have ended or the deadline is over."""
@@ -166,7 +166,7 @@ class _PullSession:
     async def _expected_digest(self) -> str:
         """Digest that the nodes must find; '' where the file cannot be read to its end."""
         try:
-            return self._delivery.image.sha256.lower() or await sha256_of(self._delivery.image.path)
+            return self._delivery.image.sha256.lower() or await sha256_of(self._delivery.image.readable)
         except OSError as error:
             self._fail_image(f"the image cannot be read: {error.strerror}")
             return ""
@@ -177,7 +177,7 @@ class _PullSession:
         declared = self._delivery.image.sha256
         if declared and any(result.trouble is Trouble.DATA for result in results.values()):
             try:
-                if (actual := await sha256_of(self._delivery.image.path)) != expected:
+                if (actual := await sha256_of(self._delivery.image.readable)) != expected:
                     self._fail_image(f"the image's SHA-256 is {actual}, the environment declares {expected}")
             except OSError as error:
                 self._fail_image(f"the image cannot be read: {error.strerror}")

@@ -17,7 +17,7 @@ HASH_CHUNK = 1 << 20
 def size_problem(image: ImageSource) -> str:
     """Check the file before anything is sent; returns the problem, '' for none."""
     try:
-        with image.path.open("rb") as file:
+        with image.readable.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         return f"the image {image.path} cannot be read: {error.strerror}"

@@ -18,11 +18,20 @@ Pipeline = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """Image file to send: size in bytes, SHA-256 in hexadecimal, empty where none is declared."""
+    """Image file to send: size in bytes, SHA-256 in hexadecimal, empty where none is declared.
+
+    ``opened``: path of the open file, where what is at ``path`` by now does not count.
+    """
 
     path: Path
     size: int
     sha256: str = ""
+    opened: Path | None = None
+
+    @property
+    def readable(self) -> Path:
+        """Path by which the image is read."""
+        return self.opened or self.path
 
 
 @dataclass(frozen=True, slots=True)

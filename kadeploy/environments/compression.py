@@ -9,7 +9,8 @@ import lzma
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from functools import partial
+from typing import Any, BinaryIO
 
 
 class Compression(StrEnum):
@@ -33,8 +34,8 @@ class CompressionFacts:
     ``magic``: first bytes of its files, one of these. ``decompress``: command of the miniOS, from standard
     input to standard output. ``suffix``: end of a file's name; ``archive_suffixes``: those of tar archives,
     the usual one first. ``rate``: MB/s of compressed data that one processor of a node unpacks
-    (docs/users/environments.md). ``reader``: opens a file for recompression, None for the compression that
-    the others are replaced by.
+    (docs/users/environments.md). ``reader``: opens a file for reading what it holds. ``looked_into``: bytes
+    of that which this machine unpacks in some ten seconds, and looks at before a node is touched.
     """
 
     magic: tuple[bytes, ...]
@@ -42,7 +43,15 @@ class CompressionFacts:
     suffix: str
     archive_suffixes: tuple[str, ...]
     rate: int
-    reader: Callable[[Any], Any] | None
+    reader: Callable[[BinaryIO], Any]
+    looked_into: int
+
+
+def _zstd_reader(file: BinaryIO) -> Any:
+    # Only here: what only names a compression need not load its library.
+    from kadeploy.environments.zstd_reader import ZstdReader
+
+    return ZstdReader(file)
 
 
 _FACTS = {
@@ -53,6 +62,7 @@ _FACTS = {
         archive_suffixes=(".tgz",),
         rate=60,
         reader=lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
+        looked_into=3 << 30,
     ),
     Compression.BZIP2: CompressionFacts(
         magic=(b"BZh",),
@@ -61,6 +71,7 @@ _FACTS = {
         archive_suffixes=(".tbz2", ".tbz"),
         rate=9,
         reader=bz2.BZ2File,
+        looked_into=512 << 20,
     ),
     Compression.XZ: CompressionFacts(
         magic=(b"\xfd7zXZ\x00",),
@@ -68,7 +79,9 @@ _FACTS = {
         suffix=".xz",
         archive_suffixes=(".txz",),
         rate=19,
-        reader=lzma.LZMAFile,
+        # Of itself the library takes zeros behind a stream for the beginning of another one.
+        reader=partial(lzma.LZMAFile, format=lzma.FORMAT_XZ),
+        looked_into=1 << 30,
     ),
     Compression.ZSTD: CompressionFacts(
         # A frame, or one of the sixteen skippable frames that pzstd begins with.
@@ -77,7 +90,8 @@ _FACTS = {
         suffix=".zst",
         archive_suffixes=(".tzst",),
         rate=220,
-        reader=None,
+        reader=_zstd_reader,
+        looked_into=6 << 30,
     ),
 }
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from kadeploy.environments.image_content import ImageContent
 from kadeploy.families import Family, NamedMember
+
+if TYPE_CHECKING:  # who only names a kind looks into no image
+    from kadeploy.environments.unpacking import Unpacked
 
 STREAM = "-"  # source of a command that reads its standard input
 COLLECT = """\
@@ -57,6 +61,15 @@ class ImageKind(NamedMember, Protocol):
         ``source`` is STREAM, or the path of a file where the kind is not streamed. ``device`` is the target,
         ``directory`` the place where it is mounted.
         """
+
+    def look_into(self, unpacked: Unpacked, wanted: Mapping[str, str]) -> ImageContent:
+        """Content of an image, with what a node would fail on.
+
+        ``wanted`` maps the words for the files that must be in it to their paths. A kind that looks at
+        nothing accepts what can be unpacked.
+        """
+        unpacked.drain()
+        return ImageContent(size=unpacked.done)
 
 
 IMAGE_KINDS: Family[ImageKind] = Family("kind of image", "kadeploy.environments.images")

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of images and archives on this machine, with their digests and compressions."""
+"""Files of images, archives and scripts on this machine, with their digests.
+
+A small file is copied into the cache under its digest, and the copy is what is used from then on. A large one
+is used where it is: its digest is that of the file as it was, and who sends it compares.
+"""
 
 from __future__ import annotations
 
@@ -9,76 +13,133 @@ import os
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from kadeploy.environments.cache import FileCache
-from kadeploy.environments.compression import Compression, recognize
+from kadeploy.environments.cache import FileCache, ReadOnlyCacheError
 from kadeploy.environments.location import is_http, local_path
 from kadeploy.environments.progress import Progress, ignore_progress
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
 
 HASH_CHUNK = 8 * 1024 * 1024
-# Nanoseconds: a file changed that recently may change again within the resolution of its mtime.
+MAX_COPIED = 64 * 1024 * 1024  # bytes of a file that is copied into the cache
+# Nanoseconds: a file changed that recently may change again within the resolution of its times.
 _YOUNG = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Identity of a file's content, as far as its file system tells; nobody can set the time of a change."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        """Identity by a status; times are in nanoseconds."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@dataclass(frozen=True, slots=True)
 class LocalFile:
-    """File on this machine; ``size`` in bytes."""
+    """File on this machine; ``size`` in bytes.
+
+    ``source``: where its content is from, for messages; ``identity``: of a file that others may change.
+    """
 
     path: Path
     size: int
     sha256: str
+    source: str = field(default="", compare=False)
+    identity: Identity | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the file where it comes from."""
+        return Path(self.source or self.path).name
 
 
 async def fetch(
-    uri: str, cache: FileCache, *, expected_sha256: str = "", progress: Progress = ignore_progress
+    uri: str,
+    cache: FileCache,
+    *,
+    expected_sha256: str = "",
+    digest_again: bool = False,
+    progress: Progress = ignore_progress,
 ) -> LocalFile:
     """File of a URI with its true digest, which the caller compares with the declared one.
 
     Remote files are copied into the cache; ``expected_sha256`` saves the transfer where a copy with that
-    digest is there. Raises NotFoundError, RefusedError (unfit), ServiceError (the other side is at fault).
+    digest is there. ``digest_again``: no digest of an earlier reading counts. Raises NotFoundError,
+    RefusedError (unfit), ServiceError (the other side is at fault).
     """
     if is_http(uri):
-        return await _fetch_remote(uri, cache, expected_sha256, progress)
-    return await _fetch_local(local_path(uri), cache, progress)
+        return await _fetch_remote(uri, cache, expected_sha256, digest_again, progress)
+    return await _fetch_local(local_path(uri), cache, digest_again, progress)
 
 
-async def _fetch_local(path: Path, cache: FileCache, progress: Progress) -> LocalFile:
-    before = await asyncio.to_thread(_status, path)
-    identity = f"{path}\n{before.st_dev}:{before.st_ino}:{before.st_size}:{before.st_mtime_ns}"
-    known = (await asyncio.to_thread(cache.recall, "digests", identity)).get("sha256")
-    if isinstance(known, str):
-        return LocalFile(path, before.st_size, known)
+async def fetch_copied(
+    uri: str, cache: FileCache, *, expected_sha256: str = "", progress: Progress = ignore_progress
+) -> LocalFile:
+    """File of a URI, of which nobody can change the content any more; raises as ``fetch``.
+
+    What is larger than MAX_COPIED, and where the caller may not write the cache, is used where it is.
+    """
+    if is_http(uri):
+        return await fetch(uri, cache, expected_sha256=expected_sha256, progress=progress)
+    path = local_path(uri)
+    content = await asyncio.to_thread(_read_small, path)
+    if content is None:
+        return await fetch(uri, cache, progress=progress)
+    progress(len(content), len(content))
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        copy = await asyncio.to_thread(cache.keep_content, content, sha256)
+    except ReadOnlyCacheError:
+        return await fetch(uri, cache, digest_again=True)
+    return LocalFile(copy, len(content), sha256, str(path))
+
+
+async def _fetch_local(path: Path, cache: FileCache, digest_again: bool, progress: Progress) -> LocalFile:
+    before = Identity.of(await asyncio.to_thread(_status, path))
+    key = f"{path}\n{before}"
+    began = time.time_ns()
+    if not digest_again:
+        known = (await asyncio.to_thread(cache.recall, "digests", key)).get("sha256")
+        if isinstance(known, str):
+            return LocalFile(path, before.size, known, str(path), before)
     sha256 = await digest(path, progress)
-    after = await asyncio.to_thread(_status, path)
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    if Identity.of(await asyncio.to_thread(_status, path)) != before:
         raise RefusedError(f"{path} was changed while it was read", hint="wait until it is written")
-    if time.time_ns() - after.st_mtime_ns > _YOUNG:
+    if began - max(before.modified, before.changed) > _YOUNG:
         # A user who may not write the cache can still record what is his; the next reading is not spared.
         with suppress(ServiceError):
-            await asyncio.to_thread(cache.remember, "digests", identity, {"sha256": sha256})
-    return LocalFile(path, after.st_size, sha256)
+            await asyncio.to_thread(cache.remember, "digests", key, {"sha256": sha256})
+    return LocalFile(path, before.size, sha256, str(path), before)
 
 
-async def _fetch_remote(uri: str, cache: FileCache, expected: str, progress: Progress) -> LocalFile:
+async def _fetch_remote(
+    uri: str, cache: FileCache, expected: str, digest_again: bool, progress: Progress
+) -> LocalFile:
     # Only here: most images are files, and the HTTP client takes its time to import.
     from kadeploy.environments.download import Validators, download
 
-    if expected and (path := await asyncio.to_thread(cache.image, expected)):
-        return LocalFile(path, path.stat().st_size, expected)
+    if expected and (copy := await _sound_copy(uri, cache, expected, digest_again)):
+        return copy
     facts = await asyncio.to_thread(cache.recall, "downloads", uri)
-    copy = await asyncio.to_thread(cache.image, str(facts["sha256"])) if "sha256" in facts else None
     known = Validators(str(facts.get("etag", "")), str(facts.get("last_modified", "")))
+    copy = await _sound_copy(uri, cache, str(facts["sha256"]), digest_again) if "sha256" in facts else None
     temporary = await asyncio.to_thread(cache.temporary)
     try:
         validators = await download(
             uri, temporary, cache.max_bytes, known if copy else Validators(), progress
         )
         if validators is None and copy:
-            return LocalFile(copy, copy.stat().st_size, copy.name)
+            return copy
         sha256 = await digest(temporary)
         path = await asyncio.to_thread(cache.keep, temporary, sha256)
     finally:
@@ -86,7 +147,17 @@ async def _fetch_remote(uri: str, cache: FileCache, expected: str, progress: Pro
     if validators and validators.conditions():
         facts = {"sha256": sha256, "etag": validators.etag, "last_modified": validators.last_modified}
         await asyncio.to_thread(cache.remember, "downloads", uri, facts)
-    return LocalFile(path, path.stat().st_size, sha256)
+    status = await asyncio.to_thread(_status, path)
+    return LocalFile(path, status.st_size, sha256, uri)
+
+
+async def _sound_copy(uri: str, cache: FileCache, sha256: str, digest_again: bool) -> LocalFile | None:
+    """Copy of a remote file whose content is what its name says, None where there is none."""
+    path = await asyncio.to_thread(cache.image, sha256)
+    if path is None:
+        return None
+    file = await _fetch_local(path, cache, digest_again, ignore_progress)
+    return LocalFile(path, file.size, sha256, uri) if file.sha256 == sha256 else None
 
 
 async def digest(path: Path, progress: Progress = ignore_progress) -> str:
@@ -95,11 +166,17 @@ async def digest(path: Path, progress: Progress = ignore_progress) -> str:
     state = hashlib.sha256()
     done = 0
     with await asyncio.to_thread(open_file, path) as file:
-        while chunk := await asyncio.to_thread(file.read, HASH_CHUNK):
+        while chunk := await asyncio.to_thread(_read, file, path):
             await asyncio.to_thread(state.update, chunk)
             done += len(chunk)
             progress(done, total)
     return state.hexdigest()
+
+
+def check_unchanged(file: LocalFile) -> None:
+    """Check that a file is still the one that was digested; raises RefusedError."""
+    if file.identity and Identity.of(_status(file.path)) != file.identity:
+        raise RefusedError(f"{file.path} was changed while it was read", hint="wait until it is written")
 
 
 def check_present(uri: str) -> None:
@@ -108,17 +185,27 @@ def check_present(uri: str) -> None:
         _status(local_path(uri))
 
 
-def check_compression(path: Path, compression: Compression) -> None:
-    """Check a file's first bytes; raises RefusedError where another compression was declared."""
+def _read_small(path: Path) -> bytes | None:
+    """Content of a file of at most MAX_COPIED bytes, else None."""
+    before = _status(path)
+    if before.st_size > MAX_COPIED:
+        return None
     with open_file(path) as file:
-        head = file.read(8)
-    found = recognize(head)
-    if found is compression:
-        return
-    raise RefusedError(
-        f"{path} is declared as {compression}, but is {found or 'not compressed in any known way'}",
-        hint=f"write 'compression: {found}'" if found else "",
-    )
+        try:
+            content = file.read(MAX_COPIED + 1)
+        except OSError as error:
+            raise NotFoundError(f"{path} cannot be read: {error.strerror}") from error
+        after = os.fstat(file.fileno())
+    if Identity.of(before) != Identity.of(after) or len(content) != after.st_size:
+        raise RefusedError(f"{path} was changed while it was read", hint="wait until it is written")
+    return content
+
+
+def _read(file: BinaryIO, path: Path) -> bytes:
+    try:
+        return file.read(HASH_CHUNK)
+    except OSError as error:
+        raise NotFoundError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _status(path: Path) -> os.stat_result:
@@ -132,8 +219,12 @@ def _status(path: Path) -> os.stat_result:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a file for reading; raises NotFoundError."""
+    """Open a file for reading; raises NotFoundError, also for a pipe, whose reader would wait for ever."""
     try:
-        return path.open("rb")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise NotFoundError(f"{path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotFoundError(f"{path} is not a file")
+    return os.fdopen(descriptor, "rb")

@@ -38,7 +38,7 @@ MOST_GROWTH, SPARE = 4, 64 << 20
 _SUFFIXES = {
     suffix: "" if suffix == compression.facts.suffix else ".tar"
     for compression in Compression
-    if compression.facts.reader
+    if compression is not Compression.ZSTD
     for suffix in (*compression.facts.archive_suffixes, compression.facts.suffix)
 }
 
@@ -136,10 +136,9 @@ def _copy(source: _Source, compression: Compression, target: _Written, stopped: 
     threads = min(os.cpu_count() or 1, MOST_THREADS)
     packer = zstandard.ZstdCompressor(level=LEVEL, threads=threads, write_checksum=True)
     reader = compression.facts.reader
-    assert reader, "zstd is refused before"
     # They ask for nothing but read() and write() as long as nobody seeks.
     with (
-        reader(source) as content,
+        reader(cast("BinaryIO", source)) as content,
         packer.stream_writer(cast("BinaryIO", target), closefd=False) as packed,
     ):
         while chunk := content.read(CHUNK):

@@ -6,12 +6,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from kadeploy.config.site import Site
-from kadeploy.errors import NotFoundError
-from kadeploy.steps.facts import DeploymentFacts, PostInstall
+from kadeploy.environments.local_file import LocalFile
+from kadeploy.steps.facts import DeploymentFacts
 
 Fingerprint = Mapping[str, Any]
 
@@ -29,13 +27,10 @@ NAMES = {
 }
 
 
-def digest_topics(site: Site, clusters: Sequence[DeploymentFacts]) -> dict[str, dict[str, str]]:
-    """Maps topics to digests of what they are for each cluster.
-
-    Blocks on the disk. Raises NotFoundError for a file that cannot be read.
-    """
+def digest_topics(clusters: Sequence[DeploymentFacts]) -> dict[str, dict[str, str]]:
+    """Maps topics to digests of what they are for each cluster."""
     return {
-        topic: {facts.cluster_name: _digest(content(site, facts)) for facts in clusters}
+        topic: {facts.cluster_name: _digest(content(facts)) for facts in clusters}
         for topic, content in _CONTENTS.items()
     }
 
@@ -59,46 +54,31 @@ def _where(before: object, now: object) -> str:
     return f" of cluster {', '.join(clusters)}"
 
 
-def _disk(site: Site, facts: DeploymentFacts) -> Sequence[object]:
+def _disk(facts: DeploymentFacts) -> Sequence[object]:
     layout = facts.layout
     partitions = [[partition.number, partition.role.value, partition.size] for partition in layout.partitions]
     return layout.block_device, partitions, facts.target.device
 
 
-def _archives(site: Site, facts: DeploymentFacts) -> Sequence[object]:
-    def describe(archive: PostInstall) -> Sequence[object]:
-        return _content(archive.path, "post-install"), archive.compression, archive.script
-
+def _archives(facts: DeploymentFacts) -> Sequence[object]:
     archives = (*facts.admin_archives, *facts.user_archives)
-    return [describe(archive) for archive in archives]
+    return [(archive.file.sha256, archive.compression, archive.script) for archive in archives]
 
 
-def _script(site: Site, path: Path | None, name: str) -> str:
-    return "" if path is None else _content(site.path(path), name)
-
-
-def _content(path: Path, name: str) -> str:
-    try:
-        with path.open("rb") as reader:
-            return hashlib.file_digest(reader, "sha256").hexdigest()
-    except OSError as error:
-        raise NotFoundError(f"the {name} {path} cannot be read: {error.strerror}") from error
+def _script(script: LocalFile | None) -> str:
+    return script.sha256 if script else ""
 
 
 def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-_CONTENTS: dict[str, Callable[[Site, DeploymentFacts], object]] = {
+_CONTENTS: dict[str, Callable[[DeploymentFacts], object]] = {
     "disk": _disk,
-    "partitioning": lambda site, facts: _script(
-        site, facts.cluster.partitioning.script, "partitioning script"
-    ),
-    "kernel": lambda site, facts: facts.kernel_params,
+    "partitioning": lambda facts: _script(facts.partitioning_script),
+    "kernel": lambda facts: facts.kernel_params,
     "postinstalls": _archives,
-    "bootloader": lambda site, facts: _script(
-        site, facts.cluster.boot.install_bootloader, "bootloader script"
-    ),
-    "directories": lambda site, facts: (facts.extraction_dir, facts.archive_dir),
-    "minios": lambda site, facts: facts.minios.host_key,
+    "bootloader": lambda facts: _script(facts.bootloader_script),
+    "directories": lambda facts: (facts.extraction_dir, facts.archive_dir),
+    "minios": lambda facts: facts.minios.host_key,
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from kadeploy.config.site import Site
+from kadeploy.environments.examination import Grabbed
 from kadeploy.errors import RefusedError, RequestError
 from kadeploy.operations.continuation import Continuation
 from kadeploy.operations.deploy.outcome import DeploymentOutcome
-from kadeploy.operations.deploy.plan import DeploymentPlan, Grabbed, Planner
+from kadeploy.operations.deploy.plan import DeploymentPlan, Planner
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.plan import Plan
 from kadeploy.operations.power.outcome import PowerOutcome
@@ -30,6 +31,14 @@ AnyPlan = Plan[Any]
 AnyOutcome = Outcome[Any]
 
 
+class PlanFunction(Protocol):
+    """Function that plans a request; ``digest_again``: digests of earlier plans do not count."""
+
+    def __call__(
+        self, site: Site, store: Store, request: Any, grabbed: Grabbed, *, digest_again: bool = False
+    ) -> Awaitable[AnyPlan]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class OperationKind:
     """Kind of an operation: its model of requests, what plans one, and the outcome of such a plan.
@@ -40,7 +49,7 @@ class OperationKind:
     name: WorkflowKind
     request: type[Request]
     check: Callable[[Site, Store, Any], Awaitable[Request]]
-    plan: Callable[[Site, Store, Any, Grabbed], Awaitable[AnyPlan]]
+    plan: PlanFunction
     outcome: Callable[[Any], AnyOutcome]
 
 
@@ -49,9 +58,9 @@ async def _check_deployment(site: Site, store: Store, request: DeploymentRequest
 
 
 async def _plan_deployment(
-    site: Site, store: Store, request: DeploymentRequest, grabbed: Grabbed
+    site: Site, store: Store, request: DeploymentRequest, grabbed: Grabbed, *, digest_again: bool = False
 ) -> DeploymentPlan:
-    return await Planner(site, store, grabbed).plan(request)
+    return await Planner(site, store, grabbed, digest_again=digest_again).plan(request)
 
 
 async def _check_reboot(site: Site, store: Store, request: RebootRequest) -> Request:
@@ -59,7 +68,9 @@ async def _check_reboot(site: Site, store: Store, request: RebootRequest) -> Req
     return request
 
 
-async def _plan_reboot(site: Site, store: Store, request: RebootRequest, _: Grabbed) -> RebootPlan:
+async def _plan_reboot(
+    site: Site, store: Store, request: RebootRequest, grabbed: Grabbed, *, digest_again: bool = False
+) -> RebootPlan:
     return await plan_reboot(site, store, request)
 
 
@@ -68,7 +79,9 @@ async def _check_power(site: Site, _: Store, request: PowerRequest) -> Request:
     return request
 
 
-async def _plan_power(site: Site, _: Store, request: PowerRequest, __: Grabbed) -> PowerPlan:
+async def _plan_power(
+    site: Site, store: Store, request: PowerRequest, grabbed: Grabbed, *, digest_again: bool = False
+) -> PowerPlan:
     return await plan_power(site, request)
 
 

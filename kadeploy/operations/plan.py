@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
+from kadeploy.environments.local_file import LocalFile
 from kadeploy.operations.automaton import build
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.request import Request
@@ -61,6 +62,11 @@ class Plan(ABC, Generic[Facts]):
     def deadline(self) -> float:
         """Seconds after which the operation ends with the nodes that are good; 0 for none."""
         return 0.0
+
+    @property
+    def files(self) -> tuple[LocalFile, ...]:
+        """Files of this machine that are sent to nodes."""
+        return ()
 
     def make_goal(self) -> Goal:
         """Goal that a new engine pursues."""

@@ -46,7 +46,7 @@ class EnvironmentService:
         environment = description.environment(description.owner or owner or self.caller.name)
         self._check_rights([environment])
         await registry.check_new(self.store, environment)
-        examined = await self._examination.examine(environment)
+        examined = (await self._examination.examine(environment)).environment
         await registry.add(self.store, examined)
         return RecordedEnvironmentView.of(examined, advice(examined))
 

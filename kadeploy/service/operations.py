@@ -118,7 +118,7 @@ class OperationService:
             request = await self._find_request(asked)
         feed = watchers.feed()
         feed.publish(events.planning(request.nodes))
-        return await self._plan(request, feed)
+        return await self._plan(request, feed, digest_again=isinstance(asked, Continuation))
 
     async def _find_request(self, asked: Request | Repetition) -> Request:
         """Request of the caller for a new operation; raises RefusedError where he may not have it."""
@@ -176,9 +176,10 @@ class OperationService:
         if not taken:
             raise RefusedError(f"{workflow.id} went on meanwhile", hint="`list` shows what became of it")
 
-    async def _plan(self, request: Request, feed: Feed) -> AnyPlan:
+    async def _plan(self, request: Request, feed: Feed, *, digest_again: bool) -> AnyPlan:
+        kind = kinds.kind_of(request)
         with FileSampler(feed.publish) as files:
-            return await kinds.kind_of(request).plan(self.site, self.store, request, files)
+            return await kind.plan(self.site, self.store, request, files, digest_again=digest_again)
 
     def _work_on(
         self,
@@ -190,7 +191,9 @@ class OperationService:
         feed = watchers.feed()
 
         async def prepare() -> Operation:
-            plan = await self._plan(request, feed)
+            # Whoever goes on may do so days later: what became of the files meanwhile, only they tell.
+            again = workflow.state is not State.PLANNING
+            plan = await self._plan(request, feed, digest_again=again)
             self.enter(self.site)
             outcome = kinds.kind_of(request).outcome(plan)
             return Operation(plan, outcome, self.store, feed, self.make_executor)

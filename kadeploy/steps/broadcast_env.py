@@ -55,10 +55,9 @@ async def send_environment(
     runs = await _renew_written(workbench, runs, ended)
     if not runs:
         return
+    image = workbench.facts.image
     delivery = Delivery(
-        image=ImageSource(
-            workbench.facts.image.path, workbench.facts.image.size, workbench.facts.image_sha256
-        ),
+        image=ImageSource(image.path, image.size, image.sha256, workbench.files.path(image)),
         recipients=[Recipient(node.name, node.address) for node in chain_order(run.node for run in runs)],
         consumer=_consumer(workbench),
         head_address=workbench.site.server.network.server_address,
@@ -129,7 +128,7 @@ _CAUSES = {
     Trouble.PEERS: Cause.BROADCAST,
     Trouble.DATA: Cause.BROADCAST,
     Trouble.CONSUMER: Cause.ENVIRONMENT,
-    Trouble.IMAGE: Cause.ENVIRONMENT,
+    Trouble.IMAGE: Cause.IMAGE,
 }
 
 
@@ -139,6 +138,8 @@ def relay_failure(result: RelayResult, size: int) -> NodeError | None:
         return None
     received = f"received {result.received} of {size} bytes"
     evidence = "\n".join(filter(None, [received, result.evidence]))
+    if result.trouble is Trouble.IMAGE:
+        return CausedError(result.reason, Cause.IMAGE, evidence=evidence, lasting=True)
     cause = cause_by_text(f"{result.reason}\n{evidence}", _CAUSES[result.trouble])
     return CausedError(result.reason, cause, evidence=evidence)
 
@@ -177,14 +178,14 @@ async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: P
     """Unpack an archive in the miniOS and run its script with the KADEPLOY_* variables."""
     node, directory = run.node.name, workbench.facts.archive_dir
     decompress = archive.compression.facts.decompress[0]
-    run.observed = f"{archive.path.name} was being unpacked"
-    content = await site_file.read(archive.path, "post-install")
+    run.observed = f"{archive.file.name} was being unpacked"
+    content = await site_file.read(workbench, archive.file, "post-install")
     argv = ["sh", "-c", UNPACK_ARCHIVE, "sh", directory, decompress]
     await workbench.remote.run(node, argv, input=content, timeout=SCRIPT_TIMEOUT)
     if not archive.script:
         return
     program, *arguments = archive.script
-    name = f"{shlex.join(archive.script)} of {archive.path.name}"
+    name = f"{shlex.join(archive.script)} of {archive.file.name}"
     run.observed = f"{name} was running"
     result = await workbench.remote.run(
         node,
@@ -229,11 +230,11 @@ async def send_key(workbench: DeploymentWorkbench, run: NodeRun) -> None:
 
 async def install_bootloader(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Install grub, or run the cluster's own script."""
-    own = workbench.facts.cluster.boot.install_bootloader
+    own = workbench.facts.bootloader_script
     if own is None:
         text = await asyncio.to_thread(bootloader.install_grub_script)
     else:
-        text = await site_file.read(workbench.site.path(own), "bootloader script")
+        text = await site_file.read(workbench, own, "bootloader script")
     variables = workbench.facts.variables(run.node)
     await workbench.remote.run_script(run.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
 

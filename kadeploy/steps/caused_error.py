@@ -17,11 +17,17 @@ _SCRIPTS = (Cause.POST_INSTALL, Cause.CUSTOM)
 
 
 class CausedError(NodeError):
-    """A failure of which more is known than the step in which it happened."""
+    """A failure of which more is known than the step in which it happened.
 
-    def __init__(self, message: str, cause: Cause, *, evidence: str = "", hint: str = "") -> None:
+    ``lasting``: another attempt would fail the same way.
+    """
+
+    def __init__(
+        self, message: str, cause: Cause, *, evidence: str = "", hint: str = "", lasting: bool = False
+    ) -> None:
         super().__init__(message, evidence=evidence, hint=hint)
         self.cause = cause
+        self.lasting = lasting
 
 
 def cause_of(error: KadeployError, default: Cause) -> Cause:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -50,7 +49,7 @@ class TargetDevice:
 class PostInstall:
     """A post-install archive on this machine, and the script in it, with its arguments, or none."""
 
-    path: Path
+    file: LocalFile
     compression: Compression
     script: tuple[str, ...]
 
@@ -128,16 +127,29 @@ class RebootFacts(BootingFacts):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentFacts(BootingFacts):
-    """Facts of a deployment. ``paths`` are directories of the miniOS."""
+    """Facts of a deployment. ``paths`` are directories of the miniOS, the scripts the cluster's own.
+
+    ``image_size``: bytes that the image needs on a disk at least.
+    """
 
     environment: Environment
     target: TargetDevice
     layout: DiskLayout
     image: LocalFile
+    image_size: int
     admin_archives: tuple[PostInstall, ...]
     user_archives: tuple[PostInstall, ...]
     options: Options
     paths: DeploymentPaths
+    partitioning_script: LocalFile | None = None
+    bootloader_script: LocalFile | None = None
+
+    @property
+    def files(self) -> tuple[LocalFile, ...]:
+        """Files of this machine that are sent to the nodes."""
+        archives = (archive.file for archive in (*self.admin_archives, *self.user_archives))
+        scripts = (self.partitioning_script, self.bootloader_script)
+        return (self.image, *archives, *(script for script in scripts if script))
 
     @property
     def extraction_dir(self) -> str:

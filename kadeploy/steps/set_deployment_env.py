@@ -35,9 +35,9 @@ async def send_key_in_deploy_env(workbench: DeploymentWorkbench, run: NodeRun) -
 async def create_partition_table(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Write the cluster's layout, or run the cluster's own script."""
     await workbench.remember(run.node, erased=True)
-    script = workbench.facts.cluster.partitioning.script
+    script = workbench.facts.partitioning_script
     if script is not None:
-        text = await site_file.read(workbench.site.path(script), "partitioning script")
+        text = await site_file.read(workbench, script, "partitioning script")
         variables = workbench.facts.variables(run.node)
         await workbench.remote.run_script(run.node.name, text, [], env=variables, timeout=FORMAT_TIMEOUT)
         await update_partitions(workbench, run, devices=[workbench.facts.target.device])

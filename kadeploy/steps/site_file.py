@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
+from kadeploy.environments.local_file import LocalFile
+from kadeploy.environments.open_files import ChangedFileError
+from kadeploy.steps.caused_error import CausedError
+from kadeploy.steps.workbench import DeploymentWorkbench
+from kadeploy.vocabulary.cause import Cause
 
-from kadeploy.errors import ServiceError
 
-
-async def read(path: Path, name: str) -> bytes:
-    """Content of a file that was there when the operation was planned; raises ServiceError with its name."""
+async def read(workbench: DeploymentWorkbench, file: LocalFile, name: str) -> bytes:
+    """Content of a file as it was when the operation was planned; raises CausedError with its name."""
     try:
-        return await asyncio.to_thread(path.read_bytes)
-    except OSError as error:
-        raise ServiceError(f"the {name} {path} cannot be read: {error.strerror}") from error
+        return await workbench.files.read(file)
+    except ChangedFileError as error:
+        raise CausedError(f"the {name} {error}", Cause.IMAGE, lasting=True) from error

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # journals are read with the facts alone, by commands that to
     from kadeploy.boot.repository import BootRepository
     from kadeploy.broadcast.interface import BroadcastProgress
     from kadeploy.broadcast.shared import SharedBroadcast
+    from kadeploy.environments.open_files import OpenFiles
     from kadeploy.power.control import PowerControl
     from kadeploy.remote.connection import NodeConnections
     from kadeploy.store.receptions import Reception
@@ -93,9 +94,10 @@ class DeploymentWorkbench(Workbench[DeploymentFacts]):
 
     ``chain``: the broadcast that late nodes join while it runs. ``received`` keeps results of broadcasts,
     ``progress`` is called with each progress of one. ``renewal`` makes a fresh file system on the target and
-    mounts it.
+    mounts it. ``files``: those of the plan, open.
     """
 
+    files: OpenFiles
     chain: SharedBroadcast
     received: Callable[[Sequence[Reception]], Awaitable[None]]
     progress: Callable[[BroadcastProgress], None]

@@ -20,6 +20,7 @@ class Cause(StrEnum):
     CONNECTION = "connection"
     DISK = "disk"
     BROADCAST = "broadcast"
+    IMAGE = "image"
     ENVIRONMENT = "environment"
     POST_INSTALL = "post-install"
     BOOTLOADER = "bootloader"
@@ -45,6 +46,7 @@ _ADVICE = {
     Cause.CONNECTION: "look whether the node still runs, and at its console and its cable",
     Cause.DISK: "look at the disk, and at block_device and layout in the cluster's file",
     Cause.BROADCAST: "look at the network between the nodes; `retry` tries again",
+    Cause.IMAGE: "leave files alone while they are sent, then deploy again: their digests are made anew",
     Cause.ENVIRONMENT: "correct the environment: `show_environment` prints its description",
     Cause.POST_INSTALL: "hold the node before it with `breakpoints`, and run the script by hand",
     Cause.BOOTLOADER: "look at the node's console, and at the layout in the cluster's file",

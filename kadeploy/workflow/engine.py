@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from kadeploy.vocabulary.cause import Cause
 from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.driver import Driver, Executor, Journal
 from kadeploy.workflow.event import Event
@@ -77,6 +78,8 @@ class Engine:
             observe(event)
             if event.kind is EventKind.NODE_ENDED:
                 self.goal.end(event.node, event.phase)
+                if event.failure is not None and event.failure.cause == Cause.IMAGE:
+                    self.goal.spares.clear()  # they would be erased to fail the same way
                 self._weigh(engine)
 
         driver = Driver(StateMachine(automaton), executor, journal, take, self._now)

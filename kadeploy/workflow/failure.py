@@ -14,11 +14,15 @@ INTERNAL = Cause.INTERNAL.value
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Failure of a node: one sentence, the last lines of evidence, and the class of its cause."""
+    """Failure of a node: one sentence, the last lines of evidence, and the class of its cause.
+
+    ``lasting``: another attempt would fail the same way, so there is none.
+    """
 
     reason: str
     evidence: str = ""
     cause: str = ""
+    lasting: bool = False
 
 
 def reason(failure: Failure | None) -> str:

@@ -2,9 +2,10 @@
 """State machine of a workflow: (state, transition) -> (state, effects, events), without clock or IO.
 
 A node that fails repeats the micro-step (its own retries), then the same instance from its first
-micro-step, then the next instance, and then it is ko; an automaton may ask to hold it instead. Node-scoped
-steps are pipelined. A set-scoped step gathers its nodes: it starts when no live node can still arrive, or
-when the quorum has arrived and its grace is over; the late ones make the next cohort.
+micro-step, then the next instance, and then it is ko, at once where its failure is lasting; an automaton may
+ask to hold it instead. Node-scoped steps are pipelined. A set-scoped step gathers its nodes: it starts when
+no live node can still arrive, or when the quorum has arrived and its grace is over; the late ones make the
+next cohort.
 """
 
 from __future__ import annotations
@@ -233,16 +234,17 @@ class StateMachine:
             self._leave_instance(at, name, failure)
             self._end(at, name, Phase.HELD, failure)
             return
-        if may_repeat_step and node.step_attempt < self.automaton.microstep(node.position).retries:
+        again = not failure.lasting
+        if again and may_repeat_step and node.step_attempt < self.automaton.microstep(node.position).retries:
             node.step_attempt += 1
             self._enter_step(at, name, node.position)
             return
         self._leave_instance(at, name, failure)
         macro, instance = node.position.macro, node.position.instance
-        if node.attempt < self.automaton.instance(node.position).retries:
+        if again and node.attempt < self.automaton.instance(node.position).retries:
             node.attempt += 1
             self._enter_instance(at, name, Position(macro, instance, 0))
-        elif instance + 1 < len(self.automaton.macrosteps[macro].instances):
+        elif again and instance + 1 < len(self.automaton.macrosteps[macro].instances):
             node.attempt = 0
             self._enter_instance(at, name, Position(macro, instance + 1, 0))
         else:

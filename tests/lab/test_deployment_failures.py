@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import tarfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from kadeploy.config.server import MEGABYTE
 
-from .laboratory import Laboratory, image_description, until
+from .laboratory import DESCRIPTION, Laboratory, image_description, until
 
 pytestmark = [
     pytest.mark.fleet,
@@ -80,14 +82,30 @@ def test_bmc_that_refuses_and_post_install_that_fails(lab: Laboratory) -> None:
 
 
 def test_image_with_another_digest_than_declared(lab: Laboratory) -> None:
-    description = lab.describe("digest.yaml", image=image_description() | {"sha256": "0123456789abcdef" * 4})
-    run = lab.deploy("node-[1-2]", "-a", str(description), "--force-steps", f"{SET_UP}BootNewEnvKexec:0:300")
+    """No node is touched for one that is known to be wrong; what is written while it is sent shows there."""
+    image = lab.directory / "image.tar.zst"
+    shutil.copyfile(DESCRIPTION.parent / image_description()["file"], image)
+    right = image_description() | {"file": str(image)}
+    wrong = right | {"sha256": "0123456789abcdef" * 4}
+    steps = f"{SET_UP}BootNewEnvKexec:0:300".replace("Chain:0", "Chain:2")
+    refused = lab.deploy("node-[1-2]", "-a", str(lab.describe("wrong.yaml", image=wrong))).outcome(60)
+    assert (refused.status, refused.ok, refused.ko) == (3, [], []), str(refused)
+    assert "SHA-256" in refused.errors
+
+    right.pop("sha256", None)
+    description = lab.describe("changed.yaml", image=right)
+    run = lab.deploy("node-[1-2]", "-a", str(description), "--force-steps", steps)
+    run.wait_for("  wait_reboot on node-1", 100)
+    with image.open("r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(b"damage")
     outcome = run.outcome(900)
     assert (outcome.status, outcome.ok, outcome.ko) == (1, [], ["node-1", "node-2"]), str(outcome)
     for reason in outcome.reasons("failed").values():
         assert reason.startswith("BroadcastEnvChain-send_environment: ")
         assert "SHA-256" in reason
-    assert outcome.causes == dict.fromkeys(["node-1", "node-2"], "environment"), outcome.errors
+    assert outcome.causes == dict.fromkeys(["node-1", "node-2"], "image"), outcome.errors
+    assert outcome.log.count("  send_environment on node-1") == 1, "it is not tried again"
     assert "is successful" not in outcome.log
     assert lab.node_states("node-1", "node-2") == ["deploy_failed"] * 2
 

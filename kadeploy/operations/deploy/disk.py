@@ -8,6 +8,7 @@ from dataclasses import replace
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.disks.layout import DiskLayout, Role, layout_of
 from kadeploy.environments.environment import Environment
+from kadeploy.environments.image_content import ImageContent, Layer
 from kadeploy.environments.image_kind import IMAGE_KINDS
 from kadeploy.errors import RefusedError, RequestError, RequestProblem
 from kadeploy.operations.deploy.request import DeploymentRequest
@@ -73,6 +74,17 @@ def target(
     if deploy is None:
         raise RefusedError(f"cluster {name} has no deploy partition", hint="add `partition`")
     return TargetDevice(device, deploy.number)
+
+
+def check_content(environment: Environment, content: ImageContent, target: TargetDevice) -> None:
+    """Raises RefusedError where the image is one of a disk and not of a partition, or the other way."""
+    label, device = environment.label, target.device
+    if target.partition is None and content.layer is Layer.FILE_SYSTEM:
+        message = f"the image of {label} is a file system without a disk around it, {device} is a whole disk"
+        raise RefusedError(message, hint="add `partition`")
+    if target.partition is not None and content.layer is Layer.DISK:
+        message = f"the image of {label} is one of a whole disk, {device} is a partition"
+        raise RefusedError(message, hint="give `block_device` without `partition` for the whole disk")
 
 
 def _given_partition(device: str, number: int, name: str, layout: DiskLayout) -> TargetDevice:

@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kadeploy.config.clusters import Node
-from kadeploy.config.server import MEGABYTE
 from kadeploy.config.site import Site
 from kadeploy.environments import local_file, registry
 from kadeploy.environments.cache import FileCache
 from kadeploy.environments.compression import ARCHIVE_FORMATS
 from kadeploy.environments.environment import Archive, Environment
-from kadeploy.environments.local_file import LocalFile, fetch
-from kadeploy.errors import NotFoundError, RefusedError
+from kadeploy.environments.examination import Examination, Grabbed
+from kadeploy.environments.image_content import ImageContent
+from kadeploy.environments.local_file import LocalFile
+from kadeploy.errors import NotFoundError
 from kadeploy.operations import customization, minios, recipe
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.deploy import disk, operation_files
@@ -30,8 +31,6 @@ from kadeploy.steps.custom_operation import File
 from kadeploy.steps.facts import DeploymentFacts, Options, PostInstall
 from kadeploy.store.store import Store
 from kadeploy.workflow.goal import Goal
-
-Grabbed = Callable[[str, str, int, int], None]
 
 DeploymentClusterPlan = ClusterPlan[DeploymentFacts]
 
@@ -70,6 +69,10 @@ class DeploymentPlan(Plan[DeploymentFacts]):
         deadline = self.site.server.deadline if wanted is None else wanted
         return deadline.seconds(len(self.request.nodes))
 
+    @property
+    def files(self) -> tuple[LocalFile, ...]:
+        return tuple(dict.fromkeys(file for plan in self.clusters for file in plan.facts.files))
+
     def make_goal(self) -> Goal:
         request = self.request
         enough = request.min_ok if request.stop_at_min_ok else None
@@ -94,18 +97,22 @@ class _Inputs:
     request: DeploymentRequest
     environment: Environment
     image: LocalFile
+    content: ImageContent
     archives: tuple[PostInstall, ...]
     operation_files: Mapping[str, File]
 
 
 class Planner:
-    """Checks requests against a site; calls ``grabbed`` with the file that it copies or digests."""
+    """Checks requests against a site; calls ``grabbed`` with the file that it copies or digests.
 
-    def __init__(self, site: Site, store: Store, grabbed: Grabbed) -> None:
+    ``digest_again``: an image that was digested before is digested again.
+    """
+
+    def __init__(self, site: Site, store: Store, grabbed: Grabbed, *, digest_again: bool = False) -> None:
         self._site = site
         self._store = store
         self._grabbed = grabbed
-        self._cache = FileCache.of(site)
+        self._examination = Examination(FileCache.of(site), site.server.environments, grabbed, digest_again)
 
     async def check(self, request: DeploymentRequest) -> DeploymentRequest:
         """Check everything that needs no digest of the image, no archive and no download of either.
@@ -121,7 +128,7 @@ class Planner:
             await asyncio.to_thread(local_file.check_present, uri)
         files = await self._grab_operation_files(request, names)
         archives = tuple(_unread(archive) for archive in environment.postinstalls)
-        inputs = _Inputs(request, environment, UNREAD, archives, files)
+        inputs = _Inputs(request, environment, UNREAD, ImageContent(), archives, files)
         clusters = await self._plan_clusters(inputs, nodes)
         recipe.check_all_used(request.custom_steps, [plan.recipes for plan in clusters])
         return request.changed({"environment": environment})
@@ -136,11 +143,14 @@ class Planner:
         environment = await self._find_environment(request)
         for name in names:
             disk.check(request, name, self._site.clusters[name], environment)
+        examined = await self._examination.examine(environment)
+        pairs = zip(environment.postinstalls, examined.postinstalls, strict=True)
         inputs = _Inputs(
             request,
             environment,
-            await self._grab("image", environment.image.file, environment.image.sha256),
-            tuple([await self._grab_archive(archive) for archive in environment.postinstalls]),
+            examined.image,
+            examined.content,
+            tuple(replace(_unread(archive), file=file) for archive, file in pairs),
             await self._grab_operation_files(request, names),
         )
         clusters = await self._plan_clusters(inputs, nodes)
@@ -150,7 +160,7 @@ class Planner:
             request=request,
             nodes=tuple(nodes),
             clusters=clusters,
-            digests=await asyncio.to_thread(digest_topics, self._site, [plan.facts for plan in clusters]),
+            digests=digest_topics([plan.facts for plan in clusters]),
         )
 
     async def _plan_clusters(
@@ -178,16 +188,19 @@ class Planner:
     async def _facts(self, inputs: _Inputs, name: str, nodes: Sequence[Node]) -> DeploymentFacts:
         cluster, request = self._site.clusters[name], inputs.request
         layout = disk.layout(request, cluster)
+        target = disk.target(request, name, layout, inputs.environment)
+        disk.check_content(inputs.environment, inputs.content, target)
         return DeploymentFacts(
             cluster_name=name,
             cluster=cluster,
             nodes={node.name: node for node in nodes},
             minios=await asyncio.to_thread(minios.prepare, self._site, name),
             environment=inputs.environment,
-            target=disk.target(request, name, layout, inputs.environment),
+            target=target,
             layout=layout,
             image=inputs.image,
-            admin_archives=self._admin_archives(name),
+            image_size=inputs.content.size,
+            admin_archives=await self._admin_archives(name),
             user_archives=inputs.archives,
             options=Options(
                 keys=request.keys.encode(),
@@ -197,6 +210,8 @@ class Planner:
                 kexec=request.kexec,
             ),
             paths=self._site.server.environments.deployment,
+            partitioning_script=await self._script(cluster.partitioning.script, "partitioning script"),
+            bootloader_script=await self._script(cluster.boot.install_bootloader, "bootloader script"),
         )
 
     async def _find_environment(self, request: DeploymentRequest) -> Environment:
@@ -207,25 +222,6 @@ class Planner:
         return await registry.find(
             self._store, wanted.name, viewer, owner=wanted.owner, version=wanted.version
         )
-
-    async def _grab(self, what: str, uri: str, sha256: str = "") -> LocalFile:
-        def progress(done: int, total: int | None) -> None:
-            self._grabbed(what, uri, done, total or 0)
-
-        progress(0, 0)
-        return await fetch(uri, self._cache, expected_sha256=sha256, progress=progress)
-
-    async def _grab_archive(self, archive: Archive) -> PostInstall:
-        file = await self._grab("postinstall", archive.archive)
-        limit = self._site.server.environments.max_postinstall_size
-        if file.size > limit * MEGABYTE:
-            raise RefusedError(f"the post-install {archive.archive} is larger than {limit} MB")
-        if archive.sha256 and file.sha256 != archive.sha256:
-            raise RefusedError(
-                f"{archive.archive} has changed since it was recorded",
-                hint="`update_postinstalls` records it again",
-            )
-        return replace(_unread(archive), path=file.path)
 
     async def _grab_operation_files(
         self, request: DeploymentRequest, clusters: Iterable[str]
@@ -238,7 +234,7 @@ class Planner:
             lambda location: self._grabbed("custom", location, 0, 0),
         )
 
-    def _admin_archives(self, cluster: str) -> tuple[PostInstall, ...]:
+    async def _admin_archives(self, cluster: str) -> tuple[PostInstall, ...]:
         archives = []
         for entry in self._site.clusters[cluster].postinstall.files:
             path = self._site.path(entry.file)
@@ -246,12 +242,19 @@ class Planner:
                 raise NotFoundError(
                     f"the post-install {path} is missing", hint="bin/build-postinstall makes ours"
                 )
-            compression = ARCHIVE_FORMATS[entry.format]
-            archives.append(PostInstall(path, compression, tuple(shlex.split(entry.script))))
+            archive = Archive(str(path), ARCHIVE_FORMATS[entry.format], entry.script)
+            file = await self._examination.examine_archive(archive, "postinstall")
+            archives.append(replace(_unread(archive), file=file))
         return tuple(archives)
+
+    async def _script(self, script: Path | None, what: str) -> LocalFile | None:
+        """Script of a cluster, None where it has none."""
+        if script is None:
+            return None
+        return await self._examination.examine_script(str(self._site.path(script)), what)
 
 
 def _unread(archive: Archive) -> PostInstall:
     """Post-install of an archive before that is read."""
     script = () if archive.script in ("", "none") else tuple(shlex.split(archive.script))
-    return PostInstall(Path(), archive.compression, script)
+    return PostInstall(UNREAD, archive.compression, script)

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from kadeploy.errors import KadeployError, NodeError
-from kadeploy.steps.caused_error import cause_of
+from kadeploy.steps.caused_error import CausedError, cause_of
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import Step
 from kadeploy.terminal import printable
@@ -20,7 +21,8 @@ MAX_REASON = 500  # characters of the sentence that ends in lists and statistics
 def failure_of(error: KadeployError, step: Step[Any]) -> Failure:
     """The verdict on a node on which a step has raised an error."""
     evidence = error.evidence if isinstance(error, NodeError) else ""
-    return _failure(error.message, cause_of(error, step.cause), evidence, error.hint)
+    failure = _failure(error.message, cause_of(error, step.cause), evidence, error.hint)
+    return replace(failure, lasting=isinstance(error, CausedError) and error.lasting)
 
 
 def interruption_of(step: Step[Any], run: NodeRun, cancelled: asyncio.CancelledError) -> Failure:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping,
 from functools import partial
 from typing import Any
 
+from kadeploy.environments.open_files import OpenFiles
 from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
 from kadeploy.operations.automaton import find_position
@@ -83,9 +84,13 @@ class Operation:
 
         Raises RefusedError where a node is in use; then nothing was touched.
         """
+        async with OpenFiles(self.plan.files) as files:
+            return await self._run(workflow, files)
+
+    async def _run(self, workflow: Workflow, files: OpenFiles) -> OperationResult:
         self.wid, self._started = workflow.id, workflow.started
         remote = connect(self.plan)
-        self._add_clusters(remote)
+        self._add_clusters(remote, files)
         await self._lease([node.name for node in self.plan.nodes])
         content = {"request": workflow.request["request"], "fingerprint": self.plan.fingerprint()}
         drive = partial(self._engine.start, self.plan.deadline)
@@ -104,9 +109,20 @@ class Operation:
             raise RefusedError(
                 f"{', '.join(changes)} {have} changed since {workflow.id} was begun", hint="begin a new one"
             )
+        async with OpenFiles(self.plan.files) as files:
+            return await self._resume(workflow, phases, names, start, files)
+
+    async def _resume(
+        self,
+        workflow: Workflow,
+        phases: Collection[Phase],
+        names: Sequence[str],
+        start: str,
+        files: OpenFiles,
+    ) -> OperationResult:
         self.wid, self._started = workflow.id, workflow.started
         remote = connect(self.plan)
-        self._add_clusters(remote)
+        self._add_clusters(remote, files)
         known = await self._replay()
         starts = {plan.cluster: find_position(plan.automaton, start) for plan in self.plan.clusters}
         resumption = Resumption(self.store, self.wid, self._started, self._engine, self._runs)
@@ -136,10 +152,12 @@ class Operation:
 
     # Clusters -------------------------------------------------------------------------------------
 
-    def _add_clusters(self, remote: NodeConnections) -> None:
-        self._runs = [self._add_cluster(plan, remote) for plan in self.plan.clusters]
+    def _add_clusters(self, remote: NodeConnections, files: OpenFiles) -> None:
+        self._runs = [self._add_cluster(plan, remote, files) for plan in self.plan.clusters]
 
-    def _add_cluster(self, plan: ClusterPlan[ClusterFacts], remote: NodeConnections) -> ClusterRun:
+    def _add_cluster(
+        self, plan: ClusterPlan[ClusterFacts], remote: NodeConnections, files: OpenFiles
+    ) -> ClusterRun:
         entries = WorkflowJournal(self.store, self.wid, plan.cluster)
 
         async def receive(rows: Sequence[Reception]) -> None:
@@ -157,6 +175,7 @@ class Operation:
 
         tools = Tools(
             remote=remote,
+            files=files,
             memory=Memory(entries.keep),
             probe=partial(self._windows.probe.slot, self.wid),
             received=receive,

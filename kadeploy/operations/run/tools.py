@@ -16,6 +16,7 @@ from kadeploy.broadcast.interface import BroadcastProgress
 from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
+from kadeploy.environments.open_files import OpenFiles
 from kadeploy.errors import NotFoundError
 from kadeploy.local import program  # noqa: F401
 from kadeploy.operations.plan import ClusterPlan, Plan
@@ -61,6 +62,7 @@ class Tools:
     """Tools that an operation gives to the steps of one cluster; see the fields of a workbench."""
 
     remote: NodeConnections
+    files: OpenFiles
     memory: Memory
     probe: Slot
     received: Callable[[Sequence[Reception]], Awaitable[None]]
@@ -85,6 +87,7 @@ def make_workbench(site: Site, plan: ClusterPlan[ClusterFacts], tools: Tools) ->
         site=site,
         facts=plan.facts,
         remote=tools.remote,
+        files=tools.files,
         boot=boot,
         power=power,
         memory=tools.memory,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 import time
 import uuid
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 
 from kadeploy.caller import Caller
 from kadeploy.terminal import printable
+from tests.archives import write_image
 from tests.keys import write_key
 from tests.unit.cli.conftest import Command
 from tests.unit.cli.program import Completed
@@ -52,7 +52,7 @@ def ready(command: Command, configuration: Path, tmp_path: Path) -> Command:
     write_key(configuration / "keys" / "id_deploy")
     (configuration / "host_key.pub").write_bytes((configuration / "keys" / "id_deploy.pub").read_bytes())
     (tmp_path / "private").write_bytes((configuration / "keys" / "id_deploy").read_bytes())
-    subprocess.run(["tar", "-czf", tmp_path / "image.tar.gz", "-T", "/dev/null"], check=True)
+    write_image(tmp_path / "image.tar.gz")
     (tmp_path / "known.yaml").write_text(DESCRIPTION)
     (tmp_path / "elsewhere.yaml").write_text(DESCRIPTION.replace("known", "elsewhere") + "arch: riscv64\n")
     (tmp_path / "broken.yaml").write_text(BROKEN)

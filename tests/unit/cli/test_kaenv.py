@@ -9,13 +9,13 @@ import json
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 import yaml
 
 from kadeploy.terminal import printable
+from tests.archives import SCRIPT, write_archive, write_image
 from tests.unit.cli.conftest import Command
 
 DATA = Path(__file__).parents[2] / "data" / "environments"
@@ -39,9 +39,8 @@ Name                  Version User        Description
 
 @pytest.fixture
 def description(tmp_path: Path) -> Path:
-    (tmp_path / "image.tgz").write_bytes(gzip.compress(b"image"))
-    with tarfile.open(tmp_path / "post.tgz", "w:gz"):
-        pass
+    write_image(tmp_path / "image.tgz")
+    write_archive(tmp_path / "post.tgz", {"run.sh": SCRIPT, "traitement.ash": SCRIPT})
     path = tmp_path / "debian12.yaml"
     path.write_text(DESCRIPTION)
     return path
@@ -155,11 +154,10 @@ def test_digests(command: Command, description: Path, tmp_path: Path) -> None:
     assert same.returncode == 3
     assert "nothing has changed" in same.stderr
 
-    (tmp_path / "image.tgz").write_bytes(gzip.compress(b"another image"))
+    write_archive(tmp_path / "image.tgz", {"vmlinuz": b"another"})
     digest = hashlib.sha256((tmp_path / "image.tgz").read_bytes()).hexdigest()
     assert command("kaenv", "--update-image-c", "debian12").returncode == 0
-    with tarfile.open(tmp_path / "post.tgz", "w:gz") as archive:
-        archive.add(description)
+    write_archive(tmp_path / "post.tgz", {"run.sh": SCRIPT, "another": b""})
     assert command("kaenv", "--update-postinstall-checksum", "debian12").returncode == 0
 
     [recorded] = json.loads(command("kaenv", "-p", "debian12", "--json").stdout)

@@ -37,7 +37,7 @@ def record(command: Command, folder: Path, file: str, compression: str, data: by
     path = folder / Path(file).name
     path.write_bytes(PACK[compression](CONTENT) if data is None else data)
     (folder / "env.yaml").write_text(
-        f"{{name: mine, os: linux, image: {{file: '{file}', kind: tar, compression: {compression}}}, "
+        f"{{name: mine, os: linux, image: {{file: '{file}', kind: dd, compression: {compression}}}, "
         "boot: {kernel: /vmlinuz}, filesystem: ext4}\n"
     )
     done = command("kaenv", "-a", folder / "env.yaml")
@@ -71,7 +71,7 @@ def test_the_environment_has_a_zstd_image(
     new, status = tmp_path / made, (tmp_path / made).stat()
     assert image(command) == {
         "file": str(new),
-        "kind": "tar",
+        "kind": "dd",
         "compression": "zstd",
         "sha256": hashlib.sha256(new.read_bytes()).hexdigest(),
     }
@@ -107,11 +107,11 @@ def test_zstd_is_left_alone(command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz"])
 @pytest.mark.parametrize("damage", [lambda data: data[:-5000], lambda data: data[:5000] + b"x" * 9999])
-def test_a_damaged_image(
-    command: Command, tmp_path: Path, compression: str, damage: Callable[[bytes], bytes]
-) -> None:
-    record(command, tmp_path, "image", compression, damage(PACK[compression](CONTENT)))
-    refused(command, tmp_path, f"{tmp_path}/image cannot be unpacked: ")
+def test_a_damaged_image(tmp_path: Path, compression: str, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(damage(PACK[compression](CONTENT)))
+    with pytest.raises(RefusedError, match=f"{path} cannot be unpacked: "):
+        recompress(path, Compression(compression), "", threading.Event())
     assert not (tmp_path / "image.zst").exists()
 
 
@@ -180,8 +180,12 @@ def test_a_hint_when_adding(
     command: Command, tmp_path: Path, compression: str, size: int, hinted: bool
 ) -> None:
     with (tmp_path / "image").open("wb") as file:
+        if compression == "zstd":  # a frame that readers skip
+            file.write(b"\x50\x2a\x4d\x18" + (size - 100).to_bytes(4, "little"))
+            file.seek(size - 100 + 8)
         file.write(PACK[compression](b"image"))
-        file.truncate(size)
+        if compression != "zstd":
+            file.truncate(size)
     text = f"{{name: mine, os: other, image: {{file: image, kind: dd, compression: {compression}}}}}"
     (tmp_path / "env.yaml").write_text(text)
     done = command("kaenv", "-a", "env.yaml")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.archives import write_image
 from tests.keys import write_key
 
 pytestmark = pytest.mark.slow
@@ -49,7 +50,7 @@ def start(configuration: Path, tmp_path: Path) -> Iterator[Start]:
     cluster.write_text(cluster.read_text().replace("true HOSTNAME_FQDN", f"{tmp_path}/reboot HOSTNAME_FQDN"))
     (tmp_path / "reboot").write_text(REBOOT)
     (tmp_path / "reboot").chmod(0o755)
-    subprocess.run(["tar", "-czf", tmp_path / "image.tar.gz", "-T", "/dev/null"], check=True)
+    write_image(tmp_path / "image.tar.gz")
     (tmp_path / "known.yaml").write_text(DESCRIPTION)
     children = []
 

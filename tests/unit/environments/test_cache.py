@@ -27,9 +27,10 @@ def test_a_copy_is_found_under_its_digest_and_marked_as_used(cache: FileCache) -
     os.utime(temporary, (1, 1))
     path = cache.keep(temporary, DIGEST)
     assert path.read_bytes() == b"content" and not temporary.exists()
-    os.utime(path, (1, 1))
+    status = path.stat()
     assert cache.image(DIGEST) == path
-    assert time.time() - path.stat().st_mtime < 60
+    assert path.stat().st_ctime_ns == status.st_ctime_ns, "its digest is still believed"
+    assert time.time() - (cache.directory / "uses" / DIGEST).stat().st_mtime < 60
     assert cache.image("e" * 64) is None
 
 

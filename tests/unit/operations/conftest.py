@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import gzip
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
@@ -39,7 +39,9 @@ from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import Failure
 from kadeploy.workflow.phase import Phase
+from tests.archives import write_image
 from tests.keys import write_key
+from tests.unit.late_files import LateFiles
 
 SERVER = """\
 database: {name: store.sqlite}
@@ -85,7 +87,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "keys").mkdir()
     write_key(path / "keys/id_deploy")
     (path / "host.pub").write_bytes((path / "keys/id_deploy.pub").read_bytes())
-    subprocess.run(["tar", "-czf", path / "image.tar.gz", "-T", "/dev/null"], check=True)
+    write_image(path / "image.tar.gz")
+    (path / "disk.gz").write_bytes(gzip.compress(b"bytes of a disk"))
     return path
 
 
@@ -166,6 +169,7 @@ def workbench_of(plan: DeploymentPlan) -> DeploymentWorkbench:
     """Workbench of the first cluster of a plan, outside of any operation."""
     tools = Tools(
         remote=connect(plan),
+        files=LateFiles(),
         memory=Memory(forget),
         probe=nullcontext,
         received=forget,

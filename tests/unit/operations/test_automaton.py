@@ -34,7 +34,9 @@ def steps(plan: DeploymentPlan) -> list[str]:
 
 
 def dd(environment: Environment, **changes: Any) -> Environment:
-    image = Image(environment.image.file, "dd", environment.image.compression)
+    image = Image(
+        environment.image.file.replace("image.tar.gz", "disk.gz"), "dd", environment.image.compression
+    )
     return replace(environment, image=image, **changes)
 
 

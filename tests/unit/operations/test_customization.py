@@ -136,7 +136,7 @@ async def test_a_restart_at_a_substituted_step(store: Store, make_plan: MakePlan
 
 def with_post_install(directory: Path) -> Any:
     text = ENVIRONMENT.replace("IMAGE", str(directory / "image.tar.gz"))
-    archive = f"{{archive: {directory}/image.tar.gz, compression: gzip, script: run}}"
+    archive = f"{{archive: {directory}/image.tar.gz, compression: gzip, script: vmlinuz}}"
     return description.parse(f"{text}postinstalls: [{archive}]\n", "d.yaml").environment("root")
 
 

@@ -57,7 +57,9 @@ async def test_nothing_is_formatted_that_is_not_named(store: Store, make_plan: M
 async def test_an_image_of_a_partition_and_one_of_a_disk(
     store: Store, make_plan: MakePlan, environment: Environment
 ) -> None:
-    image = replace(environment.image, kind="dd")
+    image = replace(
+        environment.image, file=environment.image.file.replace("image.tar.gz", "disk.gz"), kind="dd"
+    )
     other = replace(environment, os=System.OTHER, image=image)
     plan = await make_plan(store, "red-1", environment=other, **KEPT)
     assert plan.clusters[0].facts.erased == ("/dev/sda3",), "only Linux gets a swap area"

@@ -19,9 +19,11 @@ from kadeploy.operations.fingerprint import NAMES, describe_changes
 from kadeploy.operations.run.feed import Feed
 from kadeploy.store import workflows
 from kadeploy.store.store import Store
+from tests.archives import write_archive
 from tests.unit.operations.conftest import RESUMED, Script, resume_operation, run
 
-FILES = {"cut.sh": "sfdisk", "boot.sh": "grub", "post.tgz": "admin", "own.tgz": "user"}
+FILES = {"cut.sh": "sfdisk", "boot.sh": "grub"}
+ARCHIVES = {"post.tgz": "admin", "own.tgz": "user"}
 SCRIPTS = """\
 postinstall: {files: [{file: post.tgz, script: run}]}
 """
@@ -59,7 +61,14 @@ def own(directory: Path, tmp_path: Path) -> Path:
     (own / "red.conf").write_text(red + SCRIPTS)
     for name, text in FILES.items():
         (own / name).write_text(text)
+    for name, text in ARCHIVES.items():
+        write_post_install(own / name, text)
     return own
+
+
+def write_post_install(path: Path, text: str) -> None:
+    """Write an archive with two scripts of this text."""
+    write_archive(path, {"run": text.encode(), "walk": text.encode()})
 
 
 async def plan(directory: Path, store: Store, environment: Environment) -> DeploymentPlan:
@@ -76,9 +85,12 @@ async def test_changes_are_named(
     own: Path, store: Store, environment: Environment, name: str, old: str, new: str, called: str
 ) -> None:
     before = (await plan(own, store, environment)).fingerprint()
-    text = (own / name).read_text()
-    assert old in text
-    (own / name).write_text(text.replace(old, new))
+    if name in ARCHIVES:
+        write_post_install(own / name, new)
+    else:
+        text = (own / name).read_text()
+        assert old in text
+        (own / name).write_text(text.replace(old, new))
     after = (await plan(own, store, environment)).fingerprint()
     assert describe_changes(before, after) == ([called] if called else [])
 

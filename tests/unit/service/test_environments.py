@@ -28,6 +28,7 @@ from kadeploy.service.environments import EnvironmentService
 from kadeploy.service.named_environments import NamedEnvironments
 from kadeploy.service.views.environments import EnvironmentsView, EnvironmentView
 from kadeploy.store.store import Store
+from tests.archives import write_archive
 from tests.stores import write_store
 
 MINE = NamedEnvironments("mine")
@@ -57,11 +58,19 @@ async def service(empty_store: Path, tmp_path: Path) -> AsyncIterator[Environmen
         yield EnvironmentService(store, Caller("alice"), Site(tmp_path, server, {}, {}, {}))
 
 
+def write_part(path: Path, content: str) -> None:
+    """Write the image or an archive of a description."""
+    if path.name == "image.gz":
+        path.write_bytes(gzip.compress(content.encode()))
+    else:
+        write_archive(path, {"file": content.encode()})
+
+
 def described(folder: Path, **fields: Any) -> Description:
     """A description whose files are there, with changes."""
     for name in ("image.gz", "pre.gz", "post.gz"):
         if not (folder / name).exists():
-            (folder / name).write_bytes(gzip.compress(name.encode()))
+            write_part(folder / name, name)
     about: dict[str, Any] = {
         "name": "mine",
         "os": "other",
@@ -163,7 +172,7 @@ async def test_digests_are_recorded_again_where_a_file_has_changed(
     before = await record(service, described(tmp_path))
     with pytest.raises(RefusedError, match=f"nothing has changed: {part} of mine:1 is what is recorded"):
         await service.update_digests(MINE, part)
-    (tmp_path / file).write_bytes(gzip.compress(b"new"))
+    write_part(tmp_path / file, "new")
     await service.update_digests(MINE, part)
     [after] = await found(service)
     assert after != before

@@ -64,7 +64,7 @@ async def test_what_runs_at_the_end_of_a_service_is_cancelled(
 ) -> None:
     begun = asyncio.Event()
 
-    async def hang(*_: object) -> None:
+    async def hang(*_: object, **__: object) -> None:
         begun.set()
         await asyncio.sleep(60)
 

@@ -39,6 +39,7 @@ from kadeploy.vocabulary.micro_step import MicroStepEntry
 from kadeploy.vocabulary.names import INSTANCES
 from kadeploy.vocabulary.power import POWER
 from kadeploy.vocabulary.reboot import REBOOT
+from tests.unit.late_files import LateFiles, local_file_of
 from tests.unit.steps.recorded import RecordedRemote, Recording
 
 CLUSTER = "red"
@@ -85,6 +86,7 @@ def workbench_of(
     return DeploymentWorkbench(
         facts=planned,
         **shared,
+        files=LateFiles(),
         chain=SharedBroadcast(),
         received=facts.get("received", _forget),
         progress=facts.get("progress", lambda _: None),
@@ -152,7 +154,10 @@ def _deployment(facts: Mapping[str, Any], site: Site) -> dict[str, Any]:
         "environment": description.from_mapping(facts["environment"], "alice"),
         "target": TargetDevice(partitioning.block_device, facts["partition"]),
         "layout": layout_of(partitioning),
-        "image": LocalFile(site.path(Path("image")), 1000, "f" * 64),
+        "image": LocalFile(site.path(Path("image")), 1000, facts.get("image_sha256", "f" * 64)),
+        "image_size": facts.get("image_size", 0),
+        "partitioning_script": _script(site, partitioning.script),
+        "bootloader_script": _script(site, site.clusters[CLUSTER].boot.install_bootloader),
         "admin_archives": _archives(facts, site, "admin_archives"),
         "user_archives": _archives(facts, site, "user_archives"),
         "options": Options(**options),
@@ -160,10 +165,16 @@ def _deployment(facts: Mapping[str, Any], site: Site) -> dict[str, Any]:
     }
 
 
+def _script(site: Site, path: Path | None) -> LocalFile | None:
+    return local_file_of(site.path(path)) if path else None
+
+
 def _archives(facts: Mapping[str, Any], site: Site, kind: str) -> tuple[PostInstall, ...]:
     return tuple(
         PostInstall(
-            site.path(Path(item["file"])), Compression(item["compression"]), tuple(item.get("script", []))
+            local_file_of(site.path(Path(item["file"]))),
+            Compression(item["compression"]),
+            tuple(item.get("script", [])),
         )
         for item in facts.get(kind, [])
     )

@@ -23,7 +23,7 @@ from kadeploy.vocabulary.cause import Cause
         (Trouble.CONSUMER, "tar exited with status 2", "tar: a: No space left on device", Cause.DISK),
         (Trouble.CONSUMER, "cannot write /dev/vda4: No space left on device", "", Cause.DISK),
         (Trouble.CONSUMER, "dd exited with status 1", "dd: '/dev/vda4': Input/output error", Cause.DISK),
-        (Trouble.IMAGE, "the image's SHA-256 is 12, the environment declares 34", "", Cause.ENVIRONMENT),
+        (Trouble.IMAGE, "the image's SHA-256 is 12, the environment declares 34", "", Cause.IMAGE),
     ],
 )
 def test_the_cause_of_a_relay_that_failed(trouble: Trouble, reason: str, evidence: str, cause: Cause) -> None:

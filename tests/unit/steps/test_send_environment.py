@@ -102,6 +102,7 @@ def failure(error: NodeError) -> dict[str, Any]:
 def delivered(delivery: Delivery, options: Sequence[str]) -> dict[str, Any]:
     """A delivery as a case writes it."""
     image = asdict(delivery.image) | {"path": str(delivery.image.path)}
+    assert image.pop("opened") == delivery.image.path
     return {
         "image": image,
         "targets": [[recipient.node, recipient.address] for recipient in delivery.recipients],
