@@ -93,7 +93,7 @@ def _assignments(node: MeasuredNode, site: Site, facts: DeploymentFacts) -> list
         "BMC_USER": ipmi.user,
         "BMC_PASSWORD": str(site.directory / ipmi.password_file),
         "BMC_CIPHER": str(CIPHER_SUITE),
-        "PROFILE": str(boot.profile_path(known)),
+        "PROFILE": str(boot.root / boot.profile_path(known)),
         "DISK": facts.target.block_device,
         "TARGET": facts.target.device,
         "ROOT": facts.extraction_dir,

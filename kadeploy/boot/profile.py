@@ -8,25 +8,46 @@ is checked: a path is one word, parameters are one line without commands of the 
 from __future__ import annotations
 
 import re
+import secrets
 
 from kadeploy.boot.program import BootProgram
 from kadeploy.errors import RefusedError
 
-TOKEN_PARAMETER = "kadeploy.boot"  # noqa: S105 - proves which profile booted, is no secret
+SECRET_PARAMETER = "kadeploy.boot"  # noqa: S105 - the name of the parameter
+TOKEN_PARAMETER = SECRET_PARAMETER
+SECRET_PLACE = "KADEPLOY-BOOT-SECRET"  # noqa: S105 - a word of the text that each answer replaces
 MAX_COMMAND_LINE = 2000  # COMMAND_LINE_SIZE of x86 is 2048 (asm/setup.h); boot programs add some
 
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_./-]*")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SECRET_WORD = re.compile(rf" ?{re.escape(SECRET_PARAMETER)}={re.escape(SECRET_PLACE)}")
+
+
+def make_secret() -> str:
+    """Fresh secret of an answer: as long as a block of SHA-256, whose HMAC the miniOS proves it by."""
+    return secrets.token_hex(32)
+
+
+def fill(text: str, secret: str) -> str:
+    """Profile with a secret in its place; without one the whole parameter is left out."""
+    return text.replace(SECRET_PLACE, secret) if secret else _SECRET_WORD.sub("", text)
 
 
 def minios(
-    program: BootProgram, base_url: str, *, kernel: str, initrd: str, params: str = "", token: str = ""
+    program: BootProgram,
+    base_url: str,
+    *,
+    kernel: str,
+    initrd: str,
+    params: str = "",
+    token: str = "",
+    secret: bool = False,
 ) -> str:
     """Profile that boots the miniOS.
 
-    ``kernel`` and ``initrd`` are paths below ``base_url`` as BootRepository.install_kernel returns them;
-    ``token`` ends up as ``kadeploy.boot=TOKEN`` on the kernel's command line. Raises RefusedError where one
-    of them could be taken for a directive.
+    ``kernel`` and ``initrd`` are paths below ``base_url`` as BootRepository.install_kernel returns them. With
+    ``secret`` the kernel's command line has ``kadeploy.boot=`` with the place that ``fill`` fills. Raises
+    RefusedError where one of them could be taken for a directive.
     """
     for path in (kernel, initrd):
         _check(bool(_FILE.fullmatch(path)) and ".." not in path, f"'{path}' is no path of a boot file")
@@ -35,7 +56,10 @@ def minios(
     _check(len(params) <= MAX_COMMAND_LINE, f"kernel parameters have more than {MAX_COMMAND_LINE} characters")
     problem = program.params_problem(params)
     _check(not problem, problem)
-    words = [*params.split(), *([f"{TOKEN_PARAMETER}={token}"] if token else [])]
+    for ours in (SECRET_PLACE, f"{SECRET_PARAMETER}="):
+        _check(ours not in params, f"kernel parameters must not contain '{ours}'")
+    value = SECRET_PLACE if secret else token
+    words = [*params.split(), *([f"{SECRET_PARAMETER}={value}"] if value else [])]
     return program.minios(base_url, kernel, initrd, words)
 
 

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedRandom, BufferedReader
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from kadeploy.boot import profile
 from kadeploy.boot.program import BOOT_PROGRAMS
@@ -102,24 +102,31 @@ class BootRepository:
         except OSError as error:
             raise ServiceError(f"{target} cannot be written: {error.strerror}") from error
 
-    def minios_profile(self, *, kernel: str, initrd: str, params: str = "", token: str = "") -> str:
+    def minios_profile(
+        self, *, kernel: str, initrd: str, params: str = "", token: str = "", secret: bool = False
+    ) -> str:
         """Text of a profile that boots the miniOS from this repository (see profile.minios)."""
         return profile.minios(
-            self._program, self.base_url, kernel=kernel, initrd=initrd, params=params, token=token
+            *(self._program, self.base_url),
+            kernel=kernel,
+            initrd=initrd,
+            params=params,
+            token=token,
+            secret=secret,
         )
 
     def local_disk_profile(self) -> str:
         """Text of a profile that boots a machine's own disk."""
         return self._program.local_disk()
 
-    def profile_path(self, node: Node) -> Path:
-        """File of a node's profile."""
+    def profile_path(self, node: Node) -> str:
+        """Path of a node's profile below the repository, as machines ask for it."""
         directory = self._program.profile_directory(self._profiles)
-        return self.root / directory / self._program.profile_name(node, self._profiles)
+        return str(PurePosixPath(directory, self._program.profile_name(node, self._profiles)))
 
     def write_profile(self, node: Node, text: str) -> None:
         """Replace a node's profile; raises ServiceError."""
-        path = self.profile_path(node)
+        path = self.root / self.profile_path(node)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, text)
@@ -129,7 +136,7 @@ class BootRepository:
     def remove_profile(self, node: Node) -> None:
         """Remove a node's profile, if it has one: the node will boot its own disk; raises ServiceError."""
         try:
-            self.profile_path(node).unlink(missing_ok=True)
+            (self.root / self.profile_path(node)).unlink(missing_ok=True)
         except OSError as error:
             raise ServiceError(f"the boot profile of {node.name} cannot be removed: {error}") from error
 
@@ -139,7 +146,8 @@ class BootRepository:
         Bytes that are no UTF-8, of a profile that an administrator wrote, are kept for write_profile.
         """
         try:
-            return self.profile_path(node).read_text(encoding="utf-8", errors="surrogateescape")
+            path = self.root / self.profile_path(node)
+            return path.read_text(encoding="utf-8", errors="surrogateescape")
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -16,13 +16,17 @@ from kadeploy.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Machine with its name, address, address of its BMC (may be empty), name of its switch (too)."""
+    """Machine with its name, address, address of its BMC (may be empty), name of its switch (too).
+
+    ``mac``: of the card with which it boots, in lower case with colons; '' where the site does not tell.
+    """
 
     name: str
     address: str
     bmc: str
     cluster: str
     switch: str = ""
+    mac: str = ""
 
     @property
     def short_name(self) -> str:

@@ -68,7 +68,7 @@ def requests_since_reboot(workbench: AnyWorkbench, node: Node) -> tuple[BootFile
 
 def _files(workbench: BootingWorkbench, node: Node, awaited: Awaited) -> Iterator[BootFile]:
     repository = workbench.boot
-    yield _file(repository, "boot profile", str(repository.profile_path(node).relative_to(repository.root)))
+    yield _file(repository, "boot profile", repository.profile_path(node))
     if awaited is Awaited.MINIOS:
         yield _file(repository, "kernel", workbench.facts.minios.kernel)
         yield _file(repository, "initrd", workbench.facts.minios.initrd)

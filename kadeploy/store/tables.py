@@ -184,3 +184,43 @@ window_claims = Table(
     Column("since", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
 )
+
+# Numbers of orders and of fetches are never given again: a late answer to one must not count for another.
+boot_orders = Table(
+    "boot_orders",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("node", String, nullable=False, unique=True),
+    Column("address", String, nullable=False),
+    Column("mac", String, nullable=False),
+    Column("path", String, nullable=False, index=True),
+    Column("text", Text, nullable=False),
+    Column("secret_wanted", Boolean, nullable=False),
+    Column("secret", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("ordered", Float, nullable=False),
+    Column("fetched", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+boot_fetches = Table(
+    "boot_fetches",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("order_number", ForeignKey("boot_orders.number", ondelete="CASCADE"), nullable=False, index=True),
+    Column("secret", String, nullable=False),
+    Column("client", String, nullable=False),
+    Column("protocol", String, nullable=False),
+    Column("mac", String, nullable=False),
+    Column("completed", Float),
+    sqlite_autoincrement=True,
+)
+
+minios_boots = Table(
+    "minios_boots",
+    metadata,
+    Column("node", String, primary_key=True),
+    Column("host_key", String, nullable=False),
+    Column("proof", String, nullable=False),
+    Column("proven", Float, nullable=False),
+)

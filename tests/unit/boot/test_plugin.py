@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from kadeploy.config.server import ExportKind, NetworkBoot, ProfileName, Profile
 from kadeploy.errors import RefusedError
 from tests.unit.registering import register
 
-FILES = {"kernel": "kernels/aa-vmlinuz", "initrd": "kernels/bb-initrd"}
+FILES: dict[str, Any] = {"kernel": "kernels/aa-vmlinuz", "initrd": "kernels/bb-initrd"}
 
 
 class Petitboot(BootProgram):
@@ -55,7 +56,7 @@ def test_a_repository_of_it(make: Callable[..., BootRepository], node: Node) -> 
     repository.prepare()
     assert (repository.root / "petitboot/default.conf").read_text() == "local\n"
     assert (repository.root / "petitboot/copy").read_bytes() == Path(__file__).read_bytes()
-    assert repository.profile_path(node) == repository.root / "petitboot/profiles/node-1.conf"
+    assert repository.profile_path(node) == "petitboot/profiles/node-1.conf"
     text = repository.minios_profile(**FILES, params="quiet", token="T1")
     assert text.splitlines()[2] == 'append "quiet kadeploy.boot=T1"'
     repository.write_profile(node, repository.local_disk_profile())

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from kadeploy.config.server import ProfileName, Profiles
 from kadeploy.errors import RefusedError
 
 HTTP, TFTP = "http://10.0.0.1:8069", "tftp://10.0.0.1:69"
-FILES = {"kernel": "kernels/aa-vmlinuz", "initrd": "kernels/bb-initrd"}
+FILES: dict[str, Any] = {"kernel": "kernels/aa-vmlinuz", "initrd": "kernels/bb-initrd"}
 
 
 def test_ipxe_minios() -> None:
@@ -100,3 +102,18 @@ def test_first_script_falls_through_to_the_disk(name: ProfileName, address: str)
     assert lines[0] == "#!ipxe"
     assert lines[1].startswith(f"chain {HTTP}/profiles/{address} || ")
     assert lines[2:] == ipxe.MEMBER.local_disk().splitlines()[1:]
+
+
+@pytest.mark.parametrize("program", [ipxe.MEMBER, pxelinux.MEMBER])
+def test_the_place_of_the_secret(program: BootProgram) -> None:
+    secret = profile.make_secret()
+    text = profile.minios(program, HTTP, **FILES, params="quiet", secret=True)
+    assert len(secret) == 64 and secret != profile.make_secret()
+    assert profile.fill(text, secret).count(f" quiet kadeploy.boot={secret}") == 1
+    assert profile.fill(text, "") == profile.minios(program, HTTP, **FILES, params="quiet")
+
+
+@pytest.mark.parametrize("params", [profile.SECRET_PLACE, "kadeploy.boot=0123"])
+def test_parameters_that_a_proof_could_be_taken_from(params: str) -> None:
+    with pytest.raises(RefusedError, match="must not contain"):
+        profile.minios(ipxe.MEMBER, HTTP, **FILES, params=params, secret=True)

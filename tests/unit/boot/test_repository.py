@@ -36,7 +36,7 @@ def test_profile_of_a_node(make: Make, node: Node, boot: dict[str, object], path
     repository.write_profile(node, "one\n")
     repository.write_profile(node, "two\n")
     file = repository.root / path
-    assert repository.profile_path(node) == file
+    assert repository.root / repository.profile_path(node) == file
     assert repository.read_profile(node) == "two\n"
     assert file.stat().st_mode & 0o777 == 0o644
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
@@ -49,10 +49,10 @@ def test_a_profile_in_any_encoding_is_put_back_as_it_was(make: Make, node: Node)
     repository = make()
     content = b"#!ipxe\n# caf\xe9 \xff\n"
     repository.write_profile(node, "")
-    repository.profile_path(node).write_bytes(content)
+    (repository.root / repository.profile_path(node)).write_bytes(content)
     text = json.loads(json.dumps(repository.read_profile(node)))  # as the journal keeps it
     repository.write_profile(node, text)
-    assert repository.profile_path(node).read_bytes() == content
+    assert (repository.root / repository.profile_path(node)).read_bytes() == content
 
 
 @pytest.mark.parametrize("what", ["file", "directory"])
@@ -61,7 +61,7 @@ def test_a_profile_that_can_be_neither_read_nor_written_nor_removed(
 ) -> None:
     """Something else is in its place, or in that of its directory."""
     repository = make()
-    path = repository.profile_path(node)
+    path = repository.root / repository.profile_path(node)
     shutil.rmtree(path.parent, ignore_errors=True)
     if what == "file":
         repository.root.mkdir(exist_ok=True)

@@ -125,7 +125,7 @@ async def test_a_micro_step(case: Case, tmp_path: Path, host_keys: Keys) -> None
 
 def profile_of(workbench: Workbench[Any], token: str) -> str | None:
     """The boot profile of the node, without the token that was made for this run."""
-    path = workbench.boot.profile_path(workbench.facts.nodes[NODE])
+    path = workbench.boot.root / workbench.boot.profile_path(workbench.facts.nodes[NODE])
     profile = path.read_text() if path.is_file() else None
     return profile.replace(token, "<token>") if profile and token else profile
 
