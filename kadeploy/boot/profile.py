@@ -12,8 +12,8 @@ import secrets
 
 from kadeploy.boot.program import BootProgram
 from kadeploy.errors import RefusedError
+from kadeploy.masking import SECRET_PARAMETER as SECRET_PARAMETER
 
-SECRET_PARAMETER = "kadeploy.boot"  # noqa: S105 - the name of the parameter
 TOKEN_PARAMETER = SECRET_PARAMETER
 SECRET_PLACE = "KADEPLOY-BOOT-SECRET"  # noqa: S105 - a word of the text that each answer replaces
 MAX_COMMAND_LINE = 2000  # COMMAND_LINE_SIZE of x86 is 2048 (asm/setup.h); boot programs add some

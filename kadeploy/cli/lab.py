@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import sys
 from dataclasses import asdict
 
 import click
@@ -90,8 +88,7 @@ def _line(node: NodeStatus) -> str:
 
 def print_console(name: str, node: str) -> None:
     """Print the record of a node's console."""
-    with cluster.find(name).node(node).console.open("rb") as record:
-        shutil.copyfileobj(record, sys.stdout.buffer)
+    console.print_record(cluster.find(name).node(node))
 
 
 def attach_console(name: str, node: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kadeploy.errors import RefusedError
 from kadeploy.lab.plan import NodePlan
+from kadeploy.masking import MaskedStream, masked
 from kadeploy.terminal import printable
 
 ESCAPE = b"\x1d"  # Ctrl-], as telnet and virsh have it
@@ -23,9 +24,17 @@ def last_line(record: Path) -> str:
     """Last line of the record that is not empty, without control characters; a tab becomes a blank."""
     with record.open("rb") as file:
         file.seek(max(0, record.stat().st_size - TAIL_BYTES))
-        text = file.read().decode(errors="replace").replace("\r", "\n")
+        text = masked(file.read().decode(errors="replace")).replace("\r", "\n")
     lines = (line.strip() for line in printable(text).replace("\t", " ").split("\n"))
     return next((line for line in reversed(list(lines)) if line), "")
+
+
+def print_record(node: NodePlan) -> None:
+    """Print the record of the console."""
+    stream = MaskedStream()
+    with node.console.open("rb") as record:
+        while piece := record.read(65536):
+            sys.stdout.buffer.write(stream.feed(piece))
 
 
 def attach(node: NodePlan) -> None:
@@ -55,13 +64,14 @@ def attach(node: NodePlan) -> None:
 
 def _relay(connection: socket.socket, source: int) -> None:
     watched: list[int] = [connection.fileno(), source]
+    stream = MaskedStream()
     while True:
         ready, _, _ = select.select(watched, [], [])
         if connection.fileno() in ready:
             data = connection.recv(65536)
             if not data:
                 return
-            os.write(sys.stdout.fileno(), data)
+            os.write(sys.stdout.fileno(), stream.feed(data))
         if source in ready:
             typed = os.read(source, 4096)
             if not typed:

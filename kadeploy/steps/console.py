@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
+from kadeploy.masking import masked
 from kadeploy.terminal import printable_line
 
 MAX_BYTES = 512 * 1024  # that are looked at, the last ones: a sshd that is probed may log 1 KB per second
@@ -108,7 +109,7 @@ def read(text: str) -> Reading:
 
 def _visible(text: str) -> Iterator[str]:
     """Lines that are not empty, without characters that draw on the reader's terminal."""
-    for line in _ERASURE.sub("\n", _ESCAPE.sub("", text)).splitlines():
+    for line in masked(_ERASURE.sub("\n", _ESCAPE.sub("", text))).splitlines():
         shown = printable_line(line).strip()
         if shown:
             yield shown
@@ -125,10 +126,12 @@ def size(path: Path) -> int:
 def text_since(path: Path, start: int) -> str:
     """Text of the record from a position on, at most the last MAX_BYTES of it; raises OSError.
 
-    A record that is shorter than the position was begun anew, and is read from its start.
+    A record that is shorter than the position was begun anew, and is read from its start. Where the text is
+    cut off, it begins with a whole line: half a line may be half a secret.
     """
     with path.open("rb") as record:
         end = record.seek(0, os.SEEK_END)
         first = start if start <= end else 0
-        record.seek(max(first, end - MAX_BYTES))
-        return record.read().decode(errors="replace")
+        begin = record.seek(max(first, end - MAX_BYTES))
+        text = record.read().decode(errors="replace")
+        return text.partition("\n")[2] if begin > first else text

@@ -10,6 +10,8 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from kadeploy.masking import MaskedStream
+
 
 class Console:
     """Console with the node's end as ``slave``, always the same number. Signals wake ``serve``."""
@@ -25,6 +27,7 @@ class Console:
         self._listener.listen(1)
         self._listener.setblocking(False)
         self._user: socket.socket | None = None
+        self._stream = MaskedStream()
         self._wakeup, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the signal does not wake `serve`
@@ -64,6 +67,7 @@ class Console:
         return other in ready
 
     def _write(self, data: bytes) -> None:
+        data = self._stream.feed(data)
         os.write(self._record, data)
         if self._user is not None:
             with suppress(BlockingIOError):  # the user reads too slowly; the record has the data

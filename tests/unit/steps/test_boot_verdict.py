@@ -124,6 +124,8 @@ def test_what_was_on_the_console_before_the_reboot_is_no_evidence(tmp_path: Path
     assert console.read(console.text_since(record, start)).lines == ("GRUB loading.",)
     record.write_text("new\n")
     assert console.text_since(record, start) == "new\n", "a new file was begun"
-    record.write_bytes(b"x" * (2 * console.MAX_BYTES))
-    assert len(console.text_since(record, start)) == console.MAX_BYTES
+    record.write_bytes(b"x" * console.MAX_BYTES + b"\n" + b"y" * 100)
+    assert console.text_since(record, 0) == "y" * 100, "half a line may be half a secret"
+    record.write_text("Command line: kadeploy.boot=0123abcd quiet\n")
+    assert console.read(console.text_since(record, 0)).lines == ("Command line: kadeploy.boot=*** quiet",)
     assert console.size(tmp_path / "nowhere") == 0
