@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kadeploy import nodes
+from kadeploy.config.macs import expand_macs
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.errors import UsageError
 
@@ -34,12 +35,16 @@ class Node:
 
 
 class NodeRange(FileModel):
-    """Ranges of equal cardinality, paired in order: ``node-[1-10]`` with ``10.0.0.[1-10]``."""
+    """Ranges of equal cardinality, paired in order: ``node-[1-10]`` with ``10.0.0.[1-10]``.
+
+    ``mac``: of the cards with which the nodes boot, as in ``expand_macs``; empty where they are not told.
+    """
 
     name: str
     address: str
     bmc: str = ""
     switch: str = ""
+    mac: Annotated[tuple[str, ...], BeforeValidator(expand_macs)] = ()
 
     @field_validator("name", "address", "bmc")
     @classmethod
@@ -64,14 +69,20 @@ class NodeRange(FileModel):
         for field, value in (("address", self.address), ("bmc", self.bmc)):
             if value and len(nodes.expand_range(value)) != names:
                 raise ValueError(f"{names} names but {len(nodes.expand_range(value))} of '{field}'")
+        if self.mac and len(self.mac) != names:
+            raise ValueError(f"{names} names but {len(self.mac)} of 'mac'")
         return self
 
     def expand(self, cluster: str) -> list[Node]:
         """Nodes of this range."""
         names = nodes.expand_range(self.name)
         bmcs = nodes.expand_range(self.bmc) if self.bmc else [""] * len(names)
+        macs = self.mac or [""] * len(names)
         addresses = nodes.expand_range(self.address)
-        return [Node(*fields, cluster, self.switch) for fields in zip(names, addresses, bmcs, strict=True)]
+        return [
+            Node(name, address, bmc, cluster, self.switch, mac)
+            for name, address, bmc, mac in zip(names, addresses, bmcs, macs, strict=True)
+        ]
 
 
 class ClusterEntry(FileModel):
@@ -93,8 +104,8 @@ class ClustersConfig(FileModel):
         seen: dict[str, str] = {}
         for entry in self.clusters:
             for node in (node for group in entry.nodes for node in group.expand(entry.name)):
-                for identity in (node.name, node.address):
-                    if identity in seen:
+                for identity in (node.name, node.address, node.mac):
+                    if identity and identity in seen:
                         raise ValueError(f"{identity} is given twice ({seen[identity]} and {entry.name})")
                     seen[identity] = entry.name
         return self

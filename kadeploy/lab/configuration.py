@@ -82,10 +82,11 @@ def server(plan: LabPlan) -> dict[str, Any]:
 def clusters(plan: LabPlan) -> dict[str, Any]:
     """Content of clusters.conf."""
     first, last = plan.nodes[0], plan.nodes[-1]
-    ranges = {
+    ranges: dict[str, Any] = {
         "name": f"node-[1-{plan.count}]",
         "address": f"{_network(first.address)}.[{_host(first.address)}-{_host(last.address)}]",
         "bmc": f"{_network(first.bmc_address)}.[{_host(first.bmc_address)}-{_host(last.bmc_address)}]",
+        "mac": [node.mac for node in plan.nodes],
     }
     return {
         "clusters": [
