@@ -121,7 +121,10 @@ http {{
 
 def _kadeploy(program: str, files: Path, folder: Path) -> Sequence[str]:
     ports = f"{{http: {HTTP_PORT}, tftp: {TFTP_PORT}}}"
-    server = f"network: {{server_address: {HEAD}, ports: {ports}}}\npxe: {{dhcp: {{repository: {files}}}}}\n"
+    server = (
+        f"network: {{server_address: {HEAD}, ports: {ports}}}\npxe: {{dhcp: {{repository: {files}}}}}\n"
+        f"database: {{name: {folder}/orders.sqlite}}\n"
+    )
     for name, text in (("server.conf", server), ("clusters.conf", _CLUSTERS), ("c.conf", _CLUSTER)):
         (folder / name).write_text(text)
     code = "from kadeploy.cli.kadeploy_boot import main; main()"

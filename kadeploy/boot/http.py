@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -22,13 +23,17 @@ from aiohttp.abc import AbstractStreamWriter
 
 from kadeploy.boot import admission
 from kadeploy.boot.admission import Admission
+from kadeploy.boot.answers import ProfileAnswer, ProfileAnswers
+from kadeploy.boot.delivery import DeliveryWatch
+from kadeploy.boot.health import HEALTH_PATH
 from kadeploy.boot.repository import find_file
 from kadeploy.boot.requests import BootFileRequest
+from kadeploy.errors import KadeployError
 from kadeploy.time_limit import time_limit
 
 Record = Callable[[BootFileRequest], Awaitable[None]]
 
-HEALTH_PATH = "/healthz"
+
 CLIENT_GONE = 499  # nginx' number for a client that went away before the end
 BACKLOG = 1024  # hundreds of machines of a cluster switched on together connect in the same second
 STALL = 60.0  # seconds in which a client takes nothing at all, until it is given up
@@ -40,22 +45,26 @@ END_TIMEOUT = 0.5
 QUEUE_TIME, RETRY_AFTER = 3.0, 2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """Content that is served: files of a repository, and profiles by orders to boot.
+
+    ``record`` receives each finished request but those for the health; ``problem`` says what does not work,
+    '' where everything does.
+    """
+
+    repository: Path
+    answers: ProfileAnswers
+    record: Record
+    problem: Callable[[], Awaitable[str]]
+
+
 @asynccontextmanager
 async def serving(
-    address: str,
-    port: int,
-    repository: Path,
-    record: Record,
-    healthy: Callable[[], bool],
-    *,
-    stall: float = STALL,
-    idle: float = IDLE,
+    address: str, port: int, content: Content, *, stall: float = STALL, idle: float = IDLE
 ) -> AsyncIterator[None]:
-    """Serve a repository; ``record`` receives each finished request but those for the health.
-
-    Raises OSError where the port cannot be had.
-    """
-    server = _Server(_handler(repository, record, healthy), keepalive_timeout=idle, access_log=None)
+    """Serve content; raises OSError where the port cannot be had."""
+    server = _Server(_handler(content), keepalive_timeout=idle, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=END_TIMEOUT)
     await runner.setup()
     try:
@@ -94,27 +103,85 @@ class _Server(web.Server):
             self._admission.leave(client)
 
 
-def _handler(
-    repository: Path, record: Record, healthy: Callable[[], bool]
-) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+def _handler(content: Content) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     places = asyncio.Semaphore(admission.transfers())
 
     async def serve(request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, text="read only\n", headers={"Allow": "GET, HEAD"})
         if request.path == HEALTH_PATH:
-            return _health(healthy())
-        path = await asyncio.to_thread(find_file, repository, request.path)
-        if path is not None:
-            return _File(path, record, places)
-        await record(_finished(request, 404, 0, time.monotonic()))
-        return web.Response(status=404, text="not found\n")
+            return _health(await content.problem())
+        return await _profile(request, content) or await _file(request, content, places)
 
     return serve
 
 
-def _health(healthy: bool) -> web.Response:
-    return web.Response(text="ok\n") if healthy else web.Response(status=503, text="TFTP is down\n")
+def _health(problem: str) -> web.Response:
+    return web.Response(status=503, text=f"{problem}\n") if problem else web.Response(text="ok\n")
+
+
+async def _profile(request: web.BaseRequest, content: Content) -> web.StreamResponse | None:
+    """Response by an order to boot, None where there is none."""
+    try:
+        head = request.method == "HEAD"
+        answer = await content.answers.find(request.path, request.remote or "", "http", head=head)
+    except KadeployError:
+        # Not 404: the machine would go on to its disk. iPXE comes again after 503 with Retry-After.
+        await content.record(_finished(request, 503, 0, time.monotonic()))
+        headers = {"Retry-After": str(RETRY_AFTER)}
+        return web.Response(status=503, text="come again\n", headers=headers)
+    return None if answer is None else _Profile(answer, content)
+
+
+async def _file(request: web.BaseRequest, content: Content, places: asyncio.Semaphore) -> web.StreamResponse:
+    path = await asyncio.to_thread(find_file, content.repository, request.path)
+    if path is not None:
+        return _File(path, content.record, places)
+    await content.record(_finished(request, 404, 0, time.monotonic()))
+    return web.Response(status=404, text="not found\n")
+
+
+class _Profile(web.Response):
+    """Response of a profile, always whole, that watches what becomes of it; nothing comes behind it.
+
+    A machine that is refused gets status 200, for no boot program would run a script with another one.
+    """
+
+    def __init__(self, answer: ProfileAnswer, content: Content) -> None:
+        headers = {"Content-Type": "application/octet-stream", "Cache-Control": "no-store"}
+        super().__init__(body=answer.content, headers=headers)
+        self.force_close()
+        self._answer = answer
+        self._content = content
+        self._request: web.BaseRequest | None = None
+        self._started = time.monotonic()
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send the head, as in the class above."""
+        self._request = request
+        try:
+            return await super().prepare(request)
+        except ConnectionError:
+            await self._content.record(_finished(request, CLIENT_GONE, 0, self._started))
+            raise
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send the body, and tell who has got all of it."""
+        request = self._request
+        assert request is not None
+        arrived = False
+        try:
+            if (transport := request.transport) is None:
+                raise ConnectionResetError(f"{request.remote} went away")
+            with DeliveryWatch(transport) as delivery:
+                await super().write_eof(data)
+                arrived = await delivery.succeeds()
+        finally:
+            if arrived and request.method != "HEAD":
+                self._content.answers.sent(self._answer)
+            size = len(self._answer.content) if arrived and request.method != "HEAD" else 0
+            status = self._answer.status if arrived else CLIENT_GONE
+            await self._content.record(_finished(request, status, size, self._started))
 
 
 class _File(web.FileResponse):

@@ -14,6 +14,8 @@ from kadeploy.config.clusters import Node
 from kadeploy.config.server import ConfiguredProgram, ProfileName, Profiles
 from kadeploy.families import Family
 
+REFUSAL_SECONDS = 30  # until a machine that was refused restarts
+
 
 class BootProgram(ConfiguredProgram, Protocol):
     """Boot program that a site's DHCP server hands out."""
@@ -29,6 +31,13 @@ class BootProgram(ConfiguredProgram, Protocol):
     @abstractmethod
     def local_disk(self) -> str:
         """Profile that boots the first disk of the machine."""
+
+    @abstractmethod
+    def refusal(self, reason: str) -> str:
+        """Profile for a machine that is refused: shows the reason on its console, waits, and restarts it.
+
+        ``reason`` is one line of ASCII. The machine must not go on to its disk, nor to what it boots next.
+        """
 
     @abstractmethod
     def profile_directory(self, profiles: Profiles) -> str:

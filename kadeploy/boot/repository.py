@@ -29,8 +29,10 @@ from kadeploy.config.clusters import Node
 from kadeploy.config.server import ExportKind, Network, NetworkBoot
 from kadeploy.config.site import Site
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
+from kadeploy.terminal import printable_line
 
 DIGEST_CHARACTERS = 16
+_NO_PROFILES = ("kernels", "images")  # directories that never have any, wherever a boot program has them
 
 
 class BootRepository:
@@ -62,7 +64,7 @@ class BootRepository:
         Raises ServiceError where the repository cannot be written or the boot program is not installed.
         """
         try:
-            for name in (self._program.profile_directory(self._profiles), "kernels", "images"):
+            for name in (self.profile_directory, *_NO_PROFILES):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             for name, content in self._program.common_files(self.base_url, self._profiles).items():
                 if isinstance(content, Path):
@@ -119,10 +121,18 @@ class BootRepository:
         """Text of a profile that boots a machine's own disk."""
         return self._program.local_disk()
 
+    def refusal(self, reason: str) -> str:
+        """Text for a machine that gets no profile: shown on its console, which waits and restarts."""
+        return self._program.refusal(printable_line(reason))
+
+    @property
+    def profile_directory(self) -> str:
+        """Directory of the profiles below the repository."""
+        return self._program.profile_directory(self._profiles)
+
     def profile_path(self, node: Node) -> str:
         """Path of a node's profile below the repository, as machines ask for it."""
-        directory = self._program.profile_directory(self._profiles)
-        return str(PurePosixPath(directory, self._program.profile_name(node, self._profiles)))
+        return str(PurePosixPath(self.profile_directory, self._program.profile_name(node, self._profiles)))
 
     def write_profile(self, node: Node, text: str) -> None:
         """Replace a node's profile; raises ServiceError."""
@@ -159,8 +169,8 @@ def find_file(root: Path, name: str) -> Path | None:
 
     Hidden files (being written), links that lead out of the repository, and special files are not served.
     """
-    parts = [part for part in name.split("/") if part]
-    if not parts or "\0" in name or any(part.startswith(".") for part in parts):
+    parts = _parts(name)
+    if not parts:
         return None
     try:
         base = root.resolve(strict=True)
@@ -168,6 +178,27 @@ def find_file(root: Path, name: str) -> Path | None:
     except (OSError, RuntimeError):  # RuntimeError: a loop of links
         return None
     return path if path.is_relative_to(base) and path.is_file() else None
+
+
+def profile_names(root: Path, directory: str, name: str) -> list[str]:
+    """Paths below the repository by which a profile is meant, none for the name of anything else.
+
+    Empty parts count for nothing, as for files; a link that leads to a profile means that one.
+    """
+    names = ["/".join(_parts(name))]
+    if (file := find_file(root, name)) is not None:
+        names.append(str(file.relative_to(root.resolve())))
+    return [one for one in dict.fromkeys(names) if one and _may_be_profile(PurePosixPath(one), directory)]
+
+
+def _may_be_profile(path: PurePosixPath, directory: str) -> bool:
+    return path.is_relative_to(directory) and path.parts[0] not in _NO_PROFILES
+
+
+def _parts(name: str) -> list[str]:
+    """Parts of a path, none where it is no path of a file that may be served."""
+    parts = [part for part in name.split("/") if part]
+    return [] if "\0" in name or any(part.startswith(".") for part in parts) else parts
 
 
 def _safe_name(name: str) -> str:

@@ -2,9 +2,10 @@
 """TFTP server: tftpy in a process of its own, read-only, confined to the repository.
 
 A process of its own because tftpy select()s in a blocking loop. Started by kadeploy.boot.service as
-``python -m kadeploy.boot.tftp REPOSITORY ADDRESS PORT``. Its standard output is one line ``ready``, then a
-JSON line per finished request. It ends when its standard input does, hence with
-its parent, however that ended.
+``python -m kadeploy.boot.tftp REPOSITORY PROFILES ADDRESS PORT``, where PROFILES is the directory of profiles
+in the repository. Its standard output is one line ``ready``, then a JSON line per finished request, and
+questions for profiles, whose replies come on its standard input (``tftp_link.py``). It ends when that does,
+hence with its parent, however that ended.
 
 Reads (RFC 1350) with the options blksize (RFC 2348) and tsize (RFC 2349); writes are refused.
 """
@@ -13,8 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import logging
 import os
+import queue
 import socket
 import sys
 import tempfile
@@ -29,10 +32,14 @@ import tftpy
 from tftpy.TftpContexts import TftpContextServer
 
 from kadeploy.boot.admission import TFTP_EACH, Admission, open_files
-from kadeploy.boot.repository import find_file
+from kadeploy.boot.repository import find_file, profile_names
 from kadeploy.boot.requests import BootFileRequest
+from kadeploy.boot.tftp_link import TftpCompletion, TftpQuestion, TftpReply
 
 READY = "ready"
+HEALTH_NAME = ".healthz"  # a name of no file, by which the parent asks whether this process answers
+# Seconds for a reply, and seconds for which nobody is asked when there was none: firmware asks again.
+REPLY_TIMEOUT, SILENCE = 0.5, 1.0
 RETRANSMISSION = 1  # seconds
 RETRIES = 8  # of one packet, until a client is given up
 # select() takes descriptors below 1024 only; a session needs two.
@@ -53,6 +60,8 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
     requested = ""
     upload = False
     admission: Admission  # of all sessions
+    parent: Parent  # of all sessions
+    reply: TftpReply | None = None
     last_update: float
     retry_count: int
     _admitted = False
@@ -65,10 +74,24 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
         if not self.admission.enter(self.address):
             raise tftpy.TftpException("too many transfers")
         self._admitted = True
+        # The kernel drops what comes from anybody else: tftpy would take it for the client's.
+        self.sock.connect((self.host, self.port))
         if buffer[:2] in (_READ, _WRITE):
-            self.requested = buffer[2:].partition(b"\0")[0].decode(errors="replace")
+            requested = buffer[2:].partition(b"\0")[0].decode(errors="replace")
             self.upload = buffer[:2] == _WRITE
+            if not self.upload:
+                self._ask(requested)
+            self.requested = requested
         self._guard(partial(super().start, buffer))
+
+    def _ask(self, name: str) -> None:
+        """Ask for a profile; stay silent where nobody knows: after an error a machine would boot its disk."""
+        self.reply = self.parent.ask(name, self.address)
+        if self.reply is None or self.reply.text is None:
+            return
+        content = self.reply.text.encode(errors="surrogateescape")
+        self.dyn_file_func = lambda *_, **__: io.BytesIO(content)
+        self.flock = False
 
     def cycle(self) -> None:
         """Answer a further packet."""
@@ -106,8 +129,8 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
         super().end()
         if self._admitted:
             self.admission.leave(self.address)
-        if not self.requested:
-            return  # refused, or not even a request
+        if self.requested in ("", HEALTH_NAME):
+            return  # refused, or not even a request, or one of the parent
         request = BootFileRequest(
             time=datetime.now(UTC),
             protocol="tftp",
@@ -118,13 +141,17 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
             seconds=round(time.time() - self.metrics.start_time, 3),
         )
         print(request.to_json(), flush=True)  # noqa: T201 - the interface to the parent
+        if self.reply is not None and request.status == self.reply.status:
+            print(TftpCompletion(self.reply.number).to_json(), flush=True)  # noqa: T201
 
     def _status(self) -> int:
         if self.upload:
             return 403
         if self.fileobj is None:
             return 404
-        return 200 if self.state is None else 499
+        if self.state is not None:
+            return 499
+        return self.reply.status if self.reply else 200
 
 
 def _open(repository: Path, name: str, **_client: object) -> IO[bytes] | None:
@@ -137,11 +164,49 @@ def _open(repository: Path, name: str, **_client: object) -> IO[bytes] | None:
         return None
 
 
-def _end_with_parent() -> None:
-    with contextlib.suppress(OSError):
-        while os.read(0, 4096):
-            pass
-    os._exit(0)
+class Parent:
+    """Parent that is asked for profiles, by one thread; what it replies is read by another one."""
+
+    def __init__(self, repository: Path, directory: str) -> None:
+        self._repository = repository
+        self._directory = directory
+        self._replies: queue.SimpleQueue[TftpReply] = queue.SimpleQueue()
+        self._number = 0
+        self._silent_until = 0.0
+
+    def ask(self, name: str, client: str) -> TftpReply | None:
+        """Ask for a profile; None for the name of anything else.
+
+        Raises TftpException where there is no reply in time. All transfers wait meanwhile, so the next
+        questions are not even asked.
+        """
+        if not profile_names(self._repository, self._directory, name):
+            return None
+        if time.monotonic() < self._silent_until:
+            raise tftpy.TftpException("nobody knows the profile now")
+        self._number += 1
+        print(TftpQuestion(self._number, name, client).to_json(), flush=True)  # noqa: T201
+        reply = self._wait(time.monotonic() + REPLY_TIMEOUT)
+        if reply is None or reply.away:
+            self._silent_until = time.monotonic() + SILENCE
+            raise tftpy.TftpException("nobody knows the profile now")
+        return reply
+
+    def _wait(self, end: float) -> TftpReply | None:
+        while True:
+            try:
+                reply = self._replies.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                return None
+            if reply.number == self._number:
+                return reply
+
+    def read_replies(self) -> None:
+        """Read replies, and end this process when its parent is gone."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in sys.stdin:
+                self._replies.put(TftpReply.from_json(line))
+        os._exit(0)
 
 
 def _announce(server: tftpy.TftpServer) -> None:
@@ -159,12 +224,13 @@ def _enlarge(sock: socket.socket) -> None:
 
 def main(arguments: list[str]) -> int:
     """Serve until the parent is gone; status 1 and a line on stderr where the port cannot be had."""
-    repository, address, port = Path(arguments[0]), arguments[1], int(arguments[2])
+    repository, directory, address, port = Path(arguments[0]), arguments[1], arguments[2], int(arguments[3])
+    parent = TftpTransfer.parent = Parent(repository, directory)
     logging.getLogger("tftpy").setLevel(logging.CRITICAL)  # finished requests tell what happened
     TftpTransfer.admission = Admission(min(MAX_SESSIONS, open_files() // 2), TFTP_EACH)
     # tftpy has no other way to say what a session is; and 'import tftpy.TftpServer' yields the class in it.
     vars(importlib.import_module("tftpy.TftpServer"))["TftpContextServer"] = TftpTransfer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=parent.read_replies, daemon=True).start()
     # tftpy opens what is below its root by itself, links included. Its root is removed as soon as it has
     # checked that it exists, so that every name comes to _open.
     with tempfile.TemporaryDirectory(prefix="kadeploy-tftp-") as root:

@@ -52,4 +52,11 @@ async def _serve(configuration: site.Site) -> None:
         ports = f"http port {network.ports.http}, tftp port {network.ports.tftp}"
         click.echo(f"serving {repository.root} on {network.server_address}, {ports}")
 
-    await serve(repository, network, ready, stop)
+    await serve(
+        repository=repository,
+        network=network,
+        store=configuration.path(configuration.server.database.name),
+        known=frozenset(node.address for node in configuration.nodes.values()),
+        ready=ready,
+        stop=stop,
+    )

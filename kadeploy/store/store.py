@@ -33,20 +33,23 @@ Result = TypeVar("Result")
 class Store:
     """Store that runs functions of a connection, each in a transaction of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_timeout: float | None = None) -> None:
         self.path = path
-        self._engine = _engine(path)
+        self._busy_timeout = BUSY_TIMEOUT if busy_timeout is None else busy_timeout
+        self._engine = _engine(path, self._busy_timeout)
         self._riders = Riders()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path) -> AsyncIterator[Store]:
+    async def open(cls, path: Path, busy_timeout: float | None = None) -> AsyncIterator[Store]:
         """Open the file; create or upgrade it where necessary.
 
-        Raises RefusedError where the file's rights forbid it, ServiceError where it is no usable store.
+        A transaction waits for the writer of another process for ``busy_timeout`` seconds, BUSY_TIMEOUT
+        unless given. Raises RefusedError where the file's rights forbid it, ServiceError where it is no
+        usable store.
         """
-        store = cls(path)
+        store = cls(path, busy_timeout)
         try:
             await store._run(schema.prepare, store._engine, path)
             yield store
@@ -108,19 +111,19 @@ class Store:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
         except DatabaseError as error:
-            raise _explain(error, self.path) from error
+            raise _explain(error, self.path, self._busy_timeout) from error
         except PermissionError as error:
             raise _refusal(self.path) from error
         except OSError as error:
             raise ServiceError(f"the store {self.path} cannot be opened: {error.strerror}") from error
 
 
-def _engine(path: Path) -> Engine:
+def _engine(path: Path, busy_timeout: float) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         # One connection, used on one thread, but not the thread of the caller.
         poolclass=StaticPool,
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT},
+        connect_args={"check_same_thread": False, "timeout": busy_timeout},
     )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
@@ -148,11 +151,11 @@ def _refusal(path: Path) -> RefusedError:
     return RefusedError(f"you may not use the store {path}", hint="run the command as the owner of the file")
 
 
-def _explain(error: DatabaseError, path: Path) -> Exception:
+def _explain(error: DatabaseError, path: Path, busy_timeout: float) -> Exception:
     reason: Any = error.orig
     name = getattr(reason, "sqlite_errorname", "")
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):  # and their variants
         return _refusal(path)
     if name == "SQLITE_BUSY":
-        return ServiceError(f"the store {path} was locked by another process for {BUSY_TIMEOUT:.0f} s")
+        return ServiceError(f"the store {path} was locked by another process for {busy_timeout:g} s")
     return ServiceError(f"the store {path} does not work: {reason}")

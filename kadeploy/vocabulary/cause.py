@@ -40,7 +40,7 @@ class Cause(StrEnum):
 _ADVICE = {
     Cause.POWER: "switch the node by hand with the command of remoteops in the cluster's file",
     Cause.FIRMWARE: "look at the node's boot order, its cable, and the DHCP server's log",
-    Cause.NETWORK_BOOT: "look whether kadeploy-boot runs, and at requests.jsonl beside the boot repository",
+    Cause.NETWORK_BOOT: "look whether kadeploy-boot runs, and at requests/ beside the boot repository",
     Cause.KERNEL: "look at the node's console; boot.kernels and boot.kernel_params say what is booted",
     Cause.MINIOS: "look at the node's console; rebuild the miniOS with bin/build-deploy-env",
     Cause.CONNECTION: "look whether the node still runs, and at its console and its cable",

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from kadeploy.boot.requests import BootFileRequest
+from kadeploy.boot.requests import BootFileRequest, requests_of
 from kadeploy.lab import processes
-from kadeploy.lab.plan import SERVER_ADDRESS
 
 from .laboratory import Laboratory, Run, until
 
@@ -110,9 +110,9 @@ def test_rate_and_slow_boot(slow_fleet: Laboratory) -> None:
 
 def requests(lab: Laboratory, name: str) -> list[BootFileRequest]:
     """What the nodes have fetched of files whose names end so."""
-    lines = Path(f"/var/lib/kalab/{lab.name}/requests.jsonl").read_text().splitlines()
-    asked = [BootFileRequest.from_json(line) for line in lines]
-    return [request for request in asked if request.path.endswith(name) and request.client != SERVER_ADDRESS]
+    repository, begin = Path(f"/var/lib/kalab/{lab.name}/boot"), datetime.min.replace(tzinfo=UTC)
+    asked = [one for node in (1, 2) for one in requests_of(repository, f"172.31.0.{10 + node}", begin)]
+    return [request for request in asked if request.path.endswith(name)]
 
 
 def order(fleet: Laboratory, run: Run, node: str, command: str) -> None:

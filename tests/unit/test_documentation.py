@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from kadeploy.boot import http, service
+from kadeploy.boot import answers, health, http, tftp_process
 from kadeploy.broadcast.interface import BroadcastOptions
 from kadeploy.cli import kacast, kadeploy, kadeploy_boot, kaenv, kalab, kapower, kareboot, kastat
 from kadeploy.config import site
@@ -258,7 +258,11 @@ CONSTANTS = {
     "start of the relay on a node": BroadcastOptions().start_timeout,
     "a node without a predecessor": BroadcastOptions().patience,
     "a relay that has told this machine nothing": BroadcastOptions().report_timeout,
-    "start of the TFTP server": service.START_TIMEOUT,
+    "start of the TFTP server": tftp_process.START_TIMEOUT,
+    "the store, for a profile over HTTP": answers.STORE_WAIT,
+    "the store, for a profile over TFTP": tftp_process.STORE_WAIT,
+    "counting a fetch while the store is locked": answers.COMPLETION_WAIT,
+    "an answer of the boot server on its health": health.TIMEOUT,
     "a request over an HTTP connection": http.IDLE,
     "an HTTP client that takes nothing": http.STALL,
     "a place among the files": http.QUEUE_TIME,

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kadeploy.boot.program import BootProgram, spell
+from kadeploy.boot.program import REFUSAL_SECONDS, BootProgram, spell
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import ExportKind, ProfileName, Profiles
 
+_WORDS = re.compile(r"[^A-Za-z0-9 .,:_-]")
 _SEPARATORS = frozenset({"||", "&&", ";"})
 
 # A machine with a BIOS starts its first disk by sanboot. Under UEFI there is no such number: leaving iPXE
@@ -61,6 +63,9 @@ class IpxeProgram(BootProgram):
 
     def local_disk(self) -> str:
         return f"#!ipxe\n{_LOCAL_DISK}"
+
+    def refusal(self, reason: str) -> str:
+        return f"#!ipxe\necho Refused: {_WORDS.sub('', reason)}\nsleep {REFUSAL_SECONDS}\nreboot\n"
 
     def profile_directory(self, profiles: Profiles) -> str:
         return profiles.directory

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kadeploy.boot.program import BootProgram, spell
+from kadeploy.boot.program import REFUSAL_SECONDS, BootProgram, spell
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import ExportKind, ProfileName, Profiles
 from kadeploy.errors import ServiceError
@@ -14,7 +14,7 @@ from kadeploy.errors import ServiceError
 _DIRECTORY = "pxelinux.cfg"
 _MODULES = Path("/usr/lib/syslinux/modules/bios")
 _PROGRAMS = Path("/usr/lib/PXELINUX")
-_MODULE_NAMES = ("ldlinux.c32", "libcom32.c32", "libutil.c32", "chain.c32")
+_MODULE_NAMES = ("ldlinux.c32", "libcom32.c32", "libutil.c32", "chain.c32", "reboot.c32")
 
 _LOCAL_DISK = """\
 DEFAULT local
@@ -48,6 +48,18 @@ class PxelinuxProgram(BootProgram):
 
     def local_disk(self) -> str:
         return _LOCAL_DISK
+
+    def refusal(self, reason: str) -> str:
+        # Whoever sits there may do without the pause, and not more.
+        return (
+            f"SAY Refused: {reason}\n"
+            "DEFAULT refused\n"
+            "PROMPT 1\n"
+            f"TIMEOUT {10 * REFUSAL_SECONDS}\n"
+            "ALLOWOPTIONS 0\n"
+            "LABEL refused\n"
+            "  COM32 reboot.c32\n"
+        )
 
     def profile_directory(self, profiles: Profiles) -> str:
         return _DIRECTORY

@@ -6,12 +6,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from kadeploy.config.server import Network
+from kadeploy.boot.answers import ProfileAnswers
+from kadeploy.boot.http import Content, Record
+from kadeploy.boot.order_store import OrderStore
+from kadeploy.boot.repository import BootRepository
+from kadeploy.config.server import Network, NetworkBoot
 
+STORE = "kadeploy.sqlite"
 CODE = "from kadeploy.cli.kadeploy_boot import main; main()"
 
 _CLUSTERS = """\
@@ -29,6 +34,7 @@ def configure(directory: Path, network: Network) -> Path:
     server = (
         f"network: {{server_address: 127.0.0.1, ports: {{http: {network.ports.http},"
         f" tftp: {network.ports.tftp}}}}}\npxe: {{dhcp: {{repository: {directory}/boot}}}}\n"
+        f"database: {{name: {directory}/{STORE}}}\n"
     )
     for name, text in (("server.conf", server), ("clusters.conf", _CLUSTERS), ("c.conf", _CLUSTER)):
         (directory / name).write_text(text)
@@ -47,6 +53,19 @@ def running(directory: Path, *before: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
+
+
+@asynccontextmanager
+async def serve_content(repository: Path, network: Network, record: Record) -> AsyncIterator[Content]:
+    """What HTTP serves of a repository, and of the store beside it."""
+    boot = NetworkBoot.model_validate({"repository": repository})
+    async with OrderStore(repository.parent / STORE) as store:
+        answers = ProfileAnswers(BootRepository(repository, boot, network), store)
+        yield Content(repository=repository, answers=answers, record=record, problem=no_problem)
+
+
+async def no_problem() -> str:
+    return ""
 
 
 def tftp_children(port: int) -> list[int]:

@@ -20,7 +20,7 @@ import pytest
 from kadeploy.boot import admission, http
 from kadeploy.boot.requests import BootFileRequest
 from kadeploy.config.server import Network
-from tests.unit.boot.service import configure, running, tftp_children
+from tests.unit.boot.service import configure, running, serve_content, tftp_children
 
 pytestmark = pytest.mark.slow
 
@@ -169,7 +169,10 @@ async def test_a_machine_that_finds_no_place_is_told_to_come_again(
     monkeypatch.setattr(http, "QUEUE_TIME", 0.2)
     (repository / "image").write_bytes(bytes(IMAGE))
     port = network.ports.http
-    async with http.serving("127.0.0.1", port, repository, forget, lambda: True, stall=STALL):
+    async with (
+        serve_content(repository, network, forget) as served,
+        http.serving("127.0.0.1", port, served, stall=STALL),
+    ):
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET /image HTTP/1.1\r\nHost: x\r\n\r\n")
             await asyncio.sleep(0.1)
@@ -205,7 +208,10 @@ async def afterwards(network: Network, repository: Path, sent: bytes) -> list[Bo
         logged.append(request)
 
     port = network.ports.http
-    async with http.serving("127.0.0.1", port, repository, record, lambda: True, stall=STALL, idle=IDLE):
+    async with (
+        serve_content(repository, network, record) as served,
+        http.serving("127.0.0.1", port, served, stall=STALL, idle=IDLE),
+    ):
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(sent)
             await asyncio.sleep(IDLE / 2)

@@ -35,6 +35,9 @@ class Petitboot(BootProgram):
     def local_disk(self) -> str:
         return "local\n"
 
+    def refusal(self, reason: str) -> str:
+        return f"say {reason}\nrestart\n"
+
     def profile_directory(self, profiles: Profiles) -> str:
         return f"petitboot/{profiles.directory}"
 

@@ -20,9 +20,9 @@ import pytest
 import tftpy
 
 from kadeploy.boot.requests import BootFileRequest, requests_of
-from kadeploy.boot.service import TftpProcess
+from kadeploy.boot.tftp_process import TftpProcess
 from kadeploy.config.server import Network, Ports
-from tests.unit.boot.service import CODE, configure, running, tftp_children, wait_until_gone
+from tests.unit.boot.service import CODE, configure, running, serve_content, tftp_children, wait_until_gone
 
 BIG = 24_000_000
 NONSENSE = (
@@ -212,14 +212,15 @@ async def ignore(_: BootFileRequest) -> None:
 
 async def test_cancelling_the_supervision_ends_the_child(tmp_path: Path, network: Network) -> None:
     port = network.ports.tftp
-    tftp = TftpProcess(tmp_path, "127.0.0.1", port, ignore)
-    await tftp.start()
-    (child,) = tftp_children(port)
-    supervision = asyncio.create_task(tftp.supervise())
-    await asyncio.sleep(0.05)
-    supervision.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await supervision
+    async with serve_content(tmp_path, network, ignore) as served:
+        tftp = TftpProcess(served.answers, tmp_path, "127.0.0.1", port, ignore)
+        await tftp.start()
+        (child,) = tftp_children(port)
+        supervision = asyncio.create_task(tftp.supervise())
+        await asyncio.sleep(0.05)
+        supervision.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await supervision
     assert not Path(f"/proc/{child}").exists()
 
 
@@ -230,12 +231,14 @@ async def test_cancelling_the_start_ends_the_child(
     never_ready.write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 60\n")
     never_ready.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(never_ready))
-    starting = asyncio.create_task(TftpProcess(tmp_path, "127.0.0.1", network.ports.tftp, ignore).start())
-    written = tmp_path / "pid"
-    await until(lambda: written.exists() and written.read_text())
-    starting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await starting
+    async with serve_content(tmp_path, network, ignore) as served:
+        tftp = TftpProcess(served.answers, tmp_path, "127.0.0.1", network.ports.tftp, ignore)
+        starting = asyncio.create_task(tftp.start())
+        written = tmp_path / "pid"
+        await until(lambda: written.exists() and written.read_text())
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
     assert not Path(f"/proc/{written.read_text().strip()}").exists()
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
+from kadeploy.boot.request_log import RequestLog
+from kadeploy.boot.requests import BootFileRequest, log_path
 from kadeploy.config.site import Site
 from kadeploy.errors import BrokenConnectionError, UnreachableError
 from kadeploy.steps import boot, boot_new_env
@@ -31,9 +33,9 @@ async def deployment(site: Site, make_plan: MakePlan, tmp_path: Path) -> AsyncIt
         planned = workbench_of(plan)
         cluster = planned.facts.cluster.model_copy(update={"console_log": f"{tmp_path}/HOSTNAME_SHORT.log"})
         (tmp_path / "red-1.log").write_text("Kernel panic - not syncing: in the last deployment\n")
-        log_path(planned.boot.root).touch()
+        log_path(planned.boot.root).mkdir()
         yield replace(planned, facts=replace(planned.facts, cluster=cluster))
-        log_path(planned.boot.root).unlink()
+        shutil.rmtree(log_path(planned.boot.root))
         await planned.remote.aclose()
 
 

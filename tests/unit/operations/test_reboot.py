@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,8 @@ import asyncssh
 import pytest
 
 from kadeploy.boot.repository import BootRepository
-from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
+from kadeploy.boot.request_log import RequestLog
+from kadeploy.boot.requests import BootFileRequest, log_path
 from kadeploy.config.expression import Expression
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError, RequestError
@@ -153,7 +155,7 @@ async def test_boot_files_prove_a_reboot_that_was_too_quick_to_see(
 ) -> None:
     await deployed(store, "red-1", key=disk_key)
     root = listening.path(listening.server.pxe.dhcp.repository)
-    log_path(root).touch()
+    log_path(root).mkdir()
     async with system(port, disk_key):
         running = asyncio.create_task(reboot(listening, store, "red-1"))
         await asyncio.sleep(1)
@@ -161,7 +163,7 @@ async def test_boot_files_prove_a_reboot_that_was_too_quick_to_see(
         asked = BootFileRequest(datetime.now(UTC), "http", ADDRESS, "/profiles/127.0.1.1", 200, 9, 0.1)
         RequestLog(log_path(root)).append(asked)
         assert (await running).nodes[0].phase == "ok"
-    log_path(root).unlink()
+    shutil.rmtree(log_path(root))
 
 
 async def test_where_nothing_is_known_any_system_will_do_but_the_minios(

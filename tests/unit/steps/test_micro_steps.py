@@ -15,7 +15,8 @@ from typing import Any
 import asyncssh
 import pytest
 
-from kadeploy.boot.requests import BootFileRequest, RequestLog, log_path
+from kadeploy.boot.request_log import RequestLog
+from kadeploy.boot.requests import BootFileRequest, log_path
 from kadeploy.errors import KadeployError, NodeError
 from kadeploy.remote.hostkey import other_key_probe
 from kadeploy.steps.catalogue import steps_of
@@ -56,7 +57,7 @@ def prepare(case: Case, workbench: Workbench[Any]) -> None:
     if case.boots is not None:
         workbench.boot.write_profile(workbench.facts.nodes[NODE], case.boots)
     if case.asked is not None:
-        log_path(workbench.boot.root).touch()
+        log_path(workbench.boot.root).mkdir()
         for request in case.asked:
             asked = BootFileRequest(ASKED, "http", ADDRESS, seconds=0.1, **request)
             RequestLog(log_path(workbench.boot.root)).append(asked)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Health of the boot server, as those see it who order boots: no node is to blame for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from kadeploy.config.server import Network
+
+HEALTH_PATH = "/healthz"
+TIMEOUT = 10.0  # seconds for an answer; the server itself takes up to four to find out
+FRESH = 1.0  # seconds for which an answer serves all who ask
+_SHOWN = 200  # characters of an answer
+
+
+class BootHealth:
+    """Health for which the steps of many nodes ask at once, and the server is asked once a second at most."""
+
+    def __init__(self, network: Network) -> None:
+        self._url = f"http://{network.server_address}:{network.ports.http}{HEALTH_PATH}"
+        self._lock = asyncio.Lock()
+        self._found = ""
+        self._until = 0.0
+
+    async def problem(self) -> str:
+        """Sentence on what does not work at the boot server, '' where it serves machines."""
+        clock = asyncio.get_running_loop().time
+        async with self._lock:
+            if clock() >= self._until:
+                self._found = await self._ask()
+                self._until = clock() + FRESH
+            return self._found
+
+    async def _ask(self) -> str:
+        limit = aiohttp.ClientTimeout(total=TIMEOUT)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=limit, trust_env=False) as session,
+                session.get(self._url, allow_redirects=False) as answer,
+            ):
+                text = (await answer.content.read(_SHOWN)).decode(errors="replace").strip()
+                if answer.status == 200:
+                    return ""
+                return f"the boot server at {self._url} says: {text or answer.status}"
+        except TimeoutError:
+            return f"the boot server at {self._url} has not answered within {TIMEOUT:.0f} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return f"the boot server at {self._url} does not answer: {error}"

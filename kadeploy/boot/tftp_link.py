@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Link between the boot server and its child that serves TFTP: JSON lines over two pipes.
+
+The child asks for profiles, for only its parent uses the store; and it reports what became of each request.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class TftpQuestion:
+    """Question of the child: what does a client get that asks for this name?"""
+
+    number: int
+    name: str
+    client: str
+
+    def to_json(self) -> str:
+        return json.dumps({"question": asdict(self)})
+
+
+@dataclass(frozen=True, slots=True)
+class TftpReply:
+    """Reply to a question.
+
+    ``away``: nobody knows now, and the client is to ask again. ``text`` is None where no order says anything:
+    the name is that of a file, or of nothing. ``status`` and ``fetch`` are as in a ProfileAnswer.
+    """
+
+    number: int
+    away: bool = False
+    text: str | None = None
+    status: int = 200
+    fetch: int = 0
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        return cls(**json.loads(line))
+
+
+@dataclass(frozen=True, slots=True)
+class TftpCompletion:
+    """Report of the child that a client has confirmed all of the reply with this number."""
+
+    number: int
+
+    def to_json(self) -> str:
+        return json.dumps({"completion": self.number})
+
+
+def parse(line: str) -> TftpQuestion | TftpCompletion | None:
+    """Question or completion in a line of the child, None for any other line."""
+    try:
+        fields: Any = json.loads(line)
+        if "question" in fields:
+            return TftpQuestion(**fields["question"])
+        return TftpCompletion(int(fields["completion"])) if "completion" in fields else None
+    except (ValueError, TypeError):
+        return None
