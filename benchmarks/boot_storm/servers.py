@@ -103,7 +103,7 @@ _ANSWERS = {"http": _answers_http, "tftp": _answers_tftp}
 _CLUSTERS = "clusters: [{name: c, conf_file: c.conf, nodes: [{name: n-1, address: 10.99.4.1}]}]\n"
 _CLUSTER = """\
 partitioning: {block_device: /dev/vda, layout: [{name: deploy, number: 1, size: rest}]}
-boot: {kernels: {deploy: {vmlinuz: a, initrd: b, host_key: c}}}
+boot: {kernels: {deploy: {vmlinuz: a, initrd: b}}}
 remoteops: {reboot: [{cmd: "true"}]}
 """
 _NGINX = """\

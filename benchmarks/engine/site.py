@@ -32,7 +32,7 @@ partitioning:
   layout:
     - {name: swap, number: 1, size: 1GiB}
     - {name: deploy, number: 3, size: 20GiB}
-boot: {kernels: {deploy: {vmlinuz: vmlinuz, initrd: initrd, host_key: host.pub}}}
+boot: {kernels: {deploy: {vmlinuz: vmlinuz, initrd: initrd}}}
 remoteops: {reboot: [{name: hard, cmd: "true HOSTNAME_FQDN"}]}
 automata:
   macrosteps:
@@ -64,7 +64,6 @@ def write(directory: Path) -> None:
     (directory / "keys").mkdir()
     key = directory / "keys" / "id_deploy"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    (directory / "host.pub").write_bytes(key.with_suffix(".pub").read_bytes())
     subprocess.run(["tar", "-czf", directory / "image.tar.gz", "-C", directory, "vmlinuz"], check=True)
 
 

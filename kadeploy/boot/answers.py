@@ -119,8 +119,6 @@ class ProfileAnswers:
             mac = await self._find_mac(client)
             if reason := _objection(order, client, mac):
                 return ProfileAnswer(self._repository.refusal(reason), REFUSED)
-            if order.state is OrderState.PROVEN:
-                return ProfileAnswer(profile.fill(order.text, ""))
             if head:
                 return ProfileAnswer(profile.fill(order.text, _DUMMY))
             if answer := await self._answer(order, client, protocol, mac):
@@ -137,9 +135,10 @@ class ProfileAnswers:
     async def _answer(
         self, order: BootOrder, client: str, protocol: Protocol, mac: str
     ) -> ProfileAnswer | None:
-        """Answer with a fresh secret, None where the order is not open any more."""
+        """Answer with a fresh secret, None where the order is replaced; a proven one has none any more."""
         self._slow_down(order.number)
-        orders, secret = await self._store.orders(), profile.make_secret()
+        orders = await self._store.orders()
+        secret = "" if order.state is OrderState.PROVEN else profile.make_secret()
         fetch = await orders.begin_fetch(order.number, secret, client=client, protocol=protocol, mac=mac)
         if not fetch:
             return None

@@ -27,6 +27,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 
 from kadeploy.broadcast.image import sha256_of, size_problem
 from kadeploy.broadcast.integrity import digest_problem, fail_for_image
@@ -53,7 +54,7 @@ _TAKE_SCRIPT = files("kadeploy.broadcast").joinpath("scripts/take.sh")
 class CustomBroadcast:
     """``Broadcast`` by a command, run in ``directory``; ``words`` are replaced in it, too.
 
-    ``host_keys`` are public key lines that all nodes have.
+    ``host_keys`` maps nodes to their public key lines; those of unknown keys are not in HOSTKEYFILE.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class CustomBroadcast:
         command: Sequence[str],
         directory: Path,
         words: Mapping[str, str] | None = None,
-        host_keys: str = "",
+        host_keys: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._command = list(command)
         self._directory = directory
@@ -126,14 +127,15 @@ def receive_command(delivery: Delivery, digest: str) -> str:
     return shlex.join(["sh", "-c", text, "take", digest, *(word for stage in stages for word in stage)])
 
 
-def _write_files(delivery: Delivery, host_keys: str, folder: Path) -> dict[str, str]:
+def _write_files(delivery: Delivery, host_keys: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Write the files of a broadcast; returns their paths by word."""
-    keys = [key for key in host_keys.splitlines() if key.strip()]
     lines = {
         "NODEFILE": delivery.nodes,
         "ADDRESSFILE": [recipient.address for recipient in delivery.recipients],
         "HOSTKEYFILE": [
-            f"{recipient.node},{recipient.address} {k}" for recipient in delivery.recipients for k in keys
+            f"{recipient.node},{recipient.address} {key}"
+            for recipient in delivery.recipients
+            if (key := host_keys.get(recipient.node))
         ],
         "OKFILE": [],
         "KOFILE": [],

@@ -8,6 +8,7 @@ out a broadcast only when it makes one.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 class BroadcastSetup:
     """Inputs of a method for one cluster.
 
-    ``host_keys`` are public key lines that all nodes have; ``shared`` is the chain that late nodes join.
+    ``host_keys`` maps nodes to their public key lines; ``shared`` is the chain that late nodes join.
     """
 
     site: Site
     cluster: ClusterConfig
-    host_keys: str
+    host_keys: Mapping[str, str]
     shared: SharedBroadcast
 
 

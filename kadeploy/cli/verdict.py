@@ -70,9 +70,12 @@ def totals(result: ResultView) -> Iterator[str]:
 
 
 def known_hosts(result: ResultView) -> Iterator[str]:
-    """Lines of ssh's known_hosts for the nodes that were verified."""
+    """Lines of ssh's known_hosts for nodes that were verified, and for the miniOS of those that are held."""
     for node in result.in_phase(Phase.OK):
         yield from (f"{node.node},{node.address} {key}" for key in node.host_keys)
+    for node in result.in_phase(Phase.HELD):
+        if node.minios_key:
+            yield f"{node.node},{node.address} {node.minios_key}"
 
 
 def exit_status(result: ResultView) -> ExitStatus:

@@ -41,11 +41,14 @@ class UserKernel(FileModel):
 
 
 class DeployKernel(FileModel):
-    """MiniOS: its files, the public host key built into it, the file systems that it can make."""
+    """MiniOS: its files, and the file systems that it can make.
+
+    ``host_key``: the public host key that is built into a site's own miniOS, which does not prove itself.
+    """
 
     vmlinuz: Path
     initrd: Path
-    host_key: Path
+    host_key: Path | None = None
     params: str = ""
     supported_fs: tuple[str, ...] = ("ext2", "ext3", "ext4", "vfat")
 

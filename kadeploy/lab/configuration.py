@@ -16,8 +16,7 @@ from kadeploy.lab.plan import BMC_USER, CLUSTER, HTTP_PORT, SERVER_ADDRESS, LabP
 KERNEL_PARAMETERS = "console=ttyS0,115200 net.ifnames=0"
 DEPLOY_KEY = Path("keys/id_deploy")
 BMC_PASSWORD = Path("keys/bmc_password")
-HOST_KEY = "ssh_host_ed25519_key.pub"
-DEPLOY_ENV_FILES = ("vmlinuz", "initrd", "id_deploy", HOST_KEY)
+DEPLOY_ENV_FILES = ("vmlinuz", "initrd", "id_deploy")
 
 
 def check_deploy_env(directory: Path) -> None:
@@ -121,7 +120,6 @@ def _minios(plan: LabPlan) -> dict[str, Any]:
     return {
         "vmlinuz": str(plan.deploy_env / "vmlinuz"),
         "initrd": str(plan.deploy_env / "initrd"),
-        "host_key": str(plan.deploy_env / HOST_KEY),
         "params": KERNEL_PARAMETERS,
     }
 

@@ -14,8 +14,9 @@ class NodeResult:
     """Result of one node: phase ok, ko, held or aborted.
 
     ``place`` is Instance-micro, ``cause`` the class of what failed, '' for a good node; ``power`` is on or
-    off, as it was last found, '' where it was not looked for. ``reception``: what it received in its last
-    broadcast, None before that.
+    off, as it was last found, '' where it was not looked for. ``proof``: level of the proof of the miniOS
+    that it has booted, '' where it has booted none; ``minios_key``: public host key of that miniOS.
+    ``reception``: what it received in its last broadcast, None before that.
     """
 
     node: str
@@ -27,6 +28,8 @@ class NodeResult:
     host_keys: tuple[str, ...] = ()
     address: str = ""
     power: str = ""
+    proof: str = ""
+    minios_key: str = ""
     reception: Reception | None = None
 
 

@@ -51,13 +51,9 @@ class PowerControl:
         self._directory = directory
         self._remote = remote
 
-    async def reboot(self, node: Node, level: Level = "soft", *, booted_as: str = "") -> SwitchResult:
-        """Reboot, or switch on where it is off; raises PowerError when no level from there on works.
-
-        A system that has ``booted_as``, a word, on its kernel command line is as wanted: ways that ask the
-        system leave it alone.
-        """
-        return await self._escalate(PowerAction.REBOOT, node, level, booted_as)
+    async def reboot(self, node: Node, level: Level = "soft") -> SwitchResult:
+        """Reboot, or switch on where it is off; raises PowerError when no level from there on works."""
+        return await self._escalate(PowerAction.REBOOT, node, level)
 
     async def power_on(self, node: Node, level: Level = "soft") -> SwitchResult:
         """Switch on; raises PowerError when no level from there on works."""
@@ -75,13 +71,11 @@ class PowerControl:
         order = self._order(node, settings[0])
         return await POWER_WAYS[settings[0].method].status(order)
 
-    async def _escalate(
-        self, action: PowerAction, node: Node, level: Level, booted_as: str = ""
-    ) -> SwitchResult:
+    async def _escalate(self, action: PowerAction, node: Node, level: Level) -> SwitchResult:
         failed: list[FailedLevel] = []
         settings, known = await self._select_sensible(action, node, level)
         for setting in settings:
-            order = self._order(node, setting, booted_as, None if failed else known)
+            order = self._order(node, setting, None if failed else known)
             try:
                 await POWER_WAYS[setting.method].switch(action, order)
             except NodeError as error:
@@ -118,7 +112,7 @@ class PowerControl:
         return [setting for setting in ordered if LEVELS.index(setting.name) >= first] or ordered[-1:]
 
     def _order(
-        self, node: Node, setting: PowerWaySetting, booted_as: str = "", known: PowerState | None = None
+        self, node: Node, setting: PowerWaySetting, known: PowerState | None = None
     ) -> PowerOrder[Any, Any]:
         return PowerOrder(
             node=node,
@@ -126,7 +120,6 @@ class PowerControl:
             account=self._operations.account(setting.method),
             directory=self._directory,
             remote=self._remote,
-            booted_as=booted_as,
             known=known,
         )
 

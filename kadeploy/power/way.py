@@ -36,9 +36,8 @@ class RemoteRunner(Protocol):
 class PowerOrder(Generic[Setting, Account]):
     """Order to one node by one entry of remoteops, which is to end within ``setting.timeout`` seconds.
 
-    ``directory`` is the configuration directory. ``remote`` is None where no command can be run on nodes. A
-    system that has ``booted_as``, a word, on its kernel command line is as wanted: there a way that asks the
-    system leaves it alone. ``known`` is the power status, where it has just been asked for.
+    ``directory`` is the configuration directory. ``remote`` is None where no command can be run on nodes.
+    ``known`` is the power status, where it has just been asked for.
     """
 
     node: Node
@@ -46,7 +45,6 @@ class PowerOrder(Generic[Setting, Account]):
     account: Account
     directory: Path
     remote: RemoteRunner | None = None
-    booted_as: str = ""
     known: PowerState | None = None
 
 

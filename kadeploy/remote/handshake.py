@@ -15,6 +15,7 @@ import copy
 import functools
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import asyncssh
@@ -28,12 +29,31 @@ KEEPALIVE = 5  # seconds; a node that is silent for three of them is gone
 Options = asyncssh.SSHClientConnectionOptions
 
 
-class OtherHostKey(asyncssh.HostKeyNotVerifiable):
-    """Unexpected host key of a server: ``key`` is its public key line, '' for none; it is not proven."""
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """Identity of an ssh server: its host key as a public key line, '' for none, and what it calls itself.
 
-    def __init__(self, reason: str, key: str) -> None:
+    ``version`` is the software version of RFC 4253 4.2, which any server may choose.
+    """
+
+    key: str
+    version: str
+
+
+class OtherHostKey(asyncssh.HostKeyNotVerifiable):
+    """Unexpected host key of a server; it is not proven that the server holds it."""
+
+    def __init__(self, reason: str, identity: ServerIdentity) -> None:
         super().__init__(reason)
-        self.key = key
+        self.identity = identity
+
+
+class RefusedLogin(asyncssh.PermissionDenied):
+    """Refusal of a login by a server with this identity."""
+
+    def __init__(self, reason: str, identity: ServerIdentity) -> None:
+        super().__init__(reason)
+        self.identity = identity
 
 
 class NodeConnection(asyncssh.SSHClientConnection):
@@ -49,7 +69,18 @@ class NodeConnection(asyncssh.SSHClientConnection):
         try:
             return super().validate_server_host_key(key_data)
         except asyncssh.HostKeyNotVerifiable as error:
-            raise OtherHostKey(error.reason, _key_line(key_data)) from None
+            raise OtherHostKey(error.reason, ServerIdentity(_key_line(key_data), self.version)) from None
+
+    @property
+    def version(self) -> str:
+        """Software version of the server, as it says."""
+        return str(self.get_extra_info("server_version", ""))
+
+    @property
+    def identity(self) -> ServerIdentity:
+        """Identity of the server, which holds the key."""
+        key = self.get_server_host_key()
+        return ServerIdentity("" if key is None else key_line(key), self.version)
 
     async def public_key_auth_requested(self) -> SSHKeyPair | None:
         self._pair = await super().public_key_auth_requested()
@@ -109,25 +140,26 @@ async def wait_for_bytes(connection: socket.socket) -> None:
 
 
 async def log_in(
-    options: Options, connection: socket.socket, keys: Sequence[asyncssh.SSHKey]
+    options: Options, connection: socket.socket, keys: Sequence[asyncssh.SSHKey] | None
 ) -> NodeConnection:
-    """Log in to a server that holds one of these host keys; the socket is taken over, and detached.
+    """Log in to a server that holds one of these host keys, or any where ``keys`` is None.
 
-    Raises OtherHostKey, any other asyncssh.Error, or OSError; has no deadline.
+    The socket is taken over, and detached. Raises OtherHostKey, RefusedLogin, any other asyncssh.Error, or
+    OSError; has no deadline.
     """
     return await _open(options, connection, "auth", keys)
 
 
-async def host_key(connection: socket.socket, algorithms: Sequence[str]) -> asyncssh.SSHKey | None:
-    """Host key that the server proves to hold, by one of these signature algorithms; closes the connection.
+async def identify(connection: socket.socket, algorithms: Sequence[str]) -> ServerIdentity:
+    """Identity of a server that proves to hold its key by one of these signature algorithms.
 
-    Raises asyncssh.Error or OSError; has no deadline. The socket is taken over, and detached.
+    The socket is taken over, detached, and closed. Raises asyncssh.Error or OSError; has no deadline.
     """
     # known_hosts=None: asyncssh accepts any key, since the caller compares it.
     opened = await _open(_key_options(tuple(algorithms)), connection, "kex", None)
     opened.abort()
     await opened.wait_closed()
-    return opened.get_server_host_key()
+    return opened.identity
 
 
 async def _open(
@@ -151,9 +183,11 @@ async def _open(
     try:
         await loop.create_connection(lambda: opened, sock=taken)
         await own.waiter
-    except BaseException:
+    except BaseException as error:
         opened.abort()
         await opened.wait_closed()
+        if isinstance(error, asyncssh.PermissionDenied):
+            raise RefusedLogin(error.reason, opened.identity) from error
         raise
     return opened
 
@@ -177,11 +211,16 @@ def _set_done(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+def key_line(key: asyncssh.SSHKey) -> str:
+    """Public key line of OpenSSH, without a comment."""
+    return " ".join(key.export_public_key("openssh").decode().split()[:2])
+
+
 def _key_line(data: bytes) -> str:
     """Public key in the form of the protocol (RFC 4253 6.6) as a line of OpenSSH, '' where it is none."""
     name = data[4 : 4 + int.from_bytes(data[:4])]
     line = b" ".join((name, base64.b64encode(data)))
     try:
-        return asyncssh.import_public_key(line).export_public_key("openssh").decode().strip()
+        return key_line(asyncssh.import_public_key(line))
     except asyncssh.KeyImportError:
         return ""

@@ -20,6 +20,7 @@ import asyncssh
 from kadeploy.errors import RemoteError
 from kadeploy.remote import handshake
 from kadeploy.remote.algorithms import HOST_KEY_TYPES, signatures_of_keys, signatures_of_type
+from kadeploy.remote.handshake import ServerIdentity, key_line
 from kadeploy.time_limit import time_limit
 
 Found = TypeVar("Found")
@@ -29,6 +30,9 @@ EXCHANGE_TIMEOUT = 10.0  # seconds: a machine that has just booted, and is emula
 
 Slot = Callable[[], contextlib.AbstractAsyncContextManager[object]]
 Connected = tuple[socket.socket, contextlib.AsyncExitStack]  # the stack closes it and gives its slot back
+
+
+NOBODY = ServerIdentity("", "")
 
 
 class Answer(StrEnum):
@@ -43,11 +47,11 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailedProbe:
-    """Failed probe of a port; ``key`` is the public key line of the sshd that answered instead."""
+    """Failed probe of a port; ``identity`` is that of the sshd that answered instead."""
 
     answer: Answer
     text: str
-    key: str = ""
+    identity: ServerIdentity = NOBODY
 
     def __str__(self) -> str:
         return self.text
@@ -69,26 +73,28 @@ async def host_key(address: str, port: int, timeout: float, key_type: str = "ed2
     try:
         async with time_limit(timeout):
             connection = await handshake.connect(address, port)
-            key = await handshake.host_key(connection, signatures_of_type(key_type))
+            identity = await handshake.identify(connection, signatures_of_type(key_type))
     except (OSError, asyncssh.Error, TimeoutError):
         return None
-    return None if key is None else _line(key)
+    return identity.key or None
 
 
-async def answering_key(address: str, port: int, timeout: float, *, preferred: str) -> str | None:
-    """Public key line of the host key, of whatever type, with which an sshd answers.
+async def answering_sshd(
+    address: str, port: int, timeout: float, *, preferred: str = ""
+) -> ServerIdentity | None:
+    """Identity of the sshd that answers, with a host key of whatever type.
 
-    None when no sshd does within ``timeout`` seconds. Of several it shows the type of ``preferred`` first.
+    None when no sshd does within ``timeout`` seconds. Of several it shows the type of ``preferred`` first, a
+    public key line.
     """
-    first = signatures_of_keys(_parsed([preferred]))
+    first = signatures_of_keys(_parsed([preferred])) if preferred else ()
     others = [name for key_type in HOST_KEY_TYPES for name in signatures_of_type(key_type)]
     try:
         async with time_limit(timeout):
             connection = await handshake.connect(address, port)
-            key = await handshake.host_key(connection, tuple(dict.fromkeys([*first, *others])))
+            return await handshake.identify(connection, tuple(dict.fromkeys([*first, *others])))
     except (OSError, asyncssh.Error, TimeoutError):
         return None
-    return None if key is None else _line(key)
 
 
 async def probe(address: str, port: int) -> Answer | None:
@@ -120,16 +126,16 @@ async def wait_for_host_key(
     says otherwise (measured: seen 0.5 s after answering with the default of 1000, 0.15 s with 250). Raises
     RemoteError when ``expected`` holds something that is no key, or nothing.
     """
-    keys = _parsed(expected)
-    algorithms = signatures_of_keys(keys)
+    parsed = _parsed(expected)
+    algorithms = signatures_of_keys(parsed)
+    keys = {key_line(key): line for key, line in parsed.items()}
 
     async def exchange(connection: socket.socket) -> str:
         async with time_limit(EXCHANGE_TIMEOUT):
-            key = await handshake.host_key(connection, algorithms)
-        for wanted, line in keys.items():
-            if key == wanted:
-                return line
-        raise UnexpectedAnswer(other_key_probe("" if key is None else _line(key)))
+            identity = await handshake.identify(connection, algorithms)
+        if identity.key in keys:
+            return keys[identity.key]
+        raise UnexpectedAnswer(other_key_probe(identity))
 
     return await wait_for_sshd(address, port, exchange, interval, on_attempt, slot)
 
@@ -235,7 +241,7 @@ def readable_keys(lines: Iterable[str]) -> list[str]:
     keys = []
     for line in lines:
         with contextlib.suppress(asyncssh.KeyImportError):
-            keys.append(_line(asyncssh.import_public_key(line)))
+            keys.append(key_line(asyncssh.import_public_key(line)))
     return keys
 
 
@@ -248,15 +254,12 @@ def _parsed(lines: Collection[str]) -> dict[asyncssh.SSHKey, str]:
         raise RemoteError(f"a host key to wait for is not a public key: {error}") from error
 
 
-def _line(key: asyncssh.SSHKey) -> str:
-    return " ".join(key.export_public_key("openssh").decode().split()[:2])
-
-
-def other_key_probe(line: str) -> FailedProbe:
-    """Failed probe that found an sshd with this public key line, '' for none."""
-    key = asyncssh.import_public_key(line) if line else None
+def other_key_probe(identity: ServerIdentity) -> FailedProbe:
+    """Failed probe that found an sshd with this identity."""
+    key = asyncssh.import_public_key(identity.key) if identity.key else None
     fingerprint = "none" if key is None else f"{key.get_algorithm()} {key.get_fingerprint()}"
-    return FailedProbe(Answer.OTHER_KEY, f"an sshd answers with another host key ({fingerprint})", line)
+    text = f"an sshd answers with another host key ({fingerprint})"
+    return FailedProbe(Answer.OTHER_KEY, text, identity)
 
 
 def _reason(error: BaseException) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import asyncssh
 
-from kadeploy.errors import RemoteError, UnreachableError
+from kadeploy.errors import BrokenConnectionError, RemoteError, UnreachableError
 from kadeploy.remote import handshake
-from kadeploy.remote.handshake import NodeConnection, OtherHostKey
+from kadeploy.remote.handshake import NodeConnection, OtherHostKey, RefusedLogin, ServerIdentity
 from kadeploy.remote.hostkey import (
     Answer,
     FailedProbe,
@@ -22,8 +23,15 @@ from kadeploy.remote.hostkey import (
     other_key_probe,
     wait_for_sshd,
 )
-from kadeploy.remote.links import Links
+from kadeploy.remote.links import Links, open_session
+from kadeploy.remote.session import start_command
 from kadeploy.time_limit import time_limit
+
+PROOF_TIMEOUT = 10.0  # seconds for a server to answer the request for its proof
+
+# Judge of an unknown server, by its identity and the content of the file that it was asked for; '' where it
+# has none. Returns None for the one that is awaited.
+Judge = Callable[[ServerIdentity, str], Awaitable[FailedProbe | None]]
 
 
 class ConnectionPool(Links):
@@ -82,18 +90,58 @@ class ConnectionPool(Links):
         keys, boot = self._keys(node), self._link(node).boot
 
         async def enter(reached: socket.socket) -> NodeConnection:
-            try:
-                return await self._log_in(reached, keys)
-            except OtherHostKey as error:
-                raise UnexpectedAnswer(other_key_probe(error.key)) from error
-            except asyncssh.PermissionDenied as error:
-                refusal = FailedProbe(Answer.NO_SSHD, f"{node} refuses the engine's key")
-                raise UnexpectedAnswer(refusal) from error
+            return await self._enter(reached, node, keys)
 
         connection = await wait_for_sshd(self._address(node), self._port, enter, interval, on_attempt, slot)
         self._keep(node, connection, boot)
 
-    async def _log_in(self, reached: socket.socket, keys: Sequence[asyncssh.SSHKey]) -> NodeConnection:
+    async def wait_for_proof(
+        self,
+        node: str,
+        path: str,
+        judge: Judge,
+        interval: float,
+        on_attempt: Callable[[FailedProbe], None],
+        slot: Slot = contextlib.nullcontext,
+    ) -> ServerIdentity:
+        """Wait until an sshd whose key nobody knows is accepted; pin its key, and keep the connection.
+
+        It gets nothing but the request for the file ``path``, whose first bytes go to ``judge`` together with
+        the key that the server has proven to hold. All else as wait_for; also raises what ``judge`` raises.
+        """
+        self.forget(node)
+        boot = self._link(node).boot
+
+        async def enter(reached: socket.socket) -> NodeConnection:
+            connection = await self._enter(reached, node, None)
+            try:
+                text = await _read(connection, path)
+                if failed_probe := await judge(connection.identity, text):
+                    raise UnexpectedAnswer(failed_probe)
+            except BaseException:
+                connection.abort()
+                raise
+            return connection
+
+        connection = await wait_for_sshd(self._address(node), self._port, enter, interval, on_attempt, slot)
+        identity = connection.identity
+        self.pin(node, [identity.key])
+        self._keep(node, connection, boot)
+        return identity
+
+    async def _enter(
+        self, reached: socket.socket, node: str, keys: Sequence[asyncssh.SSHKey] | None
+    ) -> NodeConnection:
+        """Log in to a node that boots; raises UnexpectedAnswer for another system than the awaited one."""
+        try:
+            return await self._log_in(reached, keys)
+        except OtherHostKey as error:
+            raise UnexpectedAnswer(other_key_probe(error.identity)) from error
+        except RefusedLogin as error:
+            text = f"{node} refuses the engine's key"
+            raise UnexpectedAnswer(FailedProbe(Answer.NO_SSHD, text, error.identity)) from error
+
+    async def _log_in(self, reached: socket.socket, keys: Sequence[asyncssh.SSHKey] | None) -> NodeConnection:
         """Log in. Only servers that have sent a first line take one of the handshakes, silent ones do not."""
         try:
             async with time_limit(self._connect_timeout):
@@ -130,6 +178,22 @@ class ConnectionPool(Links):
             ) from error
         except (asyncssh.Error, OSError) as error:
             raise UnreachableError(f"no ssh connection to {node}: {error}") from error
+
+
+async def _read(connection: NodeConnection, path: str) -> str:
+    """Last bytes of a file of a server; '' where it cannot be read. Raises asyncssh.Error, TimeoutError."""
+    arguments = ["cat", path]
+    async with time_limit(PROOF_TIMEOUT):
+        session = await open_session(
+            connection, lambda opened: start_command(opened, arguments, shlex.join(arguments))
+        )
+        try:
+            await session.wait_for_exit()
+            return (await session.result()).stdout
+        except BrokenConnectionError:
+            return ""
+        finally:
+            session.abort()
 
 
 def _client_key(path: Path) -> asyncssh.SSHKey:

@@ -65,12 +65,12 @@ async def _exchange(connection: socket.socket, wanted: asyncssh.SSHKey, slot: Sl
     """Let the server prove on a connection that it holds a key; the connection is closed."""
     try:
         async with slot(), time_limit(EXCHANGE_TIMEOUT):
-            key = await handshake.host_key(connection, signatures_of_keys([wanted]))
+            key = (await handshake.identify(connection, signatures_of_keys([wanted]))).key
     except asyncssh.KeyExchangeFailed:  # it has no key of this type
-        key = None
+        key = ""
     except (OSError, asyncssh.Error, TimeoutError) as error:
         raise Unsettled(f"a connection to it did not last ({_reason(error)})") from error
-    if key != wanted:
+    if key != handshake.key_line(wanted):
         raise Unsettled("another host key answered")
 
 

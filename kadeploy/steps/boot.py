@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -12,11 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from kadeploy.boot.profile import TOKEN_PARAMETER
 from kadeploy.config.clusters import Node
 from kadeploy.config.remote_operations import Level
-from kadeploy.errors import BrokenConnectionError, RemoteError
+from kadeploy.errors import BrokenConnectionError, ServiceError
 from kadeploy.remote import hostkey, settling
+from kadeploy.remote.handshake import ServerIdentity
 from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.boot_verdict import Awaited, judge
 from kadeploy.steps.evidence import console_size, gather, shown
@@ -32,19 +31,13 @@ POLL_INTERVAL = 0.25  # seconds: a node is to be seen within half a second of an
 async def reboot_soft(workbench: AnyWorkbench, run: NodeRun) -> None:
     """Reboot; from the second attempt on by force, or the node would only repeat what it did (Kadeploy3).
 
-    By ssh only where our miniOS answers: of any other system neither key nor account is known.
+    By ssh only where the miniOS of its last boot answers: of other systems neither key nor account is known.
     """
     run.observed = "the node was being rebooted"
     await remember_reboot(workbench, run.node)
     level: Level = "hard" if run.attempt else "soft"
-    await workbench.power.reboot(run.node, level, booted_as=token_of(workbench, run.node))
+    await workbench.power.reboot(run.node, level)
     workbench.remote.forget(run.node.name)
-
-
-def token_of(workbench: AnyWorkbench, node: Node) -> str:
-    """The word on the kernel's command line that proves the boot by the profile of this attempt, or ''."""
-    token = workbench.facts_of(node).boot_token
-    return f"{TOKEN_PARAMETER}={token}" if token else ""
 
 
 async def reboot_hard(workbench: AnyWorkbench, run: NodeRun) -> None:
@@ -56,38 +49,11 @@ async def reboot_hard(workbench: AnyWorkbench, run: NodeRun) -> None:
 
 
 async def remember_reboot(workbench: AnyWorkbench, node: Node, **changes: Any) -> None:
-    """Keep when a node was told to reboot, and where its console was: only what comes then is evidence."""
+    """Keep when a node was told to reboot, and what was there before: only what comes then is evidence."""
     size = await asyncio.to_thread(console_size, workbench, node)
-    await workbench.remember(node, rebooted_at=time.time(), console_size=size, **changes)
-
-
-async def wait_reboot_minios(workbench: BootingWorkbench, run: NodeRun) -> None:
-    """Wait for the miniOS that was booted by the profile of this attempt.
-
-    The miniOS' host key alone does not prove a reboot, for an earlier miniOS has it too: the token of the
-    profile must stand on the kernel's command line.
-    """
-    token = token_of(workbench, run.node)
-    async with watched(workbench, run, Awaited.MINIOS) as watch:
-        while True:
-            if await _is_booted_by(token, workbench, run, watch):
-                return
-            await asyncio.sleep(POLL_INTERVAL)
-
-
-async def _is_booted_by(token: str, workbench: BootingWorkbench, run: NodeRun, watch: Watch) -> bool:
-    node, slot = run.node.name, partial(workbench.probe, run.node.name)
-    await workbench.remote.wait_for(node, POLL_INTERVAL, watch.note, slot)
-    try:
-        result = await workbench.remote.run(node, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT)
-    except RemoteError as error:
-        # It was on its way down, or has just come up: the caller asks again until its deadline.
-        watch.failed_probe = FailedProbe(Answer.NO_SSHD, error.message)
-        return False
-    watch.failed_probe = FailedProbe(
-        Answer.OTHER_KEY, "the miniOS of an earlier boot answered", workbench.facts.minios.host_key
-    )
-    return token in result.stdout.split()
+    order = await workbench.orders.read(node.name)
+    fetched = order.fetched if order else 0
+    await workbench.remember(node, rebooted_at=time.time(), console_size=size, fetched=fetched, **changes)
 
 
 async def wait_reboot_deployed(workbench: BootingWorkbench, run: NodeRun) -> None:
@@ -161,7 +127,8 @@ async def settles(workbench: AnyWorkbench, run: NodeRun, key: str, watch: Watch)
     if not seconds:
         return True
     port, slot = workbench.site.server.network.ports.ssh, partial(workbench.probe, run.node.name)
-    watch.note(FailedProbe(Answer.UNSETTLED, f"it answers, but not yet for {seconds:g} s", key))
+    text, identity = f"it answers, but not yet for {seconds:g} s", ServerIdentity(key, "")
+    watch.note(FailedProbe(Answer.UNSETTLED, text, identity))
     try:
         await settling.settle(run.node.address, port, key, seconds, slot)
     except settling.Unsettled as unsettled:
@@ -170,30 +137,28 @@ async def settles(workbench: AnyWorkbench, run: NodeRun, key: str, watch: Watch)
     return True
 
 
-async def switch_pxe_minios(workbench: BootingWorkbench, run: NodeRun) -> None:
-    """Write the boot profile of the miniOS, with a token that proves the boot that is ordered next."""
-    token = secrets.token_hex(8)
-    text = workbench.boot.minios_profile(
-        kernel=workbench.facts.minios.kernel,
-        initrd=workbench.facts.minios.initrd,
-        params=workbench.facts.cluster.boot.kernels.deploy.params,
-        token=token,
-    )
-    await workbench.remember(run.node, boot_token=token, left_minios=False)
-    await switch_profile(workbench, run, text)
-
-
 async def switch_pxe_local_disk(workbench: AnyWorkbench, run: NodeRun) -> None:
     """Let the node's boot program start what is on its disk."""
     await switch_profile(workbench, run, workbench.boot.local_disk_profile())
 
 
-async def switch_profile(workbench: AnyWorkbench, run: NodeRun, text: str) -> None:
-    """Write a node's boot profile, and remember the first time what it was."""
+async def switch_profile(
+    workbench: AnyWorkbench, run: NodeRun, text: str, *, secret_wanted: bool = False
+) -> None:
+    """Order a boot by a profile, and remember the first time what was ordered before."""
     if not workbench.facts_of(run.node).profile_switched:
-        previous = await asyncio.to_thread(workbench.boot.read_profile, run.node)
+        before = await workbench.orders.read(run.node.name)
+        previous = before.text if before else None
         await workbench.remember(run.node, profile_switched=True, previous_profile=previous)
-    await asyncio.to_thread(workbench.boot.write_profile, run.node, text)
+    path = workbench.boot.profile_path(run.node)
+    order = await workbench.orders.place(run.node, path, text, secret_wanted=secret_wanted)
+    await workbench.remember(run.node, order=order.number)
+
+
+async def check_boot_server(workbench: AnyWorkbench) -> None:
+    """Check that machines can fetch boot files: none is to be blamed where nobody serves them."""
+    if problem := await workbench.health.problem():
+        raise ServiceError(problem, hint="start kadeploy-boot, or look at its log")
 
 
 async def append_keys(workbench: AnyWorkbench, run: NodeRun, keys: bytes, directory: str) -> None:
@@ -220,7 +185,7 @@ async def end_system(workbench: BootingWorkbench, run: NodeRun, command: str) ->
 
 async def has_left_minios(workbench: BootingWorkbench, run: NodeRun) -> bool:
     """True if the node has left the miniOS already, by the order of an engine that was killed then."""
-    if not workbench.facts_of(run.node).left_minios:
+    facts, port = workbench.facts_of(run.node), workbench.site.server.network.ports.ssh
+    if not facts.left_minios:
         return False
-    port = workbench.site.server.network.ports.ssh
-    return await hostkey.host_key(run.node.address, port, PROBE_TIMEOUT) != workbench.facts.minios.host_key
+    return await hostkey.host_key(run.node.address, port, PROBE_TIMEOUT) != facts.minios_key

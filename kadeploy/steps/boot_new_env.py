@@ -14,11 +14,18 @@ from kadeploy.steps.boot import (
 )
 from kadeploy.steps.broadcast_env import kernel_files
 from kadeploy.steps.conditions import DEPLOYMENT
+from kadeploy.steps.minios import check_boot
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.set_deployment_env import mount_deploy_part, umount_deploy_part
 from kadeploy.steps.workbench import DeploymentWorkbench
 
 KEXEC_LOAD_TIMEOUT = 60.0  # seconds to read kernel and initrd from a slow disk
+
+
+async def switch_pxe_deployed(workbench: DeploymentWorkbench, run: NodeRun) -> None:
+    """Order the boot of the disk, unless the miniOS has become doubtful that has written it."""
+    await check_boot(workbench, run)
+    await switch_pxe_local_disk(workbench, run)
 
 
 async def reboot_from_deploy_env(workbench: DeploymentWorkbench, run: NodeRun) -> None:
@@ -54,7 +61,7 @@ BINDINGS: tuple[Binding[DeploymentWorkbench], ...] = (
     Binding(
         "BootNewEnvClassical",
         {
-            "switch_pxe": switch_pxe_local_disk,
+            "switch_pxe": switch_pxe_deployed,
             "umount_deploy_part": umount_deploy_part,
             "reboot_from_deploy_env": reboot_from_deploy_env,
             "wait_reboot": wait_reboot_deployed,
@@ -64,7 +71,7 @@ BINDINGS: tuple[Binding[DeploymentWorkbench], ...] = (
     Binding(
         "BootNewEnvKexec",
         {
-            "switch_pxe": switch_pxe_local_disk,
+            "switch_pxe": switch_pxe_deployed,
             "umount_deploy_part": umount_deploy_part,
             "mount_deploy_part": mount_deploy_part,
             "kexec": kexec,
@@ -75,7 +82,7 @@ BINDINGS: tuple[Binding[DeploymentWorkbench], ...] = (
     Binding(
         "BootNewEnvHardReboot",
         {
-            "switch_pxe": switch_pxe_local_disk,
+            "switch_pxe": switch_pxe_deployed,
             "reboot": reboot_hard,
             "wait_reboot": wait_reboot_deployed,
         },

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kadeploy.boot.requests import BootFileRequest
+from kadeploy.remote.handshake import ServerIdentity
 from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.console import Mishap, Reading, Stage
 from kadeploy.vocabulary.cause import Cause
 
 DELIVERED = 200
+BANNER = "kadeploy-miniOS"  # what the sshd of the miniOS calls itself; environments/deploy-env: sshd_config
 
 
 class Awaited(Enum):
@@ -48,6 +50,11 @@ class BootFacts:
     console: Reading | None
     minios_key: str
     departures: tuple[str, ...] = ()
+
+    @property
+    def minios_answers(self) -> bool:
+        """True if it is the miniOS that answers, or something that calls itself so."""
+        return self.answers and is_minios(self.failed_probe.identity, self.minios_key)
 
     @property
     def never_asked(self) -> bool:
@@ -91,6 +98,11 @@ class Verdict:
 
     cause: Cause
     sentence: str
+
+
+def is_minios(identity: ServerIdentity, key: str) -> bool:
+    """True for an sshd with the key of the last miniOS, or that calls itself one: evidence, and no proof."""
+    return BANNER in identity.version or (bool(key) and identity.key == key)
 
 
 def judge(facts: BootFacts) -> Verdict:
@@ -145,7 +157,7 @@ def _judge_minios(facts: BootFacts) -> Verdict:
 
 def _judge_firmware(facts: BootFacts) -> Verdict:
     """Judge a node that has asked for no boot file."""
-    if facts.answers and (facts.failed_probe.key == facts.minios_key or _shows_no_boot(facts.console)):
+    if facts.minios_answers or (facts.answers and _shows_no_boot(facts.console)):
         return Verdict(Cause.REBOOT, "it was not rebooted: it has asked for no boot file since")
     if line := facts.mishap(Mishap.NO_FILE):
         return Verdict(
@@ -202,7 +214,7 @@ def _judge_deployed(facts: BootFacts) -> Verdict:
 
 
 def _judge_other_system(facts: BootFacts) -> Verdict:
-    if facts.failed_probe.key != facts.minios_key:
+    if not facts.minios_answers:
         return Verdict(Cause.VERIFICATION, "the node runs another system than the one on its disk")
     if facts.requests:
         return Verdict(Cause.REBOOT, "it has booted the miniOS again, not its disk")

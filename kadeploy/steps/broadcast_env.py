@@ -29,6 +29,7 @@ from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
 from kadeploy.steps.caused_error import CausedError, cause_by_text
 from kadeploy.steps.conditions import DEPLOYMENT
 from kadeploy.steps.facts import PostInstall
+from kadeploy.steps.minios import check_boot
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.reception import Follower
 from kadeploy.steps.set_deployment_env import mount_deploy_part, renew_deploy_part, umount_deploy_part
@@ -52,7 +53,7 @@ async def send_environment(
 
     Nodes that come late join the chain of those that came first, as long as that one runs.
     """
-    runs = await _renew_written(workbench, runs, ended)
+    runs = await _renew_written(workbench, await _without_doubtful(workbench, runs, ended), ended)
     if not runs:
         return
     image = workbench.facts.image
@@ -82,9 +83,8 @@ async def send_environment(
 
 def setup_of(workbench: DeploymentWorkbench) -> BroadcastSetup:
     """Inputs of a method of broadcast: the site, the cluster, and the chain that is shared."""
-    return BroadcastSetup(
-        workbench.site, workbench.facts.cluster, workbench.facts.minios.host_key, workbench.chain
-    )
+    keys = {name: workbench.minios_key(node) for name, node in workbench.facts.nodes.items()}
+    return BroadcastSetup(workbench.site, workbench.facts.cluster, keys, workbench.chain)
 
 
 def chain_order(members: Iterable[Node]) -> list[Node]:
@@ -92,6 +92,21 @@ def chain_order(members: Iterable[Node]) -> list[Node]:
     each switch, and where none is named, as people count."""
     by_name = {node.name: node for node in members}
     return sorted((by_name[name] for name in nodes.in_order(by_name)), key=lambda node: node.switch)
+
+
+async def _without_doubtful(
+    workbench: DeploymentWorkbench, runs: Sequence[NodeRun], ended: Ended
+) -> Sequence[NodeRun]:
+    """Nodes that are still the ones that were proven; the others get no image."""
+    sure = []
+    for run in runs:
+        try:
+            await check_boot(workbench, run)
+        except NodeError as error:
+            ended(run.node.name, error)
+        else:
+            sure.append(run)
+    return sure
 
 
 async def _renew_written(
@@ -175,6 +190,7 @@ async def manage_user_post_install(workbench: DeploymentWorkbench, run: NodeRun)
 
 
 async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: PostInstall) -> None:
+    await check_boot(workbench, run)
     """Unpack an archive in the miniOS and run its script with the KADEPLOY_* variables."""
     node, directory = run.node.name, workbench.facts.archive_dir
     decompress = archive.compression.facts.decompress[0]
@@ -223,6 +239,7 @@ async def kernel_files(workbench: DeploymentWorkbench, run: NodeRun) -> tuple[st
 
 async def send_key(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Let the user into the deployed system."""
+    await check_boot(workbench, run)
     await append_keys(
         workbench, run, workbench.facts.options.keys, f"{workbench.facts.extraction_dir}/root/.ssh"
     )
@@ -251,7 +268,7 @@ async def read_host_keys(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     )
     # An image may lead out of itself by a link: the miniOS' own key proves nothing.
     found = hostkey.readable_keys(result.stdout.splitlines())
-    keys = tuple(key for key in found if key != workbench.facts.minios.host_key)
+    keys = tuple(key for key in found if key != workbench.minios_key(run.node))
     if not keys:
         raise NodeError("the image has no ssh server whose key could prove what the node runs")
     await workbench.remember(run.node, host_keys=keys)

@@ -49,7 +49,7 @@ def gather(
         requests=requests_since_reboot(workbench, node),
         files=tuple(_files(workbench, node, awaited)),
         console=_console(workbench, node),
-        minios_key=workbench.facts.minios.host_key,
+        minios_key=workbench.minios_key(node),
     )
 
 

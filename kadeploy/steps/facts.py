@@ -23,11 +23,14 @@ from kadeploy.store.node_states import InstalledSystem
 
 @dataclass(frozen=True, slots=True)
 class MiniOs:
-    """The deployment environment: its files' paths in the boot repository, and its public host key."""
+    """The deployment environment: its files' paths in the boot repository.
+
+    ``host_key``: the fixed public host key of a site's own miniOS, '' for one that makes a key at each boot.
+    """
 
     kernel: str
     initrd: str
-    host_key: str
+    host_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class ClusterFacts(ABC):
     @property
     @abstractmethod
     def trusted_key(self) -> str:
-        """Host key of the one system into which the engine logs in, '' for none."""
+        """Fixed host key of the one system into which the engine logs in, '' where each boot has its own."""
 
     def to_json(self) -> Any:
         """Facts as JSON values; bytes are text."""
@@ -87,16 +90,15 @@ class ClusterFacts(ABC):
 class PowerFacts(ClusterFacts):
     """Facts of a power operation.
 
-    ``level`` is the first level that is tried; ``minios_key`` the miniOS' public host key, '' where no way
-    asks the running system.
+    ``level`` is the first level that is tried; ``shared_key`` the fixed host key of a site's own miniOS.
     """
 
     level: Level
-    minios_key: str
+    shared_key: str
 
     @property
     def trusted_key(self) -> str:
-        return self.minios_key
+        return self.shared_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,14 +17,12 @@ from kadeploy.steps.boot import (
     settles,
     switch_profile,
     switch_pxe_local_disk,
-    switch_pxe_minios,
-    token_of,
     wait_for_host_key,
-    wait_reboot_minios,
     watched,
 )
-from kadeploy.steps.boot_verdict import Awaited
+from kadeploy.steps.boot_verdict import Awaited, is_minios
 from kadeploy.steps.evidence import requests_since_reboot
+from kadeploy.steps.minios import check_boot, switch_pxe_minios, wait_reboot_minios
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import RebootWorkbench
 from kadeploy.vocabulary.cause import Cause
@@ -42,7 +40,7 @@ async def order_reboot(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Reboot the node, level after level until one works."""
     run.observed = "the node was being rebooted"
     await remember_reboot(workbench, run.node)
-    await workbench.power.reboot(run.node, workbench.facts.level, booted_as=token_of(workbench, run.node))
+    await workbench.power.reboot(run.node, workbench.facts.level)
     workbench.remote.forget(run.node.name)
 
 
@@ -69,16 +67,18 @@ async def wait_reboot_any(workbench: RebootWorkbench, run: NodeRun) -> None:
 
 
 async def wait_reboot_minios_to_stay(workbench: RebootWorkbench, run: NodeRun) -> None:
-    """Wait for the miniOS that was booted by the profile of this attempt, and until it goes on answering."""
+    """Wait for the miniOS, and until it goes on answering; users know it by its key of this boot."""
     while True:
         await wait_reboot_minios(workbench, run)
         async with watched(workbench, run, Awaited.MINIOS) as watch:
-            if await settles(workbench, run, workbench.facts.minios.host_key, watch):
-                return
+            if await settles(workbench, run, workbench.minios_key(run.node), watch):
+                break
+    await workbench.remember(run.node, host_keys=(workbench.minios_key(run.node),))
 
 
 async def send_key_in_deploy_env(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Let the user into the miniOS."""
+    await check_boot(workbench, run)
     await append_keys(workbench, run, workbench.facts.keys, "/root/.ssh")
 
 
@@ -109,17 +109,18 @@ async def _has_asked_for_files(workbench: RebootWorkbench, run: NodeRun) -> bool
 
 
 async def _wait_for_any_system(workbench: RebootWorkbench, run: NodeRun, watch: Watch) -> None:
-    port, minios = workbench.site.server.network.ports.ssh, workbench.facts.minios.host_key
+    port, minios_key = workbench.site.server.network.ports.ssh, workbench.minios_key(run.node)
     while True:
         async with workbench.probe(run.node.name):
-            key = await hostkey.answering_key(run.node.address, port, PROBE_TIMEOUT, preferred=minios)
-        if key not in (None, minios):
-            if await settles(workbench, run, key, watch):
-                return
-        elif key is None:
-            watch.failed_probe = FailedProbe(Answer.NONE, f"no ssh server answers on port {port}")
-        else:
-            watch.failed_probe = FailedProbe(Answer.OTHER_KEY, "the miniOS answers", minios)
+            identity = await hostkey.answering_sshd(
+                run.node.address, port, PROBE_TIMEOUT, preferred=minios_key
+            )
+        if identity is None:
+            watch.note(FailedProbe(Answer.NONE, f"no ssh server answers on port {port}"))
+        elif is_minios(identity, minios_key):
+            watch.note(FailedProbe(Answer.OTHER_KEY, "the miniOS answers", identity))
+        elif await settles(workbench, run, identity.key, watch):
+            return
         await asyncio.sleep(POLL_INTERVAL)
 
 

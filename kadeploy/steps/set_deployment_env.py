@@ -13,10 +13,9 @@ from kadeploy.steps.boot import (
     COMMAND_TIMEOUT,
     append_keys,
     reboot_soft,
-    switch_pxe_minios,
-    wait_reboot_minios,
 )
 from kadeploy.steps.conditions import DEPLOYMENT
+from kadeploy.steps.minios import check_boot, switch_pxe_minios, wait_reboot_minios
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.partitions import update_partitions
 from kadeploy.steps.step import NodeFunction
@@ -29,6 +28,7 @@ UMOUNT = 'if mountpoint -q "$1"; then umount -R "$1" || { sync; umount -R -l "$1
 
 async def send_key_in_deploy_env(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Let the user into the miniOS."""
+    await check_boot(workbench, run)
     await append_keys(workbench, run, workbench.facts.options.keys, "/root/.ssh")
 
 

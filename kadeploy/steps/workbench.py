@@ -14,12 +14,14 @@ from kadeploy.steps.facts import BootingFacts, ClusterFacts, DeploymentFacts, Po
 from kadeploy.steps.node_run import NodeRun
 
 if TYPE_CHECKING:  # journals are read with the facts alone, by commands that touch no node
+    from kadeploy.boot.health import BootHealth
     from kadeploy.boot.repository import BootRepository
     from kadeploy.broadcast.interface import BroadcastProgress
     from kadeploy.broadcast.shared import SharedBroadcast
     from kadeploy.environments.open_files import OpenFiles
     from kadeploy.power.control import PowerControl
     from kadeploy.remote.connection import NodeConnections
+    from kadeploy.store.boot_orders import BootOrders
     from kadeploy.store.receptions import Reception
 
 Facts = TypeVar("Facts", bound=ClusterFacts, covariant=True)
@@ -31,14 +33,19 @@ Slot = Callable[[str], AbstractAsyncContextManager[object]]
 class NodeFacts:
     """Facts of one node that this operation has learned.
 
-    It is recognised by the token of the miniOS boot it was sent to, later by the keys on its new disk.
-    ``written``: an image was begun to be unpacked since its file system was made. ``erased``: its disk is
-    not what it was. ``left_minios``: it was ordered to leave the miniOS. ``profile_switched``: its boot
-    profile is ours, ``previous_profile``: what it would have booted, None for its disk. ``console_size``:
-    bytes of its recorded console at that reboot. ``power``: on or off, as it was last found.
+    It is recognised by the host key of the miniOS that was proven, later by the keys on its new disk.
+    ``order``: number of the order by which it boots; ``fetched``: how often that profile had been fetched
+    when the node was told to reboot. ``minios_key``: public host key of its miniOS, ``minios_proof``: level
+    of its proof. ``written``: an image was begun to be unpacked since its file system was made. ``erased``:
+    its disk is not what it was. ``left_minios``: it was ordered to leave the miniOS. ``profile_switched``:
+    its boot profile is ours, ``previous_profile``: what was ordered before, None for nothing.
+    ``console_size``: bytes of its recorded console at that reboot. ``power``: on or off, as last found.
     """
 
-    boot_token: str = ""
+    order: int = 0
+    fetched: int = 0
+    minios_key: str = ""
+    minios_proof: str = ""
     rebooted_at: float = 0.0
     written: bool = False
     erased: bool = False
@@ -60,15 +67,22 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workbench(Generic[Facts]):
-    """Tools of steps of any operation. ``probe`` is a node's slot for one look whether it answers."""
+    """Tools of steps of any operation.
+
+    ``probe`` is a node's slot for one look whether it answers. ``keep_minios`` writes the key of a node's
+    miniOS and the level of its proof where later operations find them.
+    """
 
     site: Site
     facts: Facts
     remote: NodeConnections
     boot: BootRepository
+    orders: BootOrders
+    health: BootHealth
     power: PowerControl
     memory: Memory
     probe: Slot
+    keep_minios: Callable[[str, str, str], Awaitable[None]]
 
     def facts_of(self, node: Node) -> NodeFacts:
         """Facts of a node that this operation has learned."""
@@ -80,6 +94,15 @@ class Workbench(Generic[Facts]):
         for name, value in changes.items():
             setattr(facts, name, value)
         await self.memory.keep(node.name, facts)
+
+    def minios_key(self, node: Node) -> str:
+        """Public host key of the miniOS that a node has booted last, '' where none is known."""
+        return self.facts_of(node).minios_key or self.facts.trusted_key
+
+    async def remember_minios(self, node: Node) -> None:
+        """Keep the key of the miniOS that a node has booted for the operations that follow."""
+        facts = self.facts_of(node)
+        await self.keep_minios(node.name, facts.minios_key, facts.minios_proof)
 
 
 AnyWorkbench = Workbench[ClusterFacts]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
@@ -68,16 +68,6 @@ class BootOrder:
     ordered: float
     fetched: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON values of what ``BootOrders.restore`` needs: neither the secret nor the fetches."""
-        names = ("number", "node", "address", "mac", "path", "text", "secret_wanted", "state", "ordered")
-        return {name: getattr(self, name) for name in names} | {"state": str(self.state)}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Order from the values of ``to_json``."""
-        return cls(**{**values, "state": OrderState(values["state"])}, secret="", fetches=())
-
 
 class BootOrders:
     """Orders to boot of all nodes, at most one for each; a node without one has no profile of ours."""
@@ -101,15 +91,10 @@ class BootOrders:
         """Order of a node, None where it has none."""
         return await self._store.read(lambda connection: _find(connection, boot_orders.c.node == node_name))
 
-    async def restore(self, node_name: str, earlier: BootOrder | None) -> None:
-        """Order again what was found before an order was placed, or nothing; secrets of before are void."""
-        if earlier is None:
-            remove = delete(boot_orders).where(boot_orders.c.node == node_name)
-            await self._store.write(lambda connection: connection.execute(remove))
-            return
-        names = ("address", "mac", "path", "text", "secret_wanted")
-        values = {"node": node_name, **{name: getattr(earlier, name) for name in names}}
-        await self._store.write(lambda connection: _place(connection, values))
+    async def remove(self, node_name: str) -> None:
+        """Remove the order of a node, and with it the secrets that were served."""
+        own = delete(boot_orders).where(boot_orders.c.node == node_name)
+        await self._store.write(lambda connection: connection.execute(own))
 
     async def accept(self, number: int, secret: str) -> bool:
         """Accept the proof of an open order by its secret, which is dead then; False where it is another."""
@@ -141,7 +126,8 @@ class BootOrders:
     async def begin_fetch(self, number: int, secret: str, *, client: str, protocol: str, mac: str) -> int:
         """Record that an answer with this secret begins; its number for ``complete_fetch``.
 
-        0 where the order is not open any more: nothing is to be sent then.
+        0 where there is no such order any more: nothing is to be sent then. That of a proven order has no
+        secret, but counts: the machine that has proven it would not fetch again.
         """
         values = {
             "order_number": number,
@@ -153,9 +139,10 @@ class BootOrders:
 
         def change(connection: Connection) -> int:
             order = _find(connection, boot_orders.c.number == number)
-            if order is None or order.state is not OrderState.OPEN:
+            if order is None:
                 return 0
-            begun = connection.execute(insert(boot_fetches).values(values).returning(boot_fetches.c.id))
+            own = values if order.state is OrderState.OPEN else {**values, "secret": ""}
+            begun = connection.execute(insert(boot_fetches).values(own).returning(boot_fetches.c.id))
             fetch = int(begun.scalar_one())
             _prune(connection, number)
             return fetch

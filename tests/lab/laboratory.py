@@ -23,7 +23,7 @@ from benchmarks.benchmark import CHECKOUT as CHECKOUT
 from benchmarks.lab import DEBIAN, FLEET, CommandFailed, Lab
 from benchmarks.lab import DEPLOY_ENV as DEPLOY_ENV
 from benchmarks.lab import PROGRAMS as PROGRAMS
-from kadeploy.store import node_states
+from kadeploy.store import minios_boots, node_states
 from kadeploy.store.store import Store
 
 DESCRIPTION, FLEET_DESCRIPTION = DEBIAN, FLEET
@@ -209,11 +209,19 @@ class Laboratory(Lab):
         )
 
     def minios_hosts(self, node: str) -> Path:
-        """A known_hosts file with the key of the miniOS for a node."""
+        """A known_hosts file with the key of the miniOS that a node has booted last."""
         path = self.directory / f"minios-{node}"
-        host_key = (DEPLOY_ENV / "ssh_host_ed25519_key.pub").read_text()
-        path.write_text(f"{self.addresses[node]} {host_key}")
+        path.write_text(f"{self.addresses[node]} {self.minios_key(node)}\n")
         return path
+
+    def minios_key(self, node: str) -> str:
+        """Public host key of the miniOS that a node has booted last, from the store."""
+
+        async def read() -> str:
+            async with Store.open(self.plan.store) as store:
+                return (await minios_boots.read(store, [node]))[node].host_key
+
+        return asyncio.run(read())
 
     def facts(self, run: Run, node: str) -> Facts:
         """What a node says of itself; it must have a host key that the run has verified."""

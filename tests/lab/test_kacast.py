@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .laboratory import DEPLOY_ENV, PROGRAMS, Laboratory, until
+from .laboratory import PROGRAMS, Laboratory, until
 from .test_fleet import assert_gone
 
 pytestmark = [pytest.mark.fleet, pytest.mark.deploys(), pytest.mark.timeout(400)]
@@ -32,7 +32,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     try:
         laboratory.up(COUNT, "--driver", "container", "--boot-delay", "1", "--boot-spread", "1")
         key = str(laboratory.directory / "key.pub")
-        laboratory.command("kareboot", "-m", HOSTS, "-r", "deploy_env", "-k", key, seconds=200)
+        hosts = laboratory.directory / "known_hosts"
+        options = ["-r", "deploy_env", "-k", key, "--output-known-hosts", str(hosts)]
+        laboratory.command("kareboot", "-m", HOSTS, *options, seconds=200)
         write_ssh_files(laboratory)
         yield laboratory
     finally:
@@ -43,8 +45,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
 def write_ssh_files(lab: Laboratory) -> None:
     folder = lab.directory / ".ssh"
     folder.mkdir()
-    host_key = (DEPLOY_ENV / "ssh_host_ed25519_key.pub").read_text()
-    (folder / "known_hosts").write_text(f"* {host_key}")
+    (folder / "known_hosts").write_bytes((lab.directory / "known_hosts").read_bytes())
     names = [f"Host {name}\n  HostName {address}\n" for name, address in lab.addresses.items()]
     config = "".join([*names, f"Host *\n  User root\n  IdentityFile {lab.directory / 'key'}\n"])
     (folder / "config").write_text(config)

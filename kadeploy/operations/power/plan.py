@@ -11,7 +11,7 @@ from kadeploy.config.clusters import Node
 from kadeploy.config.remote_operations import LEVELS
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
-from kadeploy.operations.minios import read_host_key
+from kadeploy.operations.minios import read_shared_key
 from kadeploy.operations.plan import Plan, plan_clusters
 from kadeploy.operations.power.request import PowerRequest
 from kadeploy.operations.recipe import Recipes, resolve_single
@@ -57,6 +57,6 @@ def _facts(site: Site, request: PowerRequest, name: str, nodes: Sequence[Node]) 
         cluster_name=name,
         cluster=cluster,
         nodes={node.name: node for node in nodes},
-        minios_key=read_host_key(site, name) if cluster.remoteops.asks_system else "",
+        shared_key=read_shared_key(site, name) if cluster.remoteops.asks_system else "",
         level=request.level or LEVELS[0],
     )

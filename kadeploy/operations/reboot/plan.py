@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kadeploy.boot.profile import TOKEN_PARAMETER
-from kadeploy.boot.repository import BootRepository
+from kadeploy.boot.profile import SECRET_PARAMETER
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.clusters import Node
 from kadeploy.config.site import Site
@@ -24,6 +23,7 @@ from kadeploy.operations.recipe import Recipes, resolve_single
 from kadeploy.operations.request import EnvironmentName
 from kadeploy.steps.facts import RebootFacts
 from kadeploy.store import node_states
+from kadeploy.store.boot_orders import BootOrders
 from kadeploy.store.node_states import InstalledSystem, NodeRecord
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.reboot import REBOOT
@@ -54,7 +54,7 @@ async def plan_reboot(site: Site, store: Store, request: RebootRequest) -> Reboo
     nodes = site.find(request.nodes)
     records = await node_states.read(store, [node.name for node in nodes])
     if request.kind is RebootKind.SIMPLE:
-        await asyncio.to_thread(_check_profiles, BootRepository.of(site), nodes)
+        await _check_orders(store, nodes)
     if request.environment is not None:
         _check_environments(site, nodes, records, request, request.environment)
         if request.check_destructive:
@@ -101,9 +101,11 @@ def _with_timeout(cluster: ClusterConfig, request: RebootRequest) -> ClusterConf
     return cluster.model_copy(update={"timeouts": timeouts})
 
 
-def _check_profiles(boot: BootRepository, nodes: Sequence[Node]) -> None:
+async def _check_orders(store: Store, nodes: Sequence[Node]) -> None:
     """Raises RefusedError for nodes that would boot the miniOS again, which is not what is waited for."""
-    stuck = [node.name for node in nodes if TOKEN_PARAMETER in (boot.read_profile(node) or "")]
+    orders = BootOrders(store)
+    found = [(node.name, await orders.read(node.name)) for node in nodes]
+    stuck = [name for name, order in found if order and SECRET_PARAMETER in order.text]
     if stuck:
         raise RefusedError(
             f"{fold(stuck)} would boot the deployment environment again: it is in the boot profile",

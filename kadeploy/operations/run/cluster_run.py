@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from kadeploy.boot.profile import SECRET_PLACE
 from kadeploy.operations.plan import ClusterPlan
 from kadeploy.operations.result import NodeResult
 from kadeploy.operations.run.journal import WorkflowJournal
@@ -65,10 +66,10 @@ class ClusterRun:
         state_machine.automaton = self.plan.automaton  # for what begins now
         return length
 
-    def restore_profiles(self, names: Collection[str]) -> None:
-        """Restore the boot profiles of nodes that failed before their disks were touched.
+    async def restore_profiles(self, names: Collection[str]) -> None:
+        """Order again what nodes that failed before their disks were touched had booted before.
 
-        No other node than ``names`` is looked at. Blocks on the disk.
+        No other node than ``names`` is looked at.
         """
         workbench = self.workbench
         for name, ended in self.ended.items():
@@ -77,10 +78,11 @@ class ClusterRun:
             untouched = facts.profile_switched and not (facts.erased or facts.written)
             if name not in names or ended.phase not in (Phase.KO, Phase.ABORTED) or not untouched:
                 continue
-            if facts.previous_profile is None:
-                workbench.boot.remove_profile(node)
+            if (text := facts.previous_profile) is None:
+                await workbench.orders.remove(name)
             else:
-                workbench.boot.write_profile(node, facts.previous_profile)
+                path, secret_wanted = workbench.boot.profile_path(node), SECRET_PLACE in text
+                await workbench.orders.place(node, path, text, secret_wanted=secret_wanted)
 
     def host_keys(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Keys by which those of some nodes that are this cluster's are recognised."""
@@ -102,6 +104,8 @@ class ClusterRun:
             evidence=failure.evidence if failure else "",
             cause=failure.cause if failure else "",
             host_keys=facts.host_keys,
+            proof=facts.minios_proof,
+            minios_key=facts.minios_key if facts.minios_proof else "",
             address=node.address,
             power=facts.power,
             reception=self.receptions.get(ended.node),

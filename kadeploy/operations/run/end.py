@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from kadeploy.operations.run.attempt import attempt
 from kadeploy.operations.run.records import OperationRecords
 from kadeploy.vocabulary.workflow import State
@@ -24,8 +22,7 @@ async def finish(records: OperationRecords, engine: Engine, state: State) -> Non
     holding = leases.hold(held, records.plan.request.hold_seconds)
     unheld = await attempt("leases of held nodes end with this process", holding)
     for run in records.runs:
-        restoring = asyncio.to_thread(run.restore_profiles, leases.kept)
-        await attempt("boot profiles are not restored", restoring)
+        await attempt("boot profiles are not restored", run.restore_profiles(leases.kept))
         await attempt("statistics are not complete", records.add_statistics(run))
     await attempt("leases remain until this process ends", leases.release(held))
     failure = unrecorded or unheld

@@ -17,6 +17,7 @@ from kadeploy.workflow.transitions import Transition, decode, encode
 
 FACTS = "Facts"
 AUTOMATON = "Automaton"
+OLD_TOKEN = "boot_token"  # noqa: S105 - of a profile that an earlier version has written into a file
 
 
 class WorkflowJournal:
@@ -86,7 +87,7 @@ class WorkflowJournal:
 def _decode(kind: str, content: Mapping[str, Any]) -> Automaton | tuple[str, NodeFacts] | Transition:
     """Decode an entry; raises KeyError, TypeError or ValueError for what this version does not know."""
     if kind == FACTS:
-        facts = content["facts"]
+        facts = {name: value for name, value in content["facts"].items() if name != OLD_TOKEN}
         return content["node"], NodeFacts(**facts | {"host_keys": tuple(facts["host_keys"])})
     if kind == AUTOMATON:
         return from_mapping(content["automaton"])

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping,
 from functools import partial
 from typing import Any
 
+from kadeploy.boot.health import BootHealth
 from kadeploy.environments.open_files import OpenFiles
 from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
@@ -33,7 +34,13 @@ from kadeploy.operations.run.recorder import Recorder
 from kadeploy.operations.run.records import OperationRecords
 from kadeploy.operations.run.resumption import HINT, Resumption
 from kadeploy.operations.run.sampler import TransferSampler
-from kadeploy.operations.run.tools import Tools, connect, make_workbench
+from kadeploy.operations.run.tools import (
+    Tools,
+    connect,
+    make_workbench,
+    pin_running_minios,
+    warn_of_shared_keys,
+)
 from kadeploy.operations.run.windows import OperationWindows
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.facts import ClusterFacts
@@ -75,6 +82,7 @@ class Operation:
         self._engine = Engine(plan.make_goal(), self._spare_begins)
         self._leases = NodeLeases(store, "", ())
         self._windows = OperationWindows(store, plan.site.server.windows)
+        self._health = BootHealth(plan.site.server.network)
         self._records: OperationRecords  # of the nodes that are leased when work begins
         self.wid = ""
         self.begun = False
@@ -176,12 +184,13 @@ class Operation:
         tools = Tools(
             remote=remote,
             files=files,
+            health=self._health,
             memory=Memory(entries.keep),
             probe=partial(self._windows.probe.slot, self.wid),
             received=receive,
             progress=sampler.add,
         )
-        workbench = make_workbench(self.plan.site, plan, tools)
+        workbench = make_workbench(self.plan.site, self.store, plan, tools)
         reboot = partial(self._windows.reboot.slot, self.wid)
         executor = self._make_executor(workbench, plan.recipes, reboot)
         run = ClusterRun(plan, workbench, Recorder(plan.automaton), entries)
@@ -244,6 +253,7 @@ class Operation:
         try:
             async with self._leases.renewed(self._leave_alone):
                 self.feed.publish(events.started(self.plan.clusters))
+                warn_of_shared_keys(self.plan)
                 await records.begin(names, content)
                 async with self._windows.opened(self._tell_queue):
                     await self._drive(drive, remote)
@@ -271,6 +281,7 @@ class Operation:
     async def _drive(self, drive: Drive, remote: NodeConnections) -> None:
         try:
             for run in self._runs:
+                await pin_running_minios(run.workbench, self.store)
                 await run.journal.begin(run.plan.automaton)
             await drive()
         finally:

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from kadeploy.boot.health import BootHealth
 from kadeploy.boot.repository import BootRepository
 
 # Members of families import these when they work. An operation does so before it touches a node: in a step
@@ -24,7 +28,17 @@ from kadeploy.power.control import PowerControl
 from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.facts import ClusterFacts, DeploymentFacts
 from kadeploy.steps.workbench import AnyWorkbench, DeploymentWorkbench, Memory, Slot, Workbench
+from kadeploy.store import minios_boots
+from kadeploy.store.boot_orders import BootOrders
 from kadeploy.store.receptions import Reception
+from kadeploy.store.store import Store
+
+SHARED_KEY = (
+    "the miniOS of cluster %s has a fixed host key (boot.kernels.deploy.host_key): whoever can read its"
+    " initrd can answer in the place of a node"
+)
+
+log = logging.getLogger(__name__)
 
 
 def find_ssh_key(site: Site) -> Path:
@@ -36,9 +50,10 @@ def find_ssh_key(site: Site) -> Path:
 
 
 def connect(plan: Plan[ClusterFacts]) -> NodeConnections:
-    """Connections to the nodes of a plan, none of which stands yet; each node's trusted key is pinned.
+    """Connections to the nodes of a plan, none of which stands yet.
 
-    Raises NotFoundError where the engine's ssh key is missing.
+    A key that all boots of a site's own miniOS have is pinned. Raises NotFoundError where the engine's ssh
+    key is missing.
     """
     site = plan.site
     key = find_ssh_key(site)
@@ -46,11 +61,31 @@ def connect(plan: Plan[ClusterFacts]) -> NodeConnections:
         client_key=key, address=_addresses(plan.nodes), port=site.server.network.ports.ssh
     )
     for cluster in plan.clusters:
-        # The one system into which the engine logs in; with any other that a node runs it does not talk.
         if trusted := cluster.facts.trusted_key:
             for name in cluster.facts.nodes:
                 connections.pin(name, [trusted])
     return connections
+
+
+def warn_of_shared_keys(plan: Plan[ClusterFacts]) -> None:
+    """Warn of each cluster whose miniOS cannot prove itself."""
+    for cluster in plan.clusters:
+        if cluster.facts.trusted_key:
+            log.warning(SHARED_KEY, cluster.cluster)
+
+
+async def pin_running_minios(workbench: AnyWorkbench, store: Store) -> None:
+    """Pin the host key of the miniOS that each node has booted last, which it may still run.
+
+    It is the one system into which the engine logs in without a new proof; with any other that a node runs it
+    does not talk.
+    """
+    if workbench.facts.trusted_key:
+        return
+    for name, boot in (await minios_boots.read(store, workbench.facts.nodes)).items():
+        workbench.remote.pin(name, [boot.host_key])
+        known = workbench.facts_of(workbench.facts.nodes[name])
+        known.minios_key = known.minios_key or boot.host_key
 
 
 def _addresses(nodes: Sequence[Node]) -> dict[str, str]:
@@ -63,35 +98,32 @@ class Tools:
 
     remote: NodeConnections
     files: OpenFiles
+    health: BootHealth
     memory: Memory
     probe: Slot
     received: Callable[[Sequence[Reception]], Awaitable[None]]
     progress: Callable[[BroadcastProgress], None]
 
 
-def make_workbench(site: Site, plan: ClusterPlan[ClusterFacts], tools: Tools) -> AnyWorkbench:
+def make_workbench(site: Site, store: Store, plan: ClusterPlan[ClusterFacts], tools: Tools) -> AnyWorkbench:
     """Workbench of one cluster."""
-    boot = BootRepository.of(site)
-    power = PowerControl(plan.facts.cluster.remoteops, site.directory, tools.remote)
+    shared: dict[str, Any] = {
+        "site": site,
+        "remote": tools.remote,
+        "boot": BootRepository.of(site),
+        "orders": BootOrders(store),
+        "health": tools.health,
+        "power": PowerControl(plan.facts.cluster.remoteops, site.directory, tools.remote),
+        "memory": tools.memory,
+        "probe": tools.probe,
+        "keep_minios": partial(minios_boots.remember, store),
+    }
     if not isinstance(plan.facts, DeploymentFacts):
-        return Workbench(
-            site=site,
-            facts=plan.facts,
-            remote=tools.remote,
-            boot=boot,
-            power=power,
-            memory=tools.memory,
-            probe=tools.probe,
-        )
+        return Workbench(facts=plan.facts, **shared)
     return DeploymentWorkbench(
-        site=site,
         facts=plan.facts,
-        remote=tools.remote,
+        **shared,
         files=tools.files,
-        boot=boot,
-        power=power,
-        memory=tools.memory,
-        probe=tools.probe,
         chain=SharedBroadcast(),
         received=tools.received,
         progress=tools.progress,

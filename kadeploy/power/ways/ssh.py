@@ -9,8 +9,6 @@ from kadeploy.power.way import PowerOrder, PowerState, PowerWay
 
 # Started in a session of its own and a moment later, for sshd is to report the end of this command first.
 _DETACHED = "setsid sh -c 'sleep 0.5; exec {command}' </dev/null >/dev/null 2>&1 &"
-# A machine that was in its firmware when its profile was written has booted as wanted before it is asked.
-_UNLESS_BOOTED = 'case " $(cat /proc/cmdline) " in *" $1 "*) exit 0;; esac; '
 _COMMANDS = {PowerAction.REBOOT: "reboot", PowerAction.POWER_OFF: "poweroff"}
 
 
@@ -25,11 +23,7 @@ class SshWay(PowerWay):
 
     async def switch(self, action: PowerAction, order: PowerOrder[PowerWaySetting, None]) -> None:
         """Ask the system to reboot or to power off; raises NodeError where it is not reached."""
-        text = _DETACHED.format(command=_COMMANDS[action])
-        if order.booted_as:
-            await _run(order, "sh", "-c", _UNLESS_BOOTED + text, "sh", order.booted_as)
-        else:
-            await _run(order, "sh", "-c", text)
+        await _run(order, "sh", "-c", _DETACHED.format(command=_COMMANDS[action]))
 
     async def status(self, order: PowerOrder[PowerWaySetting, None]) -> PowerState:
         """Return that the machine is on, if its system answers; raises RemoteError where it does not."""

@@ -49,7 +49,9 @@ class NodeResultView(View):
 
     ``step`` is Instance-micro-step, ``cause`` the class of what failed; '' for a good node, as ``reason`` and
     ``evidence``. ``power`` is on or off, and absent where nobody looked; ``broadcast`` is absent where no
-    image was sent to the node. ``address`` is the one that clusters.conf gives.
+    image was sent to the node. ``proof`` is the level of the proof of the miniOS, and ``minios_key`` its
+    public host key; both are absent where the node has booted none. ``address`` is the one that clusters.conf
+    gives.
     """
 
     node: str
@@ -62,6 +64,8 @@ class NodeResultView(View):
     power: Maybe[str] = None
     broadcast: Maybe[ReceptionView] = None
     address: str
+    proof: Maybe[str] = None
+    minios_key: Maybe[str] = None
 
     @property
     def good(self) -> bool:
@@ -87,6 +91,8 @@ class NodeResultView(View):
             power=node.power or None,
             broadcast=ReceptionView.of(node.reception) if node.reception else None,
             address=node.address,
+            proof=node.proof or None,
+            minios_key=node.minios_key or None,
         )
 
 

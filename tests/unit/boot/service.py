@@ -24,7 +24,7 @@ clusters: [{name: c, conf_file: c.conf, nodes: [{name: "n-[1-2]", address: "172.
 """
 _CLUSTER = """\
 partitioning: {block_device: /dev/vda, layout: [{name: deploy, number: 1, size: rest}]}
-boot: {kernels: {deploy: {vmlinuz: a, initrd: b, host_key: c}}}
+boot: {kernels: {deploy: {vmlinuz: a, initrd: b}}}
 remoteops: {reboot: [{cmd: "true"}]}
 """
 

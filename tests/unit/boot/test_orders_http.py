@@ -84,7 +84,7 @@ def test_a_file_is_served_where_no_order_says_anything(site: OrderingSite) -> No
     assert site.get().endswith(b"#!ipxe\nexit\n")
     site.place()
     assert secret_of(site.get())
-    site.with_orders(lambda orders: orders.restore(NODE, None))
+    site.with_orders(lambda orders: orders.remove(NODE))
     assert site.get().endswith(b"#!ipxe\nexit\n")
 
 

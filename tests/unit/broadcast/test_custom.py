@@ -29,7 +29,9 @@ def delivery(tmp_path: Path) -> Delivery:
 async def run(delivery: Delivery, script: str, *words: str) -> Mapping[str, RelayResult]:
     command = ["sh", "-c", script, "cast", *words]
     folder = delivery.image.path.parent
-    broadcast = CustomBroadcast(command, folder, {"SSH_KEY": "/etc/key"}, "ssh-ed25519 A\nssh-rsa B\n")
+    broadcast = CustomBroadcast(
+        command, folder, {"SSH_KEY": "/etc/key"}, {"n1": "ssh-ed25519 A", "n2": "ssh-rsa B"}
+    )
     return await broadcast.run(delivery, LocalTransport(folder), lambda news: None)
 
 
@@ -43,7 +45,8 @@ async def test_what_the_command_is_given(delivery: Delivery, tmp_path: Path) -> 
 async def test_the_host_keys_are_given(delivery: Delivery) -> None:
     results = await run(delivery, 'cat "$1"; exit 1', "HOSTKEYFILE")
     lines = results["n1"].evidence.splitlines()
-    assert lines[:3] == ["n1,127.0.1.1 ssh-ed25519 A", "n1,127.0.1.1 ssh-rsa B", "n2,127.0.1.2 ssh-ed25519 A"]
+    assert lines[:2] == ["n1,127.0.1.1 ssh-ed25519 A", "n2,127.0.1.2 ssh-rsa B"], "n3's is not known"
+    assert not any(line.startswith("n3") for line in lines)
 
 
 async def test_the_command_that_takes_the_image(delivery: Delivery, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ partitioning:
   layout: [{name: deploy, number: 3, size: rest}]
 boot:
   kernels:
-    deploy: {vmlinuz: vmlinuz, initrd: initrd, host_key: host_key.pub}
+    deploy: {vmlinuz: vmlinuz, initrd: initrd}
 remoteops:
   reboot: [{name: hard, cmd: "true HOSTNAME_FQDN"}]
 """

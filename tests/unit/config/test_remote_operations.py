@@ -18,7 +18,7 @@ from kadeploy.power.ways.ipmi import IpmiAccount
 
 OTHERS = """\
 partitioning: {block_device: /dev/sda, layout: [{name: deploy, number: 1, size: rest}]}
-boot: {kernels: {deploy: {vmlinuz: vmlinuz, initrd: initrd, host_key: key.pub}}}
+boot: {kernels: {deploy: {vmlinuz: vmlinuz, initrd: initrd}}}
 remoteops:
 """
 COMMAND = "  reboot: [{cmd: reboot-it}]\n"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kadeploy.boot.health import BootHealth
 from kadeploy.config import site as configuration
 from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.site import Site
@@ -61,7 +62,7 @@ partitioning:
     - {name: swap, number: 1, size: 1GiB}
     - {name: deploy, number: 3, size: 20GiB}
     - {name: tmp, number: 5, size: rest}
-boot: {kernels: {user: {params: quiet}, deploy: {vmlinuz: vmlinuz, initrd: initrd, host_key: host.pub}}}
+boot: {kernels: {user: {params: quiet}, deploy: {vmlinuz: vmlinuz, initrd: initrd}}}
 remoteops: {reboot: [{name: hard, cmd: "true HOSTNAME_FQDN"}]}
 verify: {settle: 0}
 """
@@ -165,17 +166,18 @@ async def forget(*_: object) -> None:
     """Keep nothing."""
 
 
-def workbench_of(plan: DeploymentPlan) -> DeploymentWorkbench:
+def workbench_of(plan: DeploymentPlan, store: Store) -> DeploymentWorkbench:
     """Workbench of the first cluster of a plan, outside of any operation."""
     tools = Tools(
         remote=connect(plan),
         files=LateFiles(),
+        health=BootHealth(plan.site.server.network),
         memory=Memory(forget),
         probe=nullcontext,
         received=forget,
         progress=lambda _: None,
     )
-    made = make_workbench(plan.site, plan.clusters[0], tools)
+    made = make_workbench(plan.site, store, plan.clusters[0], tools)
     assert isinstance(made, DeploymentWorkbench)
     return made
 

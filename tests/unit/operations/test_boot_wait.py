@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from kadeploy.boot.request_log import RequestLog
 from kadeploy.boot.requests import BootFileRequest, log_path
 from kadeploy.config.site import Site
 from kadeploy.errors import BrokenConnectionError, UnreachableError
-from kadeploy.steps import boot, boot_new_env
+from kadeploy.steps import boot, boot_new_env, minios
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import NodeFunction
 from kadeploy.steps.workbench import DeploymentWorkbench
@@ -30,12 +29,12 @@ async def deployment(site: Site, make_plan: MakePlan, tmp_path: Path) -> AsyncIt
     """Of red-1, whose port is closed, with a recorded console and a log of requests that was begun."""
     async with Store.open(site.server.database.name) as store:
         plan = await make_plan(store, "red-1")
-        planned = workbench_of(plan)
+        planned = workbench_of(plan, store)
         cluster = planned.facts.cluster.model_copy(update={"console_log": f"{tmp_path}/HOSTNAME_SHORT.log"})
         (tmp_path / "red-1.log").write_text("Kernel panic - not syncing: in the last deployment\n")
-        log_path(planned.boot.root).mkdir()
+        log_path(planned.boot.root).touch()
         yield replace(planned, facts=replace(planned.facts, cluster=cluster))
-        shutil.rmtree(log_path(planned.boot.root))
+        log_path(planned.boot.root).unlink()
         await planned.remote.aclose()
 
 
@@ -53,9 +52,18 @@ async def wait_in_vain(deployment: DeploymentWorkbench, wait: NodeFunction[Deplo
     return run
 
 
+async def ordered(deployment: DeploymentWorkbench) -> None:
+    """Order the boot of the miniOS, and the reboot."""
+    node = deployment.facts.nodes["red-1"]
+    path = deployment.boot.profile_path(node)
+    order = await deployment.orders.place(node, path, "the miniOS", secret_wanted=True)
+    await deployment.remember(node, order=order.number)
+    await boot.remember_reboot(deployment, node)
+
+
 async def test_a_node_that_goes_on_without_a_reboot(deployment: DeploymentWorkbench) -> None:
-    await boot.remember_reboot(deployment, deployment.facts.nodes["red-1"])
-    run = await wait_in_vain(deployment, boot.wait_reboot_minios)
+    await ordered(deployment)
+    run = await wait_in_vain(deployment, minios.wait_reboot_minios)
     assert run.cause is Cause.REBOOT
     assert run.observed == (
         "it was not rebooted: it has asked for no boot file since; port 1 does not answer (refused)"
@@ -90,11 +98,11 @@ async def test_a_node_that_is_gone_before_its_sshd_has_said_so(
 
 
 async def test_a_node_that_gets_half_of_its_kernel(deployment: DeploymentWorkbench) -> None:
+    await ordered(deployment)
     node = deployment.facts.nodes["red-1"]
-    await boot.remember_reboot(deployment, node)
     fetched(deployment, deployment.boot.profile_path(node), 300)
     fetched(deployment, deployment.facts.minios.kernel, 2, status=499)
-    run = await wait_in_vain(deployment, boot.wait_reboot_minios)
+    run = await wait_in_vain(deployment, minios.wait_reboot_minios)
     assert run.cause is Cause.NETWORK_BOOT
     assert run.observed.startswith("it got only 2 of 6 bytes of its kernel; ")
 
@@ -115,7 +123,9 @@ async def test_what_the_console_says_since_the_reboot(
     deployment: DeploymentWorkbench, tmp_path: Path, said: str, cause: Cause, sentence: str
 ) -> None:
     node = deployment.facts.nodes["red-1"]
-    await deployment.remember(node, host_keys=(deployment.facts.minios.host_key,))
+    await deployment.remember(
+        node, host_keys=("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBjUvJ0m0m0m0m0m0m0m0m0m0m0m0m0m0m0m0m0m0m0m",)
+    )
     await boot.remember_reboot(deployment, node)
     with (tmp_path / "red-1.log").open("a") as console:
         console.write(said)

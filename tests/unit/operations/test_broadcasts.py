@@ -45,9 +45,9 @@ def steps(instance: str) -> Any:
     )
 
 
-async def deployment_of(plan: DeploymentPlan, command: str) -> DeploymentWorkbench:
+async def deployment_of(plan: DeploymentPlan, store: Store, command: str) -> DeploymentWorkbench:
     """The deployment on a cluster whose file has a tree and a command."""
-    deployment = workbench_of(plan)
+    deployment = workbench_of(plan, store)
     cluster = deployment.facts.cluster
     changes = {
         "broadcast": cluster.broadcast.model_copy(update={"arity": 3}),
@@ -59,9 +59,11 @@ async def deployment_of(plan: DeploymentPlan, command: str) -> DeploymentWorkben
 
 @pytest.mark.parametrize("kind", WAYS)
 async def test_each_instance_makes_its_broadcast(store: Store, make_plan: MakePlan, kind: str) -> None:
-    deployment = await deployment_of(await make_plan(store, "red-1"), "cast ENVFILE")
+    deployment = await deployment_of(await make_plan(store, "red-1"), store, "cast ENVFILE")
     binding: Any = BOUND[INSTANCES[f"BroadcastEnv{kind}"].bound_name]
     method = binding.sets["send_environment"].keywords["method"]
+    node = deployment.facts.nodes["red-1"]
+    await deployment.remember(node, minios_key="ssh-ed25519 AAAA")
     broadcast, options = method.make(setup_of(deployment)), method.options(deployment.facts.cluster.broadcast)
     assert (type(broadcast), options.arity) == WAYS[kind]
 
@@ -69,11 +71,13 @@ async def test_each_instance_makes_its_broadcast(store: Store, make_plan: MakePl
 async def test_a_command_is_run_in_the_configuration_directory(
     store: Store, make_plan: MakePlan, tmp_path: Path
 ) -> None:
-    """With the nodes, the host keys of the miniOS and the key for it."""
+    """With the nodes, the host keys of their miniOS and the key for it."""
     script = 'pwd; cat "$1" "$2"; echo "$3"; exit 1'
     command = f"sh -c '{script}' cast NODEFILE HOSTKEYFILE SSH_KEY"
-    deployment = await deployment_of(await make_plan(store, "red-1"), command)
+    deployment = await deployment_of(await make_plan(store, "red-1"), store, command)
     method = BROADCAST_METHODS["Custom"]
+    node = deployment.facts.nodes["red-1"]
+    await deployment.remember(node, minios_key="ssh-ed25519 AAAA")
     broadcast, options = method.make(setup_of(deployment)), method.options(deployment.facts.cluster.broadcast)
     path = tmp_path / "image"
     path.touch()
@@ -83,7 +87,7 @@ async def test_a_command_is_run_in_the_configuration_directory(
     assert results["red-1"].evidence.splitlines() == [
         os.path.realpath(directory),
         "red-1",
-        f"red-1,127.0.1.1 {' '.join((directory / 'host.pub').read_text().split()[:2])}",
+        "red-1,127.0.1.1 ssh-ed25519 AAAA",
         f"{directory}/keys/id_deploy",
     ]
 

@@ -72,7 +72,7 @@ def perform(
     async def carry_out(seconds: float = 10, **operation: Any) -> Failure | None:
         async with Store.open(there.server.database.name) as store:
             plan = await make_plan(store, operation)
-        cluster, workbench = plan.clusters[0], replace(workbench_of(plan), remote=connections)
+        cluster, workbench = plan.clusters[0], replace(workbench_of(plan, store), remote=connections)
         names = [step.name for step in cluster.automaton.macrosteps[1].instances[0].microsteps]
         position = Position(1, 0, names.index("sync-mine"))
         ends: list[Failure | None] = []

@@ -118,7 +118,7 @@ async def test_what_cannot_be_written_at_the_end_does_not_hide_how_it_went(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def full(*_: object) -> NoReturn:
+    async def full(*_: object) -> NoReturn:
         raise ServiceError("No space left on device")
 
     monkeypatch.setattr(ClusterRun, "restore_profiles", full)

@@ -35,7 +35,11 @@ async def full(*_: object) -> NoReturn:
 def restored(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
     """The nodes whose boot profiles were to be restored."""
     found: list[frozenset[str]] = []
-    monkeypatch.setattr(ClusterRun, "restore_profiles", lambda _, names: found.append(names))
+
+    async def note(_: ClusterRun, names: frozenset[str]) -> None:
+        found.append(names)
+
+    monkeypatch.setattr(ClusterRun, "restore_profiles", note)
     return found
 
 

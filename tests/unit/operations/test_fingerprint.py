@@ -96,6 +96,10 @@ async def test_changes_are_named(
 
 
 async def test_another_key_of_the_minios_is_named(own: Path, store: Store, environment: Environment) -> None:
+    for name in ("red.conf", "blue.conf"):
+        text = (own / name).read_text()
+        assert "initrd: initrd}" in text
+        (own / name).write_text(text.replace("initrd: initrd}", "initrd: initrd, host_key: host.pub}"))
     before = (await plan(own, store, environment)).fingerprint()
     (own / "host.pub").unlink()
     (own / "host.pub").write_text(OTHER_KEY)

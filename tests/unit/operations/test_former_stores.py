@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kadeploy.errors import RefusedError
+from kadeploy.operations.run.journal import OLD_TOKEN
 from kadeploy.store.workflow_outcome import WorkflowOutcome
 from tests.unit.operations.conftest import RESUMED, RETRIED, Script
 from tests.unit.operations.former_stores import COMMITS, FormerStore
@@ -194,6 +195,7 @@ def entries(former: FormerStore, wid: str) -> dict[str, list[Any]]:
     for kind, payload in former.rows(query, wid):
         content = json.loads(payload)
         if kind == "Facts":
+            content["facts"].pop(OLD_TOKEN, None)  # of a boot profile in a file, of which nothing is left
             facts[content["node"]] = content
         else:
             found.setdefault(f"{kind} of {content['cluster']}", []).append(content)

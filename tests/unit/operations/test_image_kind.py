@@ -124,7 +124,7 @@ class Taken(Broadcast):
 async def test_its_command_takes_the_image(
     store: Store, make_plan: MakePlan, text: str, tmp_path: Path
 ) -> None:
-    workbench = workbench_of(await planned(make_plan, store, text))
+    workbench = workbench_of(await planned(make_plan, store, text), store)
     paths = workbench.facts.paths.model_copy(update={"rambin_dir": str(tmp_path / "ram")})
     workbench = replace(workbench, facts=replace(workbench.facts, paths=paths))
     ended: dict[str, object] = {}

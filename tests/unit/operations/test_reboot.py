@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import asyncssh
@@ -30,7 +29,8 @@ from kadeploy.operations.request import EnvironmentName
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.operation import Operation
-from kadeploy.store import leases, node_states, statistics, workflows
+from kadeploy.store import leases, minios_boots, node_states, statistics, workflows
+from kadeploy.store.boot_orders import BootOrders
 from kadeploy.store.filter import Filter
 from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.store import Store
@@ -171,33 +171,40 @@ async def test_where_nothing_is_known_any_system_will_do_but_the_minios(
 ) -> None:
     any_key = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
     assert (await rebooted_into(any_key, disk_key, listening, store)).phase == "ok"
-    minios = asyncssh.read_private_key(listening.path(Path("keys/id_deploy")))
+    minios = asyncssh.generate_private_key("ssh-ed25519")
+    await minios_boots.remember(store, "red-1", public(minios), "this boot")
     node = await rebooted_into(minios, disk_key, listening, store, "5")
     assert node.phase == "ko" and "the miniOS answers" in node.reason
 
 
 async def test_a_failed_reboot_puts_the_boot_profile_back(site: Site, store: Store) -> None:
     plan = await plan_reboot(site, store, RebootRequest(user="alice", nodes=("red-1",)))
-    boot, node = BootRepository.of(site), plan.nodes[0]
-    boot.write_profile(node, "#!ipxe\nexit\n")
+    orders, node = BootOrders(store), plan.nodes[0]
+    before = await orders.place(node, "profiles/127.0.1.1", "#!ipxe\nexit\n", secret_wanted=False)
     settings = {"kind": RebootKind.SET_PXE, "profile": "#!ipxe\nchain NODE_SINGULARITY\n"}
     result = await reboot(
         site, store, "red-1", singularities={"red-1": "a"}, timeout=Expression("0.5"), **settings
     )
     assert result.nodes[0].phase == "ko"
-    assert boot.read_profile(node) == "#!ipxe\nexit\n"
-    boot.remove_profile(node)
+    order = await orders.read(node.name)
+    assert order is not None and order.number > before.number
+    assert (order.text, order.path, order.secret_wanted) == (before.text, before.path, False)
+
+
+async def test_where_nothing_was_ordered_before_nothing_is_afterwards(site: Site, store: Store) -> None:
+    settings = {"kind": RebootKind.SET_PXE, "profile": "#!ipxe\nexit\n", "timeout": Expression("0.5")}
+    assert (await reboot(site, store, "red-1", **settings)).nodes[0].phase == "ko"
+    assert await BootOrders(store).read("red-1") is None
 
 
 async def test_a_node_that_would_boot_the_minios_is_refused(site: Site, store: Store) -> None:
     plan = await plan_reboot(site, store, RebootRequest(user="alice", nodes=("red-1", "red-2")))
     boot, node = BootRepository.of(site), plan.nodes[0]
     minios = plan.clusters[0].facts.minios
-    text = boot.minios_profile(kernel=minios.kernel, initrd=minios.initrd, token="1")
-    boot.write_profile(node, text)
+    text = boot.minios_profile(kernel=minios.kernel, initrd=minios.initrd, secret=True)
+    await BootOrders(store).place(node, boot.profile_path(node), text, secret_wanted=True)
     with pytest.raises(RefusedError, match="red-1 would boot the deployment environment again"):
         await reboot(site, store, "red-1", "red-2")
-    boot.remove_profile(node)
 
 
 async def test_a_value_for_every_node(site: Site, store: Store) -> None:
@@ -233,15 +240,15 @@ async def test_a_recorded_environment_is_booted_from_its_disk(
 ) -> None:
     await deployed(store, "red-1", key=disk_key)
     settings = {"kind": RebootKind.RECORDED_ENV, "environment": EnvironmentName("debian"), "partition": 3}
-    async with system(port, asyncssh.read_private_key(listening.path(Path("keys/id_deploy")))):
+    async with system(port, asyncssh.generate_private_key("ssh-ed25519")):
         running = asyncio.create_task(reboot(listening, store, "red-1", **settings))
         await asyncio.sleep(1)
     await asyncio.sleep(0.5)
     async with system(port, disk_key):
         assert (await running).nodes[0].phase == "ok"
     assert await state_of(store, "red-1") == "recorded_env"
-    boot = BootRepository.of(listening)
-    assert "sanboot" in (boot.read_profile(listening.nodes["red-1"]) or "")
+    order = await BootOrders(store).read("red-1")
+    assert order is not None and "sanboot" in order.text
 
 
 async def test_a_killed_reboot_can_be_abandoned(site: Site, store: Store) -> None:

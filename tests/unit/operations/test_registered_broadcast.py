@@ -85,11 +85,11 @@ def test_the_file_of_a_cluster_is_checked_by_it(monkeypatch: pytest.MonkeyPatch)
 
 async def test_its_instance_sends_the_image(store: Store, make_plan: MakePlan, method: Multicast) -> None:
     bound = bind([broadcast_env.binding_of(method)], {INSTANCE: INSTANCES[INSTANCE]}, ())
-    workbench = workbench_of(await make_plan(store, "red-1"))
+    workbench = workbench_of(await make_plan(store, "red-1"), store)
     ended: dict[str, object] = {}
     runs = [NodeRun(workbench.facts.nodes["red-1"], attempt=0)]
     await bound[INSTANCE].sets["send_environment"](workbench, runs, ended.__setitem__)
     assert ended == {"red-1": None}
     (setup,), (delivery,) = method.setups, method.deliveries
-    assert setup.cluster is workbench.facts.cluster and setup.host_keys == workbench.facts.minios.host_key
+    assert setup.cluster is workbench.facts.cluster and setup.host_keys == {"red-1": ""}
     assert delivery.nodes == ["red-1"] and delivery.options.chunk == 1400

@@ -18,7 +18,7 @@ from tests.unit.registering import register
 
 FILE = """\
 partitioning: {block_device: /dev/sda, layout: [{name: deploy, number: 1, size: rest}]}
-boot: {kernels: {deploy: {vmlinuz: vmlinuz, initrd: initrd, host_key: key.pub}}}
+boot: {kernels: {deploy: {vmlinuz: vmlinuz, initrd: initrd}}}
 remoteops:
   reboot:
     - {name: soft, method: ssh}

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from kadeploy.config.clusters import Node
@@ -24,13 +23,9 @@ class Recorder:
         return None
 
 
-async def test_a_system_that_was_booted_as_wanted_is_left_alone(node: Node) -> None:
+async def test_the_reboot_is_detached(node: Node) -> None:
     runner = Recorder()
     setting = PowerWaySetting(method="ssh", timeout=1)
     order = PowerOrder(node=node, setting=setting, account=None, directory=Path("/"), remote=runner)
     await SshWay().switch(PowerAction.REBOOT, order)
     assert runner.arguments[2].startswith("setsid") and len(runner.arguments) == 3
-    await SshWay().switch(PowerAction.REBOOT, replace(order, booted_as="kadeploy.boot=1f"))
-    script, *arguments = runner.arguments[2:]
-    assert script.startswith('case " $(cat /proc/cmdline) " in *" $1 "*) exit 0;; esac; setsid')
-    assert arguments == ["sh", "kadeploy.boot=1f"]

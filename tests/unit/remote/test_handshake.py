@@ -90,7 +90,7 @@ async def test_a_node_with_another_key_is_waited_for(nodes: NodeConnections, key
     nodes.pin(NODE, [keys.public("other")])
     first = await first_failed(nodes)
     own = " ".join(keys.public("host").split()[:2])
-    assert (first.answer, first.key) == (Answer.OTHER_KEY, own)
+    assert (first.answer, first.identity.key) == (Answer.OTHER_KEY, own)
     assert "an sshd answers with another host key (ssh-ed25519 SHA256:" in first.text
 
 

@@ -14,7 +14,7 @@ import asyncssh
 import pytest
 
 from kadeploy.errors import RemoteError
-from kadeploy.remote.hostkey import Answer, FailedProbe, answering_key, host_key, probe, wait_for_host_key
+from kadeploy.remote.hostkey import Answer, FailedProbe, answering_sshd, host_key, probe, wait_for_host_key
 from tests.ports import free_port
 
 from .conftest import Keys
@@ -187,9 +187,10 @@ async def test_of_several_host_keys_the_preferred_type_is_shown(keys: Keys) -> N
     async with await asyncssh.listen(LOOPBACK, 0, server_host_keys=server_keys) as acceptor:
         port = acceptor.get_port()
         for wanted in (keys.public("host"), rsa.export_public_key().decode()):
-            line = await answering_key(LOOPBACK, port, 5, preferred=wanted)
-            assert line == " ".join(wanted.split()[:2])
-    assert await answering_key(LOOPBACK, free_port(), 5, preferred=keys.public("host")) is None
+            identity = await answering_sshd(LOOPBACK, port, 5, preferred=wanted)
+            assert identity is not None and identity.key == " ".join(wanted.split()[:2])
+            assert identity.version.startswith("SSH-2.0-AsyncSSH")
+    assert await answering_sshd(LOOPBACK, free_port(), 5, preferred=keys.public("host")) is None
 
 
 async def test_whether_somebody_takes_connections(server: int) -> None:

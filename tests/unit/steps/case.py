@@ -24,12 +24,13 @@ class Case:
 
     Given: ``site`` is one of sites.yaml, ``given`` changes it, ``files`` are those of its configuration
     directory. ``step`` is INSTANCE.STEP of the catalogue, or ``custom`` an operation of the user's. ``node``
-    are the NodeFacts before, ``boots`` is the boot profile before. ``looks``: what listens at the node's ssh
-    port at each look (closed, mute, or the names of its host keys), the last one from then on. ``asked``: the
-    boot files that it has fetched, None where nobody logs them. ``broken_off``: the step would not end.
+    are the NodeFacts before, ``boots`` is the text of the order to boot before, ``order`` all of it.
+    ``looks``: what listens at the node's ssh port at each look (closed, mute, or the names of its host keys),
+    the last one from then on. ``asked``: the boot files that it has fetched, None where nobody logs them.
+    ``broken_off``: the step would not end.
 
-    Expected: ``does``, see recorded.py; ``orders`` to the site's power program; ``boots_then``, the profile
-    afterwards; and, where the node fails, ``fails``: says, cause, evidence.
+    Expected: ``does``, see recorded.py; ``orders`` to the site's power program; ``boots_then``, the text of
+    the order afterwards; and, where the node fails, ``fails``: says, cause, evidence.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Case:
     attempt: int = 0
     node: Mapping[str, Any] = field(default_factory=dict)
     boots: str | None = None
+    order: Mapping[str, Any] | None = None
     looks: list[str] = field(default_factory=list)
     asked: list[Mapping[str, Any]] | None = None
     broken_off: bool = False

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import asyncssh
 import pytest
 
-from kadeploy.steps import boot, power, reboot
+from kadeploy.steps import boot, minios, power, reboot
 from tests.unit.steps.port import NAMES
 
 
@@ -19,6 +19,6 @@ def host_keys() -> Mapping[str, asyncssh.SSHKey]:
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (boot, reboot):
+    for module in (boot, minios, reboot):
         monkeypatch.setattr(module, "POLL_INTERVAL", 0.05)
     monkeypatch.setattr(power, "STATUS_INTERVAL", 0.01)

@@ -6,7 +6,11 @@ An entry of a case's ``does`` is what is expected next, with the node's answer. 
     run: ARGUMENTS      input, env, timeout, check; a word of several lines is written …
     script: TEXT        arguments, env, timeout, check; our own scripts by their names
     put: PATH           content, mode, timeout
-    wait_for: pinned    waits for the sshd of the miniOS
+    wait_for: pinned    waits for the sshd of the miniOS whose key is pinned
+    wait_for_proof: PATH    waits for one that proves itself; ``shows``: what answers, by its key, version,
+                            and the secret of its proof (of the key that it ``proves``), or another text
+    pin: KEYS           pins host keys
+    minios: KEY LEVEL   keeps what later operations know the miniOS by
     forget: connection  drops what connection there is
     keep: FACTS         NodeFacts that have changed, where the journal gets them
 
@@ -17,21 +21,22 @@ a wait sees; ``hangs`` where it does not end. ``env: variables`` are those of th
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from kadeploy import errors
+from kadeploy.boot.proof import prove
 from kadeploy.disks import bootloader, partitions
 from kadeploy.errors import RemoteError
 from kadeploy.remote.command import SCRIPT_TEXT, Result, describe_command
+from kadeploy.remote.handshake import ServerIdentity
 from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps.workbench import NodeFacts
 
-ANSWERS = frozenset({"status", "stdout", "stderr", "raises", "says", "sees", "hangs"})
-TOKEN = re.compile(r"[0-9a-f]{16}")
+ANSWERS = frozenset({"status", "stdout", "stderr", "raises", "says", "sees", "hangs", "shows"})
+BOOT_ID = "5d2fb1b2-3f0a-4d4a-9c57-0c6e6f6d9a55"
 SCRIPTS = {
     bootloader.install_grub_script(): "install-grub.sh",
     bootloader.kernel_files_script(): "kernel-files.sh",
@@ -49,7 +54,6 @@ class Recording:
         self._left = {node: list(entries) for node, entries in does.items()}
         self._facts: dict[str, NodeFacts] = {}
         self.variables: Callable[[str], Mapping[str, str]] = lambda _: {}
-        self.token = ""
 
     def know(self, node: str, facts: NodeFacts) -> None:
         """What is known of a node before the step."""
@@ -64,9 +68,6 @@ class Recording:
             self.answer(node, {"keep": {name: self._shown(name, value) for name, value in changed.items()}})
 
     def _shown(self, name: str, value: Any) -> Any:
-        if name == "boot_token" and TOKEN.fullmatch(value):
-            self.token = value
-            return "<token>"
         if name == "rebooted_at" and abs(time.time() - value) < 60:
             return "now"
         return list(value) if isinstance(value, tuple) else value
@@ -78,6 +79,10 @@ class Recording:
         expected = {name: value for name, value in entry.items() if name not in ANSWERS}
         assert call == expected
         return {name: value for name, value in entry.items() if name in ANSWERS}
+
+    async def keep_minios(self, node: str, key: str, level: str) -> None:
+        """Compare what later operations will know of the miniOS with what is expected."""
+        self.answer(node, {"minios": f"{key} {level}"})
 
     @property
     def left(self) -> list[Mapping[str, Any]]:
@@ -147,10 +152,41 @@ class RecordedRemote:
         self, node: str, interval: float, on_attempt: Callable[[FailedProbe], None], slot: object
     ) -> None:
         answer = self._recording.answer(node, {"wait_for": "pinned"})
-        for sight in answer.get("sees", []):
-            on_attempt(FailedProbe(Answer(sight["answer"]), sight["text"], sight.get("key", "")))
+        self._see(answer, on_attempt)
         if answer.get("hangs"):
             await asyncio.Event().wait()
+
+    def _see(self, answer: Mapping[str, Any], on_attempt: Callable[[FailedProbe], None]) -> None:
+        for sight in answer.get("sees", []):
+            identity = ServerIdentity(sight.get("key", ""), sight.get("version", ""))
+            on_attempt(FailedProbe(Answer(sight["answer"]), sight["text"], identity))
+
+    async def wait_for_proof(
+        self,
+        node: str,
+        path: str,
+        judge: Callable[[ServerIdentity, str], Awaitable[FailedProbe | None]],
+        interval: float,
+        on_attempt: Callable[[FailedProbe], None],
+        slot: object,
+    ) -> ServerIdentity:
+        answer = self._recording.answer(node, {"wait_for_proof": path})
+        self._see(answer, on_attempt)
+        for shown in answer.get("shows", []):
+            identity = ServerIdentity(shown["key"], shown.get("version", ""))
+            text = shown.get("text", "")
+            if secret := shown.get("secret"):
+                text = f"{BOOT_ID} {prove(shown.get('proves', identity.key), BOOT_ID, secret)}\n"
+            failed_probe = await judge(identity, text)
+            if failed_probe is None:
+                return identity
+            on_attempt(failed_probe)
+        assert answer.get("hangs"), "none was accepted"
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def pin(self, node: str, keys: Sequence[str]) -> None:
+        self._recording.answer(node, {"pin": list(keys)})
 
     def forget(self, node: str) -> None:
         self._recording.answer(node, {"forget": "connection"})

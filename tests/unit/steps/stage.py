@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+from kadeploy.boot.health import BootHealth
 from kadeploy.boot.repository import BootRepository
 from kadeploy.broadcast.shared import SharedBroadcast
 from kadeploy.config.cluster import ClusterConfig
@@ -34,12 +35,14 @@ from kadeploy.steps.facts import (
 )
 from kadeploy.steps.set_deployment_env import format_deploy_part, mount_deploy_part
 from kadeploy.steps.workbench import DeploymentWorkbench, Memory, NodeFacts, Workbench
+from kadeploy.store.boot_orders import BootOrders
 from kadeploy.store.node_states import InstalledSystem
 from kadeploy.vocabulary.micro_step import MicroStepEntry
 from kadeploy.vocabulary.names import INSTANCES
 from kadeploy.vocabulary.power import POWER
 from kadeploy.vocabulary.reboot import REBOOT
 from tests.unit.late_files import LateFiles, local_file_of
+from tests.unit.steps.orders import RecordedOrders, order_of
 from tests.unit.steps.recorded import RecordedRemote, Recording
 
 CLUSTER = "red"
@@ -102,11 +105,22 @@ def facts_of_instance(facts: Mapping[str, Any], instance: str, site: Site) -> Cl
         "nodes": site.nodes,
     }
     if instance in OF_POWER:
-        return PowerFacts(**shared, minios_key=facts["minios_key"], level=facts.get("level", "soft"))
-    minios = MiniOs("kernels/vmlinuz", "kernels/initrd", facts["minios_key"])
+        shared_key = facts.get("shared_key", "")
+        return PowerFacts(**shared, shared_key=shared_key, level=facts.get("level", "soft"))
+    minios = MiniOs("kernels/vmlinuz", "kernels/initrd", facts.get("shared_key", ""))
     if instance in OF_REBOOT:
         return RebootFacts(**shared, minios=minios, **_reboot(facts))
     return DeploymentFacts(**shared, minios=minios, **_deployment(facts, site))
+
+
+class Health:
+    """Stands for BootHealth."""
+
+    def __init__(self, found: str) -> None:
+        self._found = found
+
+    async def problem(self) -> str:
+        return self._found
 
 
 async def _forget(_: object) -> None:
@@ -122,18 +136,28 @@ def _site(facts: Mapping[str, Any], directory: Path) -> Site:
 
 def _tools(facts: Mapping[str, Any], site: Site, recording: Recording) -> dict[str, Any]:
     remote = cast("NodeConnections", RecordedRemote(recording))
-    cluster = site.clusters[CLUSTER]
-    known = {name: NodeFacts(**of_node) for name, of_node in facts.get("known", {}).items()}
+    cluster, boot = site.clusters[CLUSTER], BootRepository.of(site)
+    orders = {
+        name: order_of(site.nodes[name], boot.profile_path(site.nodes[name]), content)
+        for name, content in facts.get("orders", {}).items()
+    }
+    known = {
+        name: NodeFacts(**{"minios_key": facts["minios_key"], **facts.get("known", {}).get(name, {})})
+        for name in site.nodes
+    }
     for name, of_node in known.items():
         of_node.host_keys = tuple(of_node.host_keys)
         recording.know(name, of_node)
     return {
         "site": site,
         "remote": remote,
-        "boot": BootRepository.of(site),
+        "boot": boot,
+        "orders": cast("BootOrders", RecordedOrders(orders)),
+        "health": cast("BootHealth", Health(facts.get("boot_problem", ""))),
         "power": PowerControl(cluster.remoteops, site.directory, remote),
         "memory": Memory(recording.keep, known),
         "probe": facts.get("slot", nullcontext),
+        "keep_minios": recording.keep_minios,
     }
 
 

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kadeploy.boot.requests import BootFileRequest, log_path, requests_of
+from kadeploy.remote.handshake import ServerIdentity
 from kadeploy.remote.hostkey import Answer, FailedProbe
 from kadeploy.steps import console
 from kadeploy.steps.boot_verdict import Awaited, BootFacts, BootFile, judge
@@ -38,7 +39,11 @@ def facts_of(case: Path) -> BootFacts:
     logged = log_path(repository).exists()
     return BootFacts(
         awaited=awaited,
-        failed_probe=FailedProbe(Answer(content["answer"]), content["text"], content["key"]),
+        failed_probe=FailedProbe(
+            Answer(content["answer"]),
+            content["text"],
+            ServerIdentity(content["key"], content.get("version", "")),
+        ),
         requests=tuple(requests_of(repository, ADDRESS, REBOOTED)) if logged else None,
         files=(PROFILE, KERNEL, INITRD) if awaited is Awaited.MINIOS else (PROFILE,),
         console=console.read(console.text_since(record, 0)) if record.exists() else None,

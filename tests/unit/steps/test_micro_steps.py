@@ -18,6 +18,7 @@ import pytest
 from kadeploy.boot.request_log import RequestLog
 from kadeploy.boot.requests import BootFileRequest, log_path
 from kadeploy.errors import KadeployError, NodeError
+from kadeploy.remote.handshake import ServerIdentity
 from kadeploy.remote.hostkey import other_key_probe
 from kadeploy.steps.catalogue import steps_of
 from kadeploy.steps.caused_error import cause_of
@@ -42,22 +43,23 @@ Keys = Mapping[str, asyncssh.SSHKey]
 def values_of(port: NodePort, keys: Keys, directory: Path) -> dict[str, str]:
     """What is another one in each run."""
     lines = {f"{name} key": public(key) for name, key in keys.items()}
-    failed_probes = {f"{name} failed probe": other_key_probe(public(key)).text for name, key in keys.items()}
+    failed_probes = {
+        f"{name} failed probe": other_key_probe(ServerIdentity(public(key), "")).text
+        for name, key in keys.items()
+    }
     sizes = {f"{name} size": str(len(content)) for content, name in SCRIPTS.items()}
     return {"port": str(port.number), "directory": str(directory), **lines, **failed_probes, **sizes}
 
 
 def prepare(case: Case, workbench: Workbench[Any]) -> None:
-    """Write the files of a case, its boot profile, and what the node has asked for."""
+    """Write the files of a case, and what the node has asked for."""
     directory = workbench.site.directory
     workbench.boot.root.mkdir()
     for name, text in {"power": POWER_PROGRAM, **case.files}.items():
         (directory / name).write_text(text)
         (directory / name).chmod(0o755)
-    if case.boots is not None:
-        workbench.boot.write_profile(workbench.facts.nodes[NODE], case.boots)
     if case.asked is not None:
-        log_path(workbench.boot.root).mkdir()
+        log_path(workbench.boot.root).touch()
         for request in case.asked:
             asked = BootFileRequest(ASKED, "http", ADDRESS, seconds=0.1, **request)
             RequestLog(log_path(workbench.boot.root)).append(asked)
@@ -105,6 +107,8 @@ async def test_a_micro_step(case: Case, tmp_path: Path, host_keys: Keys) -> None
         values = values_of(port, host_keys, tmp_path)
         case, recording = case.with_values(values), Recording({NODE: filled(case.does, values)})
         here = {"server": {"network": {"ports": {"ssh": port.number}}}, "known": {NODE: case.node}}
+        before = order_before(case)
+        here["orders"] = {} if before is None else {NODE: filled(before, values)}
         facts = filled(facts_of(case.site, merged(case.given, here)), values)
         workbench = workbench_of(facts | {"slot": port.slot}, case.instance, tmp_path, recording)
         prepare(case, workbench)
@@ -121,14 +125,13 @@ async def test_a_micro_step(case: Case, tmp_path: Path, host_keys: Keys) -> None
     assert recording.left == []
     assert orders(tmp_path)[: len(case.orders) if case.broken_off else None] == case.orders
     assert port.unseen == []
-    assert profile_of(workbench, recording.token) == (case.boots_then or case.boots)
+    then, unchanged = await workbench.orders.read(NODE), None if before is None else before.get("text", "")
+    assert (then.text if then else None) == (case.boots_then or unchanged)
 
 
-def profile_of(workbench: Workbench[Any], token: str) -> str | None:
-    """The boot profile of the node, without the token that was made for this run."""
-    path = workbench.boot.root / workbench.boot.profile_path(workbench.facts.nodes[NODE])
-    profile = path.read_text() if path.is_file() else None
-    return profile.replace(token, "<token>") if profile and token else profile
+def order_before(case: Case) -> Mapping[str, Any] | None:
+    """The order to boot that the node has before the step."""
+    return case.order if case.boots is None else {"text": case.boots}
 
 
 @pytest.mark.parametrize("case", entries("applies.yaml"))

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boots of the miniOS: ordered, waited for, proven, and looked at again before they are given something."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+
+from kadeploy.boot.profile import SECRET_PARAMETER
+from kadeploy.boot.proof import PROOF_PATH, Proof
+from kadeploy.errors import RemoteError
+from kadeploy.remote.handshake import ServerIdentity
+from kadeploy.remote.hostkey import Answer, FailedProbe, Slot
+from kadeploy.steps.boot import (
+    COMMAND_TIMEOUT,
+    POLL_INTERVAL,
+    Watch,
+    check_boot_server,
+    switch_profile,
+    watched,
+)
+from kadeploy.steps.boot_verdict import Awaited
+from kadeploy.steps.caused_error import CausedError
+from kadeploy.steps.node_run import NodeRun
+from kadeploy.steps.workbench import AnyWorkbench, BootingWorkbench
+from kadeploy.store.boot_orders import BootOrder, OrderState
+from kadeploy.vocabulary.cause import Cause
+from kadeploy.vocabulary.proof import ProofLevel
+
+_PROTOCOL_LEVELS = {"http": ProofLevel.THIS_BOOT, "tftp": ProofLevel.ADDRESS}
+
+
+async def switch_pxe_minios(workbench: BootingWorkbench, run: NodeRun) -> None:
+    """Order the boot of the miniOS; nothing of an earlier boot proves this one."""
+    await check_boot_server(workbench)
+    text = workbench.boot.minios_profile(
+        kernel=workbench.facts.minios.kernel,
+        initrd=workbench.facts.minios.initrd,
+        params=workbench.facts.cluster.boot.kernels.deploy.params,
+        secret=True,
+    )
+    await workbench.remember(run.node, left_minios=False)
+    await switch_profile(workbench, run, text, secret_wanted=True)
+
+
+async def wait_reboot_minios(workbench: BootingWorkbench, run: NodeRun) -> None:
+    """Wait for the miniOS that was booted by the profile of this order, and for no other system."""
+    async with watched(workbench, run, Awaited.MINIOS) as watch:
+        if workbench.facts.minios.host_key:
+            await _wait_for_shared_key(workbench, run, watch)
+        else:
+            await _wait_for_proof(workbench, run, watch)
+
+
+async def check_boot(workbench: BootingWorkbench, run: NodeRun) -> None:
+    """Check that nobody has fetched the node's profile since its miniOS was proven.
+
+    Whoever takes a node's address may answer before the machine itself, which comes to its firmware later
+    and fetches the profile, too. Raises CausedError where it has.
+    """
+    order = await workbench.orders.read(run.node.name)
+    if order is not None and order.number == workbench.facts_of(run.node).order:
+        _check_fetches(workbench, run, order)
+
+
+# A miniOS that proves itself --------------------------------------------------------------------------
+
+
+async def _wait_for_proof(workbench: BootingWorkbench, run: NodeRun, watch: Watch) -> None:
+    order = await _order_of(workbench, run)
+    if order.state is OrderState.PROVEN:  # by an engine that was killed before it could go on
+        workbench.remote.pin(run.node.name, [workbench.facts_of(run.node).minios_key])
+        await workbench.remote.wait_for(run.node.name, POLL_INTERVAL, watch.note, _slot(workbench, run))
+        await workbench.remember_minios(run.node)
+        return
+
+    async def judge(identity: ServerIdentity, text: str) -> FailedProbe | None:
+        return await _judge(workbench, run, identity, text)
+
+    await workbench.remote.wait_for_proof(
+        run.node.name, PROOF_PATH, judge, POLL_INTERVAL, watch.note, _slot(workbench, run)
+    )
+    await workbench.remember_minios(run.node)
+
+
+async def _judge(
+    workbench: BootingWorkbench, run: NodeRun, identity: ServerIdentity, text: str
+) -> FailedProbe | None:
+    """Judge a system that lets the engine in; raises CausedError for a proof that cannot become right."""
+    proof, order = Proof.read(text), await _order_of(workbench, run)
+    if proof is None:
+        return FailedProbe(Answer.OTHER_KEY, f"a system without {PROOF_PATH} answers", identity)
+    fetches = order.fetched - workbench.facts_of(run.node).fetched
+    if not fetches:
+        return FailedProbe(Answer.OTHER_KEY, "the miniOS of an earlier boot answers", identity)
+    _check_fetches(workbench, run, order)
+    if not proof.proves(identity.key, order.secret):
+        raise _doubt("the system that answers was not served the secret of this boot", order)
+    await workbench.remember(
+        run.node, minios_key=identity.key, minios_proof=str(_PROTOCOL_LEVELS[order.fetches[-1].protocol])
+    )
+    if await workbench.orders.accept(order.number, order.secret):
+        return None
+    return FailedProbe(Answer.OTHER_KEY, "the profile was fetched while its proof was looked at", identity)
+
+
+def _check_fetches(workbench: AnyWorkbench, run: NodeRun, order: BootOrder) -> None:
+    fetches = order.fetched - workbench.facts_of(run.node).fetched
+    if fetches > 1:
+        raise _doubt(f"its boot profile was fetched {fetches} times in one boot", order)
+
+
+async def _order_of(workbench: BootingWorkbench, run: NodeRun) -> BootOrder:
+    order = await workbench.orders.read(run.node.name)
+    if order is None or order.number != workbench.facts_of(run.node).order:
+        raise CausedError("another operation has ordered a boot of the node meanwhile", Cause.SERVICE)
+    return order
+
+
+def _doubt(sentence: str, order: BootOrder) -> CausedError:
+    return CausedError(
+        sentence,
+        Cause.VERIFICATION,
+        evidence="\n".join(_fetch_lines(order)),
+        hint="look who else uses the node's address; clusters.conf may have its `mac`",
+    )
+
+
+def _fetch_lines(order: BootOrder) -> Iterator[str]:
+    for fetch in order.fetches:
+        at = datetime.fromtimestamp(fetch.at, UTC)
+        yield f"{at:%H:%M:%S} {fetch.protocol} /{order.path} by {fetch.client} {fetch.mac}".rstrip()
+
+
+# A site's own miniOS ----------------------------------------------------------------------------------
+
+
+async def _wait_for_shared_key(workbench: BootingWorkbench, run: NodeRun, watch: Watch) -> None:
+    """Wait for the fixed host key; an earlier boot has it, too, but not the secret on its command line."""
+    key = workbench.facts.minios.host_key
+    await workbench.remember(run.node, minios_key=key, minios_proof=str(ProofLevel.SHARED_KEY))
+    while True:
+        if await _was_served(workbench, run, watch):
+            await workbench.remember_minios(run.node)
+            return
+        await asyncio.sleep(POLL_INTERVAL)
+
+
+async def _was_served(workbench: BootingWorkbench, run: NodeRun, watch: Watch) -> bool:
+    node = run.node.name
+    await workbench.remote.wait_for(node, POLL_INTERVAL, watch.note, _slot(workbench, run))
+    try:
+        result = await workbench.remote.run(node, ["cat", "/proc/cmdline"], timeout=COMMAND_TIMEOUT)
+    except RemoteError as error:
+        # It was on its way down, or has just come up: the caller asks again until its deadline.
+        watch.note(FailedProbe(Answer.NO_SSHD, error.message))
+        return False
+    identity = ServerIdentity(workbench.facts.minios.host_key, "")
+    watch.note(FailedProbe(Answer.OTHER_KEY, "the miniOS of an earlier boot answered", identity))
+    order = await _order_of(workbench, run)
+    if order.state is OrderState.PROVEN:  # by an engine that was killed before it could go on
+        return True
+    served = f"{SECRET_PARAMETER}={order.secret}" in result.stdout.split()
+    return served and await workbench.orders.accept(order.number, order.secret)
+
+
+def _slot(workbench: BootingWorkbench, run: NodeRun) -> Slot:
+    return partial(workbench.probe, run.node.name)
