@@ -69,7 +69,7 @@ class ProfileAnswers:
         self._find_mac = find_mac
         self._sent: asyncio.Queue[ProfileAnswer] = asyncio.Queue()
         self._quiet_until = 0.0
-        self._recent: dict[int, deque[float]] = {}
+        self._recent: dict[tuple[int, Protocol], deque[float]] = {}
 
     @property
     def directory(self) -> str:
@@ -136,7 +136,7 @@ class ProfileAnswers:
         self, order: BootOrder, client: str, protocol: Protocol, mac: str
     ) -> ProfileAnswer | None:
         """Answer with a fresh secret, None where the order is replaced; a proven one has none any more."""
-        self._slow_down(order.number)
+        self._slow_down((order.number, protocol))
         orders = await self._store.orders()
         secret = "" if order.state is OrderState.PROVEN else profile.make_secret()
         fetch = await orders.begin_fetch(order.number, secret, client=client, protocol=protocol, mac=mac)
@@ -144,12 +144,15 @@ class ProfileAnswers:
             return None
         return ProfileAnswer(profile.fill(order.text, secret), OK, fetch, client, mac)
 
-    def _slow_down(self, number: int) -> None:
-        """Raises ServiceError where an order was answered very often."""
+    def _slow_down(self, asked: tuple[int, Protocol]) -> None:
+        """Raises ServiceError where an order was answered very often in one way.
+
+        Anybody may ask by TFTP in the name of a node, and must not keep that from its answer over HTTP.
+        """
         now = asyncio.get_running_loop().time()
         for other in [key for key, times in self._recent.items() if times[-1] < now - FETCH_SECONDS]:
             del self._recent[other]
-        times = self._recent.setdefault(number, deque(maxlen=FETCHES))
+        times = self._recent.setdefault(asked, deque(maxlen=FETCHES))
         if len(times) == FETCHES and times[0] > now - FETCH_SECONDS:
             raise ServiceError(f"the profile was fetched {FETCHES} times within {FETCH_SECONDS:.0f} s")
         times.append(now)

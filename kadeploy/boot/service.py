@@ -18,7 +18,7 @@ from kadeploy.boot.request_log import FLUSH_SECONDS, RequestLog
 from kadeploy.boot.requests import BootFileRequest, log_path
 from kadeploy.boot.tftp_process import TftpProcess, port_error
 from kadeploy.config.server import Network
-from kadeploy.errors import KadeployError
+from kadeploy.errors import KadeployError, ServiceError
 from kadeploy.time_limit import time_limit
 
 STORE_WAIT = 2.0  # seconds for the store to be written, until it counts as away
@@ -44,7 +44,7 @@ async def serve(
     rights forbid that.
     """
     await asyncio.to_thread(repository.prepare)
-    log = RequestLog(log_path(repository.root), known)
+    log = await asyncio.to_thread(_open_log, repository.root, known)
     async with OrderStore(store) as orders:
         answers = ProfileAnswers(repository, orders)
         tftp = TftpProcess(
@@ -101,6 +101,14 @@ class Health:
             logger.warning("%s", error.message)
             return "the store cannot be written"
         return ""
+
+
+def _open_log(repository: Path, known: Container[str]) -> RequestLog:
+    directory = log_path(repository)
+    try:
+        return RequestLog(directory, known)
+    except OSError as error:
+        raise ServiceError(f"the log of requests {directory} cannot be made: {error.strerror}") from error
 
 
 async def _record(log: RequestLog, request: BootFileRequest) -> None:

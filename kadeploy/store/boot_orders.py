@@ -169,7 +169,9 @@ class BootOrders:
 
 
 def _place(connection: Connection, values: Mapping[str, Any]) -> BootOrder:
-    connection.execute(delete(boot_orders).where(boot_orders.c.node == values["node"]))
+    # What a node of another name had, whose address this one has got, is nobody's order any more.
+    at_place = (boot_orders.c.path == values["path"]) & (boot_orders.c.address == values["address"])
+    connection.execute(delete(boot_orders).where((boot_orders.c.node == values["node"]) | at_place))
     new = {**values, "secret": "", "state": str(OrderState.OPEN), "ordered": time.time(), "fetched": 0}
     connection.execute(insert(boot_orders).values(new))
     order = _find(connection, boot_orders.c.node == values["node"])

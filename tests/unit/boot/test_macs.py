@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.boot.answers import OK, REFUSED, ProfileAnswer, ProfileAnswers, plain
+from kadeploy.boot.answers import FETCHES, OK, REFUSED, ProfileAnswer, ProfileAnswers, plain
 from kadeploy.boot.neighbours import mac_of
 from kadeploy.boot.order_store import OrderStore
 from kadeploy.boot.repository import BootRepository
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import Network, NetworkBoot
+from kadeploy.errors import ServiceError
 from kadeploy.store.boot_orders import BootOrder
 from tests.unit.boot.ordering import PATH, TEXT, has_no_secret
 
@@ -96,6 +97,16 @@ async def test_a_machine_that_takes_the_address_meanwhile_proves_nothing(desk: D
     desk.answers.sent(answer)
     await desk.answers.written()
     assert ((await desk.read()).secret, (await desk.read()).fetched) == ("", 0)
+
+
+async def test_who_asks_by_tftp_in_the_name_of_a_node_keeps_nothing_from_it(desk: Desk) -> None:
+    """A sender's address can be written into any packet; whoever connects must have it."""
+    await desk.place("")
+    for _ in range(FETCHES):
+        await desk.answers.find(PATH, ADDRESS, "tftp")
+    with pytest.raises(ServiceError, match="was fetched"):
+        await desk.answers.find(PATH, ADDRESS, "tftp")
+    assert (await desk.ask()).status == OK
 
 
 @pytest.mark.parametrize("client", [ADDRESS, f"::ffff:{ADDRESS}", "::ffff:ac1f:b"])

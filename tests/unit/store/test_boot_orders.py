@@ -49,6 +49,13 @@ async def test_of_nodes_with_one_profile_each_gets_its_own(orders: BootOrders) -
         assert found is not None and found.node == node.name
 
 
+async def test_a_node_that_was_renamed_has_one_order(orders: BootOrders) -> None:
+    await place(orders)
+    await orders.place(replace(NODE, name="renamed"), PATH, "new", secret_wanted=False)
+    await orders.remove("renamed")
+    assert await orders.find(PATH, NODE.address) is None and await orders.read("node-1") is None
+
+
 async def test_only_the_last_complete_secret_proves_and_only_once(orders: BootOrders) -> None:
     order = await place(orders)
     assert not await orders.accept(order.number, "")
