@@ -63,7 +63,7 @@ def one(side: str, node: MeasuredNode, environment: str, inputs: Path) -> run.Ru
         try:
             if side == "kadeploy":
                 return run.by_kadeploy(node, environment)
-            files.renew_profile(inputs)
+            files.renew_profile(inputs, node)
             return run.by_hand(node, inputs)
         except run.RunFailed as error:
             if attempt + 1 == ATTEMPTS:

@@ -35,6 +35,7 @@ wait_for_port() {
 }
 
 boot_minios() {
+	rm -f "$WORK/known_hosts"
 	switch_profile "$WORK/minios.profile"
 	bmc bootdev pxe
 	bmc power on

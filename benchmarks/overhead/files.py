@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.overhead.node import MeasuredNode
-from kadeploy.boot.profile import TOKEN_PARAMETER
+from kadeploy.boot import profile
 from kadeploy.boot.repository import BootRepository
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
@@ -27,9 +26,8 @@ from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.request import EnvironmentName
 from kadeploy.power.ways.ipmi import IpmiAccount
 from kadeploy.steps.facts import DeploymentFacts, PostInstall
+from kadeploy.store.boot_orders import BootOrders
 from kadeploy.store.store import Store
-
-TOKEN = "0" * 16  # in the template of the miniOS' profile
 
 
 def write_inputs(environment: str, node: MeasuredNode) -> Path:
@@ -58,15 +56,23 @@ async def _plan(directory: Path, request: DeploymentRequest) -> DeploymentPlan:
         return await Planner(site, store, lambda *_: None).plan(request)
 
 
-def renew_profile(inputs: Path) -> None:
-    """A new profile of the miniOS with a token that no earlier boot had."""
+def renew_profile(inputs: Path, node: MeasuredNode) -> None:
+    """A new profile of the miniOS with a secret that no earlier boot had, and no order to boot before it."""
+    asyncio.run(_remove_order(node))
     values = dict(line.split("=", 1) for line in inputs.read_text().splitlines() if "=" in line)
     work = Path(shlex.split(values["WORK"])[0])
-    token = secrets.token_hex(8)
+    token = profile.make_secret()
     template = (work / "minios.template").read_text()
-    (work / "minios.profile").write_text(template.replace(TOKEN, token))
+    (work / "minios.profile").write_text(profile.fill(template, token))
     lines = [line for line in inputs.read_text().splitlines() if not line.startswith("TOKEN=")]
-    inputs.write_text("\n".join([*lines, f"TOKEN={TOKEN_PARAMETER}={token}", ""]))
+    inputs.write_text("\n".join([*lines, f"TOKEN={profile.SECRET_PARAMETER}={token}", ""]))
+
+
+async def _remove_order(node: MeasuredNode) -> None:
+    """Remove what a deployment has left: a node with an order gets no file."""
+    site = configuration.load(node.plan.config)
+    async with Store.open(site.path(site.server.database.name)) as store:
+        await BootOrders(store).remove(node.name)
 
 
 def _assignments(node: MeasuredNode, site: Site, facts: DeploymentFacts) -> list[str]:
@@ -80,7 +86,7 @@ def _assignments(node: MeasuredNode, site: Site, facts: DeploymentFacts) -> list
             kernel=facts.minios.kernel,
             initrd=facts.minios.initrd,
             params=facts.cluster.boot.kernels.deploy.params,
-            token=TOKEN,
+            secret=True,
         )
     )
     variables = facts.variables(known)
@@ -145,7 +151,6 @@ def _publish(boot: BootRepository, facts: DeploymentFacts) -> str:
 
 def _write_ssh_files(site: Site, facts: DeploymentFacts, work: Path) -> None:
     node = next(iter(facts.nodes.values()))
-    (work / "known_hosts").write_text(f"{node.address} {facts.minios.host_key}\n")
     options = {
         "HostName": node.address,
         "User": "root",
@@ -153,7 +158,7 @@ def _write_ssh_files(site: Site, facts: DeploymentFacts, work: Path) -> None:
         "IdentitiesOnly": "yes",
         "UserKnownHostsFile": work / "known_hosts",
         "GlobalKnownHostsFile": "/dev/null",
-        "StrictHostKeyChecking": "yes",
+        "StrictHostKeyChecking": "accept-new",  # the miniOS makes a key at each boot
         "HostKeyAlgorithms": "ssh-ed25519",
         "BatchMode": "yes",
         "ControlMaster": "auto",

@@ -52,7 +52,7 @@ class ProfileAnswer:
 
     @property
     def content(self) -> bytes:
-        return self.text.encode(errors="surrogateescape")
+        return self.text.encode()
 
 
 class ProfileAnswers:

@@ -14,12 +14,10 @@ from kadeploy.boot.program import BootProgram
 from kadeploy.errors import RefusedError
 from kadeploy.masking import SECRET_PARAMETER as SECRET_PARAMETER
 
-TOKEN_PARAMETER = SECRET_PARAMETER
 SECRET_PLACE = "KADEPLOY-BOOT-SECRET"  # noqa: S105 - a word of the text that each answer replaces
 MAX_COMMAND_LINE = 2000  # COMMAND_LINE_SIZE of x86 is 2048 (asm/setup.h); boot programs add some
 
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_./-]*")
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET_WORD = re.compile(rf" ?{re.escape(SECRET_PARAMETER)}={re.escape(SECRET_PLACE)}")
 
 
@@ -40,7 +38,6 @@ def minios(
     kernel: str,
     initrd: str,
     params: str = "",
-    token: str = "",
     secret: bool = False,
 ) -> str:
     """Profile that boots the miniOS.
@@ -51,15 +48,13 @@ def minios(
     """
     for path in (kernel, initrd):
         _check(bool(_FILE.fullmatch(path)) and ".." not in path, f"'{path}' is no path of a boot file")
-    _check(not token or bool(_TOKEN.fullmatch(token)), "the boot token is not one word")
     _check(params.isprintable() and params.isascii(), "kernel parameters must be one line of ASCII text")
     _check(len(params) <= MAX_COMMAND_LINE, f"kernel parameters have more than {MAX_COMMAND_LINE} characters")
     problem = program.params_problem(params)
     _check(not problem, problem)
     for ours in (SECRET_PLACE, f"{SECRET_PARAMETER}="):
         _check(ours not in params, f"kernel parameters must not contain '{ours}'")
-    value = SECRET_PLACE if secret else token
-    words = [*params.split(), *([f"{SECRET_PARAMETER}={value}"] if value else [])]
+    words = [*params.split(), *([f"{SECRET_PARAMETER}={SECRET_PLACE}"] if secret else [])]
     return program.minios(base_url, kernel, initrd, words)
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boot repository, the directory from which machines boot: profiles, kernels, and boot programs.
+"""Boot repository, the directory from which machines boot: kernels, and boot programs.
 
     boot.ipxe              script that DHCP hands to iPXE; continues with the node's profile
-    profiles/172.31.0.11   profiles of iPXE, named as server.conf says
+    profiles/172.31.0.11   no file: kadeploy-boot makes profiles of orders, at paths as server.conf says
     pxelinux.0, *.c32      PXELINUX (method PXElinux)
-    pxelinux.cfg/AC1F000B  its profiles; directory and names are PXELINUX's own
+    pxelinux.cfg/AC1F000B  a profile, too; directory and names are PXELINUX's own
     kernels/SHA256-NAME    kernels and initrds, named by content: a file is never changed once it is there
     images/                images to be fetched over HTTP
 
@@ -104,16 +104,13 @@ class BootRepository:
         except OSError as error:
             raise ServiceError(f"{target} cannot be written: {error.strerror}") from error
 
-    def minios_profile(
-        self, *, kernel: str, initrd: str, params: str = "", token: str = "", secret: bool = False
-    ) -> str:
+    def minios_profile(self, *, kernel: str, initrd: str, params: str = "", secret: bool = False) -> str:
         """Text of a profile that boots the miniOS from this repository (see profile.minios)."""
         return profile.minios(
             *(self._program, self.base_url),
             kernel=kernel,
             initrd=initrd,
             params=params,
-            token=token,
             secret=secret,
         )
 
@@ -133,35 +130,6 @@ class BootRepository:
     def profile_path(self, node: Node) -> str:
         """Path of a node's profile below the repository, as machines ask for it."""
         return str(PurePosixPath(self.profile_directory, self._program.profile_name(node, self._profiles)))
-
-    def write_profile(self, node: Node, text: str) -> None:
-        """Replace a node's profile; raises ServiceError."""
-        path = self.root / self.profile_path(node)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, text)
-        except OSError as error:
-            raise ServiceError(f"the boot profile of {node.name} cannot be written: {error}") from error
-
-    def remove_profile(self, node: Node) -> None:
-        """Remove a node's profile, if it has one: the node will boot its own disk; raises ServiceError."""
-        try:
-            (self.root / self.profile_path(node)).unlink(missing_ok=True)
-        except OSError as error:
-            raise ServiceError(f"the boot profile of {node.name} cannot be removed: {error}") from error
-
-    def read_profile(self, node: Node) -> str | None:
-        """Text of a node's profile, None where it has none; raises ServiceError.
-
-        Bytes that are no UTF-8, of a profile that an administrator wrote, are kept for write_profile.
-        """
-        try:
-            path = self.root / self.profile_path(node)
-            return path.read_text(encoding="utf-8", errors="surrogateescape")
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise ServiceError(f"the boot profile of {node.name} cannot be read: {error}") from error
 
 
 def find_file(root: Path, name: str) -> Path | None:
@@ -212,7 +180,7 @@ def _copy(source: Path, path: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     with _replacing(path) as writer:
-        writer.write(text.encode(errors="surrogateescape"))
+        writer.write(text.encode())
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
         self.reply = self.parent.ask(name, self.address)
         if self.reply is None or self.reply.text is None:
             return
-        content = self.reply.text.encode(errors="surrogateescape")
+        content = self.reply.text.encode()
         self.dyn_file_func = lambda *_, **__: io.BytesIO(content)
         self.flock = False
 

@@ -60,10 +60,10 @@ def test_a_repository_of_it(make: Callable[..., BootRepository], node: Node) -> 
     assert (repository.root / "petitboot/default.conf").read_text() == "local\n"
     assert (repository.root / "petitboot/copy").read_bytes() == Path(__file__).read_bytes()
     assert repository.profile_path(node) == "petitboot/profiles/node-1.conf"
-    text = repository.minios_profile(**FILES, params="quiet", token="T1")
-    assert text.splitlines()[2] == 'append "quiet kadeploy.boot=T1"'
-    repository.write_profile(node, repository.local_disk_profile())
-    assert repository.read_profile(node) == "local\n"
+    text = repository.minios_profile(**FILES, params="quiet", secret=True)
+    assert text.splitlines()[2] == 'append "quiet kadeploy.boot=KADEPLOY-BOOT-SECRET"'
+    assert repository.local_disk_profile() == "local\n"
+    assert repository.refusal("no\nway") == "say noway\nrestart\n"
 
 
 def test_parameters_that_it_would_obey(make: Callable[..., BootRepository]) -> None:

@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -31,53 +28,7 @@ Make = Callable[..., BootRepository]
     ],
 )
 def test_profile_of_a_node(make: Make, node: Node, boot: dict[str, object], path: str) -> None:
-    repository = make(**boot)
-    assert repository.read_profile(node) is None
-    repository.write_profile(node, "one\n")
-    repository.write_profile(node, "two\n")
-    file = repository.root / path
-    assert repository.root / repository.profile_path(node) == file
-    assert repository.read_profile(node) == "two\n"
-    assert file.stat().st_mode & 0o777 == 0o644
-    assert [entry.name for entry in file.parent.iterdir()] == [file.name]
-    repository.remove_profile(node)
-    repository.remove_profile(node)
-    assert repository.read_profile(node) is None
-
-
-def test_a_profile_in_any_encoding_is_put_back_as_it_was(make: Make, node: Node) -> None:
-    repository = make()
-    content = b"#!ipxe\n# caf\xe9 \xff\n"
-    repository.write_profile(node, "")
-    (repository.root / repository.profile_path(node)).write_bytes(content)
-    text = json.loads(json.dumps(repository.read_profile(node)))  # as the journal keeps it
-    repository.write_profile(node, text)
-    assert (repository.root / repository.profile_path(node)).read_bytes() == content
-
-
-@pytest.mark.parametrize("what", ["file", "directory"])
-def test_a_profile_that_can_be_neither_read_nor_written_nor_removed(
-    make: Make, node: Node, what: str
-) -> None:
-    """Something else is in its place, or in that of its directory."""
-    repository = make()
-    path = repository.root / repository.profile_path(node)
-    shutil.rmtree(path.parent, ignore_errors=True)
-    if what == "file":
-        repository.root.mkdir(exist_ok=True)
-        path.parent.write_text("")
-    else:
-        path.mkdir(parents=True)
-
-    def says(verb: str) -> AbstractContextManager[object]:
-        return pytest.raises(ServiceError, match=f"the boot profile of {node.name} cannot be {verb}: ")
-
-    with says("read"):
-        repository.read_profile(node)
-    with says("written"):
-        repository.write_profile(node, "x")
-    with says("removed"):
-        repository.remove_profile(node)
+    assert make(**boot).profile_path(node) == path
 
 
 def test_kernels_are_named_by_content(make: Make, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ PROFILE = f"{BASE}/profiles/172.31.0.11"
 KERNEL, INITRD = f"{BASE}/kernels/k", f"{BASE}/kernels/i"
 SETTINGS = {"ip": "172.31.0.11", "netX/mac": "52:54:00:1f:00:0b", "platform": "pcbios"}
 MINIOS = profile.minios(
-    ipxe.MEMBER, BASE, kernel="kernels/k", initrd="kernels/i", params="console=ttyS0 quiet", token="t0k"
+    ipxe.MEMBER, BASE, kernel="kernels/k", initrd="kernels/i", params="console=ttyS0 quiet", secret=True
 )
 ENTRY = {FIRST: str(ipxe.MEMBER.common_files(BASE, Profiles())["boot.ipxe"])}
 
@@ -38,7 +38,8 @@ def test_profile_of_the_minios() -> None:
     assert outcome == BootKernel(
         KERNEL,
         INITRD,
-        "initrd=initrd.img console=ttyS0 quiet kadeploy.boot=t0k BOOTIF=01-52-54-00-1f-00-0b",
+        f"initrd=initrd.img console=ttyS0 quiet kadeploy.boot={profile.SECRET_PLACE}"
+        " BOOTIF=01-52-54-00-1f-00-0b",
     )
 
 
