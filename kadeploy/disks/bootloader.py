@@ -7,6 +7,7 @@ They read the KADEPLOY_* variables, as scripts of administrators do.
 from __future__ import annotations
 
 from kadeploy.disks.script import text_of
+from kadeploy.disks.tree_program import shell_function
 
 
 def install_grub_script() -> bytes:
@@ -15,7 +16,8 @@ def install_grub_script() -> bytes:
     Variables: KADEPLOY_BLOCK_DEVICE, _DEPLOY_PART, _ENV_EXTRACTION_DIR (mounted), _ENV_KERNEL, _ENV_INITRD
     (may be empty), _ENV_KERNEL_PARAMS, _ENV (name, for the menu), _ESP_PART (device, may be empty).
     """
-    return f"#!/bin/sh\n{text_of('image-paths.sh', 'install-grub.sh')}".encode()
+    functions = shell_function("grub_files", "grub_menu")
+    return f"#!/bin/sh\n{functions}{text_of('install-grub.sh')}".encode()
 
 
 def kernel_files_script() -> bytes:
@@ -24,4 +26,4 @@ def kernel_files_script() -> bytes:
     Two lines, absolute paths on the node; the second is empty without an initrd. Fails if one is missing.
     Variables: KADEPLOY_ENV_EXTRACTION_DIR (mounted), _ENV_KERNEL, _ENV_INITRD.
     """
-    return f"#!/bin/sh\n{text_of('image-paths.sh', 'kernel-files.sh')}".encode()
+    return f"#!/bin/sh\n{shell_function('kernel_files')}{text_of('kernel-files.sh')}".encode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kadeploy.disks.script import text_of
+from kadeploy.disks.tree_program import shell_function
 
 FUNCTIONS = "partitions.sh"
 
@@ -34,4 +35,4 @@ def host_keys_script() -> bytes:
 
     Arguments: the device, and the directory where it is mounted, '' if it is not.
     """
-    return text_of(FUNCTIONS, "host-keys.sh").encode()
+    return f"{shell_function('host_keys')}{text_of(FUNCTIONS, 'host-keys.sh')}".encode()

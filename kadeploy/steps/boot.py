@@ -24,7 +24,6 @@ from kadeploy.steps.workbench import AnyWorkbench, BootingWorkbench
 
 COMMAND_TIMEOUT = 30.0  # seconds for a command that ends at once on a healthy miniOS
 PROBE_TIMEOUT = 5.0  # seconds in which a miniOS that still runs answers
-APPEND_KEYS = 'umask 077 && mkdir -p "$1" && cat >> "$1/authorized_keys"'
 POLL_INTERVAL = 0.25  # seconds: a node is to be seen within half a second of answering
 
 
@@ -159,13 +158,6 @@ async def check_boot_server(workbench: AnyWorkbench) -> None:
     """Check that machines can fetch boot files: none is to be blamed where nobody serves them."""
     if problem := await workbench.health.problem():
         raise ServiceError(problem, hint="start kadeploy-boot, or look at its log")
-
-
-async def append_keys(workbench: AnyWorkbench, run: NodeRun, keys: bytes, directory: str) -> None:
-    """Append public keys to the authorized_keys of a directory of the node."""
-    content = keys.rstrip(b"\n") + b"\n"
-    argv = ["sh", "-c", APPEND_KEYS, "sh", directory]
-    await workbench.remote.run(run.node.name, argv, input=content, timeout=COMMAND_TIMEOUT)
 
 
 async def end_system(workbench: BootingWorkbench, run: NodeRun, command: str) -> None:

@@ -25,10 +25,11 @@ from kadeploy.local.ending import add_last_line, describe_ending
 from kadeploy.remote import hostkey
 from kadeploy.steps import site_file
 from kadeploy.steps.binding import Binding
-from kadeploy.steps.boot import COMMAND_TIMEOUT, append_keys
+from kadeploy.steps.boot import COMMAND_TIMEOUT
 from kadeploy.steps.caused_error import CausedError, cause_by_text
 from kadeploy.steps.conditions import DEPLOYMENT
 from kadeploy.steps.facts import PostInstall
+from kadeploy.steps.image_tree import append_keys, check_tree
 from kadeploy.steps.minios import check_boot
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.reception import Follower
@@ -229,31 +230,29 @@ async def kernel_files(workbench: DeploymentWorkbench, run: NodeRun) -> tuple[st
         timeout=COMMAND_TIMEOUT,
         check=False,
     )
-    if result.status != 0:
-        raise NodeError(
-            result.stderr.strip() or "the kernel files of the image cannot be found", evidence=result.evidence
-        )
+    check_tree(result, "the search for the kernel files of the image")
     kernel, initrd = result.stdout.split("\n")[:2]
     return kernel, initrd
 
 
 async def send_key(workbench: DeploymentWorkbench, run: NodeRun) -> None:
-    """Let the user into the deployed system."""
+    """Let the user into the deployed system, by the rules of its own sshd."""
     await check_boot(workbench, run)
-    await append_keys(
-        workbench, run, workbench.facts.options.keys, f"{workbench.facts.extraction_dir}/root/.ssh"
-    )
+    await append_keys(workbench, run, workbench.facts.options.keys, workbench.facts.extraction_dir)
 
 
 async def install_bootloader(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Install grub, or run the cluster's own script."""
-    own = workbench.facts.bootloader_script
-    if own is None:
-        text = await asyncio.to_thread(bootloader.install_grub_script)
-    else:
+    own, variables = workbench.facts.bootloader_script, workbench.facts.variables(run.node)
+    if own is not None:
         text = await site_file.read(workbench, own, "bootloader script")
-    variables = workbench.facts.variables(run.node)
-    await workbench.remote.run_script(run.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
+        await workbench.remote.run_script(run.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
+        return
+    text = await asyncio.to_thread(bootloader.install_grub_script)
+    result = await workbench.remote.run_script(
+        run.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT, check=False
+    )
+    check_tree(result, "the installation of grub")
 
 
 async def read_host_keys(workbench: DeploymentWorkbench, run: NodeRun) -> None:
@@ -265,8 +264,10 @@ async def read_host_keys(workbench: DeploymentWorkbench, run: NodeRun) -> None:
         ["sh", "-s", workbench.facts.target.device, mounted],
         input=script,
         timeout=COMMAND_TIMEOUT,
+        check=False,
     )
-    # An image may lead out of itself by a link: the miniOS' own key proves nothing.
+    check_tree(result, "the reading of host keys")
+    # An image may have been made of a miniOS, whose key proves nothing.
     found = hostkey.readable_keys(result.stdout.splitlines())
     keys = tuple(key for key in found if key != workbench.minios_key(run.node))
     if not keys:

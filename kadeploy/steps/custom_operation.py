@@ -13,26 +13,17 @@ from dataclasses import dataclass
 
 from kadeploy.config.custom_operations import VARIABLE
 from kadeploy.config.expression import MAX_SECONDS
+from kadeploy.disks import tree_program
 from kadeploy.errors import NodeError
 from kadeploy.local.ending import add_last_line
 from kadeploy.remote.command import Result
-from kadeploy.steps.boot import COMMAND_TIMEOUT
+from kadeploy.steps.image_tree import MINIOS_ROOT
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.partitions import update_partitions
 from kadeploy.steps.workbench import DeploymentWorkbench
 
 OPERATION_TIMEOUT = 600.0  # seconds of an attempt, where the file gives no timeout
 MAX_SHOWN = 120  # characters of a command in messages
-# A link of the image that is absolute means the image for its own system, but the miniOS for us.
-RESOLVE = """
-resolved=$(realpath -m -- "$1") || exit 1
-root=${2:+$(realpath -m -- "$2")} || exit 1
-case $root:$resolved in
-:/dev | :/dev/* | :/proc | :/proc/* | :/sys | :/sys/*) echo "$1 leads to $resolved" >&2; exit 1 ;;
-:* | "$root:$root" | "$root:$root/"*) printf %s "$resolved" ;;
-*) echo "$1 leads out of $2, to $resolved" >&2; exit 1 ;;
-esac
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +104,22 @@ class Send(CustomOperation):
     destination: str
 
     async def carry_out(self, workbench: DeploymentWorkbench, run: NodeRun) -> None:
-        node, root = run.node.name, posixpath.normpath(workbench.facts.extraction_dir)
+        root = posixpath.normpath(workbench.facts.extraction_dir)
         destination = substitute(self.destination, workbench.facts.variables(run.node))
         directory = posixpath.normpath(f"/{destination.lstrip('/')}")
-        inside = root if f"{directory}/".startswith(f"{root}/") else ""
+        if f"{directory}/".startswith(f"{root}/"):
+            directory = directory.removeprefix(root) or "/"
+        else:
+            root = MINIOS_ROOT
+        content, mode = self.file.content, f"{self.file.mode:o}"
         result = await workbench.remote.run(
-            node, ["sh", "-c", RESOLVE, "sh", directory, inside], timeout=COMMAND_TIMEOUT, check=False
+            run.node.name,
+            tree_program.command(root, "received_file", directory, self.file.name, mode, str(len(content))),
+            input=content,
+            timeout=MAX_SECONDS,
+            check=False,
         )
         _check(self.summary, result)
-        path = f"{result.stdout.rstrip('/')}/{self.file.name}"
-        await workbench.remote.put(node, self.file.content, path, mode=self.file.mode, timeout=MAX_SECONDS)
 
     @property
     def summary(self) -> str:

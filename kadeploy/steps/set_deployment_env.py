@@ -11,15 +11,19 @@ from kadeploy.steps import site_file
 from kadeploy.steps.binding import Binding
 from kadeploy.steps.boot import (
     COMMAND_TIMEOUT,
-    append_keys,
     reboot_soft,
 )
 from kadeploy.steps.conditions import DEPLOYMENT
+<<<<<<< HEAD
 from kadeploy.steps.minios import check_boot, switch_pxe_minios, wait_reboot_minios
+=======
+from kadeploy.steps.image_tree import MINIOS_ROOT, append_keys
+>>>>>>> 9c6adaf (disks: Work inside of an image's tree with the image's own eyes)
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.partitions import update_partitions
 from kadeploy.steps.step import NodeFunction
 from kadeploy.steps.workbench import DeploymentWorkbench
+from kadeploy.vocabulary.cause import Cause
 
 FORMAT_TIMEOUT = 600.0  # seconds: mkfs of a large slow disk
 # Lazily where something still uses it (Kadeploy3): a post-install may leave mounts and daemons there.
@@ -28,8 +32,12 @@ UMOUNT = 'if mountpoint -q "$1"; then umount -R "$1" || { sync; umount -R -l "$1
 
 async def send_key_in_deploy_env(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Let the user into the miniOS."""
+<<<<<<< HEAD
     await check_boot(workbench, run)
     await append_keys(workbench, run, workbench.facts.options.keys, "/root/.ssh")
+=======
+    await append_keys(workbench, run, workbench.facts.options.keys, MINIOS_ROOT, Cause.MINIOS)
+>>>>>>> 9c6adaf (disks: Work inside of an image's tree with the image's own eyes)
 
 
 async def create_partition_table(workbench: DeploymentWorkbench, run: NodeRun) -> None:

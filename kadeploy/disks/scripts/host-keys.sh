@@ -7,24 +7,9 @@
 
 root=${2:-}
 
-# A public key counts with its private one beside it only: who cleans an image may have left the former.
-print_keys() {
-    for key in "$1"/etc/ssh/ssh_host_*_key; do
-        [ -f "$key" ] && [ -f "$key.pub" ] && cut -d ' ' -f 1,2 "$key.pub"
-    done
-    return 0
-}
-
 if [ -n "$root" ]; then
-    if [ -z "$(print_keys "$root")" ] && [ -x "$root/usr/sbin/sshd" ]; then
-        # Not RSA: it takes an emulated or old processor many seconds, and no client needs it.
-        for type in ed25519 ecdsa; do
-            rm -f "$root/etc/ssh/ssh_host_${type}_key"
-            ssh-keygen -q -t "$type" -N '' -f "$root/etc/ssh/ssh_host_${type}_key"
-        done
-    fi
-    print_keys "$root"
-    exit 0
+    in_tree "$root" host_keys make </dev/null
+    exit
 fi
 
 mountpoint=$(mktemp -d)
@@ -39,7 +24,7 @@ fi
 for candidate in $(lsblk -lnpo NAME "$disk"); do
     # noload: the journal of a file system that is only looked at is not to be replayed
     if mount -o ro,noload "$candidate" "$mountpoint" 2>/dev/null || mount -o ro "$candidate" "$mountpoint" 2>/dev/null; then
-        print_keys "$mountpoint"
+        in_tree "$mountpoint" host_keys </dev/null
         umount "$mountpoint"
     fi
 done

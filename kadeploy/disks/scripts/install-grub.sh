@@ -1,8 +1,15 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2154 # image is set by image-paths.sh
 # Makes the disk boot the environment through grub.
 
+set -eu
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+image=${KADEPLOY_ENV_EXTRACTION_DIR:?}
 disk=${KADEPLOY_BLOCK_DEVICE:?}
 partition=${KADEPLOY_DEPLOY_PART:?}
 esp=${KADEPLOY_ESP_PART:-}
@@ -65,31 +72,52 @@ configuration() {
     echo '}'
 }
 
+# grub-install writes into the directory "grub" of this one: a link of ours to that of the image, which need not
+# have this name, and to which a link of the image would lead from the miniOS elsewhere.
+make_boot_directory() {
+    boot=$(mktemp -d)
+    ln -s "$grub" "$boot/grub"
+}
+
+remove_directories() {
+    if [ -n "$esp_directory" ]; then
+        umount "$esp_directory" 2>/dev/null || true
+        rmdir "$esp_directory"
+    fi
+    rm -f "$boot/grub"
+    rmdir "$boot"
+}
+
 install_for_bios() {
-    grub-install --target=i386-pc --boot-directory="$image/boot" --no-floppy "$disk"
+    grub-install --target=i386-pc --boot-directory="$boot" --no-floppy "$disk"
 }
 
 # --removable: EFI/BOOT/BOOTX64.EFI is what firmware starts without an entry in its memory, which a machine
 # that boots by network keeps for the network.
 install_for_uefi() {
-    directory=$(mktemp -d)
-    trap 'umount "$directory" 2>/dev/null || true; rmdir "$directory"' EXIT
+    esp_directory=$(mktemp -d)
     [ "$(blkid -p -s TYPE -o value "$esp" || true)" = vfat ] || mkfs.vfat -F 32 "$esp" >/dev/null
-    mount -t vfat "$esp" "$directory"
-    grub-install --target=x86_64-efi --efi-directory="$directory" --boot-directory="$image/boot" \
+    mount -t vfat "$esp" "$esp_directory"
+    grub-install --target=x86_64-efi --efi-directory="$esp_directory" --boot-directory="$boot" \
         --removable --no-nvram
-    umount "$directory"
+    umount "$esp_directory"
 }
 
-kernel=$(file_in_image "${KADEPLOY_ENV_KERNEL:?}" kernel)
-initrd=
-[ -z "${KADEPLOY_ENV_INITRD:-}" ] || initrd=$(file_in_image "$KADEPLOY_ENV_INITRD" initrd)
 uuid=$(blkid -p -s UUID -o value "$partition") || fail "$partition holds no file system with a UUID"
+found=$(in_tree "$image" grub_files "${KADEPLOY_ENV_KERNEL:?}" "${KADEPLOY_ENV_INITRD:-}")
+{
+    IFS= read -r kernel
+    IFS= read -r initrd
+    IFS= read -r grub
+} <<END
+$found
+END
 
-mkdir -p "$image/boot/grub"
+esp_directory=
+make_boot_directory
+trap remove_directories EXIT
 install_for_bios
 if [ -n "$esp" ] && [ -d /sys/firmware/efi ]; then
     install_for_uefi
 fi
-configuration >"$image/boot/grub/grub.cfg.new"
-mv "$image/boot/grub/grub.cfg.new" "$image/boot/grub/grub.cfg"
+configuration | in_tree "$image" grub_menu

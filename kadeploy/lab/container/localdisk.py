@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from kadeploy.disks.tree.image import ImageTree
 from kadeploy.lab.container import syscalls
 from kadeploy.lab.container.disk import DISK_NAME, Disk, LoopPartition
 
@@ -38,8 +39,7 @@ def find(disk: Disk, mountpoint: Path) -> DiskSystem | None:
     samples = {_read(partition.device, _CORE_SAMPLE) for partition in disk.partitions()}
     for partition in disk.partitions():
         with _mounted(partition, mountpoint) as mounted:
-            core = mountpoint / "boot/grub/i386-pc/core.img"
-            if mounted and core.is_file() and core.read_bytes()[_CORE_SAMPLE] in samples:
+            if mounted and _core(mountpoint) in samples:
                 return _menu_entry(disk, mountpoint)
     return None
 
@@ -62,20 +62,27 @@ def _has_grub(disk: Disk) -> bool:
     return sector[510:] == b"\x55\xaa" and b"GRUB" in sector
 
 
+def _core(root: Path) -> bytes | None:
+    """Sample of grub's core image in a file system, whose links are followed inside of it, as grub does."""
+    with ImageTree(str(root)) as tree:
+        path = "/boot/grub/i386-pc/core.img"
+        return tree.read(path)[_CORE_SAMPLE] if tree.is_file(path) else None
+
+
 def _menu_entry(disk: Disk, root: Path) -> DiskSystem | None:
-    menu = root / "boot/grub/grub.cfg"
-    if not menu.is_file():
-        return None
-    with menu.open(errors="replace") as file:
-        lines = [line.strip() for line in file.read(_MAX_MENU).splitlines()]
-    for line in lines:
-        if line.startswith("linux "):
-            kernel, *parameters = shlex.split(line)[1:]
-            command_line = " ".join(parameters)
-            partition = root_partition(disk, command_line)
-            if partition is not None and (root / kernel.lstrip("/")).is_file():
-                return DiskSystem(partition, command_line)
+    with ImageTree(str(root)) as tree:
+        text = tree.read("/boot/grub/grub.cfg")[:_MAX_MENU].decode(errors="replace")
+        words = [shlex.split(line)[1:] for line in map(str.strip, text.splitlines()) if _is_entry(line)]
+        entries = [" ".join(parameters) for kernel, *parameters in words if tree.is_file(kernel)]
+    for command_line in entries:
+        partition = root_partition(disk, command_line)
+        if partition is not None:
+            return DiskSystem(partition, command_line)
     return None
+
+
+def _is_entry(line: str) -> bool:
+    return line.startswith("linux ")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ is shown by the machines of tests/lab.
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -18,11 +19,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kadeploy.disks.bootloader import install_grub_script, kernel_files_script
+from kadeploy.disks.tree.image import FAULT
 from tests.nightly import examples
+from tests.rooted import launcher
 
 UUID = "3f706aed-38a7-4106-bd69-acfe8f70a982"
 FAKE_BLKID = f"#!/bin/sh\ncase $* in *PART_ENTRY_UUID*) echo part-uuid ;; *) echo {UUID} ;; esac\n"
-FAKE_GRUB = '#!/bin/sh\nprintf "%s " "$@" >>"$KADEPLOY_ENV_EXTRACTION_DIR/../grub-install"\n'
+FAKE_GRUB = """#!/bin/sh
+for word; do case $word in --boot-directory=*) boot=${word#*=} ;; esac; done
+printf '%s ' "$@" | sed "s,$boot,BOOT," >>"$KADEPLOY_ENV_EXTRACTION_DIR/../grub-install"
+mkdir -p "$boot/grub/i386-pc" "$boot/grub/fonts"
+for file in i386-pc/normal.mod fonts/unicode.pf2; do echo installed >"$boot/grub/$file"; done
+[ -e "$boot/grub/grubenv" ] || echo installed >"$boot/grub/grubenv"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,7 @@ class Machine:
         }
         path = self.programs / "script"
         path.write_bytes(script)
-        return subprocess.run(["sh", path], env=environment, capture_output=True, text=True)
+        return subprocess.run([*launcher(), "sh", path], env=environment, capture_output=True, text=True)
 
     def configuration(self, **variables: str) -> str:
         """The grub.cfg that the installation writes."""
@@ -133,7 +142,7 @@ def test_unusable_files_are_named(
     for name in ("it's", "a\nb"):
         (machine.image / name).write_text("x")
     ended = machine.run(script, **variables)
-    assert (ended.returncode, ended.stderr) == (1, complaint + "\n")
+    assert (ended.returncode, ended.stderr) == (FAULT, complaint + "\n")
     assert not (machine.image / "boot/grub/grub.cfg").exists()
 
 
@@ -153,7 +162,7 @@ menuentry 'debian12' {{
 """
     )
     called = (machine.image.parent / "grub-install").read_text()
-    assert called == f"--target=i386-pc --boot-directory={machine.image}/boot --no-floppy /dev/vda "
+    assert called == "--target=i386-pc --boot-directory=BOOT --no-floppy /dev/vda "
 
 
 def test_without_initrd_the_root_is_a_partition(machine: Machine) -> None:
@@ -172,6 +181,45 @@ def test_a_hypervisor_is_refused(machine: Machine) -> None:
     ended = machine.run(install_grub_script(), KADEPLOY_ENV_HYPERVISOR="/xen.gz")
     assert ended.returncode == 1
     assert "hypervisor" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "found"),
+    [
+        ("boot", "/data/boot", "data/boot/grub"),
+        ("boot/grub", "/data/grub2", "data/grub2"),
+        ("boot/grub", "../../../data/grub", "data/grub"),
+        ("boot/grub", "grub2", "boot/grub2"),
+    ],
+)
+def test_grub_is_installed_where_links_lead_in_the_image(
+    machine: Machine, path: str, target: str, found: str
+) -> None:
+    (machine.image / "data").mkdir()
+    if path == "boot":
+        (machine.image / "boot").rename(machine.image / "data/boot")
+    (machine.image / path).symlink_to(target)
+    variables = {"KADEPLOY_ENV_KERNEL": "/vmlinuz", "KADEPLOY_ENV_INITRD": ""}
+    assert machine.run(install_grub_script(), **variables).returncode == 0
+    assert "vmlinuz-6.1" in (machine.image / found / "grub.cfg").read_text()
+    assert (machine.image / found / "i386-pc/normal.mod").read_text() == "installed\n"
+
+
+def test_the_installation_writes_through_no_link_of_the_directory(machine: Machine, tmp_path: Path) -> None:
+    grub, modules = machine.image / "boot/grub", machine.image / "usr/lib/grub/i386-pc"
+    for folder in (grub / "fonts", grub / "i386-pc", modules):
+        folder.mkdir(parents=True)
+    outside = tmp_path / "outside"
+    outside.write_text("of the miniOS")
+    for name in ("grubenv", "grub.cfg", "fonts/unicode.pf2"):
+        (grub / name).symlink_to(outside)
+    (modules / "normal.mod").write_text("of the image")
+    (grub / "i386-pc/normal.mod").hardlink_to(modules / "normal.mod")
+    os.mkfifo(grub / "pipe")
+    assert "vmlinuz-6.1" in machine.configuration()
+    assert outside.read_text() == "of the miniOS"
+    assert (modules / "normal.mod").read_text() == "of the image"
+    assert (grub / "i386-pc/normal.mod").read_text() == "installed\n"
 
 
 def kernel_words(parameters: str) -> list[str]:

@@ -142,17 +142,27 @@ async def test_a_file_keeps_its_name_and_permissions(
 
 
 @pytest.mark.parametrize(
-    ("target", "leads_out"),
-    [("/", True), ("/etc", True), ("../..", True), ("/proc", True), ("etc", False), ("./etc/../etc", False)],
+    ("target", "found"),
+    [("/", "new"), ("/etc", "etc/new"), ("../..", "new"), ("etc", "etc/new"), ("./etc/../etc", "etc/new")],
 )
-async def test_links_of_the_image(
-    perform: Perform, tmp_path: Path, root: Path, target: str, leads_out: bool
+async def test_links_are_followed_in_the_image(
+    perform: Perform, tmp_path: Path, root: Path, target: str, found: str
 ) -> None:
     (root / "link").symlink_to(target)
     (tmp_path / "file").write_text("x")
-    failure = await perform(action="send", file="file", destination="$KADEPLOY_ENV_EXTRACTION_DIR/link/new")
-    assert (root / "etc/new/file").exists() == (not leads_out)
-    assert (failure is not None and f"leads out of {root}" in failure.reason) == leads_out
+    destination = "$KADEPLOY_ENV_EXTRACTION_DIR/link/new"
+    assert await perform(action="send", file="file", destination=destination) is None
+    assert (root / found / "file").read_text() == "x"
+
+
+async def test_a_file_that_is_a_link_of_the_image_is_replaced(
+    perform: Perform, tmp_path: Path, root: Path
+) -> None:
+    (tmp_path / "outside").write_text("of the miniOS")
+    (root / "file").symlink_to(tmp_path / "outside")
+    (tmp_path / "file").write_text("x")
+    assert await perform(action="send", file="file", destination="$KADEPLOY_ENV_EXTRACTION_DIR") is None
+    assert (root / "file").read_text() == "x" and (tmp_path / "outside").read_text() == "of the miniOS"
 
 
 @pytest.mark.parametrize("before", ["/", "/."])
@@ -161,8 +171,19 @@ async def test_other_writings_of_the_images_directory(
 ) -> None:
     (root / "link").symlink_to("/etc")
     (tmp_path / "file").write_text("x")
-    failure = await perform(action="send", file="file", destination=f"{before}{root}/link/new")
-    assert failure is not None and f"leads out of {root}" in failure.reason
+    assert await perform(action="send", file="file", destination=f"{before}{root}/link/new") is None
+    assert (root / "etc/new/file").read_text() == "x"
+
+
+async def test_a_link_of_the_image_into_the_kernels_directories(
+    perform: Perform, tmp_path: Path, root: Path
+) -> None:
+    (root / "link").symlink_to("/proc")
+    (tmp_path / "file").write_text("x")
+    failure = await perform(action="send", file="file", destination="$KADEPLOY_ENV_EXTRACTION_DIR/link")
+    assert (
+        failure is not None and "/link of the image leads to /proc, which is no directory" in failure.reason
+    )
 
 
 async def test_links_into_the_kernels_directories(perform: Perform, tmp_path: Path) -> None:

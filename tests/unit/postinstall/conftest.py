@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.rooted import launcher
+
 CHECKOUT = Path(__file__).parents[3]
 NETWORKD = "etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
 
@@ -53,7 +55,7 @@ class Node:
         environment = {"PATH": os.environ["PATH"]} | {key: value for key, value in variables.items() if value}
         script = CHECKOUT / "postinstall" / name / "postinstall"
         return subprocess.run(
-            [*self.launcher, script], env=environment, capture_output=True, text=True, timeout=60
+            [*launcher(), *self.launcher, script], env=environment, capture_output=True, text=True, timeout=60
         )
 
     def read(self, path: str) -> str:

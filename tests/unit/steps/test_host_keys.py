@@ -10,6 +10,7 @@ import pytest
 
 from kadeploy.disks.partitions import host_keys_script
 from kadeploy.remote import hostkey
+from tests.rooted import launcher
 
 pytestmark = pytest.mark.needs("ssh-keygen")
 
@@ -22,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 
 def read(root: Path) -> list[str]:
     result = subprocess.run(
-        ["sh", "-s", "/dev/none", root],
+        [*launcher(), "sh", "-s", "/dev/none", root],
         input=host_keys_script(),
         capture_output=True,
         check=True,

@@ -1,0 +1,1 @@
+../../../../../kadeploy/disks/tree/host_keys.py
