@@ -21,11 +21,8 @@ from kadeploy.steps.boot import (
 )
 from kadeploy.steps.boot_verdict import Awaited, is_minios
 from kadeploy.steps.evidence import requests_since_reboot
-<<<<<<< HEAD
-from kadeploy.steps.minios import check_boot, switch_pxe_minios, wait_reboot_minios
-=======
 from kadeploy.steps.image_tree import MINIOS_ROOT, append_keys
->>>>>>> 9c6adaf (disks: Work inside of an image's tree with the image's own eyes)
+from kadeploy.steps.minios import check_boot, switch_pxe_minios, wait_reboot_minios
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import RebootWorkbench
 from kadeploy.vocabulary.cause import Cause
@@ -81,12 +78,8 @@ async def wait_reboot_minios_to_stay(workbench: RebootWorkbench, run: NodeRun) -
 
 async def send_key_in_deploy_env(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Let the user into the miniOS."""
-<<<<<<< HEAD
     await check_boot(workbench, run)
-    await append_keys(workbench, run, workbench.facts.keys, "/root/.ssh")
-=======
     await append_keys(workbench, run, workbench.facts.keys, MINIOS_ROOT, Cause.MINIOS)
->>>>>>> 9c6adaf (disks: Work inside of an image's tree with the image's own eyes)
 
 
 async def _wait_until_gone(workbench: RebootWorkbench, run: NodeRun) -> None:

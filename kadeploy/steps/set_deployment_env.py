@@ -14,11 +14,8 @@ from kadeploy.steps.boot import (
     reboot_soft,
 )
 from kadeploy.steps.conditions import DEPLOYMENT
-<<<<<<< HEAD
-from kadeploy.steps.minios import check_boot, switch_pxe_minios, wait_reboot_minios
-=======
 from kadeploy.steps.image_tree import MINIOS_ROOT, append_keys
->>>>>>> 9c6adaf (disks: Work inside of an image's tree with the image's own eyes)
+from kadeploy.steps.minios import check_boot, switch_pxe_minios, wait_reboot_minios
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.partitions import update_partitions
 from kadeploy.steps.step import NodeFunction
@@ -32,12 +29,8 @@ UMOUNT = 'if mountpoint -q "$1"; then umount -R "$1" || { sync; umount -R -l "$1
 
 async def send_key_in_deploy_env(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Let the user into the miniOS."""
-<<<<<<< HEAD
     await check_boot(workbench, run)
-    await append_keys(workbench, run, workbench.facts.options.keys, "/root/.ssh")
-=======
     await append_keys(workbench, run, workbench.facts.options.keys, MINIOS_ROOT, Cause.MINIOS)
->>>>>>> 9c6adaf (disks: Work inside of an image's tree with the image's own eyes)
 
 
 async def create_partition_table(workbench: DeploymentWorkbench, run: NodeRun) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,9 +33,9 @@ async def deployment(site: Site, make_plan: MakePlan, tmp_path: Path) -> AsyncIt
         planned = workbench_of(plan, store)
         cluster = planned.facts.cluster.model_copy(update={"console_log": f"{tmp_path}/HOSTNAME_SHORT.log"})
         (tmp_path / "red-1.log").write_text("Kernel panic - not syncing: in the last deployment\n")
-        log_path(planned.boot.root).touch()
+        log_path(planned.boot.root).mkdir()
         yield replace(planned, facts=replace(planned.facts, cluster=cluster))
-        log_path(planned.boot.root).unlink()
+        shutil.rmtree(log_path(planned.boot.root))
         await planned.remote.aclose()
 
 

@@ -59,7 +59,7 @@ def prepare(case: Case, workbench: Workbench[Any]) -> None:
         (directory / name).write_text(text)
         (directory / name).chmod(0o755)
     if case.asked is not None:
-        log_path(workbench.boot.root).touch()
+        log_path(workbench.boot.root).mkdir()
         for request in case.asked:
             asked = BootFileRequest(ASKED, "http", ADDRESS, seconds=0.1, **request)
             RequestLog(log_path(workbench.boot.root)).append(asked)
