@@ -39,6 +39,7 @@ class FormerStore:
     """A copy of a kept store in a copy of the site that it was made in."""
 
     def __init__(self, commit: str, directory: Path) -> None:
+        self.commit = commit
         self.site = directory / "site"
         self.path = self.site / "kadeploy.sqlite"
         shutil.copytree(KEPT / "site", self.site)
