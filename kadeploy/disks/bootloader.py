@@ -16,8 +16,7 @@ def install_grub_script() -> bytes:
     Variables: KADEPLOY_BLOCK_DEVICE, _DEPLOY_PART, _ENV_EXTRACTION_DIR (mounted), _ENV_KERNEL, _ENV_INITRD
     (may be empty), _ENV_KERNEL_PARAMS, _ENV (name, for the menu), _ESP_PART (device, may be empty).
     """
-    functions = shell_function("grub_files", "grub_menu")
-    return f"#!/bin/sh\n{functions}{text_of('install-grub.sh')}".encode()
+    return f"#!/bin/sh\n{shell_function('grub_files')}{text_of('install-grub.sh')}".encode()
 
 
 def kernel_files_script() -> bytes:

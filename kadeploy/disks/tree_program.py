@@ -19,7 +19,6 @@ NO_PYTHON = 4  # exit status
 _MODULES = {
     "kernel_files": ("image", "kernel_files"),
     "grub_files": ("image", "kernel_files", "grub_files"),
-    "grub_menu": ("image", "kernel_files", "grub_files", "grub_menu"),
     "host_keys": ("image", "host_keys"),
     "received_file": ("image", "received_file"),
     "authorized_keys": ("image", "accounts", "sshd_config", "sshd_rules", "authorized_keys"),

@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from kadeploy.disks.tree.host_keys import DIRECTORY as KEYS
 from kadeploy.disks.tree.host_keys import SERVERS, make_keys, write_keys
 from kadeploy.disks.tree.image import ImageFault, ImageTree, ended, is_volatile
 
+UUID = Path("/proc/sys/kernel/random/uuid")
 NETWORKD_IS_ON = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
 IFUP = ("/sbin/ifup", "/usr/sbin/ifup")
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"  # type of an EFI system partition
@@ -200,9 +200,9 @@ def write_console(tree: ImageTree) -> None:
         write(tree, "/etc/inittab", others + getty.encode())
 
 
-def write_machine_id(tree: ImageTree) -> None:
-    """Write a machine-id, always anew: one that came with the image would be the same on every node."""
-    write(tree, "/etc/machine-id", f"{uuid.uuid4().hex}\n".encode())
+def write_machine_id(tree: ImageTree, identifier: bytes) -> None:
+    """Write the machine-id, always anew: one that came with the image would be the same on every node."""
+    write(tree, "/etc/machine-id", identifier)
     place = tree.resolve("/etc/machine-id")
     if place.is_file():
         place.chmod(0o444)
@@ -230,7 +230,7 @@ def main() -> None:
     check_variables()
     tree = ImageTree(variable("ENV_EXTRACTION_DIR"))
     check_image(tree)
-    lines = list(mounts())
+    lines, identifier = list(mounts()), UUID.read_bytes().replace(b"-", b"")
     resolver = Path("/etc/resolv.conf")
     own_resolver = resolver.read_bytes() if resolver.is_file() else b""
     with tree:
@@ -238,7 +238,7 @@ def main() -> None:
         write_fstab(tree, lines)
         write_network(tree, own_resolver)
         write_console(tree)
-        write_machine_id(tree)
+        write_machine_id(tree, identifier)
     replace_host_keys(tree)
 
 

@@ -120,4 +120,6 @@ install_for_bios
 if [ -n "$esp" ] && [ -d /sys/firmware/efi ]; then
     install_for_uefi
 fi
-configuration | in_tree "$image" grub_menu
+# In this directory, whose path is resolved, nothing is a link any more.
+configuration >"$grub/grub.cfg.new"
+mv "$grub/grub.cfg.new" "$grub/grub.cfg"

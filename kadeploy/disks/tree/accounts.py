@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
-from kadeploy.disks.tree.image import ImageFault, ImageTree
+import posixpath
+
+from kadeploy.disks.tree.image import ImageFault, ImageTree, lines_of
 
 ACCOUNTS = "/etc/passwd"
 HOME = "/root"  # where somebody else than the file knows the accounts
 
 
 class Root:
-    """Account of root: its home, its shell, whether its password is locked, and the names of its groups."""
+    """Account of root: its shell, whether its password is locked, and the names of its groups.
+
+    ``home`` is where paths begin that are below its home, '' for "/".
+    """
 
     def __init__(self, home: str, shell: str, locked: bool, groups: list[str]) -> None:
         self.home = home
@@ -30,7 +35,21 @@ def read_root(tree: ImageTree) -> Root:
         raise ImageFault(f"root has no home in {ACCOUNTS} of {tree.owner}")
     shadow = _entry(tree, "/etc/shadow", "root")
     password = shadow[1] if len(shadow) > 1 else entry[1]
-    return Root(entry[5], entry[6] or "/bin/sh", password.startswith("!"), _groups(tree, entry[3]))
+    home = posixpath.normpath(entry[5]).rstrip("/")
+    return Root(home, entry[6] or "/bin/sh", password.startswith("!"), _groups(tree, entry[3]))
+
+
+def is_private_group(tree: ImageTree, number: int) -> bool:
+    """Check whether root alone is in a group."""
+    members = {
+        member
+        for entry in (line.split(":") for line in _lines(tree, "/etc/group"))
+        if len(entry) > 3 and entry[2] == str(number)
+        for member in entry[3].split(",")
+    }
+    accounts = [line.split(":") for line in _lines(tree, ACCOUNTS)]
+    members |= {entry[0] for entry in accounts if len(entry) > 3 and entry[3] == str(number)}
+    return members - {""} == {"root"}
 
 
 def _groups(tree: ImageTree, primary: str) -> list[str]:
@@ -56,4 +75,4 @@ def _entry(tree: ImageTree, path: str, name: str) -> list[str]:
 
 
 def _lines(tree: ImageTree, path: str) -> list[str]:
-    return tree.read(path).decode(errors="replace").splitlines()
+    return lines_of(tree.read(path))

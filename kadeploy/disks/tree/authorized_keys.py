@@ -29,9 +29,11 @@ def add_keys(tree: ImageTree, arguments: list[str]) -> None:
     with tree:
         root = read_root(tree)
         settings: Settings = {}
-        if any(tree.is_program(path) for path in SSHD) or any(tree.has(path) for path in FILES):
+        has_sshd = any(tree.is_program(path) for path in SSHD) or any(tree.has(path) for path in FILES)
+        if has_sshd:
             login = Login(arguments[0], arguments[1], arguments[2], root.groups)
             settings = Reader(tree, login).read()
+        if has_sshd and tree.root != "/":  # into the miniOS this very process has come by a key
             check_login(tree, root, settings, login)
             check_algorithms(tree, settings, _types(keys))
         path = _choose(files_of_keys(tree, root, settings), root)
@@ -48,7 +50,7 @@ def _choose(files: list[str], root: Root) -> str:
 
 def _make_home(tree: ImageTree, root: Root, path: str) -> None:
     """Make root's home and what is between it and the file, for root alone."""
-    tree.make_directory(root.home, 0o700)
+    tree.make_directory(root.home or "/", 0o700)
     directory = path.rpartition("/")[0]
     if directory.startswith(f"{root.home}/"):
         tree.make_directory(directory, 0o700)

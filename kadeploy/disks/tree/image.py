@@ -107,8 +107,9 @@ class ImageTree:
     ) -> None:
         """Write a file of these pieces at a resolved place; it is like ``former``, which it replaces."""
         self.make_directory(str(place.parent))
-        temporary = place.with_name(f".kadeploy-{os.getpid()}")
+        temporary = place.with_name(".kadeploy-new")
         try:
+            temporary.unlink(missing_ok=True)  # what a killed process has left
             with os.fdopen(os.open(temporary, _NEW, 0o600), "wb") as file:
                 file.writelines(pieces)
                 file.flush()
@@ -164,6 +165,11 @@ class ImageTree:
         return found
 
 
+def lines_of(text: bytes) -> list[str]:
+    """Lines of a text file as programs in C read them, without white space at their ends."""
+    return [line.rstrip().decode(errors="replace") for line in text.split(b"\n")]
+
+
 def ended(text: bytes) -> bytes:
     """Text whose last line has an end, so that the next one is a line of its own."""
     return text if not text or text.endswith(b"\n") else text + b"\n"
@@ -180,9 +186,18 @@ def _adapt(target: int, place: Path, former: os.stat_result | None, mode: int) -
         return
     os.fchown(target, former.st_uid, former.st_gid)
     os.fchmod(target, stat.S_IMODE(former.st_mode))
-    for name in os.listxattr(place):
+    for name in _attributes(place):
         if name.startswith(("user.", "security.selinux", "system.posix_acl")):
             os.setxattr(target, name, os.getxattr(place, name))
+
+
+def _attributes(place: Path) -> list[str]:
+    try:
+        return os.listxattr(place)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        return []
 
 
 def carry_out(work: Callable[[ImageTree, list[str]], None]) -> None:

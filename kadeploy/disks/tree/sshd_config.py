@@ -12,7 +12,7 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from kadeploy.disks.tree.image import ImageTree
+from kadeploy.disks.tree.image import ImageTree, lines_of
 
 FILES = ("/etc/ssh/sshd_config", "/usr/etc/ssh/sshd_config")
 MAX_DEPTH = 16
@@ -54,7 +54,7 @@ class Reader:
     def _read_file(self, path: str, block: str, depth: int) -> None:
         if depth > MAX_DEPTH:
             return
-        for line in self._tree.read(path).decode(errors="replace").splitlines():
+        for line in lines_of(self._tree.read(path)):
             found = _LINE.match(line)
             if found is None:
                 continue

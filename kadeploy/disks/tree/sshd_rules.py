@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from kadeploy.disks.tree.accounts import Root
-from kadeploy.disks.tree.image import ImageFault, ImageTree, is_volatile
+from kadeploy.disks.tree.accounts import Root, is_private_group
+from kadeploy.disks.tree.image import ImageFault, ImageTree, is_volatile, lines_of
 from kadeploy.disks.tree.sshd_config import Login, Settings, matches, matches_address
 
 USUAL = ".ssh/authorized_keys"
@@ -110,7 +111,7 @@ def _expanded(pattern: str, root: Root) -> str:
 
 def check_file(tree: ImageTree, path: str, root: Root, strict: bool) -> None:
     """Raise ImageFault if sshd would not read this file of keys (OpenSSH, misc.c, safe_path)."""
-    place, home = tree.resolve(path), tree.resolve(root.home)
+    place, home = tree.resolve(path), tree.resolve(root.home or "/")
     if is_volatile(place):
         raise ImageFault(f"{path} of {tree.owner} leads to {place}, which is another one when it has booted")
     covering = _covering_mount(tree, place)
@@ -120,11 +121,27 @@ def check_file(tree: ImageTree, path: str, root: Root, strict: bool) -> None:
         state = one.stat()
         if state.st_uid != 0:
             raise ImageFault(_refusal(tree, place, f"{one} belongs to user {state.st_uid}, not to root"))
-        if state.st_mode & 0o022:
+        if _may_be_written(tree, state):
             mode = stat.S_IMODE(state.st_mode)
             raise ImageFault(_refusal(tree, place, f"{one} may be written by others than root ({mode:04o})"))
         if one == home:
             break
+
+
+def _may_be_written(tree: ImageTree, state: os.stat_result) -> bool:
+    """Check whether others than root may write; Debian's sshd lets root alone be in a group that may."""
+    if state.st_mode & 0o020 and _is_debian(tree) and is_private_group(tree, state.st_gid):
+        return bool(state.st_mode & 0o002)
+    return bool(state.st_mode & 0o022)
+
+
+def _is_debian(tree: ImageTree) -> bool:
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        for line in lines_of(tree.read(path)):
+            key, _, value = line.partition("=")
+            if key in ("ID", "ID_LIKE") and "debian" in value.strip("\"'").split():
+                return True
+    return False
 
 
 def _refusal(tree: ImageTree, place: Path, reason: str) -> str:
@@ -133,7 +150,7 @@ def _refusal(tree: ImageTree, place: Path, reason: str) -> str:
 
 def _covering_mount(tree: ImageTree, place: Path) -> str:
     """Directory on which the tree's fstab mounts another file system over a place, '' for none."""
-    for line in tree.read("/etc/fstab").decode(errors="replace").splitlines():
+    for line in lines_of(tree.read("/etc/fstab")):
         words = line.split()
         if len(words) < 4 or words[0].startswith("#") or words[1] in ("/", "none", "swap"):
             continue

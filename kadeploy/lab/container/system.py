@@ -155,6 +155,8 @@ def _mount_root(paths: SystemPaths, system: Start) -> None:
 def _mount_kernel_files(paths: SystemPaths, disk: Disk, system: Start) -> None:
     root = paths.root
     for name in ("proc", "sys", "dev"):
+        if (root / name).is_symlink():  # from here it leads to a directory of the host
+            raise OSError(f"/{name} is a link, which a container node cannot follow")
         (root / name).mkdir(exist_ok=True)
     syscalls.mount("proc", root / "proc", "proc", _STRICT)
     syscalls.mount("sysfs", root / "sys", "sysfs", _STRICT)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,16 @@ def test_the_home_is_that_of_the_image(image: Image) -> None:
     assert (image.root / "var/lib/admin").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize(
+    ("home", "found"), [("/", ".ssh"), ("/root/", "root/.ssh"), ("//root/.", "root/.ssh")]
+)
+def test_homes_that_are_written_otherwise(image: Image, home: str, found: str) -> None:
+    image.root.chmod(0o755)
+    image.write("etc/passwd", PASSWD.replace("/root:/bin/sh", f"{home}:/bin/sh"))
+    assert image.add_keys() == (0, "")
+    assert (image.root / found / "authorized_keys").read_text() == f"{KEY}\n"
+
+
 def test_a_root_that_no_file_names(image: Image) -> None:
     (image.root / "etc/passwd").unlink()
     image.write("etc/nsswitch.conf", "passwd: files systemd\n")
@@ -185,6 +196,23 @@ def test_why_nobody_would_get_in(image: Image, change: Callable[[Path], None], r
     assert reason in said
 
 
+@pytest.mark.parametrize(
+    ("release", "group", "lets_in"),
+    [
+        ("ID=debian\n", "root:x:0:\n", True),
+        ('ID=ubuntu\nID_LIKE="debian"\n', "root:x:0:root\n", True),
+        ("ID=debian\n", "root:x:0:alice\n", False),
+        ("ID=fedora\n", "root:x:0:\n", False),
+    ],
+)
+def test_a_group_of_root_alone(image: Image, release: str, group: str, lets_in: bool) -> None:
+    """Debian's sshd is patched (user-group-modes.patch)."""
+    (image.root / "root").chmod(0o770)
+    image.write("usr/lib/os-release", release)
+    image.write("etc/group", group)
+    assert (image.add_keys()[0] == 0) == lets_in
+
+
 @pytest.mark.root
 def test_a_file_of_another_owner(image: Image) -> None:
     os.chown(image.root / "root", 1000, 1000)
@@ -255,3 +283,22 @@ def test_modes_do_not_matter_where_sshd_does_not_look(image: Image) -> None:
     (image.root / "root").chmod(0o777)
     image.write("etc/ssh/sshd_config", "StrictModes no\n")
     assert image.add_keys() == (0, "")
+
+
+@pytest.mark.root
+@pytest.mark.needs("mkfs.ext4")
+@pytest.mark.parametrize("path", [USUAL, "root/.ssh"])
+def test_an_immutable_file(image: Image, path: str) -> None:
+    image.write(USUAL, OWN).parent.chmod(0o700)
+    if subprocess.run(["chattr", "+i", image.root / path], capture_output=True, check=False).returncode:
+        pytest.skip("the file system of the tests has no such attribute")
+    try:
+        status, said = image.add_keys()
+    finally:
+        subprocess.run(["chattr", "-i", image.root / path], check=True)
+    assert (status, said) == (
+        FAULT,
+        "/root/.ssh/authorized_keys of the image cannot be changed: it is immutable\n",
+    )
+    assert (image.root / USUAL).read_text() == OWN
+    assert [entry.name for entry in (image.root / "root/.ssh").iterdir()] == ["authorized_keys"]
