@@ -124,7 +124,7 @@ def _doubt(sentence: str, order: BootOrder) -> CausedError:
         sentence,
         Cause.VERIFICATION,
         evidence="\n".join(_fetch_lines(order)),
-        hint="look who else uses the node's address; clusters.conf may have its `mac`",
+        hint="look who else uses the node's address; give its mac in clusters.conf",
     )
 
 
