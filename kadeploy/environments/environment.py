@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -43,12 +44,25 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Pre- or post-install: a tar archive, and the script in it (``none`` to extract only)."""
+    """Pre- or post-install: a tar archive, and the script in it, with its arguments, or a keyword for it.
+
+    Keywords are Kadeploy3's: ``none`` to unpack only, ``breakpoint`` to hold the nodes then.
+    """
 
     archive: str
     compression: Compression
     script: str = "none"
     sha256: str = ""
+
+    @property
+    def script_words(self) -> tuple[str, ...]:
+        """The script and its arguments; none for a keyword."""
+        return () if self.script in ("", "none", "breakpoint") else tuple(shlex.split(self.script))
+
+    @property
+    def holds(self) -> bool:
+        """Report that nodes are held when it was unpacked, so that somebody runs by hand what is in it."""
+        return self.script == "breakpoint"
 
 
 @dataclass(frozen=True, slots=True)

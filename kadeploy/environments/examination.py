@@ -8,7 +8,6 @@ erased is refused here.
 from __future__ import annotations
 
 import asyncio
-import shlex
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -116,7 +115,7 @@ class Examination:
             raise RefusedError(f"{archive.archive} is larger than the {limit} MB this site allows")
         hint = "the file was changed or damaged; if it is right, `update_postinstalls` records it, "
         _check_digest(archive.archive, archive.sha256, file.sha256, hint + "or correct sha256")
-        words = () if archive.script in ("", "none") else shlex.split(archive.script)
+        words = archive.script_words
         await asyncio.to_thread(_check_compression, file, archive.archive, archive.compression)
 
         def check(stopped: threading.Event) -> None:
@@ -191,7 +190,7 @@ class Examination:
 
 def wanted_files(environment: Environment) -> dict[str, str]:
     """Files that the image must have, by their words; none that a post-install of its own may make."""
-    if any(archive.script not in ("", "none") for archive in environment.postinstalls):
+    if any(archive.script_words or archive.holds for archive in environment.postinstalls):
         return {}
     boot = environment.boot
     files = {"kernel": boot.kernel, "initrd": boot.initrd, "hypervisor": boot.hypervisor}

@@ -80,12 +80,13 @@ def _check_settling(recipes: Recipes, automaton: Automaton, settle: float, count
 
 def _microstep(step: Step[Any], setting: InstanceSetting) -> MicroStep:
     scope = Scope.SET if isinstance(step, SetStep) else Scope.NODE
-    micro = MicroStep(step.name, scope, step.timeout, step.restart, step.retries)
+    micro = MicroStep(step.name, scope, step.timeout, step.restart, step.retries, step.breakpoint)
     own = next((own for own in setting.microsteps if own.name == step.name), None)
     if own is None:
         return micro
     timeout = own.timeout if own.timeout.seconds(1) else micro.timeout
-    return replace(micro, timeout=timeout, retries=own.retries, breakpoint=own.breakpoint)
+    held = own.breakpoint or step.breakpoint
+    return replace(micro, timeout=timeout, retries=own.retries, breakpoint=held)
 
 
 def _with_breakpoint(automaton: Automaton, text: str) -> Automaton:

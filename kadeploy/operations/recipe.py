@@ -15,6 +15,7 @@ from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression
 from kadeploy.errors import RefusedError, RequestError, RequestProblem
 from kadeploy.operations.customization import Customization
+from kadeploy.operations.deploy.held_post_installs import with_holds
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.steps.catalogue import possible_instance, steps_of
 from kadeploy.steps.facts import ClusterFacts, DeploymentFacts
@@ -73,7 +74,8 @@ def resolve(facts: DeploymentFacts, request: DeploymentRequest, customization: C
     def recipe(macro: str, setting: InstanceSetting) -> Recipe:
         setting = _possible(facts, macro, setting)
         name = macro + setting.type
-        return Recipe(name, setting, customization.apply(name, setting, steps_of(name, facts)))
+        steps = customization.apply(name, setting, steps_of(name, facts))
+        return Recipe(name, setting, with_holds(steps, facts))
 
     settings = settings_of(request, facts.cluster)
     return Recipes(

@@ -180,13 +180,19 @@ def _consumer(workbench: DeploymentWorkbench) -> list[list[str]]:
 
 async def manage_admin_post_install(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Run the post-installs of the cluster's administrator."""
-    for archive in workbench.facts.admin_archives:
-        await _post_install(workbench, run, archive)
+    await run_post_installs(workbench, run, workbench.facts.admin_archives)
 
 
 async def manage_user_post_install(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Run the post-installs of the environment."""
-    for archive in workbench.facts.user_archives:
+    await run_post_installs(workbench, run, workbench.facts.user_archives)
+
+
+async def run_post_installs(
+    workbench: DeploymentWorkbench, run: NodeRun, archives: Sequence[PostInstall]
+) -> None:
+    """Run post-installs one after the other."""
+    for archive in archives:
         await _post_install(workbench, run, archive)
 
 

@@ -50,11 +50,15 @@ class TargetDevice:
 
 @dataclass(frozen=True, slots=True)
 class PostInstall:
-    """A post-install archive on this machine, and the script in it, with its arguments, or none."""
+    """A post-install archive on this machine, and the script in it, with its arguments, or none.
+
+    ``holds``: nodes are held when it was unpacked, so that somebody runs by hand what is in it.
+    """
 
     file: LocalFile
     compression: Compression
     script: tuple[str, ...]
+    holds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

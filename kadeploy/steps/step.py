@@ -30,7 +30,7 @@ class _Step:
 
     ``cause`` is the class of its failures as a rule. ``restart`` names the step from which it is redone when
     the engine was killed in it. ``throttled``: it counts in the window of reboots. ``retries`` are attempts
-    after the first.
+    after the first. ``breakpoint``: what is installed asks for nodes to be held before it.
     """
 
     name: str
@@ -40,6 +40,7 @@ class _Step:
     restart: str
     throttled: bool = False
     retries: int = 0
+    breakpoint: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

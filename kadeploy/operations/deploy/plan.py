@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -256,5 +255,4 @@ class Planner:
 
 def _unread(archive: Archive) -> PostInstall:
     """Post-install of an archive before that is read."""
-    script = () if archive.script in ("", "none") else tuple(shlex.split(archive.script))
-    return PostInstall(UNREAD, archive.compression, script)
+    return PostInstall(UNREAD, archive.compression, archive.script_words, archive.holds)
