@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from kadeploy.config.automata import Automata
 from kadeploy.config.broadcast_methods import missing_settings
 from kadeploy.config.expression import Expression, TimeoutExpression
+from kadeploy.config.placeholders import OF_NODE, check_placeholders, split_command
 from kadeploy.config.remote_operations import RemoteOperations
 from kadeploy.config.verification import Verification
 from kadeploy.config.yaml_file import FileModel
@@ -111,6 +111,12 @@ class BroadcastSettings(FileModel):
     arity: int = Field(default=2, ge=2, le=64)
 
 
+BROADCAST_WORDS = (
+    *("ENVFILE", "NODEFILE", "ADDRESSFILE", "HOSTKEYFILE", "SSH_KEY"),
+    *("DECOMPRESS", "OKFILE", "KOFILE"),
+)
+
+
 class BroadcastCommand(FileModel):
     """Command of BroadcastEnvCustom: ``cmd`` is run on this machine, without a shell.
 
@@ -122,12 +128,8 @@ class BroadcastCommand(FileModel):
     @field_validator("cmd")
     @classmethod
     def _can_be_split(cls, cmd: str) -> str:
-        try:
-            words = shlex.split(cmd)
-        except ValueError as error:
-            raise ValueError(f"cannot be split into arguments: {error}") from None
-        if cmd and not words:
-            raise ValueError("there is no command in it")
+        if cmd:
+            split_command(cmd, BROADCAST_WORDS)
         return cmd
 
 
@@ -135,6 +137,12 @@ class LocalOperations(FileModel):
     """Commands that are run on this machine for all nodes together."""
 
     broadcastenv: BroadcastCommand = BroadcastCommand()
+
+
+def _check_console_log(path: str) -> str:
+    for part in path.split("/"):
+        check_placeholders(part, OF_NODE[:2])
+    return path
 
 
 class ClusterConfig(FileModel):
@@ -150,7 +158,7 @@ class ClusterConfig(FileModel):
     gather: Gather = Gather()
     broadcast: BroadcastSettings = BroadcastSettings()
     localops: LocalOperations = LocalOperations()
-    console_log: str = ""
+    console_log: Annotated[str, AfterValidator(_check_console_log)] = ""
     arch: str = "x86_64"
 
     @model_validator(mode="after")

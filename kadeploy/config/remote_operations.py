@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from kadeploy.config.placeholders import OF_NODE, split_command
 from kadeploy.config.problems import Problem, validate, validate_parts
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.families import Family, NamedMember
@@ -134,6 +135,13 @@ class RemoteOperations(FileModel):
     power_off: tuple[Entry, ...] = Field(default=(), max_length=3)
     power_status: tuple[Entry, ...] = Field(default=(), max_length=1)
     console: str = ""
+
+    @field_validator("console")
+    @classmethod
+    def _is_a_command(cls, console: str) -> str:
+        if console:
+            split_command(console, OF_NODE)
+        return console
 
     _accounts: dict[str, FileModel] = PrivateAttr(default_factory=dict)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kadeploy import nodes
@@ -22,7 +22,8 @@ DEFAULT_DIRECTORY = Path("/etc/kadeploy")
 class Site:
     """Site: ``clusters`` maps names of clusters to their configurations, ``nodes`` names of nodes to nodes.
 
-    ``prefixes`` maps a cluster's name to the mark of its lines in logs of several clusters.
+    ``prefixes`` maps a cluster's name to the mark of its lines in logs of several clusters,
+    ``cluster_files`` to the path of its file.
     """
 
     directory: Path
@@ -30,6 +31,7 @@ class Site:
     clusters: dict[str, ClusterConfig]
     nodes: dict[str, Node]
     prefixes: dict[str, str]
+    cluster_files: dict[str, Path] = field(default_factory=dict)
 
     def path(self, path: Path) -> Path:
         """Absolute path of one that a file of the directory gives."""
@@ -82,7 +84,8 @@ def load(path: Path | None = None) -> Site:
         raise FileError(problems)
     known = {name: _completed(cluster, server) for name, cluster in clusters.items() if cluster is not None}
     prefixes = {entry.name: entry.prefix or entry.name for entry in entries.clusters}
-    return Site(base, server, known, entries.expand(), prefixes)
+    files = {entry.name: base / entry.conf_file for entry in entries.clusters}
+    return Site(base, server, known, entries.expand(), prefixes, files)
 
 
 def _completed(cluster: ClusterConfig, server: ServerConfig) -> ClusterConfig:

@@ -91,6 +91,16 @@ def _construct(root: yaml.Node | None, path: str) -> Any:
         raise FileError([FileProblem(path, problem, *place)]) from None
 
 
+def problem_at(path: Path, location: Location, message: str) -> FileProblem:
+    """Problem of a value of a file that was validated before, with its place if it is still there."""
+    name = ".".join(str(part) for part in location)
+    try:
+        root = compose(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError, FileError):  # it was changed meanwhile
+        root = None
+    return _problem(str(path), _locate(root, location, key=False), f"{name}: {message}")
+
+
 def _structural_problems(
     node: yaml.Node | None, path: str, above: tuple[yaml.Node, ...] = (), visits: Counter[str] | None = None
 ) -> Iterator[FileProblem]:

@@ -12,6 +12,7 @@ from typing import Any
 from kadeploy.config.clusters import Node
 from kadeploy.config.remote_operations import LEVELS, Level, PowerAction, PowerWaySetting, RemoteOperations
 from kadeploy.errors import NodeError, PowerError
+from kadeploy.power.execution import NoProgramError
 from kadeploy.power.way import POWER_WAYS, PowerOrder, PowerState, RemoteRunner
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class PowerControl:
         self._operations = operations
         self._directory = directory
         self._remote = remote
+        self._told: set[str] = set()
 
     async def reboot(self, node: Node, level: Level = "soft") -> SwitchResult:
         """Reboot, or switch on where it is off; raises PowerError when no level from there on works."""
@@ -81,6 +83,8 @@ class PowerControl:
             except NodeError as error:
                 failed.append(FailedLevel(setting.name, error.message, error.evidence))
                 logger.info("%s of %s: %s", action, node.name, failed[-1])
+                if isinstance(error, NoProgramError):
+                    self._warn(f"{action} at level {setting.name}: {error.message}; harder levels are taken")
             else:
                 return SwitchResult(setting.name, tuple(failed))
         raise _failed_at_every_level(action, node, failed)
@@ -102,6 +106,12 @@ class PowerControl:
             logger.info("power status of %s: %s", node.name, error.message)
             return settings, None
         return (others if state is PowerState.OFF else settings), state
+
+    def _warn(self, message: str) -> None:
+        """Warn once of what is the same for all nodes."""
+        if message not in self._told:
+            self._told.add(message)
+            logger.warning("%s", message)
 
     def _select(self, action: PowerAction, node: Node, level: Level) -> list[PowerWaySetting]:
         """Entries to try in order; where all are softer than what is asked for, the hardest one."""

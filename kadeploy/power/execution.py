@@ -14,17 +14,21 @@ if TYPE_CHECKING:
     from kadeploy.local.program import Completed
 
 
+class NoProgramError(PowerError):
+    """Program of this machine that cannot be executed: no node is to blame."""
+
+
 async def execute(
     argv: list[str], *, timeout: float, directory: Path | None = None, input: bytes = b""
 ) -> Completed:
-    """Run a program; raises PowerError where it cannot be executed."""
+    """Run a program; raises NoProgramError where it cannot be executed."""
     # Only here: all commands that read a cluster's file import the ways of power, and few run one.
     from kadeploy.local.program import run
 
     try:
         return await run(argv, timeout=timeout, directory=directory, input=input)
     except OSError as error:
-        raise PowerError(f"'{argv[0]}' cannot be executed: {error.strerror}") from error
+        raise NoProgramError(f"'{argv[0]}' cannot be executed: {error.strerror}") from error
 
 
 def check(completed: Completed, timeout: float) -> Completed:

@@ -49,7 +49,11 @@ class PowerOrder(Generic[Setting, Account]):
 
 
 class PowerWay(ConfiguredWay, Protocol):
-    """Member of the family; orders that it gets are of its own models."""
+    """Member of the family; orders and settings that it gets are of its own models."""
+
+    def program(self, _: Any, /) -> str:
+        """Program of this machine that an entry runs, '' for none, or where it depends on the node."""
+        return ""
 
     @abstractmethod
     async def switch(self, action: PowerAction, order: PowerOrder[Any, Any], /) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import PowerAction
 from kadeploy.config.site import Site
 from kadeploy.environments import local_file, registry
 from kadeploy.environments.cache import FileCache
@@ -19,7 +20,7 @@ from kadeploy.environments.examination import Examination, Grabbed
 from kadeploy.environments.image_content import ImageContent
 from kadeploy.environments.local_file import LocalFile
 from kadeploy.errors import NotFoundError
-from kadeploy.operations import customization, minios, recipe
+from kadeploy.operations import customization, minios, programs, recipe
 from kadeploy.operations.customization import Customization
 from kadeploy.operations.deploy import disk, operation_files
 from kadeploy.operations.deploy.request import DeploymentRequest
@@ -186,6 +187,7 @@ class Planner:
 
     async def _facts(self, inputs: _Inputs, name: str, nodes: Sequence[Node]) -> DeploymentFacts:
         cluster, request = self._site.clusters[name], inputs.request
+        await asyncio.to_thread(self._check_programs, name, request)
         layout = disk.layout(request, cluster)
         target = disk.target(request, name, layout, inputs.environment)
         disk.check_content(inputs.environment, inputs.content, target)
@@ -212,6 +214,13 @@ class Planner:
             partitioning_script=await self._script(cluster.partitioning.script, "partitioning script"),
             bootloader_script=await self._script(cluster.boot.install_bootloader, "bootloader script"),
         )
+
+    def _check_programs(self, name: str, request: DeploymentRequest) -> None:
+        """Check the programs of this machine that a deployment runs; raises FileError."""
+        programs.check_power(self._site, name, (PowerAction.REBOOT, PowerAction.STATUS))
+        broadcasts = recipe.settings_of(request, self._site.clusters[name]).BroadcastEnv
+        if any(setting.type == "Custom" for setting in broadcasts):
+            programs.check_broadcast(self._site, name)
 
     async def _find_environment(self, request: DeploymentRequest) -> Environment:
         wanted = request.environment

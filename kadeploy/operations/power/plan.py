@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kadeploy.config.clusters import Node
-from kadeploy.config.remote_operations import LEVELS
+from kadeploy.config.remote_operations import LEVELS, PowerAction
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
+from kadeploy.operations import programs
 from kadeploy.operations.minios import read_shared_key
 from kadeploy.operations.plan import Plan, plan_clusters
 from kadeploy.operations.power.request import PowerRequest
@@ -37,6 +39,9 @@ async def plan_power(site: Site, request: PowerRequest) -> PowerPlan:
     nodes = site.find(request.nodes)
 
     async def make_facts(cluster: str, members: Sequence[Node]) -> PowerFacts:
+        await asyncio.to_thread(
+            programs.check_power, site, cluster, {PowerAction(f"power_{request.kind}"), PowerAction.STATUS}
+        )
         return _facts(site, request, cluster, members)
 
     def make_recipes(facts: PowerFacts) -> Recipes:

@@ -11,12 +11,13 @@ from typing import Any
 from kadeploy.boot.profile import SECRET_PARAMETER
 from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.clusters import Node
+from kadeploy.config.remote_operations import PowerAction
 from kadeploy.config.site import Site
 from kadeploy.disks.layout import partition_device
 from kadeploy.environments import registry
 from kadeploy.errors import NotFoundError, RefusedError
 from kadeploy.nodes import fold
-from kadeploy.operations import minios
+from kadeploy.operations import minios, programs
 from kadeploy.operations.plan import Plan, plan_clusters
 from kadeploy.operations.reboot.request import SINGULARITY, RebootKind, RebootRequest
 from kadeploy.operations.recipe import Recipes, resolve_single
@@ -61,6 +62,8 @@ async def plan_reboot(site: Site, store: Store, request: RebootRequest) -> Reboo
             await _check_destructive(store, records)
 
     async def make_facts(cluster: str, members: Sequence[Node]) -> RebootFacts:
+        actions = (PowerAction.REBOOT, PowerAction.STATUS)
+        await asyncio.to_thread(programs.check_power, site, cluster, actions)
         return await _facts(site, request, cluster, members, records)
 
     def make_recipes(facts: RebootFacts) -> Recipes:

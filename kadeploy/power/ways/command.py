@@ -7,9 +7,10 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from kadeploy.config.clusters import Node
+from kadeploy.config.placeholders import OF_NODE, split_command
 from kadeploy.config.remote_operations import PowerAction, PowerWaySetting
 from kadeploy.errors import PowerError
 from kadeploy.power.execution import check, execute
@@ -27,6 +28,12 @@ class CommandSetting(PowerWaySetting):
 
     cmd: str = Field(min_length=1)
 
+    @field_validator("cmd")
+    @classmethod
+    def _has_known_placeholders(cls, cmd: str) -> str:
+        split_command(cmd, OF_NODE)
+        return cmd
+
 
 class CommandWay(PowerWay):
     """Runs the command in the configuration directory; its exit status 0 is success."""
@@ -36,6 +43,10 @@ class CommandWay(PowerWay):
     account = None
     actions = frozenset(PowerAction)
     asks_system = False
+
+    def program(self, setting: CommandSetting) -> str:
+        program = shlex.split(setting.cmd)[0]
+        return "" if _PLACEHOLDER.search(program) else program
 
     async def switch(self, action: PowerAction, order: PowerOrder[CommandSetting, None]) -> None:
         """Run the command, which is the action's; raises PowerError unless it exits with status 0."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SESSION_ATTEMPTS = 3
 STATUS_INTERVAL = 0.5  # seconds
+PROGRAM = "ipmitool"
 RESEND_INTERVAL, RESENDS = "1", "3"  # of ipmitool: a datagram is sent again after 1 s, 3 times
 
 # BMCs have few session slots and lose datagrams under load: what fails before a session stands may be tried
@@ -63,6 +64,9 @@ class IpmiWay(PowerWay):
     actions = frozenset(PowerAction)
     asks_system = False
 
+    def program(self, _: PowerWaySetting) -> str:
+        return PROGRAM
+
     async def switch(self, action: PowerAction, order: PowerOrder[PowerWaySetting, IpmiAccount]) -> None:
         """Do the action; raises PowerError."""
         await _connect(order).switch(action, order.setting.name, order.known)
@@ -90,7 +94,7 @@ class Bmc:
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._prefix = [
-            *("ipmitool", "-I", account.interface, "-H", node.bmc, "-p", str(account.port)),
+            *(PROGRAM, "-I", account.interface, "-H", node.bmc, "-p", str(account.port)),
             *("-U", account.user, "-f", str(directory / account.password_file)),
             *("-N", RESEND_INTERVAL, "-R", RESENDS),
             *(("-C", str(account.cipher_suite)) if account.interface == "lanplus" else ()),
