@@ -18,13 +18,15 @@ from kadeploy.environments import source
 from kadeploy.environments.download import fetch_bytes
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.location import is_http
-from kadeploy.errors import NotFoundError, UsageError
+from kadeploy.errors import NotFoundError
+from kadeploy.operations import public_keys
 from kadeploy.operations.continuation import Continuation, ContinuationKind
 from kadeploy.operations.deploy.operation_files import with_absolute_files
 from kadeploy.operations.deploy.request import NO_CUSTOM_STEPS, DeploymentRequest
 from kadeploy.operations.limits import Limits
+from kadeploy.operations.public_keys import MAX_KEYS
 from kadeploy.operations.repetition import Repetition
-from kadeploy.operations.request import MAX_KEYS, EnvironmentName
+from kadeploy.operations.request import EnvironmentName
 from kadeploy.terminal import printable_line
 
 
@@ -99,19 +101,16 @@ def _custom_steps(path: Path | None) -> CustomSteps:
 
 
 async def read_keys(location: str | None) -> str:
-    """Text of authorized_keys; none without -k. Letters of comments that are not UTF-8 are replaced."""
+    """Text of authorized_keys; none without -k. Raises RequestError for what lets nobody in."""
     if location is None:
         return ""
     if is_http(location):
-        content = await fetch_bytes(location, MAX_KEYS)
-    else:
-        path = Path(location) if location else Path.home() / ".ssh" / "authorized_keys"
-        try:
-            with path.open("rb") as file:
-                content = file.read(MAX_KEYS + 1)
-        except OSError as error:
-            hint = "" if location else "name a file with public keys: -k FILE"
-            raise NotFoundError(f"the keys {path} cannot be read: {error.strerror}", hint=hint) from error
-    if len(content) > MAX_KEYS or not content.strip():
-        raise UsageError(f"-k: {location or path} holds no public keys")
-    return content.decode(errors="replace")
+        return public_keys.read(await fetch_bytes(location, MAX_KEYS), location)
+    path = Path(location) if location else Path.home() / ".ssh" / "authorized_keys"
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_KEYS + 1)
+    except OSError as error:
+        hint = "" if location else "name a file with public keys: -k FILE"
+        raise NotFoundError(f"the keys {path} cannot be read: {error.strerror}", hint=hint) from error
+    return public_keys.read(content, str(path))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kadeploy.environments.local_file import LocalFile
+from kadeploy.errors import RefusedError
 from kadeploy.steps.facts import DeploymentFacts
 
 Fingerprint = Mapping[str, Any]
@@ -33,6 +34,15 @@ def digest_topics(clusters: Sequence[DeploymentFacts]) -> dict[str, dict[str, st
         topic: {facts.cluster_name: _digest(content(facts)) for facts in clusters}
         for topic, content in _CONTENTS.items()
     }
+
+
+def check_unchanged(wid: str, before: Fingerprint, now: Fingerprint) -> None:
+    """Check that a workflow would go on by the plan with which it began; raises RefusedError."""
+    if changes := describe_changes(before, now):
+        have = "have" if len(changes) > 1 else "has"
+        raise RefusedError(
+            f"{', '.join(changes)} {have} changed since {wid} was begun", hint="begin a new one"
+        )
 
 
 def describe_changes(before: Fingerprint, now: Fingerprint) -> list[str]:

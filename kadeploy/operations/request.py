@@ -13,11 +13,11 @@ from pydantic import AfterValidator, ConfigDict, Field, Strict, StringConstraint
 from kadeploy.config.expression import Expression
 from kadeploy.errors import RequestError, RequestProblem
 from kadeploy.nodes import MAX_NODES, fold
+from kadeploy.operations.public_keys import MAX_KEYS, private_line
 from kadeploy.operations.request_model import RequestModel, problem
 
 DAY = 24 * 3600.0
 MIN_HOLD = 60.0  # seconds; a shorter time is over before anybody has looked
-MAX_KEYS = 1024 * 1024  # bytes of a text of authorized_keys
 MAX_TEXT = 4096  # characters of any other text of one line
 
 Flag = Annotated[bool, Strict()]
@@ -40,9 +40,9 @@ def _check_keys(text: str) -> str:
     size = len(text.encode())
     if size > MAX_KEYS:
         raise problem(f"{size} bytes are more than {MAX_KEYS}")
-    if text and (not text.strip() or "PRIVATE KEY" in text):
+    if text and (not text.strip() or private_line(text)):
         raise problem("holds no public keys")
-    return text
+    return text  # its lines are checked where the request comes in, not again where it is read
 
 
 PublicKeys = Annotated[str, AfterValidator(_check_keys)]
@@ -86,6 +86,11 @@ class Request(RequestModel):
     def claimed_partition(self) -> int | None:
         """Partition of these nodes that is written, None where it is not named, or none is."""
         return None
+
+    @property
+    def given_keys(self) -> str:
+        """Text of authorized_keys that nodes get, '' for none."""
+        return ""
 
     @property
     def takes_nodes(self) -> bool:

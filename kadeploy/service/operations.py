@@ -12,11 +12,12 @@ from kadeploy.caller import Caller
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
-from kadeploy.operations import kinds
+from kadeploy.operations import kinds, public_keys
 from kadeploy.operations import workflows as overviews
 from kadeploy.operations.continuation import Continuation, ContinuationKind
 from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.deploy.request import DeploymentRequest
+from kadeploy.operations.fingerprint import check_unchanged
 from kadeploy.operations.kinds import AnyPlan
 from kadeploy.operations.power.request import PowerKind, PowerRequest
 from kadeploy.operations.repetition import Repetition
@@ -80,8 +81,7 @@ class OperationService:
             return await self._go_on(asked, watchers)
         request = await self._find_request(asked)
         find_ssh_key(self.site)
-        if request.takes_nodes and not request.force:  # they are leased when it is planned, minutes later
-            await leases.check_free(self.store, request.claimed_nodes)
+        await self._check_free(request)
         kind = kinds.kind_of(request)
         checked = await kind.check(self.site, self.store, request)
         content = {"request": checked.to_json()}
@@ -92,8 +92,23 @@ class OperationService:
         return self._work_on(workflow, checked, partial(_run, workflow), watchers)
 
     async def plan(self, asked: Asked, watchers: Watchers = NO_WATCHERS) -> DeploymentPlanView | PlanView:
-        """Plan what ``begin`` would do, and leave nothing of it but copies of files; raises as that does."""
-        return view_of(await self._plan_only(asked, watchers))
+        """Plan what ``begin`` would do, and leave nothing of it but copies of files.
+
+        Raises whatever that does before it touches a node, but for a missing ssh key: a plan needs none.
+        """
+        if not isinstance(asked, Continuation):
+            await self._check_free(await self._find_request(asked))
+            return view_of(await self._plan_only(asked, watchers))
+        workflow = await self._find_own(asked.wid)
+        request = self._continued(workflow, asked)
+        await self._check_rest(workflow)
+        if workflow.state is State.PLANNING:
+            _check_beginning(workflow, asked)
+            await self._check_free(request)
+            return view_of(await self._plan_only(asked, watchers))
+        plan = await self._plan_only(asked, watchers)
+        check_unchanged(workflow.id, workflow.request["fingerprint"], plan.fingerprint())
+        return view_of(plan)
 
     async def prepare_forecast(
         self, request: DeploymentRequest, wish: ForecastWish, watchers: Watchers = NO_WATCHERS
@@ -124,7 +139,13 @@ class OperationService:
         """Request of the caller for a new operation; raises RefusedError where he may not have it."""
         if isinstance(asked, Repetition):
             asked = asked.apply(kinds.recorded(await self._find_own(asked.wid)))
+        public_keys.check(asked.given_keys)
         return self._permitted(asked.changed({"user": self.caller.name}))
+
+    async def _check_free(self, request: Request) -> None:
+        """Raises RefusedError for nodes in use; they are leased behind the planning, minutes later."""
+        if request.takes_nodes and not request.force:
+            await leases.check_free(self.store, request.claimed_nodes)
 
     def _continued(self, workflow: Workflow, continuation: Continuation) -> Request:
         """Request of a workflow, still of its own user, as it goes on."""

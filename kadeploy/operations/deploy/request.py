@@ -131,6 +131,10 @@ class DeploymentRequest(Request):
         return deadline and check_seconds(deadline, info.data.get("nodes", ("",)))
 
     @property
+    def given_keys(self) -> str:
+        return self.keys
+
+    @property
     def claimed_nodes(self) -> tuple[str, ...]:
         return (*self.nodes, *self.spares)
 

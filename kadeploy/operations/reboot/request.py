@@ -134,3 +134,7 @@ class RebootRequest(Request):
     @classmethod
     def _has_a_value(cls, timeout: Expression | None, info: ValidationInfo) -> Expression | None:
         return timeout and check_seconds(timeout, info.data.get("nodes", ("",)))
+
+    @property
+    def given_keys(self) -> str:
+        return self.keys

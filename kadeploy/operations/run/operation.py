@@ -15,7 +15,7 @@ from kadeploy.environments.open_files import OpenFiles
 from kadeploy.errors import RefusedError
 from kadeploy.nodes import fold
 from kadeploy.operations.automaton import find_position
-from kadeploy.operations.fingerprint import describe_changes
+from kadeploy.operations.fingerprint import check_unchanged
 from kadeploy.operations.plan import ClusterPlan, Plan
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.result import OperationResult
@@ -112,11 +112,7 @@ class Operation:
         All that are in one of ``phases``, or those named; at ``start`` (Macro[:micro]) where given. Raises
         RefusedError where the workflow still runs, is not what the plan would do, or has no such node.
         """
-        if changes := describe_changes(workflow.request["fingerprint"], self.plan.fingerprint()):
-            have = "have" if len(changes) > 1 else "has"
-            raise RefusedError(
-                f"{', '.join(changes)} {have} changed since {workflow.id} was begun", hint="begin a new one"
-            )
+        check_unchanged(workflow.id, workflow.request["fingerprint"], self.plan.fingerprint())
         async with OpenFiles(self.plan.files) as files:
             return await self._resume(workflow, phases, names, start, files)
 

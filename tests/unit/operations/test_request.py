@@ -19,8 +19,9 @@ from kadeploy.nodes import MAX_NODES
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.enough import parse_min_ok
 from kadeploy.operations.power.request import PowerKind, PowerRequest
+from kadeploy.operations.public_keys import MAX_KEYS
 from kadeploy.operations.reboot.request import MAX_PROFILE, RebootKind, RebootRequest, check_fields
-from kadeploy.operations.request import MAX_KEYS, EnvironmentName, Request
+from kadeploy.operations.request import EnvironmentName, Request
 
 DEPLOYMENT = {"nodes": ["a-1", "a-2", "a-3"], "environment": {"name": "debian"}}
 REBOOT = {"nodes": ["a-1", "a-2"]}

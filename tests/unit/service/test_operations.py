@@ -28,6 +28,7 @@ from kadeploy.store.store import Store
 from kadeploy.vocabulary.workflow import State, WorkflowKind
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
+from tests.archives import write_archive
 from tests.unit.operations.conftest import Script, phases
 from tests.unit.service.conftest import ALICE, BOB, ROOT
 
@@ -88,6 +89,30 @@ async def test_nodes_in_use_are_refused_at_once(
     assert [workflow.id for workflow in await workflows.list_states(store)] == [held.wid]
     forced = await operations.begin(other.changed({"force": True}))
     assert phases(await forced.finish()) == {"red-2": "ok", "blue-1": "ok"}
+
+
+async def test_a_plan_is_refused_as_its_operation_would_be_before_a_node_is_touched(
+    operations: OperationService, deployment: DeploymentRequest
+) -> None:
+    held = await operations.begin(deployment.changed({"breakpoints": ("BootNewEnv",)}))
+    await held.finish()
+    with pytest.raises(RefusedError, match=f"in use by workflow {held.wid}"):
+        await operations.plan(deployment)
+    await operations.plan(deployment.changed({"force": True}))
+    resumed = Continuation(wid=held.wid, kind=ContinuationKind.RESUME)
+    await operations.plan(resumed)
+    with pytest.raises(RequestError, match="line 1: no public key"):
+        await operations.plan(deployment.changed({"force": True, "keys": "nonsense"}))
+    with pytest.raises(RequestError, match="line 1: no public key"):
+        await operations.begin(deployment.changed({"force": True, "keys": "nonsense"}))
+    image = operations.site.directory / "image.tar.gz"
+    before = image.read_bytes()
+    write_archive(image, {"vmlinuz": b"another"})
+    try:
+        with pytest.raises(RefusedError, match="the image has changed since"):
+            await operations.plan(resumed)
+    finally:
+        image.write_bytes(before)
 
 
 async def test_a_breakpoint_on_a_post_install_is_not_refused_before_that_is_read(
