@@ -58,6 +58,17 @@ class OpenFiles:
         """Content of a file, as it was checked; raises ChangedFileError."""
         return await asyncio.to_thread(self._read, file)
 
+    async def has_changed(self, file: LocalFile) -> bool:
+        """Check whether somebody has written into a file since it was checked."""
+        return await asyncio.to_thread(self._has_changed, file)
+
+    def _has_changed(self, file: LocalFile) -> bool:
+        descriptor = self._descriptors[file]
+        if file.identity and Identity.of(os.fstat(descriptor)) == file.identity:
+            return False
+        with self.path(file).open("rb") as reader:
+            return hashlib.file_digest(reader, "sha256").hexdigest() != file.sha256
+
     def _open(self) -> None:
         for file in self._wanted:
             if file not in self._descriptors:

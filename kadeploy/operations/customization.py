@@ -14,6 +14,7 @@ from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression
 from kadeploy.config.placement import can_be_put
 from kadeploy.config.site import Site
+from kadeploy.environments import script
 from kadeploy.errors import RefusedError
 from kadeploy.operations.deploy.operation_files import locate
 from kadeploy.steps.custom_operation import (
@@ -113,7 +114,10 @@ class Customization:
             case "run":
                 for word in shlex.split(operation.params):
                     self._substitute(name, word)
-                return RunScript(self._file(operation), operation.params)
+                file = self._file(operation)
+                if problem := script.problem(file.content[: script.HEAD]):
+                    raise RefusedError(f"{file.name}, which {name} runs, {problem}", hint=script.AS_UNIX)
+                return RunScript(file, operation.params)
 
     def _file(self, operation: CustomOperationSetting) -> File:
         return self.files[locate(operation, self.site)]

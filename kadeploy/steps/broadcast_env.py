@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from kadeploy import nodes
+from kadeploy.broadcast.integrity import fail_for_image
 from kadeploy.broadcast.interface import (
     Delivery,
     ImageSource,
@@ -20,10 +21,10 @@ from kadeploy.broadcast.method import BROADCAST_METHODS, BroadcastMethod, Broadc
 from kadeploy.config.clusters import Node
 from kadeploy.disks import bootloader, partitions
 from kadeploy.environments import image_kind
-from kadeploy.errors import NodeError
+from kadeploy.errors import NodeError, RemoteError
 from kadeploy.local.ending import add_last_line, describe_ending
 from kadeploy.remote import hostkey
-from kadeploy.steps import site_file
+from kadeploy.steps import capacity, site_file
 from kadeploy.steps.binding import Binding
 from kadeploy.steps.boot import COMMAND_TIMEOUT
 from kadeploy.steps.caused_error import CausedError, cause_by_text
@@ -54,7 +55,8 @@ async def send_environment(
 
     Nodes that come late join the chain of those that came first, as long as that one runs.
     """
-    runs = await _renew_written(workbench, await _without_doubtful(workbench, runs, ended), ended)
+    runs = await _with_room(workbench, await _without_doubtful(workbench, runs, ended), ended)
+    runs = await _renew_written(workbench, runs, ended)
     if not runs:
         return
     image = workbench.facts.image
@@ -69,7 +71,7 @@ async def send_environment(
     follower = Follower(workbench, runs)
 
     async def keep(results: Mapping[str, RelayResult]) -> None:
-        news = follower.news(results)
+        news = await _judge_image(workbench, follower.news(results))
         try:
             await follower.keep(news)
         finally:  # whatever becomes of the statistics
@@ -80,6 +82,23 @@ async def send_environment(
         await keep(await broadcast.run(delivery, workbench.remote, follower.follow, keep))
     finally:
         await follower.close()
+
+
+async def _judge_image(
+    workbench: DeploymentWorkbench, results: Mapping[str, RelayResult]
+) -> Mapping[str, RelayResult]:
+    """Results in which an image that was written into is to blame for what nodes could not unpack.
+
+    Where all of them fail at once, the broadcast ends before it has read the image to its end.
+    """
+    failed = {
+        node: found for node, found in results.items() if found.trouble in (Trouble.CONSUMER, Trouble.DATA)
+    }
+    image = workbench.facts.image
+    if not failed or not await workbench.files.has_changed(image):
+        return results
+    reason = f"the image {image.source or image.path} was changed after it was checked"
+    return {**results, **fail_for_image(failed, reason)}
 
 
 def setup_of(workbench: DeploymentWorkbench) -> BroadcastSetup:
@@ -108,6 +127,29 @@ async def _without_doubtful(
         else:
             sure.append(run)
     return sure
+
+
+async def _with_room(
+    workbench: DeploymentWorkbench, runs: Sequence[NodeRun], ended: Ended
+) -> Sequence[NodeRun]:
+    """Nodes whose target can hold an image of bytes; no step before has looked at it."""
+    facts = workbench.facts
+    if facts.makes_target or not facts.environment.image_kind.brings_file_system:
+        return runs
+    fitting: list[NodeRun] = []
+
+    async def look(run: NodeRun) -> None:
+        try:
+            await capacity.check(workbench, run)
+        except NodeError as error:
+            ended(run.node.name, error)
+        else:
+            fitting.append(run)
+
+    async with asyncio.TaskGroup() as group:
+        for run in runs:
+            group.create_task(look(run))
+    return fitting
 
 
 async def _renew_written(
@@ -139,6 +181,7 @@ async def _renew_written(
 
 
 # Who fails on data whose digest is right was given an image that it cannot take.
+EXITED = "exited with status"
 _CAUSES = {
     Trouble.NODE: Cause.CONNECTION,
     Trouble.PEERS: Cause.BROADCAST,
@@ -155,9 +198,12 @@ def relay_failure(result: RelayResult, size: int) -> NodeError | None:
     received = f"received {result.received} of {size} bytes"
     evidence = "\n".join(filter(None, [received, result.evidence]))
     if result.trouble is Trouble.IMAGE:
-        return CausedError(result.reason, Cause.IMAGE, evidence=evidence, lasting=True)
+        advice = Cause.IMAGE.advice
+        return CausedError(result.reason, Cause.IMAGE, evidence=evidence, hint=advice, lasting=True)
     cause = cause_by_text(f"{result.reason}\n{evidence}", _CAUSES[result.trouble])
-    return CausedError(result.reason, cause, evidence=evidence)
+    # Of itself a program ends the same way with the same bytes; one that was killed may not be again.
+    lasting = cause is Cause.ENVIRONMENT and EXITED in result.reason
+    return CausedError(result.reason, cause, evidence=evidence, lasting=lasting)
 
 
 def _consumer(workbench: DeploymentWorkbench) -> list[list[str]]:
@@ -219,12 +265,32 @@ async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: P
     )
     if result.status != 0:
         ending = add_last_line(describe_ending(result.status), result.output)
+        await _blame_image(workbench, run, f"{name} {ending}", result.evidence)
         raise NodeError(f"{name} {ending}", evidence=result.evidence)
+
+
+async def _blame_image(workbench: DeploymentWorkbench, run: NodeRun, reason: str, evidence: str) -> None:
+    """Raises CausedError where a post-install has failed on an image that cannot be booted anyway."""
+    facts = workbench.facts
+    if not facts.environment.boot.kernel or any(archive.script for archive in facts.user_archives):
+        return  # one of the environment's own may make the kernel
+    try:
+        await kernel_files(workbench, run)
+    except RemoteError:
+        return
+    except NodeError as error:
+        shown = "\n".join(filter(None, [reason, evidence]))
+        raise CausedError(error.message, Cause.ENVIRONMENT, evidence=shown, lasting=True) from error
 
 
 async def check_kernel_files(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Kernel and initrd must be in the image, following links inside of it."""
-    await kernel_files(workbench, run)
+    try:
+        await kernel_files(workbench, run)
+    except RemoteError:
+        raise
+    except NodeError as error:
+        raise CausedError(error.message, Cause.ENVIRONMENT, evidence=error.evidence, lasting=True) from error
 
 
 async def kernel_files(workbench: DeploymentWorkbench, run: NodeRun) -> tuple[str, str]:
@@ -277,7 +343,8 @@ async def read_host_keys(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     found = hostkey.readable_keys(result.stdout.splitlines())
     keys = tuple(key for key in found if key != workbench.minios_key(run.node))
     if not keys:
-        raise NodeError("the image has no ssh server whose key could prove what the node runs")
+        message = "the image has no ssh server whose key could prove what the node runs"
+        raise CausedError(message, Cause.ENVIRONMENT, lasting=True)
     await workbench.remember(run.node, host_keys=keys)
 
 

@@ -173,6 +173,11 @@ class DeploymentFacts(BootingFacts):
         return self.target.partition is not None and self.options.partition_disks
 
     @property
+    def makes_target(self) -> bool:
+        """True if the target is a partition of the layout, which is still to be made."""
+        return self.partitioned and self.partitioning_script is None
+
+    @property
     def reformatted(self) -> tuple[Role, ...]:
         """Partitions beside the target that are formatted: swap for Linux, tmp where it is asked for."""
         wanted = [Role.SWAP] if self.environment.os is System.LINUX else []

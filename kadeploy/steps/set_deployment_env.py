@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from kadeploy.disks import filesystems, partitioning
 from kadeploy.disks.layout import Role
-from kadeploy.steps import site_file
+from kadeploy.steps import capacity, site_file
 from kadeploy.steps.binding import Binding
 from kadeploy.steps.boot import (
     COMMAND_TIMEOUT,
@@ -35,6 +35,8 @@ async def send_key_in_deploy_env(workbench: DeploymentWorkbench, run: NodeRun) -
 
 async def create_partition_table(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Write the cluster's layout, or run the cluster's own script."""
+    if workbench.facts.makes_target:
+        await capacity.check(workbench, run)
     await workbench.remember(run.node, erased=True)
     script = workbench.facts.partitioning_script
     if script is not None:
@@ -49,6 +51,8 @@ async def create_partition_table(workbench: DeploymentWorkbench, run: NodeRun) -
 
 async def format_deploy_part(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Make the environment's file system on the target partition."""
+    if not workbench.facts.makes_target:
+        await capacity.check(workbench, run)
     await _format(workbench, run, workbench.facts.environment.filesystem, workbench.facts.target.device)
     await workbench.remember(run.node, written=False)
 

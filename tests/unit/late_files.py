@@ -25,6 +25,9 @@ class LateFiles(OpenFiles):
     def path(self, file: LocalFile) -> Path:
         return file.path
 
+    async def has_changed(self, file: LocalFile) -> bool:
+        return False
+
     async def read(self, file: LocalFile) -> bytes:
         now = local_file_of(file.path)
         async with OpenFiles([now]) as files:

@@ -12,7 +12,7 @@ from kadeploy.environments.image_content import ImageContent, Layer
 from kadeploy.environments.image_kind import IMAGE_KINDS
 from kadeploy.errors import RefusedError, RequestError, RequestProblem
 from kadeploy.operations.deploy.request import DeploymentRequest
-from kadeploy.steps.facts import TargetDevice
+from kadeploy.steps.facts import DeploymentFacts, TargetDevice
 
 
 def check(request: DeploymentRequest, name: str, cluster: ClusterConfig, environment: Environment) -> None:
@@ -76,8 +76,17 @@ def target(
     return TargetDevice(device, deploy.number)
 
 
-def check_content(environment: Environment, content: ImageContent, target: TargetDevice) -> None:
-    """Raises RefusedError where the image is one of a disk and not of a partition, or the other way."""
+def check_content(facts: DeploymentFacts, content: ImageContent) -> None:
+    """Raises RefusedError for an image that is not made for such a target, or does not fit into it."""
+    environment, target = facts.environment, facts.target
+    sizes = {partition.number: partition.size for partition in facts.layout.partitions}
+    room = sizes.get(target.partition or 0) if facts.makes_target else None
+    if room and content.size > room:
+        raise RefusedError(
+            f"the image of {environment.label} needs {content.size} bytes, "
+            f"{target.device} of cluster {facts.cluster_name} gets {room}",
+            hint="make the partition larger in the cluster's file, or the image smaller",
+        )
     label, device = environment.label, target.device
     if target.partition is None and content.layer is Layer.FILE_SYSTEM:
         message = f"the image of {label} is a file system without a disk around it, {device} is a whole disk"

@@ -189,15 +189,13 @@ class Planner:
         cluster, request = self._site.clusters[name], inputs.request
         await asyncio.to_thread(self._check_programs, name, request)
         layout = disk.layout(request, cluster)
-        target = disk.target(request, name, layout, inputs.environment)
-        disk.check_content(inputs.environment, inputs.content, target)
-        return DeploymentFacts(
+        facts = DeploymentFacts(
             cluster_name=name,
             cluster=cluster,
             nodes={node.name: node for node in nodes},
             minios=await asyncio.to_thread(minios.prepare, self._site, name),
             environment=inputs.environment,
-            target=target,
+            target=disk.target(request, name, layout, inputs.environment),
             layout=layout,
             image=inputs.image,
             image_size=inputs.content.size,
@@ -214,6 +212,8 @@ class Planner:
             partitioning_script=await self._script(cluster.partitioning.script, "partitioning script"),
             bootloader_script=await self._script(cluster.boot.install_bootloader, "bootloader script"),
         )
+        disk.check_content(facts, inputs.content)
+        return facts
 
     def _check_programs(self, name: str, request: DeploymentRequest) -> None:
         """Check the programs of this machine that a deployment runs; raises FileError."""

@@ -81,6 +81,16 @@ async def test_what_is_written_into_an_open_file_shows(
             await files.read(file)
 
 
+async def test_who_has_written_into_an_image_is_found_out(path: Path, cache: FileCache) -> None:
+    file = await fetch(str(path), cache)
+    async with OpenFiles([file]) as files:
+        assert not await files.has_changed(file)
+        path.chmod(0o600)
+        assert not await files.has_changed(file), "its content is what it was"
+        write_into(path)
+        assert await files.has_changed(file)
+
+
 @pytest.mark.parametrize("change", [replace_by_name, write_into, Path.unlink])
 async def test_an_image_that_changed_between_plan_and_work_is_refused(
     path: Path, cache: FileCache, change: object

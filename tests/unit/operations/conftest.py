@@ -191,6 +191,7 @@ class Script:
     """Stands for the steps, which need machines: fails or hangs where it is told to."""
 
     failing: frozenset[tuple[str, str]] = frozenset()
+    failure = Failure("it broke", "last words")
     slow: frozenset[tuple[str, str]] = frozenset()
     hanging = ""
     reached = asyncio.Event()
@@ -214,7 +215,7 @@ class Script:
         if any((name, node) in self.slow for node in run.nodes):
             await asyncio.sleep(60)
         for node in run.nodes:
-            report(node, Failure("it broke", "last words") if (name, node) in self.failing else None)
+            report(node, self.failure if (name, node) in self.failing else None)
 
 
 @pytest.fixture

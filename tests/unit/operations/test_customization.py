@@ -229,6 +229,9 @@ async def test_the_administrators_files_are_below_the_configuration(
     text = f"BroadcastEnv: [{{type: Chain, microsteps: [{{name: sync, pre-ops: [{operation}]}}]}}]"
     plan = await plan_in(administrated(site, text), store, environment)
     assert "sync-a" in steps(plan, "BroadcastEnvChain")
+    (directory / "tune.sh").write_bytes(b"#!/bin/sh\r\n")
+    with pytest.raises(RefusedError, match=r"tune\.sh, which \S+-a runs, has line ends of Windows"):
+        await plan_in(administrated(site, text), store, environment)
     (directory / "tune.sh").unlink()
     with pytest.raises(NotFoundError, match=r"tune.sh cannot be read"):
         await plan_in(administrated(site, text), store, environment)

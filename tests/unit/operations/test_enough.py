@@ -10,8 +10,10 @@ from kadeploy.config.expression import Expression
 from kadeploy.operations.run.feed import Feed
 from kadeploy.store import leases, node_states, workflows
 from kadeploy.store.store import Store
+from kadeploy.vocabulary.cause import Cause
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
+from kadeploy.workflow.failure import Failure
 from tests.unit.operations.conftest import (
     ONCE,
     RESUMED,
@@ -35,6 +37,18 @@ async def test_spares_take_the_places_of_failed_nodes(
     assert result.enough == 2
     states = await node_states.read(store, list(expected))
     assert [str(states[name].state) for name in ("red-3", "blue-2")] == ["deploy_failed", "deployed"]
+
+
+async def test_no_spare_is_erased_to_fail_the_same_way(
+    store: Store, make_plan: MakePlan, script: type[Script]
+) -> None:
+    """An image that was written into is the same for all."""
+    script.failing = frozenset({("send_environment", "red-1")})
+    script.failure = Failure("the image was changed", cause=Cause.IMAGE, lasting=True)
+    plan = await make_plan(store, "red-1", spares=("blue-1",))
+    result = await run(script.operation(plan, store, Feed()))
+    assert phases(result) == {"red-1": "ko"}
+    assert await node_states.read(store, ["blue-1"]) == {}
 
 
 async def test_a_spare_that_is_not_needed_is_left_alone(

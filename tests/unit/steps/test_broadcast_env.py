@@ -41,3 +41,19 @@ def test_the_chain_crosses_between_switches_once_and_counts_as_people_do() -> No
     plan = {"n10": "b", "n2": "b", "n1": "a", "n11": "a", "n3": "b"}
     machines = [Node(name, f"10.0.0.{name[1:]}", "", "red", switch) for name, switch in plan.items()]
     assert [node.name for node in chain_order(machines)] == ["n1", "n11", "n2", "n3", "n10"]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason", "lasting"),
+    [
+        (Trouble.IMAGE, "the image's SHA-256 is 12, the environment declares 34", True),
+        (Trouble.CONSUMER, "gzip exited with status 1", True),
+        (Trouble.CONSUMER, "tar was killed by signal 9", False),
+        (Trouble.CONSUMER, "cannot write /dev/vda4: No space left on device", False),
+        (Trouble.DATA, "zstd exited with status 1", False),
+        (Trouble.PEERS, "given up by n2", False),
+    ],
+)
+def test_what_would_fail_again_is_lasting(trouble: Trouble, reason: str, lasting: bool) -> None:
+    error = relay_failure(RelayResult(trouble, reason), 9)
+    assert isinstance(error, CausedError) and error.lasting == lasting

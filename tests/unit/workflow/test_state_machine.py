@@ -132,6 +132,15 @@ def test_failures_go_from_step_to_instance_to_fallback_to_ko() -> None:
     assert world.state_machine.in_phase(Phase.KO) == ["n1"]
 
 
+def test_a_lasting_failure_is_not_tried_again() -> None:
+    retried = instance("I", micro("x", retries=2), retries=2)
+    world = World(automaton([retried, instance("J", micro("x"))]))
+    world.send(Started(0, ("n1",)))
+    world.send(Done(1, 1, "n1", Failure("the image was changed", lasting=True)))
+    assert world.state_machine.in_phase(Phase.KO) == ["n1"]
+    world.open.clear()
+
+
 def test_the_instance_limit_skips_the_retries_of_the_step() -> None:
     plan = automaton([instance("I", micro("x", retries=5, timeout="100"), timeout="3")])
     world = World(plan)
