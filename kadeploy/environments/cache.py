@@ -55,8 +55,12 @@ class FileCache:
     def image(self, sha256: str) -> Path | None:
         """Copy with this digest, marked as used now; None where there is none."""
         path = self._folder("images") / sha256
-        if not path.is_file():
+        try:
+            path.stat()
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise _unusable(path.parent, error) from error
         with suppress(ServiceError):  # others have copied it
             self._mark_used(sha256)
         return path

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 
 import httpx2
@@ -94,6 +95,17 @@ class _Transfer:
             )
             await self._receive(response)
 
+    def _write(self, file: RawIOBase, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        try:
+            while rest:
+                count = file.write(rest) or 0
+                rest, self._done = rest[count:], self._done + count
+        except OSError as error:
+            message = f"{self._url} cannot be kept in {self._target.parent}: {error.strerror}"
+            hint = "make room there, or set cache.directory in server.conf"
+            raise ServiceError(message, hint=hint) from error
+
     def _resumption(self) -> dict[str, str]:
         """Headers of a request for the rest of an unchanged file; a weak ETag does not prove that."""
         etag = self.validators.etag
@@ -105,12 +117,12 @@ class _Transfer:
         length = response.headers.get("content-length", "")
         total = self._done + int(length) if length.isdigit() else None
         _check_size(self._url, total or 0, self._max_bytes, CACHE_HINT)
-        with self._target.open("r+b" if self._done else "wb") as file:
+        # Unbuffered, so that a full disk shows at the write, and at no later call.
+        with self._target.open("r+b" if self._done else "wb", buffering=0) as file:
             file.seek(self._done)
             async for chunk in response.aiter_raw(CHUNK):
                 _check_size(self._url, self._done + len(chunk), self._max_bytes, CACHE_HINT)
-                await asyncio.to_thread(file.write, chunk)
-                self._done += len(chunk)
+                await asyncio.to_thread(self._write, file, chunk)
                 self._progress(self._done, total)
             file.truncate()
         if total is not None and self._done != total:

@@ -157,7 +157,9 @@ class Examination:
             digest_again=self.digest_again,
             progress=progress,
         )
-        hint = "the file was changed or damaged; if it is right, `update_image` records it, "
+        hint = (
+            f"the file was changed or damaged; if it is right, `update_image` {environment.name} records it, "
+        )
         _check_digest(image.file, image.sha256, file.sha256, hint + "or correct sha256")
         await asyncio.to_thread(_check_compression, file, image.file, image.compression)
         content = await self._look_into(file, image, wanted_files(environment))

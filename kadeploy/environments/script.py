@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from kadeploy.terminal import printable_line
+
 HEAD = 4096  # bytes that are looked at
 _MARKS = {
     b"\xef\xbb\xbf": "begins with a byte order mark, so it is not run by its interpreter",
@@ -26,5 +28,7 @@ def problem(head: bytes) -> str:
     if not words:
         return "names no interpreter in its first line"
     if not words[0].startswith(b"/"):
-        return f"names the interpreter {words[0].decode(errors='replace')} without its directory"
+        return (
+            f"names the interpreter {printable_line(words[0].decode(errors='replace'))} without its directory"
+        )
     return ""

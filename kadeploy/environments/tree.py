@@ -9,6 +9,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from kadeploy.terminal import printable_line
+
 MAX_LINKS = 40  # as the kernel and the scripts of the miniOS have it
 
 
@@ -109,8 +111,8 @@ class Tree:
 
 
 def normal(name: str) -> str | None:
-    """Path of a member below the root, None for one that leads out of it."""
-    path = posixpath.normpath(f"/{name}").lstrip("/")
+    """Path of a member below the root, fit for a terminal; None for one that leads out of it."""
+    path = posixpath.normpath(f"/{printable_line(name)}").lstrip("/")
     return None if ".." in name.split("/") else path
 
 

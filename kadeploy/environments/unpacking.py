@@ -20,6 +20,7 @@ from kadeploy.environments.compression import Compression
 from kadeploy.environments.local_file import open_file
 from kadeploy.environments.recognition import HEAD
 from kadeploy.environments.tree import Tree, normal
+from kadeploy.terminal import printable_line
 
 PIECE = 1024 * 1024  # bytes
 # What the readers raise for data that are none of theirs; bz2 an OSError without a number.
@@ -88,7 +89,7 @@ def unpacking(
         except EOFError as error:
             raise DamagedFileError("it ends too early") from error
         except _DAMAGES as error:
-            raise DamagedFileError(str(error)) from error
+            raise DamagedFileError(printable_line(str(error))) from error
         except OSError as error:
             raise DamagedFileError(error.strerror or str(error)) from error
 

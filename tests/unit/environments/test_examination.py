@@ -44,7 +44,7 @@ def environment(path: Path, kind: str = "tar", **boot: str) -> Environment:
 def tar(*members: tuple[str, str]) -> bytes:
     """A tar archive: of names and contents, of directories (/), and of links (-> target)."""
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, text in members:
             member = tarfile.TarInfo(name)
             if text == "/":
@@ -257,3 +257,13 @@ async def test_an_archive_that_is_none(
     write(tmp_path / "p.tgz")
     with pytest.raises(RefusedError, match=message):
         await examination.examine_archive(Archive(str(tmp_path / "p.tgz"), Compression.GZIP), "postinstall")
+
+
+async def test_names_in_an_archive_draw_nothing_on_a_terminal(
+    examination: Examination, tmp_path: Path
+) -> None:
+    """Nor can they break the store, in which a refusal is kept."""
+    (tmp_path / "i.tgz").write_bytes(packed(tar(("\x1b[2J/etc/passwd", "x"), ("\x1b[2J/\udcff", "y"))))
+    with pytest.raises(RefusedError, match=r"folder \[2J") as caught:
+        await examination.examine(environment(tmp_path / "i.tgz"))
+    assert caught.value.message.encode() and caught.value.message.isprintable()

@@ -190,6 +190,14 @@ async def test_a_faulty_server_is_asked_again_and_then_given_up(
     assert partial_files(cache) == []
 
 
+async def test_a_full_disk_ends_a_download_with_a_sentence(server: Server) -> None:
+    with pytest.raises(ServiceError, match="cannot be kept in /dev: No space left on device"):
+        await download.download(
+            server.url, Path("/dev/full"), 1 << 30, download.Validators(), lambda *_: None
+        )
+    assert len(server.requests) == 1, "asking again would not help"
+
+
 async def test_what_is_larger_than_the_cache_is_refused(server: Server, tmp_path: Path) -> None:
     cache = FileCache(tmp_path / "cache", 1024 * 1024)
 

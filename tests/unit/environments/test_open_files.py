@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -193,3 +195,31 @@ async def test_a_full_disk_is_one_sentence(path: Path, cache: FileCache) -> None
     with pytest.raises(ServiceError, match=r"the cache .*images cannot be used") as caught:
         await fetch_copied(str(path), cache)
     assert "\n" not in caught.value.message
+
+
+PROGRAM = """\
+import asyncio, sys
+from pathlib import Path
+from kadeploy.environments.cache import FileCache
+from kadeploy.environments.local_file import fetch_copied
+print(asyncio.run(fetch_copied(sys.argv[1], FileCache(Path(sys.argv[2]), 1000))).path)
+"""
+
+
+@pytest.mark.root
+async def test_a_user_who_may_not_even_read_the_cache(path: Path, cache: FileCache) -> None:
+    file = await fetch_copied(str(path), cache)
+    for parent in path.parents:
+        if parent.stat().st_uid == os.getuid() and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o005)
+    path.chmod(0o644)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, path, cache.directory],
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), file.path.exists()) == (str(path), True), done.stderr
