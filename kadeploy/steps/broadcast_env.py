@@ -45,6 +45,8 @@ BOOTLOADER_TIMEOUT = 300.0  # seconds: grub-install takes long on emulated or sl
 SYNC_TIMEOUT = 600.0  # seconds: gigabytes of dirty pages on one spinning disk
 
 UNPACK_ARCHIVE = 'rm -rf "$1" && mkdir -p "$1" && tar -I "$2" -xf - -C "$1" --numeric-owner'
+NOT_RUN = (126, 127)  # exit statuses of a shell that could not execute a program
+INTERPRETER = "its first line must name an interpreter that the miniOS has: it is run there, not in the image"
 RUN_SCRIPT = 'cd "$1" && shift && exec "$@"'
 
 
@@ -266,7 +268,8 @@ async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: P
     if result.status != 0:
         ending = add_last_line(describe_ending(result.status), result.output)
         await _blame_image(workbench, run, f"{name} {ending}", result.evidence)
-        raise NodeError(f"{name} {ending}", evidence=result.evidence)
+        hint = INTERPRETER if result.status in NOT_RUN else ""
+        raise NodeError(f"{name} {ending}", evidence=result.evidence, hint=hint)
 
 
 async def _blame_image(workbench: DeploymentWorkbench, run: NodeRun, reason: str, evidence: str) -> None:
