@@ -18,7 +18,11 @@ COMMANDS = "kadeploy|kareboot|kapower|kaenv|kastat|kacast|kalab"
 OPTION = re.compile(
     rf"(?:^|[\s'\"(])(--[a-z][a-z-]*|-[a-z])(?![\w-])|\b({COMMANDS})3? (-|up\b|down\b|console\b)"
 )
-FOREIGN = {"compress it where it is made: zstd -10 --long"}  # a program that is not ours
+FOREIGN = {  # programs that are not ours
+    "compress it where it is made: zstd -10 --long",
+    "ssh-keygen -i -f FILE prints it as OpenSSH has it",
+    "ssh-keygen -i -m PKCS8 -f FILE prints it as OpenSSH has it",
+}
 NAME = re.compile(r"`([^`]*)`")
 MAKERS = re.compile(r"(Error|Problem|Warning)$|^_?problem$|^(warning|error|info|exception)$")
 TELLING = re.compile(
