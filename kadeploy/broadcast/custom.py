@@ -111,7 +111,10 @@ async def _changed(delivery: Delivery, digest: str) -> str:
     """Problem of an image that is not what it was declared to be, '' for none: a command cannot tell."""
     image = replace(delivery.image, opened=None)  # the command opens it by its name
     problem = await asyncio.to_thread(size_problem, image)
-    return problem or digest_problem(digest, await sha256_of(image.path))
+    try:
+        return problem or digest_problem(digest, await sha256_of(image.path))
+    except OSError as error:
+        return f"the image {image.path} cannot be read: {error.strerror}"
 
 
 def replace_words(command: Sequence[str], words: Mapping[str, str]) -> list[str]:

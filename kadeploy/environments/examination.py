@@ -101,11 +101,12 @@ class Examination:
             environment, preinstall=await self._refresh(environment.preinstall, "preinstall", limit)
         )
 
-    async def examine_archive(self, archive: Archive, what: str, limit: int | None = None) -> LocalFile:
-        """Look into an archive of at most ``limit`` megabytes."""
+    async def examine_archive(self, archive: Archive, what: str = "", limit: int | None = None) -> LocalFile:
+        """Look into an archive of at most ``limit`` megabytes; it is told of where ``what`` it is for."""
 
         def progress(done: int, total: int | None) -> None:
-            self.grabbed(what, archive.archive, done, total or 0)
+            if what:
+                self.grabbed(what, archive.archive, done, total or 0)
 
         progress(0, 0)
         file = await local_file.fetch_copied(

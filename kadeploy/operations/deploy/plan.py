@@ -251,7 +251,7 @@ class Planner:
                     f"the post-install {path} is missing", hint="bin/build-postinstall makes ours"
                 )
             archive = Archive(str(path), ARCHIVE_FORMATS[entry.format], entry.script)
-            file = await self._examination.examine_archive(archive, "postinstall")
+            file = await self._examination.examine_archive(archive)
             archives.append(replace(_unread(archive), file=file))
         return tuple(archives)
 

@@ -73,6 +73,18 @@ async def test_what_its_end_means(delivery: Delivery, script: str, failed: dict[
     assert {result.trouble for result in results.values() if not result.ok} <= {Trouble.PEERS}
 
 
+async def test_an_image_that_was_replaced_while_it_was_sent(delivery: Delivery, tmp_path: Path) -> None:
+    """The command opens it by its name; nodes that had the right one before keep it."""
+    script = 'tr c C <"$1" >"$1.new"; mv "$1.new" "$1"; echo n2 >"$2"; exec sh -c "$3" <"$1"'
+    results = await run(delivery, script, "ENVFILE", "OKFILE", "DECOMPRESS")
+    assert {node: result.trouble for node, result in results.items()} == {
+        "n1": Trouble.IMAGE,
+        "n2": Trouble.NONE,
+        "n3": Trouble.IMAGE,
+    }
+    assert "SHA-256" in results["n1"].reason
+
+
 async def test_an_image_of_another_size_runs_nothing(delivery: Delivery, tmp_path: Path) -> None:
     changed = replace(delivery, image=replace(delivery.image, size=1))
     results = await run(changed, 'touch "$1"', str(tmp_path / "ran"))
