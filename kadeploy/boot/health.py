@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import aiohttp
 
@@ -47,4 +48,10 @@ class BootHealth:
         except TimeoutError:
             return f"the boot server at {self._url} has not answered within {TIMEOUT:.0f} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return f"the boot server at {self._url} does not answer: {error}"
+            return f"the boot server at {self._url} does not answer: {_reason(error)}"
+
+
+def _reason(error: Exception) -> str:
+    """Reason in the words of the system, where it has any."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number else str(error) or type(error).__name__

@@ -25,7 +25,8 @@ async def test_a_server_that_works_and_one_that_does_not(
         assert await asked.problem() == ""
     assert await asked.problem() == ""  # still fresh
     await asyncio.sleep(health.FRESH)
-    assert f"http://127.0.0.1:{network.ports.http}/healthz does not answer" in await asked.problem()
+    url = f"http://127.0.0.1:{network.ports.http}/healthz"
+    assert await asked.problem() == f"the boot server at {url} does not answer: Connection refused"
 
 
 async def test_one_request_serves_all_who_ask_at_once(network: Network) -> None:
