@@ -8,7 +8,8 @@ import sys
 
 from kadeploy.disks.tree.image import ImageFault, ImageTree, carry_out
 
-_UNUSABLE = re.compile("[\"'\\x00-\\x1f\\x7f]")
+# The last ones stand for bytes that are no UTF-8.
+_UNUSABLE = re.compile("[\"'\\x00-\\x1f\\x7f\\udc80-\\udcff]")
 
 
 def find_file(tree: ImageTree, path: str, role: str) -> str:

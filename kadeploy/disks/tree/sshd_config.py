@@ -12,7 +12,7 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from kadeploy.disks.tree.image import ImageTree, lines_of
+from kadeploy.disks.tree.image import ImageFault, ImageTree, lines_of
 
 FILES = ("/etc/ssh/sshd_config", "/usr/etc/ssh/sshd_config")
 MAX_DEPTH = 16
@@ -52,8 +52,8 @@ class Reader:
         return {**self._outside, **self._matched}
 
     def _read_file(self, path: str, block: str, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            return
+        if depth > MAX_DEPTH:  # as sshd, which does not start then
+            raise ImageFault(f"sshd of {self._tree.owner} does not start: {path} is included too deeply")
         for line in lines_of(self._tree.read(path)):
             found = _LINE.match(line)
             if found is None:

@@ -57,6 +57,8 @@ def test_postinstall_archive_is_reproducible(tmp_path: Path) -> None:
     assert (first / "admin.tgz").read_bytes() == (second / "admin.tgz").read_bytes()
     with tarfile.open(first / "admin.tgz") as archive:
         script = archive.getmember("./postinstall")
+        module = archive.getmember("./kadeploy/disks/tree/image.py")
+    assert module.isfile(), "what is a link of the checkout is a file of the archive"
     assert (script.uid, script.gid, script.mode) == (0, 0, 0o755)
     again = run_script("build-postinstall", "admin", "--output", str(first))
     assert again.stderr.endswith("admin.tgz is up to date\n")

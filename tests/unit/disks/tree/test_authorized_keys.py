@@ -243,6 +243,7 @@ SETTINGS = [
     ("PermitRootLogin no", "does not let root in (PermitRootLogin no)"),
     ("permitrootlogin=forced-commands-only", "does not let root in (PermitRootLogin forced-commands-only)"),
     ("PubkeyAuthentication no", "lets nobody in by a key (PubkeyAuthentication no)"),
+    ("Include sshd_config", "does not start: /etc/ssh/sshd_config is included too deeply"),
     ("AuthorizedKeysFile none", "looks for keys in no file (AuthorizedKeysFile none)"),
     ("AuthenticationMethods publickey,password", "lets nobody in by a key alone"),
     ("AllowUsers alice root@192.168.*", "does not let root in (AllowUsers)"),
