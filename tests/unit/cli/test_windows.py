@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.archives import write_image
 from tests.keys import write_key
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +47,6 @@ def start(configuration: Path, tmp_path: Path) -> Iterator[Start]:
     (configuration / "keys").mkdir()
     key = configuration / "keys" / "id_deploy"
     write_key(key)
-    (configuration / "host_key.pub").write_bytes(key.with_suffix(".pub").read_bytes())
     with (configuration / "server.conf").open("a") as file:
         file.write("windows: {reboot: {size: 1}}\n")
     cluster = configuration / "test.conf"
@@ -69,10 +72,26 @@ def start(configuration: Path, tmp_path: Path) -> Iterator[Start]:
         )
         return children[-1]
 
-    yield run
-    for child in children:
-        child.kill()
-        child.communicate()
+    with boot_server(configuration):
+        yield run
+        for child in children:
+            child.kill()
+            child.communicate()
+
+
+@contextmanager
+def boot_server(configuration: Path) -> Iterator[None]:
+    """A kadeploy-boot: nobody is rebooted into the miniOS where none answers."""
+    path = configuration / "server.conf"
+    content = yaml.safe_load(path.read_text())
+    content["network"]["ports"] = {"ssh": 1, "http": free_port(), "tftp": free_port(socket.SOCK_DGRAM)}
+    path.write_text(yaml.safe_dump(content))
+    program = Path(sys.executable).with_name("kadeploy-boot")
+    argv = [str(program), "--config-dir", str(configuration)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline().startswith("serving")
+        yield
+        process.terminate()
 
 
 def test_a_command_waits_says_so_and_goes_on_when_the_other_is_killed(
