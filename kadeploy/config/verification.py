@@ -9,6 +9,12 @@ from kadeploy.config.yaml_file import FileModel
 
 
 class Verification(FileModel):
-    """Seconds that a system must go on answering, in the same boot, after its key was seen; 0 for none."""
+    """What proves a boot, in seconds.
+
+    ``settle``: time that a system must go on answering, in the same boot, after its key was seen; 0 for none.
+    ``firmware``: time that the quickest node needs from the order to reboot until it fetches its profile;
+    who is quicker is not the node. 0: not known.
+    """
 
     settle: float = Field(default=5, ge=0, le=3600)
+    firmware: float = Field(default=0, ge=0, le=3600)

@@ -108,12 +108,19 @@ def cluster(plan: LabPlan, timeouts: dict[str, str]) -> dict[str, Any]:
         # For the same reason the machines do not return at the same time.
         "gather": {"least": 20},
         "automata": {"macrosteps": _automaton()},
+        "verify": {"firmware": _firmware_seconds(plan)},
         "console_log": str(plan.state / "nodes" / "HOSTNAME_SHORT" / CONSOLE),
     }
     if plan.postinstall.is_file():
         archive = {"file": str(plan.postinstall), "format": "tgz", "script": "postinstall"}
         content["postinstall"] = {"files": [archive]}
     return content
+
+
+def _firmware_seconds(plan: LabPlan) -> float:
+    """Seconds in which no node can come to its boot profile; nothing is known of QEMU's."""
+    options = plan.container
+    return max(0.0, options.boot_delay - options.boot_spread) / 2 if plan.driver == "container" else 0.0
 
 
 def _minios(plan: LabPlan) -> dict[str, Any]:

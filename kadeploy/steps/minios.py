@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -75,6 +76,7 @@ async def _wait_for_proof(workbench: BootingWorkbench, run: NodeRun, watch: Watc
         await workbench.remote.wait_for(run.node.name, POLL_INTERVAL, watch.note, _slot(workbench, run))
         await workbench.remember_minios(run.node)
         return
+    await _wait_for_firmware(workbench, run)
 
     async def judge(identity: ServerIdentity, text: str) -> FailedProbe | None:
         return await _judge(workbench, run, identity, text)
@@ -83,6 +85,16 @@ async def _wait_for_proof(workbench: BootingWorkbench, run: NodeRun, watch: Watc
         run.node.name, PROOF_PATH, judge, POLL_INTERVAL, watch.note, _slot(workbench, run)
     )
     await workbench.remember_minios(run.node)
+
+
+async def _wait_for_firmware(workbench: BootingWorkbench, run: NodeRun) -> None:
+    """Wait until the machine itself can have come to its profile; raises CausedError where somebody has."""
+    seconds = workbench.facts.cluster.verify.firmware
+    passed = time.time() - workbench.facts_of(run.node).rebooted_at
+    await asyncio.sleep(min(max(0.0, seconds - passed), seconds))  # whatever became of the clock
+    order = await _order_of(workbench, run)
+    if seconds > passed and order.fetched > workbench.facts_of(run.node).fetched:
+        raise _doubt(f"its boot profile was fetched within {seconds:g} s of its reboot, before it can", order)
 
 
 async def _judge(

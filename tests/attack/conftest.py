@@ -22,7 +22,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     laboratory.emulated = False
     try:
         laboratory.up(2, "--driver", "container", "--boot-delay", "2", "--boot-spread", "0")
-        laboratory.change_cluster(lambda content: content.update(verify={"settle": 0}))
+        laboratory.change_cluster(lambda content: content["verify"].update(settle=0))
         yield laboratory
     finally:
         laboratory.down()

@@ -150,7 +150,7 @@ class Laboratory(Lab):
         """Bring it up, with the environments recorded that were built, and a key for the user."""
         self.environments = [path for path in (DESCRIPTION, FLEET_DESCRIPTION) if path.exists()]
         super().up(count, *options)
-        self.change_cluster(lambda content: content.update(verify={"settle": SETTLE}))
+        self.change_cluster(lambda content: content["verify"].update(settle=SETTLE))
         self.addresses = {node.name: node.address for node in self.plan.nodes}
 
     def down(self) -> None:
