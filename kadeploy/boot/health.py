@@ -11,7 +11,7 @@ import aiohttp
 from kadeploy.config.server import Network
 
 HEALTH_PATH = "/healthz"
-TIMEOUT = 10.0  # seconds for an answer; the server itself takes up to four to find out
+TIMEOUT = 10.0  # seconds for an answer; the server itself takes up to eight to find out
 FRESH = 1.0  # seconds for which an answer serves all who ask
 _SHOWN = 200  # characters of an answer
 
