@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from kadeploy.broadcast.head import HEAD, Head
 from kadeploy.broadcast.image import size_problem
@@ -43,6 +43,13 @@ from kadeploy.time_limit import time_limit
 TICK = 0.2  # seconds after which what is due is done although nothing has changed
 CHANGE_DELAY = 0.02  # seconds from a change to what follows from it: a thousand nodes report all the time
 LEAST_GRACE = 2.0  # seconds for relays that start later than most
+
+
+Left = Callable[[Collection[str]], Awaitable[None]]
+
+
+async def ignore_left(_: Collection[str]) -> None:
+    """Do nothing with nodes that have left."""
 
 
 class ChainBroadcast:
@@ -138,15 +145,25 @@ class ChainSession:
         await asyncio.wait(futures.values(), return_when=asyncio.FIRST_COMPLETED)
         return {name: future.result() for name, future in futures.items() if future.done()}
 
-    async def leave(self, names: Collection[str]) -> None:
-        """Remove nodes, whatever they are doing; returns when nothing runs on them any more."""
+    async def leave(self, names: Collection[str], left: Left = ignore_left) -> None:
+        """Remove nodes, whatever they are doing; returns when nothing runs on them any more.
+
+        ``left`` is called with those on which nothing runs any more as soon as that is so: a relay that takes
+        its time to end holds up its own node only.
+        """
         relays = [self._relays[name] for name in names if name in self._relays]
         for relay in relays:
             self._results.set_result(relay, "taken out of the broadcast")
         self._results.judge()  # so that what their results prove of others is kept
         async with asyncio.TaskGroup() as group:
-            for relay in relays:
-                group.create_task(self._remove(relay))
+            removals = {relay.recipient.node: group.create_task(self._remove(relay)) for relay in relays}
+            while removals:
+                await asyncio.wait(removals.values(), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(CHANGE_DELAY)  # most relays end at about the same time
+                gone = [name for name, removal in removals.items() if removal.done()]
+                for name in gone:
+                    removals.pop(name).result()
+                await left(gone)
 
     async def _remove(self, relay: RelayHandle) -> None:
         """Stop a relay and remove its node, which may join again."""
@@ -186,6 +203,8 @@ class ChainSession:
             self._results.set_early_results(self._roster.unneeded(now))
             self._scheduler.feed_next()
             await self._wait_for_change()
+        # Those that are last would else wait until each relay has been stopped.
+        self._results.set_early_results(list(self._relays))
 
     async def _wait_for_change(self) -> None:
         try:

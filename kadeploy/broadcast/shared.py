@@ -9,7 +9,7 @@ out, only its own nodes leave the chain.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from kadeploy.broadcast.chain import ChainSession, broadcast
@@ -72,18 +72,20 @@ class _RunningChain:
         results: dict[str, RelayResult] = {}
 
         async def remove(batch: Mapping[str, RelayResult]) -> None:
-            await self._session.result().leave(batch)
-            nodes.difference_update(batch)
-            self._forget(batch)
-            results.update(batch)
-            await early(batch)
+            async def left(gone: Collection[str]) -> None:
+                nodes.difference_update(gone)
+                self._forget(gone)
+                known = {node: batch[node] for node in gone}
+                results.update(known)
+                await early(known)
+
+            await self._session.result().leave(batch, left)
 
         async with asyncio.TaskGroup() as group:
             left = set(nodes)
             while left and (found := await self._wait_for_early_results(left)):
                 left.difference_update(found)
-                for batch in _by_outcome(found):
-                    group.create_task(remove(batch))
+                group.create_task(remove(found))
         if nodes:
             others = self._task.result()
             results |= {node: others[node] for node in nodes}
@@ -125,12 +127,6 @@ class _RunningChain:
     def _report_progress(self, progress: BroadcastProgress) -> None:
         if report := self._progress.get(progress.node):
             report(progress)
-
-
-def _by_outcome(results: Mapping[str, RelayResult]) -> list[Mapping[str, RelayResult]]:
-    """Split results into ok and failed: programs on a node that has failed may need seconds to stop."""
-    parts = ({node: result for node, result in results.items() if result.ok is ok} for ok in (True, False))
-    return [part for part in parts if part]
 
 
 def _without_recipients(delivery: Delivery) -> Delivery:

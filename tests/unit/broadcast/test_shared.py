@@ -218,3 +218,24 @@ async def test_a_file_that_is_not_the_image(cohorts: Cohorts) -> None:
     cohorts.bench.source = replace(cohorts.bench.source, size=7)
     results = await cohorts.send(1, 2)
     assert {"bytes, not 7" in result.reason for result in results.values()} == {True}
+
+
+async def test_a_relay_that_ends_slowly_holds_up_its_own_node_only(
+    cohorts: Cohorts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, may_end = LocalProcess.stop, asyncio.Event()
+
+    async def slow(process: LocalProcess) -> str:
+        if process is cohorts.bench.transport.processes["n2"]:
+            await may_end.wait()
+        return await stop(process)
+
+    monkeypatch.setattr(LocalProcess, "stop", slow)
+    sending = cohorts.send(1, 4)
+    try:
+        await until(lambda: len(cohorts.ended) == 3)
+        assert set(cohorts.ended) == {"n1", "n3", "n4"} and not sending.done()
+    finally:
+        may_end.set()
+    cohorts.bench.assert_exact(await sending, failed=set())
+    assert "n2" in cohorts.ended
