@@ -44,7 +44,9 @@ def test_the_engine_deploys_simulated_nodes(tmp_path: Path, journal: tuple[str, 
 def test_the_log_of_events_is_compared(tmp_path: Path) -> None:
     done = measured("engine", tmp_path, "--nodes", "20", "--events")
     [row], [same] = done.figures["rows"], done.figures["events"]
-    assert (row["steps"], row["simulated"], row["ok"]) == (same["steps"], same["simulated"], same["ok"])
+    assert (row["steps"], row["ok"]) == (same["steps"], same["ok"])
+    # Differences of times since this machine was started, of which floats lose the last digits.
+    assert row["simulated"] == pytest.approx(same["simulated"], rel=1e-6)
     assert same["ratio"] == same["cpu_seconds"] / row["cpu_seconds"]
     assert row["batches"] == 0 < same["batches"] <= 10 * same["simulated"] + 1
     last = f"20 nodes: {same['ratio']:.2f} times the processor time, {same['batches']} batches"
