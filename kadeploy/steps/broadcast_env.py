@@ -34,6 +34,7 @@ from kadeploy.steps.image_tree import append_keys, check_tree
 from kadeploy.steps.minios import check_boot
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.reception import Follower
+from kadeploy.steps.revival import do_or_boot_first
 from kadeploy.steps.set_deployment_env import mount_deploy_part, renew_deploy_part, umount_deploy_part
 from kadeploy.steps.step import Ended
 from kadeploy.steps.workbench import DeploymentWorkbench
@@ -57,10 +58,12 @@ async def send_environment(
 
     Nodes that come late join the chain of those that came first, as long as that one runs.
     """
-    runs = await _with_room(workbench, await _without_doubtful(workbench, runs, ended), ended)
-    runs = await _renew_written(workbench, runs, ended)
+    runs = await _renew_written(workbench, await _without_doubtful(workbench, runs, ended), ended)
+    runs = await _with_room(workbench, runs, ended)
     if not runs:
         return
+    for run in runs:
+        await workbench.remember(run.node, written=True)
     image = workbench.facts.image
     delivery = Delivery(
         image=ImageSource(image.path, image.size, image.sha256, workbench.files.path(image)),
@@ -162,7 +165,7 @@ async def _renew_written(
 
     async def renew(run: NodeRun) -> None:
         try:
-            await again(workbench, run)
+            await do_or_boot_first(workbench, run, again)
         except NodeError as error:
             failed.add(run.node.name)
             ended(run.node.name, error)
@@ -176,10 +179,7 @@ async def _renew_written(
         for run in runs:
             if workbench.facts_of(run.node).written:
                 group.create_task(renew(run))
-    ready = [run for run in runs if run.node.name not in failed]
-    for run in ready:
-        await workbench.remember(run.node, written=True)
-    return ready
+    return [run for run in runs if run.node.name not in failed]
 
 
 # Who fails on data whose digest is right was given an image that it cannot take.

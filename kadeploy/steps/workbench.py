@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -117,7 +117,8 @@ class DeploymentWorkbench(Workbench[DeploymentFacts]):
 
     ``chain``: the broadcast that late nodes join while it runs. ``received`` keeps results of broadcasts,
     ``progress`` is called with each progress of one. ``renewal`` makes a fresh file system on the target and
-    mounts it. ``files``: those of the plan, open.
+    mounts it. ``files``: those of the plan, open. ``reboot`` is a node's slot in the window of reboots, for a
+    step that is admitted without one.
     """
 
     files: OpenFiles
@@ -125,3 +126,4 @@ class DeploymentWorkbench(Workbench[DeploymentFacts]):
     received: Callable[[Sequence[Reception]], Awaitable[None]]
     progress: Callable[[BroadcastProgress], None]
     renewal: tuple[Callable[[DeploymentWorkbench, NodeRun], Awaitable[None]], ...]
+    reboot: Slot = nullcontext

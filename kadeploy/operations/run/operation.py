@@ -177,17 +177,18 @@ class Operation:
 
         sampler = TransferSampler(len(plan.facts.nodes), tell)
 
+        reboot = partial(self._windows.reboot.slot, self.wid)
         tools = Tools(
             remote=remote,
             files=files,
             health=self._health,
             memory=Memory(entries.keep),
             probe=partial(self._windows.probe.slot, self.wid),
+            reboot=reboot,
             received=receive,
             progress=sampler.add,
         )
         workbench = make_workbench(self.plan.site, self.store, plan, tools)
-        reboot = partial(self._windows.reboot.slot, self.wid)
         executor = self._make_executor(workbench, plan.recipes, reboot)
         run = ClusterRun(plan, workbench, Recorder(plan.automaton), entries)
         self._engine.add_cluster(

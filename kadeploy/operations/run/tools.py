@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,6 +102,7 @@ class Tools:
     health: BootHealth
     memory: Memory
     probe: Slot
+    reboot: Slot = nullcontext
     received: Callable[[Sequence[Reception]], Awaitable[None]]
     progress: Callable[[BroadcastProgress], None]
 
@@ -128,4 +130,5 @@ def make_workbench(site: Site, store: Store, plan: ClusterPlan[ClusterFacts], to
         received=tools.received,
         progress=tools.progress,
         renewal=plan.recipes.renewal(),
+        reboot=tools.reboot,
     )
