@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 
 import aiohttp
 
+from kadeploy.boot.shared_answer import SharedAnswer
 from kadeploy.config.server import Network
 
 HEALTH_PATH = "/healthz"
@@ -21,18 +21,11 @@ class BootHealth:
 
     def __init__(self, network: Network) -> None:
         self._url = f"http://{network.server_address}:{network.ports.http}{HEALTH_PATH}"
-        self._lock = asyncio.Lock()
-        self._found = ""
-        self._until = 0.0
+        self._answer = SharedAnswer(self._ask, FRESH)
 
     async def problem(self) -> str:
         """Sentence on what does not work at the boot server, '' where it serves machines."""
-        clock = asyncio.get_running_loop().time
-        async with self._lock:
-            if clock() >= self._until:
-                self._found = await self._ask()
-                self._until = clock() + FRESH
-            return self._found
+        return await self._answer.get()
 
     async def _ask(self) -> str:
         limit = aiohttp.ClientTimeout(total=TIMEOUT)

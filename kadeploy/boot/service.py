@@ -16,6 +16,7 @@ from kadeploy.boot.order_store import OrderStore
 from kadeploy.boot.repository import BootRepository
 from kadeploy.boot.request_log import FLUSH_SECONDS, RequestLog
 from kadeploy.boot.requests import BootFileRequest, log_path
+from kadeploy.boot.shared_answer import SharedAnswer
 from kadeploy.boot.tftp_process import TftpProcess, port_error
 from kadeploy.config.server import Network
 from kadeploy.errors import KadeployError, ServiceError
@@ -80,18 +81,14 @@ class Health:
     def __init__(self, tftp: TftpProcess, orders: OrderStore) -> None:
         self._tftp = tftp
         self._orders = orders
-        self._lock = asyncio.Lock()
-        self._found = ""
-        self._until = 0.0
+        self._answer = SharedAnswer(self._ask, HEALTH_SECONDS)
 
     async def problem(self) -> str:
         """Sentence on what does not work, '' where everything does."""
-        clock = asyncio.get_running_loop().time
-        async with self._lock:
-            if clock() >= self._until:
-                self._found = await self._tftp.problem() or await self._store_problem()
-                self._until = clock() + HEALTH_SECONDS
-            return self._found
+        return await self._answer.get()
+
+    async def _ask(self) -> str:
+        return await self._tftp.problem() or await self._store_problem()
 
     async def _store_problem(self) -> str:
         clock = asyncio.get_running_loop().time

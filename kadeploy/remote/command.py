@@ -23,8 +23,11 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # ended: sshd refuses to pass signals on in a session of root.
 RUN_VARIABLE = "KADEPLOY_RUN"
 
-# The size is compared, because a broken connection looks like the end of the file to the node.
-_RECEIVE = """
+# size, arguments of the script ... The size is compared, because a broken connection looks like the end of
+# the file to the node.
+SCRIPT_TEXT = """set -e
+size=$1; shift
+temporary=$(mktemp "${TMPDIR:-/tmp}/kadeploy-script.XXXXXX")
 umask 077
 trap 'rm -f "$temporary"' EXIT
 trap 'exit 143' HUP INT TERM
@@ -33,26 +36,9 @@ if [ "$(wc -c <"$temporary")" -ne "$size" ]; then
     echo "$(wc -c <"$temporary") of $size bytes arrived" >&2
     exit 1
 fi
-"""
-
-# size, arguments of the script ...
-SCRIPT_TEXT = f"""set -e
-size=$1; shift
-temporary=$(mktemp "${{TMPDIR:-/tmp}}/kadeploy-script.XXXXXX")
-{_RECEIVE}
 chmod 755 "$temporary"
 umask 022
 "$temporary" "$@" </dev/null
-"""
-
-# size, destination, mode
-PUT_TEXT = f"""set -e
-size=$1; destination=$2; mode=$3
-mkdir -p "$(dirname "$destination")"
-temporary=$(mktemp "$destination.XXXXXX")
-{_RECEIVE}
-chmod "$mode" "$temporary"
-mv -fT "$temporary" "$destination"
 """
 
 # run. Ends all its processes: TERM, and KILL to those that are still there half a second later. The login

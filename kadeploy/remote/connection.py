@@ -8,7 +8,6 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from pathlib import Path
 
 import asyncssh
 
@@ -16,7 +15,6 @@ from kadeploy.errors import RemoteError, UnreachableError
 from kadeploy.local.ending import describe_ending
 from kadeploy.remote.command import (
     KILL_TEXT,
-    PUT_TEXT,
     SCRIPT_TEXT,
     Result,
     command_line,
@@ -26,7 +24,7 @@ from kadeploy.remote.command import (
 from kadeploy.remote.links import Links, open_session
 from kadeploy.remote.pool import ConnectionPool
 from kadeploy.remote.process import RemoteProcess, start_program
-from kadeploy.remote.session import CommandSession, chunks_of, start_command
+from kadeploy.remote.session import CommandSession, start_command
 from kadeploy.time_limit import time_limit
 
 logger = logging.getLogger(__name__)
@@ -72,19 +70,6 @@ class Commands(Links):
         words = ["sh", "-c", SCRIPT_TEXT, "script", str(len(script)), *arguments]
         return await self._execute(node, words, script, env, timeout, check)
 
-    async def put(
-        self, node: str, data: bytes | Path, destination: str, *, mode: int = 0o644, timeout: float
-    ) -> None:
-        """Write a file on the node, whole or not at all; makes the directory where there is none."""
-        if not destination.startswith("/"):
-            raise RemoteError(f"'{destination}' is not an absolute path")
-        try:
-            size = len(data) if isinstance(data, bytes) else (await asyncio.to_thread(data.stat)).st_size
-        except OSError as error:
-            raise RemoteError(f"cannot read {data!s} to send it to {node}: {error.strerror}") from error
-        words = ["sh", "-c", PUT_TEXT, "put", str(size), destination, f"{mode:o}"]
-        await self._execute(node, words, data, None, timeout, True)
-
     async def start(
         self, node: str, arguments: Sequence[str], env: Mapping[str, str] | None = None
     ) -> RemoteProcess:
@@ -105,7 +90,7 @@ class Commands(Links):
         self,
         node: str,
         arguments: Sequence[str],
-        data: bytes | Path,
+        data: bytes,
         env: Mapping[str, str] | None,
         timeout: float,
         check: bool,
@@ -116,7 +101,7 @@ class Commands(Links):
             async with contextlib.AsyncExitStack() as opened:
                 async with time_limit(timeout):
                     session = await opened.enter_async_context(self._session(node, arguments, env, on_output))
-                    await session.send_input(chunks_of(data))
+                    await session.send_input(data)
                     await session.wait_for_exit()
                 result = await session.result()
         except TimeoutError as error:

@@ -6,8 +6,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 import asyncssh
 
@@ -76,10 +75,10 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
         self._exited.set()
         self._writable.set()  # nobody reads the input any more, so the window may never open again
 
-    async def send_input(self, chunks: AsyncIterator[bytes]) -> None:
+    async def send_input(self, data: bytes) -> None:
         """Send the input, then its end; it is no error if the command ends without reading all of it."""
         assert self._channel is not None
-        async for chunk in chunks:
+        for chunk in _chunks_of(data):
             await self._writable.wait()
             if self._exited.is_set():
                 return
@@ -128,12 +127,7 @@ async def start_command(
     return session
 
 
-async def chunks_of(source: bytes | Path) -> AsyncIterator[bytes]:
-    """Pieces of a file, or of these bytes, that a window of ssh can carry."""
-    if isinstance(source, bytes):
-        for start in range(0, len(source), CHUNK):
-            yield source[start : start + CHUNK]
-        return
-    with await asyncio.to_thread(source.open, "rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK):
-            yield chunk
+def _chunks_of(source: bytes) -> Iterator[bytes]:
+    """Pieces of these bytes that a window of ssh can carry."""
+    for start in range(0, len(source), CHUNK):
+        yield source[start : start + CHUNK]

@@ -304,37 +304,6 @@ async def test_a_cancelled_script_is_removed(nodes: NodeConnections, tmp_path: P
     assert not Path(place.read_text()).exists()
 
 
-async def test_put_writes_a_large_file_whole(nodes: NodeConnections, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.write_bytes(os.urandom(20_000_000))
-    destination = tmp_path / "new directory" / "it's a kernel"
-    started = time.monotonic()
-    await nodes.put(NODE, source, str(destination), mode=0o640, timeout=60)
-    assert time.monotonic() - started < 20
-    assert destination.read_bytes() == source.read_bytes()
-    assert destination.stat().st_mode & 0o7777 == 0o640
-    assert [path.name for path in destination.parent.iterdir()] == [destination.name]
-
-
-async def test_put_replaces_a_file_and_leaves_it_when_cancelled(
-    nodes: NodeConnections, tmp_path: Path
-) -> None:
-    destination = tmp_path / "file"
-    await nodes.put(NODE, b"old", str(destination), timeout=10)
-    with pytest.raises(RemoteError, match="did not end within"):
-        await nodes.put(NODE, Path("/dev/zero"), str(destination), timeout=1)
-    assert destination.read_bytes() == b"old"
-    assert [path.name for path in tmp_path.glob("file*")] == ["file"]
-
-
-async def test_part_of_a_file_is_an_error(nodes: NodeConnections, tmp_path: Path) -> None:
-    # A file of /proc says it has no bytes, and has some: as one that grows while it is sent.
-    with pytest.raises(RemoteError) as caught:
-        await nodes.put(NODE, Path("/proc/self/status"), str(tmp_path / "file"), timeout=10)
-    assert "of 0 bytes arrived" in caught.value.evidence
-    assert not (tmp_path / "file").exists()
-
-
 async def test_a_program_is_spoken_to(nodes: NodeConnections) -> None:
     program = await nodes.start(NODE, ["sh", "-c", 'while read -r line; do echo "got $line"; done; exit 4'])
     for word in (b"one", b"two"):

@@ -5,7 +5,6 @@ An entry of a case's ``does`` is what is expected next, with the node's answer. 
 
     run: ARGUMENTS      input, env, timeout, check; a word of several lines is written …
     script: TEXT        arguments, env, timeout, check; our own scripts by their names
-    put: PATH           content, mode, timeout
     wait_for: pinned    waits for the sshd of the miniOS whose key is pinned
     wait_for_proof: PATH    waits for one that proves itself; ``shows``: what answers, by its key, version,
                             and the secret of its proof (of the key that it ``proves``), or another text
@@ -141,12 +140,6 @@ class RecordedRemote:
         }
         words = ["sh", "-c", SCRIPT_TEXT, "script", str(len(script)), *arguments]
         return await self._result(node, call, words, check, None)
-
-    async def put(
-        self, node: str, data: bytes, destination: str, *, mode: int = 0o644, timeout: float
-    ) -> None:
-        call = {"put": destination, "content": _text(data), "mode": mode, "timeout": timeout}
-        await self._result(node, call, ["put"], True, None)
 
     async def wait_for(
         self, node: str, interval: float, on_attempt: Callable[[FailedProbe], None], slot: object
