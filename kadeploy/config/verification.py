@@ -9,7 +9,7 @@ from kadeploy.config.yaml_file import FileModel
 
 
 class Verification(FileModel):
-    """What proves a boot, in seconds.
+    """Verification of a boot; all of it in seconds.
 
     ``settle``: time that a system must go on answering, in the same boot, after its key was seen; 0 for none.
     ``firmware``: time that the quickest node needs from the order to reboot until it fetches its profile;
