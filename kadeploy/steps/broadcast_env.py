@@ -182,8 +182,8 @@ async def _renew_written(
     return [run for run in runs if run.node.name not in failed]
 
 
-# Who fails on data whose digest is right was given an image that it cannot take.
 EXITED = "exited with status"
+# Who fails on data whose digest is right was given an image that it cannot take.
 _CAUSES = {
     Trouble.NODE: Cause.CONNECTION,
     Trouble.PEERS: Cause.BROADCAST,
