@@ -74,7 +74,7 @@ def known_hosts(result: ResultView) -> Iterator[str]:
     for node in result.in_phase(Phase.OK):
         yield from (f"{node.node},{node.address} {key}" for key in node.host_keys)
     for node in result.in_phase(Phase.HELD):
-        if node.minios_key:
+        if node.good and node.minios_key:
             yield f"{node.node},{node.address} {node.minios_key}"
 
 

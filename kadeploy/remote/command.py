@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from kadeploy.errors import RemoteError
 from kadeploy.local.ending import label_ending, select_output
+from kadeploy.masking import masked
 
 OUTPUT_LIMIT = 20_000  # bytes of each stream that are kept, the last ones; Kadeploy3's bound
 EVIDENCE_LINES = 10
@@ -133,7 +134,7 @@ def describe_command(arguments: Sequence[str]) -> str:
 def evidence(arguments: Sequence[str], ending: str, written: str = "") -> str:
     """Evidence of a command that failed: its line, how it ended, and the last lines of what it wrote."""
     line = _quoted(["…" if "\n" in word else word for word in arguments], 300)
-    return "\n".join([f"$ {line}", ending, *written.splitlines()[-EVIDENCE_LINES:]])
+    return masked("\n".join([f"$ {line}", ending, *written.splitlines()[-EVIDENCE_LINES:]]))
 
 
 def _quoted(words: Sequence[str], limit: int) -> str:

@@ -13,6 +13,7 @@ import asyncssh
 
 from kadeploy.errors import RemoteError, UnreachableError
 from kadeploy.local.ending import describe_ending
+from kadeploy.masking import masked
 from kadeploy.remote.command import (
     KILL_TEXT,
     SCRIPT_TEXT,
@@ -186,4 +187,4 @@ def _timeout_error(
 def _indent_output(result: Result) -> str:
     """Output of a command as indented lines, for the log of every command."""
     streams = (("stdout", result.stdout), ("stderr", result.stderr))
-    return "".join(f"\n  {name}: {line}" for name, text in streams for line in text.splitlines())
+    return masked("".join(f"\n  {name}: {line}" for name, text in streams for line in text.splitlines()))

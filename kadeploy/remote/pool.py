@@ -29,7 +29,7 @@ from kadeploy.time_limit import time_limit
 
 PROOF_TIMEOUT = 10.0  # seconds for a server to answer the request for its proof
 
-# Judge of an unknown server, by its identity and the content of the file that it was asked for; '' where it
+# Judge of an unknown server, by its identity and the end of the file that it was asked for; '' where it
 # has none. Returns None for the one that is awaited.
 Judge = Callable[[ServerIdentity, str], Awaitable[FailedProbe | None]]
 

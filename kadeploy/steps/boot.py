@@ -17,13 +17,17 @@ from kadeploy.errors import BrokenConnectionError, ServiceError
 from kadeploy.remote import hostkey, settling
 from kadeploy.remote.handshake import ServerIdentity
 from kadeploy.remote.hostkey import Answer, FailedProbe
-from kadeploy.steps.boot_verdict import Awaited, judge
+from kadeploy.steps.boot_verdict import Awaited, BootFacts, Verdict, judge
 from kadeploy.steps.evidence import console_size, gather, shown
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import AnyWorkbench, BootingWorkbench
+from kadeploy.time_limit import time_limit
+from kadeploy.vocabulary.cause import Cause
 
 COMMAND_TIMEOUT = 30.0  # seconds for a command that ends at once on a healthy miniOS
 PROBE_TIMEOUT = 5.0  # seconds in which a miniOS that still runs answers
+JUDGING = 2.0  # seconds for the boot server to say whether it works, when a node is judged
+BOOT_SERVER_HINT = "start kadeploy-boot, or look at its log"
 POLL_INTERVAL = 0.25  # seconds: a node is to be seen within half a second of answering
 
 
@@ -94,7 +98,7 @@ async def watched(workbench: BootingWorkbench, run: NodeRun, awaited: Awaited) -
         facts = await asyncio.to_thread(
             gather, workbench, run.node, awaited, watch.failed_probe, watch.departures
         )
-        verdict = judge(facts)
+        verdict = await _judge(workbench, facts)
         run.cause, run.observed, run.evidence = verdict.cause, verdict.sentence, shown(facts)
         raise
 
@@ -145,6 +149,7 @@ async def switch_profile(
     workbench: AnyWorkbench, run: NodeRun, text: str, *, secret_wanted: bool = False
 ) -> None:
     """Order a boot by a profile, and remember the first time what was ordered before."""
+    await _check_boot_server(workbench)
     if not workbench.facts_of(run.node).profile_switched:
         before = await workbench.orders.read(run.node.name)
         previous = before.text if before else None
@@ -154,10 +159,25 @@ async def switch_profile(
     await workbench.remember(run.node, order=order.number)
 
 
-async def check_boot_server(workbench: AnyWorkbench) -> None:
+async def _check_boot_server(workbench: AnyWorkbench) -> None:
     """Check that machines can fetch boot files: none is to be blamed where nobody serves them."""
     if problem := await workbench.health.problem():
-        raise ServiceError(problem, hint="start kadeploy-boot, or look at its log")
+        raise ServiceError(problem, hint=BOOT_SERVER_HINT)
+
+
+async def _judge(workbench: BootingWorkbench, facts: BootFacts) -> Verdict:
+    """Judge a node that was waited for in vain, unless nobody serves its boot files."""
+    verdict = judge(facts)
+    if verdict.cause not in (Cause.FIRMWARE, Cause.NETWORK_BOOT):
+        return verdict
+    try:
+        async with time_limit(JUDGING):
+            problem = await workbench.health.problem()
+    except TimeoutError:
+        problem = f"the boot server has not answered within {JUDGING:g} s"
+    if not problem:
+        return verdict
+    return Verdict(Cause.SERVICE, f"{problem}; {verdict.sentence}")
 
 
 async def end_system(workbench: BootingWorkbench, run: NodeRun, command: str) -> None:

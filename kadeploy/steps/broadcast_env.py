@@ -58,7 +58,8 @@ async def send_environment(
 
     Nodes that come late join the chain of those that came first, as long as that one runs.
     """
-    runs = await _renew_written(workbench, await _without_doubtful(workbench, runs, ended), ended)
+    runs = await _renew_written(workbench, runs, ended)
+    runs = await _without_doubtful(workbench, runs, ended)
     runs = await _with_room(workbench, runs, ended)
     if not runs:
         return
@@ -160,7 +161,10 @@ async def _with_room(
 async def _renew_written(
     workbench: DeploymentWorkbench, runs: Sequence[NodeRun], ended: Ended
 ) -> Sequence[NodeRun]:
-    """Give nodes on which an image was begun a fresh file system; returns those that can go on."""
+    """Give nodes on which an image was begun a fresh file system; returns those that can go on.
+
+    At later attempts all of them are looked at: one that has restarted by itself is booted once more.
+    """
     failed: set[str] = set()
 
     async def renew(run: NodeRun) -> None:
@@ -171,13 +175,18 @@ async def _renew_written(
             ended(run.node.name, error)
 
     # An image of bytes must not be written below the file system that the last attempt has mounted.
-    again = (
+    renewal = (
         umount_deploy_part if workbench.facts.environment.image_kind.brings_file_system else renew_deploy_part
     )
 
+    async def again(workbench: DeploymentWorkbench, run: NodeRun) -> None:
+        await check_boot(workbench, run)
+        if workbench.facts_of(run.node).written:
+            await renewal(workbench, run)
+
     async with asyncio.TaskGroup() as group:
         for run in runs:
-            if workbench.facts_of(run.node).written:
+            if run.attempt or workbench.facts_of(run.node).written:
                 group.create_task(renew(run))
     return [run for run in runs if run.node.name not in failed]
 
@@ -322,6 +331,7 @@ async def install_bootloader(workbench: DeploymentWorkbench, run: NodeRun) -> No
     """Install grub, or run the cluster's own script."""
     own, variables = workbench.facts.bootloader_script, workbench.facts.variables(run.node)
     if own is not None:
+        await check_boot(workbench, run)
         text = await site_file.read(workbench, own, "bootloader script")
         await workbench.remote.run_script(run.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
         return

@@ -18,6 +18,7 @@ from kadeploy.errors import NodeError
 from kadeploy.local.ending import add_last_line
 from kadeploy.remote.command import Result
 from kadeploy.steps.image_tree import MINIOS_ROOT
+from kadeploy.steps.minios import check_boot
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.partitions import update_partitions
 from kadeploy.steps.workbench import DeploymentWorkbench
@@ -46,6 +47,7 @@ class CustomOperation(ABC):
 
     async def __call__(self, workbench: DeploymentWorkbench, run: NodeRun) -> None:
         """Run the operation on a node; raises NodeError with its exit status and its last lines."""
+        await check_boot(workbench, run)
         # Nobody knows what it does to the disk, so from here on the node is not what it was.
         await workbench.remember(run.node, erased=True)
         run.observed = f"{self.summary} had not ended"

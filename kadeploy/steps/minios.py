@@ -18,7 +18,6 @@ from kadeploy.steps.boot import (
     COMMAND_TIMEOUT,
     POLL_INTERVAL,
     Watch,
-    check_boot_server,
     switch_profile,
     watched,
 )
@@ -33,16 +32,28 @@ from kadeploy.vocabulary.proof import ProofLevel
 _PROTOCOL_LEVELS = {"http": ProofLevel.THIS_BOOT, "tftp": ProofLevel.ADDRESS}
 
 
+class DoubtfulBoot(CausedError):
+    """Boot of which it is not certain whose it was; the evidence is who has fetched the profile."""
+
+    def __init__(self, sentence: str, order: BootOrder) -> None:
+        super().__init__(
+            sentence,
+            Cause.VERIFICATION,
+            evidence="\n".join(_fetch_lines(order)),
+            hint="look whether the node restarts by itself, and who else uses its address; give its mac in"
+            " clusters.conf",
+        )
+
+
 async def switch_pxe_minios(workbench: BootingWorkbench, run: NodeRun) -> None:
     """Order the boot of the miniOS; nothing of an earlier boot proves this one."""
-    await check_boot_server(workbench)
     text = workbench.boot.minios_profile(
         kernel=workbench.facts.minios.kernel,
         initrd=workbench.facts.minios.initrd,
         params=workbench.facts.cluster.boot.kernels.deploy.params,
         secret=True,
     )
-    await workbench.remember(run.node, left_minios=False)
+    await workbench.remember(run.node, left_minios=False, minios_proof="")
     await switch_profile(workbench, run, text, secret_wanted=True)
 
 
@@ -59,11 +70,11 @@ async def check_boot(workbench: BootingWorkbench, run: NodeRun) -> None:
     """Check that nobody has fetched the node's profile since its miniOS was proven.
 
     Whoever takes a node's address may answer before the machine itself, which comes to its firmware later
-    and fetches the profile, too. Raises CausedError where it has.
+    and fetches the profile, too. Raises DoubtfulBoot where it has.
     """
     order = await workbench.orders.read(run.node.name)
     if order is not None and order.number == workbench.facts_of(run.node).order:
-        _check_fetches(workbench, run, order)
+        await _check_fetches(workbench, run, order)
 
 
 # A miniOS that proves itself --------------------------------------------------------------------------
@@ -88,28 +99,33 @@ async def _wait_for_proof(workbench: BootingWorkbench, run: NodeRun, watch: Watc
 
 
 async def _wait_for_firmware(workbench: BootingWorkbench, run: NodeRun) -> None:
-    """Wait until the machine itself can have come to its profile; raises CausedError where somebody has."""
-    seconds = workbench.facts.cluster.verify.firmware
-    passed = time.time() - workbench.facts_of(run.node).rebooted_at
-    await asyncio.sleep(min(max(0.0, seconds - passed), seconds))  # whatever became of the clock
+    """Wait until the machine itself can have come to its profile; raises DoubtfulBoot where somebody has."""
+    seconds, known = workbench.facts.cluster.verify.firmware, workbench.facts_of(run.node)
+    if not seconds:
+        return
+    left = seconds - (time.time() - known.rebooted_at)
+    await asyncio.sleep(min(max(0.0, left), seconds))  # whatever became of the clock
     order = await _order_of(workbench, run)
-    if seconds > passed and order.fetched > workbench.facts_of(run.node).fetched:
-        raise _doubt(f"its boot profile was fetched within {seconds:g} s of its reboot, before it can", order)
+    fetches = order.fetches[-(order.fetched - known.fetched) :] if order.fetched > known.fetched else ()
+    if any(0 <= fetch.at - known.rebooted_at < seconds for fetch in fetches):
+        raise DoubtfulBoot(
+            f"its boot profile was fetched within {seconds:g} s of its reboot, before it can", order
+        )
 
 
 async def _judge(
     workbench: BootingWorkbench, run: NodeRun, identity: ServerIdentity, text: str
 ) -> FailedProbe | None:
-    """Judge a system that lets the engine in; raises CausedError for a proof that cannot become right."""
+    """Judge a system that lets the engine in; raises DoubtfulBoot for a proof that cannot become right."""
     proof, order = Proof.read(text), await _order_of(workbench, run)
     if proof is None:
         return FailedProbe(Answer.OTHER_KEY, f"a system without {PROOF_PATH} answers", identity)
     fetches = order.fetched - workbench.facts_of(run.node).fetched
     if not fetches:
         return FailedProbe(Answer.OTHER_KEY, "the miniOS of an earlier boot answers", identity)
-    _check_fetches(workbench, run, order)
+    await _check_fetches(workbench, run, order)
     if not proof.proves(identity.key, order.secret):
-        raise _doubt("the system that answers was not served the secret of this boot", order)
+        raise DoubtfulBoot("the system that answers was not served the secret of this boot", order)
     await workbench.remember(
         run.node, minios_key=identity.key, minios_proof=str(_PROTOCOL_LEVELS[order.fetches[-1].protocol])
     )
@@ -118,10 +134,11 @@ async def _judge(
     return FailedProbe(Answer.OTHER_KEY, "the profile was fetched while its proof was looked at", identity)
 
 
-def _check_fetches(workbench: AnyWorkbench, run: NodeRun, order: BootOrder) -> None:
+async def _check_fetches(workbench: AnyWorkbench, run: NodeRun, order: BootOrder) -> None:
     fetches = order.fetched - workbench.facts_of(run.node).fetched
     if fetches > 1:
-        raise _doubt(f"its boot profile was fetched {fetches} times in one boot", order)
+        await workbench.remember(run.node, minios_proof="")
+        raise DoubtfulBoot(f"its boot profile was fetched {fetches} times in one boot", order)
 
 
 async def _order_of(workbench: BootingWorkbench, run: NodeRun) -> BootOrder:
@@ -129,15 +146,6 @@ async def _order_of(workbench: BootingWorkbench, run: NodeRun) -> BootOrder:
     if order is None or order.number != workbench.facts_of(run.node).order:
         raise CausedError("another operation has ordered a boot of the node meanwhile", Cause.SERVICE)
     return order
-
-
-def _doubt(sentence: str, order: BootOrder) -> CausedError:
-    return CausedError(
-        sentence,
-        Cause.VERIFICATION,
-        evidence="\n".join(_fetch_lines(order)),
-        hint="look who else uses the node's address; give its mac in clusters.conf",
-    )
 
 
 def _fetch_lines(order: BootOrder) -> Iterator[str]:

@@ -73,6 +73,7 @@ async def wait_reboot_minios_to_stay(workbench: RebootWorkbench, run: NodeRun) -
         async with watched(workbench, run, Awaited.MINIOS) as watch:
             if await settles(workbench, run, workbench.minios_key(run.node), watch):
                 break
+    await check_boot(workbench, run)
     await workbench.remember(run.node, host_keys=(workbench.minios_key(run.node),))
 
 

@@ -11,7 +11,7 @@ import logging
 from kadeploy.errors import UnreachableError
 from kadeploy.steps.boot import reboot_soft
 from kadeploy.steps.caused_error import CausedError
-from kadeploy.steps.minios import switch_pxe_minios, wait_reboot_minios
+from kadeploy.steps.minios import DoubtfulBoot, switch_pxe_minios, wait_reboot_minios
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.set_deployment_env import send_key_in_deploy_env
 from kadeploy.steps.step import NodeFunction
@@ -25,22 +25,22 @@ logger = logging.getLogger(__name__)
 async def do_or_boot_first(
     workbench: DeploymentWorkbench, run: NodeRun, work: NodeFunction[DeploymentWorkbench]
 ) -> None:
-    """Work on a node; at a later attempt, where its miniOS does not answer any more, boot it before.
+    """Work on a node; at a later attempt, where its miniOS is gone or doubtful, boot it before.
 
     Raises NodeError.
     """
     try:
         await work(workbench, run)
-    except UnreachableError:
+    except (UnreachableError, DoubtfulBoot) as error:
         if not run.attempt:
             raise
+        logger.warning("%s is booted into the miniOS once more: %s", run.node.name, error.message)
         await _boot_again(workbench, run)
         await work(workbench, run)
 
 
 async def _boot_again(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Boot a node into the miniOS, in its slot of the window of reboots."""
-    logger.warning("the miniOS of %s does not answer any more: it is booted once more", run.node.name)
     seconds = workbench.facts.cluster.timeouts.reboot.seconds(len(workbench.facts.nodes))
     async with workbench.reboot(run.node.name):
         await switch_pxe_minios(workbench, run)

@@ -40,6 +40,7 @@ async def create_partition_table(workbench: DeploymentWorkbench, run: NodeRun) -
     await workbench.remember(run.node, erased=True)
     script = workbench.facts.partitioning_script
     if script is not None:
+        await check_boot(workbench, run)
         text = await site_file.read(workbench, script, "partitioning script")
         variables = workbench.facts.variables(run.node)
         await workbench.remote.run_script(run.node.name, text, [], env=variables, timeout=FORMAT_TIMEOUT)

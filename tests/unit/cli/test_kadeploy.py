@@ -17,6 +17,7 @@ from kadeploy.caller import Caller
 from kadeploy.terminal import printable
 from tests.archives import write_image
 from tests.keys import write_key
+from tests.unit.cli.boot_server import boot_server
 from tests.unit.cli.conftest import Command
 from tests.unit.cli.program import Completed
 
@@ -302,6 +303,7 @@ def test_a_killed_reboot_is_resumed(ready: Command, configuration: Path) -> None
     assert (shown.returncode, "wait_reboot (0.5 s)" in shown.stdout) == (0, True), shown.stderr
     refused = ready("kadeploy", "--resume", wid, "--min-ok", "1")
     assert refused.stderr == "kadeploy: --min-ok: only deployments have it\n"
-    resumed = ready("kadeploy", "--resume", wid)
+    with boot_server(configuration):
+        resumed = ready("kadeploy", "--resume", wid)
     assert resumed.returncode == 1
     assert "The reboot operation failed on nodes\nnode-1 (RebootSetPXE-wait_reboot: " in resumed.stdout

@@ -196,6 +196,13 @@ def test_the_lists_that_scripts_parse() -> None:
     assert list(verdict.known_hosts(VIEW)) == ["node-1,10.0.0.1 ssh-ed25519 A", "node-1,10.0.0.1 ecdsa B"]
 
 
+@pytest.mark.parametrize(("reason", "keys"), [("", ["n,10.0.0.9 ssh-ed25519 M"]), ("was doubtful", [])])
+def test_of_held_nodes_the_key_of_a_sure_minios_is_known(reason: str, keys: list[str]) -> None:
+    held = NodeResult("n", Phase.HELD, reason=reason, address="10.0.0.9", minios_key="ssh-ed25519 M")
+    view = ResultView.of(OperationResult("D-1", 1.0, 1, (held,)))
+    assert list(verdict.known_hosts(view)) == keys
+
+
 def test_totals_by_cause() -> None:
     ends = [
         (Phase.KO, "disk"),

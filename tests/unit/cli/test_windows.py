@@ -5,21 +5,18 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.archives import write_image
 from tests.keys import write_key
-from tests.ports import free_port
+from tests.unit.cli.boot_server import boot_server
 
 pytestmark = pytest.mark.slow
 
@@ -77,21 +74,6 @@ def start(configuration: Path, tmp_path: Path) -> Iterator[Start]:
         for child in children:
             child.kill()
             child.communicate()
-
-
-@contextmanager
-def boot_server(configuration: Path) -> Iterator[None]:
-    """A kadeploy-boot: nobody is rebooted into the miniOS where none answers."""
-    path = configuration / "server.conf"
-    content = yaml.safe_load(path.read_text())
-    content["network"]["ports"] = {"ssh": 1, "http": free_port(), "tftp": free_port(socket.SOCK_DGRAM)}
-    path.write_text(yaml.safe_dump(content))
-    program = Path(sys.executable).with_name("kadeploy-boot")
-    argv = [str(program), "--config-dir", str(configuration)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None and process.stdout.readline().startswith("serving")
-        yield
-        process.terminate()
 
 
 def test_a_command_waits_says_so_and_goes_on_when_the_other_is_killed(

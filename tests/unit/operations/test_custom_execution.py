@@ -72,18 +72,16 @@ def perform(
     async def carry_out(seconds: float = 10, **operation: Any) -> Failure | None:
         async with Store.open(there.server.database.name) as store:
             plan = await make_plan(store, operation)
-        cluster, workbench = plan.clusters[0], replace(workbench_of(plan, store), remote=connections)
-        names = [step.name for step in cluster.automaton.macrosteps[1].instances[0].microsteps]
-        position = Position(1, 0, names.index("sync-mine"))
-        ends: list[Failure | None] = []
-        execute = StepExecutor(workbench, cluster.recipes, nullcontext)
-        try:
-            async with asyncio.timeout(seconds):
-                await execute(
-                    Run(1, position, (NODE,), 0, 1, seconds), lambda _, failure: ends.append(failure)
-                )
-        except TimeoutError:
-            pass  # what the driver makes of it is the driver's
+            cluster, workbench = plan.clusters[0], replace(workbench_of(plan, store), remote=connections)
+            names = [step.name for step in cluster.automaton.macrosteps[1].instances[0].microsteps]
+            run = Run(1, Position(1, 0, names.index("sync-mine")), (NODE,), 0, 1, seconds)
+            ends: list[Failure | None] = []
+            execute = StepExecutor(workbench, cluster.recipes, nullcontext)
+            try:
+                async with asyncio.timeout(seconds):
+                    await execute(run, lambda _, failure: ends.append(failure))
+            except TimeoutError:
+                pass  # what the driver makes of it is the driver's
         assert workbench.memory.facts[NODE].erased, "nobody knows what it has done to the disk"
         [end] = ends
         return end

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -20,6 +20,7 @@ from kadeploy.steps.workbench import DeploymentWorkbench
 from kadeploy.vocabulary.cause import Cause
 from tests.unit.given_broadcast import GivenBroadcast
 from tests.unit.steps.case import facts_of
+from tests.unit.steps.orders import NUMBER
 from tests.unit.steps.recorded import Recording
 from tests.unit.steps.stage import workbench_of
 from tests.unit.steps.test_send_environment import RecordedBroadcast, Told
@@ -62,10 +63,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> DeadServer:
     return DeadServer(monkeypatch)
 
 
-async def send(server: DeadServer, tmp_path: Path, attempt: int) -> list[list[object]]:
+async def send(
+    server: DeadServer, tmp_path: Path, attempt: int, given: Mapping[str, Any] | None = None, **known: Any
+) -> list[Any]:
     """The ends of node-1 in an attempt."""
     recording, told = Recording({"node-1": [{"keep": {"written": True}}]}), Told()
-    facts = facts_of("bios", {}) | {"known": {"node-1": {"written": True}}, "received": told.keep}
+    known_facts = {"known": {"node-1": {"written": True, **known}}, "received": told.keep}
+    facts = facts_of("bios", given or {}) | known_facts
     bench = workbench_of(facts, "BroadcastEnvChain", tmp_path, recording)
     bench.facts.cluster.timeouts.__dict__["reboot"] = Expression("0.3")
     object.__setattr__(bench, "reboot", server.slot)
@@ -87,6 +91,20 @@ async def test_the_next_one_boots_the_node_once_more(server: DeadServer, tmp_pat
     assert server.done == [
         *("renew", "slot of node-1", "switch_pxe_minios", "reboot_soft", "wait_reboot_minios", "renew")
     ]
+
+
+async def test_a_node_that_has_restarted_by_itself_is_booted_once_more(
+    server: DeadServer, tmp_path: Path
+) -> None:
+    """Its profile was fetched twice: by its boot, and by the restart."""
+    server.boots = server.lives = True
+    fetches = [{"client": "127.0.0.1", "protocol": "http"}] * 2
+    doubtful = {"orders": {"node-1": {"fetches": fetches, "state": "proven"}}}
+    [[node, failure]] = await send(server, tmp_path, 0, doubtful, order=NUMBER)
+    assert (node, failure["cause"], server.done) == ("node-1", "verification", [])
+    [[node, failure]] = await send(server, tmp_path, 1, doubtful, order=NUMBER)
+    assert server.done[:4] == ["slot of node-1", "switch_pxe_minios", "reboot_soft", "wait_reboot_minios"]
+    assert failure["cause"] == "verification", "where it goes on to restart"
 
 
 async def test_a_boot_that_does_not_help_is_judged(server: DeadServer, tmp_path: Path) -> None:
