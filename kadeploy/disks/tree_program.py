@@ -21,7 +21,7 @@ _MODULES = {
     "grub_files": ("image", "kernel_files", "grub_files"),
     "host_keys": ("image", "host_keys"),
     "received_file": ("image", "received_file"),
-    "authorized_keys": ("image", "accounts", "sshd_config", "sshd_rules", "authorized_keys"),
+    "authorized_keys": ("image", "host_keys", "accounts", "sshd_config", "sshd_rules", "authorized_keys"),
 }
 
 _LOADER = """

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 
 from kadeploy.disks.tree.accounts import Root, read_root
+from kadeploy.disks.tree.host_keys import SERVERS
 from kadeploy.disks.tree.image import ImageFault, ImageTree, carry_out
 from kadeploy.disks.tree.sshd_config import FILES, Login, Reader, Settings
 from kadeploy.disks.tree.sshd_rules import (
@@ -15,8 +16,6 @@ from kadeploy.disks.tree.sshd_rules import (
     check_login,
     files_of_keys,
 )
-
-SSHD = ("/usr/sbin/sshd", "/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd", "/usr/lib/ssh/sshd")
 
 
 def add_keys(tree: ImageTree, arguments: list[str]) -> None:
@@ -29,7 +28,7 @@ def add_keys(tree: ImageTree, arguments: list[str]) -> None:
     with tree:
         root = read_root(tree)
         settings: Settings = {}
-        has_sshd = any(tree.is_program(path) for path in SSHD) or any(tree.has(path) for path in FILES)
+        has_sshd = any(tree.is_program(path) for path in SERVERS) or any(tree.has(path) for path in FILES)
         if has_sshd:
             login = Login(arguments[0], arguments[1], arguments[2], root.groups)
             settings = Reader(tree, login).read()

@@ -10,7 +10,8 @@ from pathlib import Path
 from kadeploy.disks.tree.image import ImageTree, carry_out
 
 DIRECTORY = "/etc/ssh"
-SERVERS = ("/usr/sbin/sshd", "/sbin/sshd")
+# Places of an ssh server, by which an image is known to have one.
+SERVERS = ("/usr/sbin/sshd", "/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd", "/usr/lib/ssh/sshd")
 # Not RSA: it takes an emulated or old processor many seconds, and no client needs it.
 _TYPES = ("ed25519", "ecdsa")
 
