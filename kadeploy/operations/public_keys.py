@@ -25,6 +25,9 @@ _PRIVATE = re.compile(
 )
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _KEY = re.compile(r"(?:^|\s)(?P<type>[a-z0-9@.-]+)\s+(?P<blob>AAAA[A-Za-z0-9+/]+={0,2})(?:\s|$)")
+# Options as sshd separates them: names, some with a value in quotes; of a backslash only \\" has a meaning.
+_OPTION = r'[A-Za-z0-9@._-]+(?:="(?:[^"\\]|\\"|\\(?!"))*")?'
+_OPTIONS = re.compile(rf"{_OPTION}(?:,{_OPTION})*")
 _NUMBER = 4  # bytes of the length of a field
 
 IS_PRIVATE = "a private key, which must not leave its machine"
@@ -95,11 +98,13 @@ def _problem(line: str) -> str:
         return "a certificate, which lets nobody in: give the public key itself"
     if not _is_whole(match["type"], match["blob"]):
         return "a public key that was cut off or damaged"
-    # The library takes comments of ASCII only.
-    judged = line[: match.end("blob")].encode("ascii", "replace").decode()
-    if _imports(judged) or not _is_known(match["type"]):
+    # Which options there are the sshd of the image knows: a later one has others than the library.
+    before = line[: match.start("type")].strip()
+    if before and not _OPTIONS.fullmatch(before):
+        return "no public key, or wrong options before it"
+    if _imports(f"{match['type']} {match['blob']}") or not _is_known(match["type"]):
         return ""
-    return "no public key, or wrong options before it"
+    return "no public key"
 
 
 def _imports(line: str) -> bool:
