@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import lzma
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import Any, BinaryIO
+
+from kadeploy.environments.xz_reader import XzReader
 
 
 class Compression(StrEnum):
@@ -79,8 +79,7 @@ _FACTS = {
         suffix=".xz",
         archive_suffixes=(".txz",),
         rate=19,
-        # Of itself the library takes zeros behind a stream for the beginning of another one.
-        reader=partial(lzma.LZMAFile, format=lzma.FORMAT_XZ),
+        reader=XzReader,
         looked_into=1 << 30,
     ),
     Compression.ZSTD: CompressionFacts(

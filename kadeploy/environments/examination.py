@@ -31,7 +31,7 @@ Grabbed = Callable[[str, str, int, int], None]
 Checked = TypeVar("Checked")
 
 # Raised with each change of what a look into an image finds: former findings are not believed then.
-FINDINGS = "contents-1"
+FINDINGS = "contents-2"
 
 
 def ignore_grabbed(*_: object) -> None:
@@ -61,9 +61,15 @@ class Examination:
     grabbed: Grabbed = ignore_grabbed
     digest_again: bool = False
 
-    async def examine(self, environment: Environment) -> ExaminedEnvironment:
-        """Compare each digest with the declared one, and look into the files."""
+    async def examine(self, environment: Environment, *, complete: bool = True) -> ExaminedEnvironment:
+        """Compare each digest with the declared one, and look into the files.
+
+        ``complete``: nobody but a post-install of the environment makes kernel, initrd or hypervisor on the
+        nodes. Else that of the content which is missing is no reason to refuse.
+        """
         image, content = await self._examine_image(environment)
+        if complete and content.missing:
+            raise RefusedError(f"{environment.image.file} {content.missing}", hint=content.hint)
         limit = self.limits.max_postinstall_size
         if environment.preinstall:
             pre_limit = self.limits.max_preinstall_size
@@ -103,6 +109,13 @@ class Examination:
 
     async def examine_archive(self, archive: Archive, what: str = "", limit: int | None = None) -> LocalFile:
         """Look into an archive of at most ``limit`` megabytes; it is told of where ``what`` it is for."""
+        file, _ = await self.examine_script_in(archive, what, limit)
+        return file
+
+    async def examine_script_in(
+        self, archive: Archive, what: str = "", limit: int | None = None
+    ) -> tuple[LocalFile, bytes]:
+        """Look into an archive as ``examine_archive``; returns it with the first bytes of its script."""
 
         def progress(done: int, total: int | None) -> None:
             if what:
@@ -119,11 +132,10 @@ class Examination:
         words = archive.script_words
         await asyncio.to_thread(_check_compression, file, archive.archive, archive.compression)
 
-        def check(stopped: threading.Event) -> None:
-            post_install.check(file.path, archive.archive, archive.compression, words, stopped)
+        def check(stopped: threading.Event) -> bytes:
+            return post_install.check(file.path, archive.archive, archive.compression, words, stopped)
 
-        await _in_thread(check)
-        return file
+        return file, await _in_thread(check)
 
     async def examine_script(self, location: str, what: str) -> LocalFile:
         """Look at the first line of a script; ``what`` is for messages."""

@@ -20,10 +20,12 @@ class ImageContent:
     """Content of an image.
 
     ``problem``: what a node would fail on, as the rest of a sentence about the image, '' for nothing that was
-    seen; ``hint``: what to do then. ``size``: bytes that it needs on a disk at least.
+    seen; ``hint``: what to do then. ``missing``: as ``problem``, of a file to boot that is not there, but may
+    be made on the node afterwards. ``size``: bytes that it needs on a disk at least.
     """
 
     problem: str = ""
     hint: str = ""
+    missing: str = ""
     size: int = 0
     layer: Layer = Layer.UNKNOWN

@@ -18,11 +18,11 @@ MAX_SHOWN = 5  # names in a hint
 
 def check(
     path: Path, name: str, compression: Compression, words: Sequence[str], stopped: threading.Event
-) -> None:
-    """Check an archive and the script in it, if there is one; raises RefusedError.
+) -> bytes:
+    """Check an archive and the script in it, if there is one, of which the first bytes are returned.
 
-    ``name`` is for messages, ``words`` are the script and its arguments. Blocks; InterruptedError when
-    ``stopped`` is set.
+    Raises RefusedError. ``name`` is for messages, ``words`` are the script and its arguments. Blocks;
+    InterruptedError when ``stopped`` is set.
     """
     tree = Tree()
     most = compression.facts.looked_into
@@ -34,14 +34,15 @@ def check(
                 raise RefusedError(f"{name} must be a tar archive, but holds {what}")
             read_tree(unpacked, tree)
         if not words or unpacked.cut:
-            return
+            return b""
         place = _script(tree, name, words[0])
         with unpacking(path, compression, most, stopped) as unpacked:
-            head = read_file(unpacked, place, script.HEAD)
+            head = read_file(unpacked, tree, place, script.HEAD)
     except DamagedFileError as error:
         raise RefusedError(f"{name} is damaged: {error}") from error
     if problem := script.problem(head):
         raise RefusedError(f"{words[0]} of {name} {problem}", hint=script.AS_UNIX)
+    return head
 
 
 def _script(tree: Tree, name: str, path: str) -> str:

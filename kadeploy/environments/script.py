@@ -11,7 +11,14 @@ _MARKS = {
     b"\xff\xfe": "is UTF-16 text",
     b"\xfe\xff": "is UTF-16 text",
 }
+# Line by which a script says that kernel, initrd and hypervisor are as the image brings them.
+NO_BOOT_FILES = b"# kadeploy: makes no boot files"
 AS_UNIX = "save it as UTF-8 text with line ends of Unix: dos2unix"
+
+
+def makes_boot_files(head: bytes) -> bool:
+    """Check whether a script that begins so may make boot files: any does that does not deny it."""
+    return NO_BOOT_FILES not in head.splitlines()
 
 
 def problem(head: bytes) -> str:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from kadeploy.terminal import printable_line
 
+_INCREMENTAL_DIRECTORY = b"D"  # of tar --incremental: a directory with the list of what is in it
 MAX_LINKS = 40  # as the kernel and the scripts of the miniOS have it
 
 
@@ -39,29 +40,51 @@ class Tree:
     size: int = 0
     count: int = 0
     _entries: dict[str, TreeEntry] = field(default_factory=dict)
+    _places: dict[str, str | None] = field(default_factory=dict)  # of directories, links followed
     _shared: dict[TreeEntry, TreeEntry] = field(default_factory=dict)  # an image has a million files
 
     def add(self, member: tarfile.TarInfo) -> None:
         """Add the next member of the archive."""
         self.count += 1
-        path = normal(member.name)
+        path = self.place(member.name)
         if path is None:
             return
         mode = member.mode & 0o7777
         if member.islnk():
-            target = self._entries.get(normal(member.linkname) or "")
-            self._entries[path] = target or TreeEntry(FileKind.OTHER)
+            target = self._entries.get(self.place(member.linkname) or "")
+            self._put(path, target or TreeEntry(FileKind.OTHER))
             return
         if member.issym():
             entry = TreeEntry(FileKind.LINK, member.linkname, mode)
-        elif member.isdir():
+        elif member.isdir() or member.type == _INCREMENTAL_DIRECTORY:
             entry = TreeEntry(FileKind.DIRECTORY, mode=mode)
         elif member.isreg():
             entry = TreeEntry(FileKind.FILE, mode=mode)
             self.size += _stored_size(member)
         else:
             entry = TreeEntry(FileKind.OTHER, mode=mode)
-        self._entries[path] = self._shared.setdefault(entry, entry)
+        self._put(path, self._shared.setdefault(entry, entry))
+
+    def place(self, name: str) -> str | None:
+        """Place of a member of this name: what is behind the link to a directory is in that directory.
+
+        None for one that leads out of the tree. A link that is absolute, or leads upwards, tar makes only
+        when all else is unpacked, so that no member can be behind it.
+        """
+        path = normal(name)
+        if path is None:
+            return None
+        parent, _, last = path.rpartition("/")
+        if parent not in self._places:
+            self._places[parent] = self._resolve(parent, at_the_end=False)
+        resolved = self._places[parent]
+        return path if resolved is None else f"{resolved}/{last}".lstrip("/")
+
+    def _put(self, path: str, entry: TreeEntry) -> None:
+        former = self._entries.get(path)
+        if FileKind.LINK in (entry.kind, former and former.kind):
+            self._places.clear()
+        self._entries[path] = entry
 
     @property
     def names(self) -> list[str]:
@@ -86,7 +109,7 @@ class Tree:
         entry = self._entries.get(found) if found else None
         return (found, entry) if found and entry else None
 
-    def _resolve(self, path: str) -> str | None:
+    def _resolve(self, path: str, *, at_the_end: bool = True) -> str | None:
         rest = deque(path.split("/"))
         place: list[str] = []
         links = 0
@@ -104,9 +127,12 @@ class Tree:
             links += 1
             if links > MAX_LINKS:
                 return None
-            if entry.target.startswith("/"):
+            parts = entry.target.split("/")
+            if not at_the_end and (parts[0] == "" or ".." in parts):
+                return None
+            if parts[0] == "":
                 place = []
-            rest.extendleft(reversed(entry.target.split("/")))
+            rest.extendleft(reversed(parts))
         return "/".join(place)
 
 

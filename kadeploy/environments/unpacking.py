@@ -19,10 +19,13 @@ import zstandard
 from kadeploy.environments.compression import Compression
 from kadeploy.environments.local_file import open_file
 from kadeploy.environments.recognition import HEAD
-from kadeploy.environments.tree import Tree, normal
+from kadeploy.environments.tree import Tree
 from kadeploy.terminal import printable_line
 
 PIECE = 1024 * 1024  # bytes
+# Fields of a header.
+_NAME = slice(0, 100)
+_MAGIC = slice(257, 265)
 # What the readers raise for data that are none of theirs; bz2 an OSError without a number.
 _DAMAGES = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, zstandard.ZstdError, tarfile.TarError)
 
@@ -104,11 +107,11 @@ def read_tree(unpacked: Unpacked, tree: Tree) -> None:
         unpacked.drain()
 
 
-def read_file(unpacked: Unpacked, path: str, most: int) -> bytes:
-    """First bytes of a file of a tar archive, the last of this path; none where it is not there."""
+def read_file(unpacked: Unpacked, tree: Tree, path: str, most: int) -> bytes:
+    """First bytes of a file of the archive of a tree, the last of this path; none where it is not there."""
     content = b""
     for archive, member in _members(unpacked):
-        if normal(member.name) == path and (file := archive.extractfile(member) if member.isreg() else None):
+        if member.isreg() and tree.place(member.name) == path and (file := archive.extractfile(member)):
             content = file.read(most)
     return content
 
@@ -122,6 +125,15 @@ def _members(unpacked: Unpacked) -> Iterator[tuple[tarfile.TarFile, tarfile.TarI
 
 class _Header(tarfile.TarInfo):
     """Header for which damage is not taken for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        if buf[_MAGIC] == tarfile.GNU_MAGIC:
+            # An incremental archive has times where other formats have the beginning of a long name.
+            name = bytes(buf[_NAME]).partition(b"\0")[0].decode(encoding, errors)
+            member.name = name.rstrip("/") if member.isdir() else name
+        return member
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:

@@ -13,7 +13,7 @@ from kadeploy.environments.cache import FileCache
 from kadeploy.environments.compression import Compression
 from kadeploy.environments.description import Description
 from kadeploy.environments.environment import Environment, Visibility
-from kadeploy.environments.examination import Examination
+from kadeploy.environments.examination import Examination, ExaminedEnvironment
 from kadeploy.environments.location import is_http, local_path
 from kadeploy.environments.progress import Progress, ignore_progress
 from kadeploy.environments.recompression import advice, recompress_in_thread
@@ -46,9 +46,10 @@ class EnvironmentService:
         environment = description.environment(description.owner or owner or self.caller.name)
         self._check_rights([environment])
         await registry.check_new(self.store, environment)
-        examined = (await self._examination.examine(environment)).environment
+        found = await self._examination.examine(environment, complete=False)
+        examined = found.environment
         await registry.add(self.store, examined)
-        return RecordedEnvironmentView.of(examined, advice(examined))
+        return RecordedEnvironmentView.of(examined, _advice_of(found))
 
     async def find(self, named: NamedEnvironments) -> EnvironmentsView:
         """Find environments; raises NotFoundError, and RefusedError where several owners have one."""
@@ -168,3 +169,12 @@ class EnvironmentService:
 
     def _may(self, action: Action, owner: str) -> bool:
         return self._rights.may(self.caller, action, owner=owner)
+
+
+def _advice_of(found: ExaminedEnvironment) -> str:
+    """Advice about an environment that was recorded, '' for none."""
+    image = found.environment.image
+    if not found.content.missing:
+        return advice(found.environment)
+    text = f"{image.file} {found.content.missing}: something must make it on the nodes, after the unpacking"
+    return "; ".join(filter(None, [text, found.content.hint]))

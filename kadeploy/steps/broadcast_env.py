@@ -284,10 +284,9 @@ async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: P
 async def _blame_image(workbench: DeploymentWorkbench, run: NodeRun, reason: str, evidence: str) -> None:
     """Raises CausedError where a post-install has failed on an image that cannot be booted anyway."""
     facts = workbench.facts
-    if not facts.environment.boot.kernel or any(
-        archive.script or archive.holds for archive in facts.user_archives
-    ):
-        return  # one of the environment's own may make the kernel
+    archives = (*facts.admin_archives, *facts.user_archives)
+    if not facts.environment.boot.kernel or any(archive.makes_boot_files for archive in archives):
+        return
     try:
         await kernel_files(workbench, run)
     except RemoteError:

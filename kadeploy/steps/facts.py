@@ -53,12 +53,14 @@ class PostInstall:
     """A post-install archive on this machine, and the script in it, with its arguments, or none.
 
     ``holds``: nodes are held when it was unpacked, so that somebody runs by hand what is in it.
+    ``makes_boot_files``: kernel, initrd or hypervisor may come of it.
     """
 
     file: LocalFile
     compression: Compression
     script: tuple[str, ...]
     holds: bool = False
+    makes_boot_files: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,8 @@ class TarImage(ImageKind):
             hint = f"make it of what is in the folder: tar -C {folder} -czf IMAGE ."
             return ImageContent(f"has all of its files in the folder {folder}", hint)
         missing = "" if unpacked.cut else _missing(tree, wanted)
-        return ImageContent(missing and f"has no {missing}", missing and _near(tree, missing), tree.size)
+        hint = _near(tree, missing) if missing else ""
+        return ImageContent(hint=hint, missing=missing and f"has no {missing}", size=tree.size)
 
 
 def _folder_around(tree: Tree) -> str:

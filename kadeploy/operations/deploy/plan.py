@@ -12,7 +12,7 @@ from typing import Any
 from kadeploy.config.clusters import Node
 from kadeploy.config.remote_operations import PowerAction
 from kadeploy.config.site import Site
-from kadeploy.environments import local_file, registry
+from kadeploy.environments import local_file, registry, script
 from kadeploy.environments.cache import FileCache
 from kadeploy.environments.compression import ARCHIVE_FORMATS
 from kadeploy.environments.environment import Archive, Environment
@@ -22,7 +22,7 @@ from kadeploy.environments.local_file import LocalFile
 from kadeploy.errors import NotFoundError
 from kadeploy.operations import customization, minios, programs, recipe
 from kadeploy.operations.customization import Customization
-from kadeploy.operations.deploy import disk, operation_files
+from kadeploy.operations.deploy import boot_files, disk, operation_files
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.fingerprint import digest_topics
 from kadeploy.operations.plan import ClusterPlan, Plan, plan_clusters
@@ -99,6 +99,7 @@ class _Inputs:
     image: LocalFile
     content: ImageContent
     archives: tuple[PostInstall, ...]
+    admin_archives: Mapping[str, tuple[PostInstall, ...]]
     operation_files: Mapping[str, File]
 
 
@@ -128,7 +129,8 @@ class Planner:
             await asyncio.to_thread(local_file.check_present, uri)
         files = await self._grab_operation_files(request, names)
         archives = tuple(_unread(archive) for archive in environment.postinstalls)
-        inputs = _Inputs(request, environment, UNREAD, ImageContent(), archives, files)
+        admin_archives = {name: await self._admin_archives(name) for name in names}
+        inputs = _Inputs(request, environment, UNREAD, ImageContent(), archives, admin_archives, files)
         clusters = await self._plan_clusters(inputs, nodes)
         recipe.check_all_used(request.custom_steps, [plan.recipes for plan in clusters])
         return request.changed({"environment": environment})
@@ -143,7 +145,9 @@ class Planner:
         environment = await self._find_environment(request)
         for name in names:
             disk.check(request, name, self._site.clusters[name], environment)
-        examined = await self._examination.examine(environment)
+        admin_archives = {name: await self._admin_archives(name) for name in names}
+        complete = not all(self._may_add_boot_files(request, *item) for item in admin_archives.items())
+        examined = await self._examination.examine(environment, complete=complete)
         pairs = zip(environment.postinstalls, examined.postinstalls, strict=True)
         inputs = _Inputs(
             request,
@@ -151,6 +155,7 @@ class Planner:
             examined.image,
             examined.content,
             tuple(replace(_unread(archive), file=file) for archive, file in pairs),
+            admin_archives,
             await self._grab_operation_files(request, names),
         )
         clusters = await self._plan_clusters(inputs, nodes)
@@ -162,6 +167,12 @@ class Planner:
             clusters=clusters,
             digests=digest_topics([plan.facts for plan in clusters]),
         )
+
+    def _may_add_boot_files(
+        self, request: DeploymentRequest, cluster: str, archives: Sequence[PostInstall]
+    ) -> bool:
+        settings = recipe.settings_of(request, self._site.clusters[cluster])
+        return boot_files.may_be_made(archives, settings, request.custom_steps)
 
     async def _plan_clusters(
         self, inputs: _Inputs, nodes: Sequence[Node]
@@ -199,7 +210,7 @@ class Planner:
             layout=layout,
             image=inputs.image,
             image_size=inputs.content.size,
-            admin_archives=await self._admin_archives(name),
+            admin_archives=inputs.admin_archives[name],
             user_archives=inputs.archives,
             options=Options(
                 keys=request.keys.encode(),
@@ -251,8 +262,9 @@ class Planner:
                     f"the post-install {path} is missing", hint="bin/build-postinstall makes ours"
                 )
             archive = Archive(str(path), ARCHIVE_FORMATS[entry.format], entry.script)
-            file = await self._examination.examine_archive(archive)
-            archives.append(replace(_unread(archive), file=file))
+            file, head = await self._examination.examine_script_in(archive)
+            makes = _unread(archive).makes_boot_files and (archive.holds or script.makes_boot_files(head))
+            archives.append(replace(_unread(archive), file=file, makes_boot_files=makes))
         return tuple(archives)
 
     async def _script(self, script: Path | None, what: str) -> LocalFile | None:
@@ -264,4 +276,5 @@ class Planner:
 
 def _unread(archive: Archive) -> PostInstall:
     """Post-install of an archive before that is read."""
-    return PostInstall(UNREAD, archive.compression, archive.script_words, archive.holds)
+    runs = bool(archive.script_words) or archive.holds
+    return PostInstall(UNREAD, archive.compression, archive.script_words, archive.holds, runs)

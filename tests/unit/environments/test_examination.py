@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -117,6 +118,11 @@ async def test_an_image_that_no_node_could_use(
         [("vmlinuz", "-> ../../boot/./k"), ("boot/k", "x")],
         [("boot/k", "x"), ("vmlinuz", "=> boot/k")],
         [("usr", "/"), ("vmlinuz", "k" * 5000)],
+        [("boot", "-> usr/boot"), ("vmlinuz", "-> boot/k"), ("usr/boot", "/"), ("boot/k", "x")],
+        [("b", "-> usr/b"), ("b/k", "x"), ("vmlinuz", "=> b/k")],
+        [("usr/b/k", "x"), ("b", "-> usr/b"), ("vmlinuz", "=> b/k")],
+        [("b", "-> c"), ("c", "-> usr/b"), ("b/k", "x"), ("vmlinuz", "-> usr/b/k")],
+        [("b", "-> usr/b"), ("b", "/"), ("b/k", "x"), ("vmlinuz", "=> b/k")],
     ],
 )
 async def test_a_kernel_is_found_through_the_links_of_the_image(
@@ -125,6 +131,40 @@ async def test_a_kernel_is_found_through_the_links_of_the_image(
     (tmp_path / "image.tgz").write_bytes(packed(tar(*members)))
     examined = await examination.examine(environment(tmp_path / "image.tgz"))
     assert examined.content.size == sum(len(text) for _, text in members if text[0] in "kx")
+
+
+@pytest.mark.parametrize("link", ["/usr/b", "../usr/b"])
+async def test_behind_a_link_that_tar_makes_at_the_end_is_no_member(
+    examination: Examination, tmp_path: Path, link: str
+) -> None:
+    members = ("usr/b", "/"), ("b", f"-> {link}"), ("b/k", "x"), ("vmlinuz", "-> usr/b/k")
+    (tmp_path / "image.tgz").write_bytes(packed(tar(*members)))
+    with pytest.raises(RefusedError, match="has no kernel"):
+        await examination.examine(environment(tmp_path / "image.tgz"))
+
+
+@pytest.mark.parametrize("option", ["--incremental", "--listed-incremental=state"])
+async def test_the_names_in_an_incremental_archive(
+    examination: Examination, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "root/boot").mkdir(parents=True)
+    (tmp_path / "root/boot" / ("k" * 200)).write_text("kernel")
+    (tmp_path / "root/initrd").write_text("i")
+    (tmp_path / "root/vmlinuz").symlink_to("boot/" + "k" * 200)
+    argv = ["tar", option, "-czf", "image.tgz", "-C", "root", "."]
+    subprocess.run(argv, check=True, timeout=30, cwd=tmp_path)
+    wanted = environment(tmp_path / "image.tgz", kernel="/vmlinuz", initrd="/initrd")
+    assert (await examination.examine(wanted)).content.size == len("kernel" + "i")
+
+
+async def test_an_image_to_which_later_steps_may_add_files(examination: Examination, tmp_path: Path) -> None:
+    (tmp_path / "i.tgz").write_bytes(packed(tar(("etc/passwd", "x"), ("boot/vmlinuz-6", "x"))))
+    for _ in range(2):  # looked into, and remembered
+        found = await examination.examine(environment(tmp_path / "i.tgz"), complete=False)
+        assert found.content.missing == "has no kernel /vmlinuz"
+        with pytest.raises(RefusedError, match="has no kernel /vmlinuz") as caught:
+            await examination.examine(environment(tmp_path / "i.tgz"))
+        assert "/boot/vmlinuz-6" in caught.value.hint
 
 
 async def test_an_initrd_that_is_named_otherwise_is_hinted_at(
@@ -232,6 +272,19 @@ async def test_a_post_install_that_no_node_could_run(
         await examination.examine_archive(archive, "postinstall")
     assert caught.value.hint
     await examination.examine_archive(Archive(archive.archive, archive.compression), "postinstall")
+
+
+async def test_a_script_behind_the_link_of_a_directory(examination: Examination, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "p.tgz", "w:gz") as archive:
+        link = tarfile.TarInfo("bin")
+        link.type, link.linkname = tarfile.SYMTYPE, "usr/bin"
+        archive.addfile(link)
+        member = tarfile.TarInfo("bin/run")
+        member.mode, member.size = 0o755, len(SCRIPT)
+        archive.addfile(member, io.BytesIO(SCRIPT))
+    archive_of = Archive(str(tmp_path / "p.tgz"), Compression.GZIP, "usr/bin/run")
+    _, head = await examination.examine_script_in(archive_of)
+    assert head == SCRIPT
 
 
 @pytest.mark.parametrize("script", [SCRIPT, b"echo text that a shell runs\n", b"\x7fELF\r\n", b""])

@@ -149,6 +149,24 @@ async def test_files_that_are_not_what_is_declared(
         await found(service)
 
 
+async def test_an_image_without_a_kernel_is_recorded_with_advice(
+    service: EnvironmentService, tmp_path: Path
+) -> None:
+    """Who makes it on the nodes is known when these are."""
+    image = write_archive(tmp_path / "image.tgz", {"etc/passwd": b"root", "boot/vmlinuz-6": b"kernel"})
+    about = {
+        "os": "linux",
+        "image": {"file": str(image), "kind": "tar", "compression": "gzip"},
+        "boot": {"kernel": "/vmlinuz"},
+        "filesystem": "ext4",
+        "postinstalls": [],
+    }
+    recorded = await service.record(described(tmp_path, **about))
+    assert "image.tgz has no kernel /vmlinuz" in recorded.advice
+    assert "/boot/vmlinuz-6" in recorded.advice
+    assert await found(service) == [recorded.environment]
+
+
 @pytest.mark.parametrize(("file", "limit"), [("pre.gz", 1), ("post.gz", 2)])
 async def test_archives_larger_than_the_site_allows(
     service: EnvironmentService, tmp_path: Path, file: str, limit: int

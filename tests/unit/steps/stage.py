@@ -199,6 +199,7 @@ def _archives(facts: Mapping[str, Any], site: Site, kind: str) -> tuple[PostInst
             local_file_of(site.path(Path(item["file"]))),
             Compression(item["compression"]),
             tuple(item.get("script", [])),
+            makes_boot_files=item.get("makes_boot_files", kind == "user_archives"),
         )
         for item in facts.get(kind, [])
     )
