@@ -37,11 +37,16 @@ OK, REFUSED = 200, 403
 logger = logging.getLogger(__name__)
 
 
+class AskAgainError(ServiceError):
+    """Error for one client that is to ask again; others are answered as ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProfileAnswer:
     """Answer to one request; ``status`` is for the log of requests.
 
     ``fetch``: number of the fetch to complete once all of ``text`` was sent, 0 where it does not count.
+    ``mac``: the client's or else the node's, '' where neither is known.
     """
 
     text: str
@@ -68,6 +73,7 @@ class ProfileAnswers:
         self._store = store
         self._find_mac = find_mac
         self._sent: asyncio.Queue[ProfileAnswer] = asyncio.Queue()
+        self._counted: asyncio.Queue[ProfileAnswer] = asyncio.Queue()
         self._quiet_until = 0.0
         self._recent: dict[tuple[int, Protocol], deque[float]] = {}
 
@@ -82,7 +88,8 @@ class ProfileAnswers:
         """Answer to a client that asks for this name; None where no order says anything about it.
 
         ``head``: it only asks about the profile, which counts for nothing and has no secret. Raises
-        ServiceError and RefusedError where the store cannot be used; the client is to come again then.
+        ServiceError and RefusedError where the store cannot be used, AskAgainError where only this client
+        gets no answer now; it is to come again then.
         """
         names = await asyncio.to_thread(
             profile_names, self._repository.root, self._repository.profile_directory, name
@@ -116,14 +123,31 @@ class ProfileAnswers:
                 return None
             if not order.secret_wanted:
                 return ProfileAnswer(order.text)
-            mac = await self._find_mac(client)
-            if reason := _objection(order, client, mac):
+            mac = await self._mac(client)
+            if reason := self._objection(order, client, protocol, mac):
                 return ProfileAnswer(self._repository.refusal(reason), REFUSED)
             if head:
                 return ProfileAnswer(profile.fill(order.text, _DUMMY))
             if answer := await self._answer(order, client, protocol, mac):
                 return answer
-        raise ServiceError("the order to boot is being replaced")
+        raise AskAgainError("the order to boot is being replaced")
+
+    async def _mac(self, client: str) -> str:
+        try:
+            return await self._find_mac(client)
+        except ServiceError as error:
+            raise AskAgainError(error.message) from error
+
+    def _objection(self, order: BootOrder, client: str, protocol: Protocol, mac: str) -> str:
+        """Reason for which this client gets no secret, '' where it is the node."""
+        what = f"this is the boot profile of {order.node}"
+        if plain(order.address) != client:
+            return f"{what}, and this machine has another address"
+        if order.mac and mac and mac != order.mac:
+            return f"{what}, and this machine has another MAC"
+        if protocol not in self._repository.secret_protocols:
+            return f"{what}, and is not served by {protocol.upper()} here"
+        return ""
 
     async def _order(self, names: list[str], client: str) -> BootOrder | None:
         orders = await self._store.orders()
@@ -142,10 +166,10 @@ class ProfileAnswers:
         fetch = await orders.begin_fetch(order.number, secret, client=client, protocol=protocol, mac=mac)
         if not fetch:
             return None
-        return ProfileAnswer(profile.fill(order.text, secret), OK, fetch, client, mac)
+        return ProfileAnswer(profile.fill(order.text, secret), OK, fetch, client, mac or order.mac)
 
     def _slow_down(self, asked: tuple[int, Protocol]) -> None:
-        """Raises ServiceError where an order was answered very often in one way.
+        """Raises AskAgainError where an order was answered very often in one way.
 
         Anybody may ask by TFTP in the name of a node, and must not keep that from its answer over HTTP.
         """
@@ -154,7 +178,7 @@ class ProfileAnswers:
             del self._recent[other]
         times = self._recent.setdefault(asked, deque(maxlen=FETCHES))
         if len(times) == FETCHES and times[0] > now - FETCH_SECONDS:
-            raise ServiceError(f"the profile was fetched {FETCHES} times within {FETCH_SECONDS:.0f} s")
+            raise AskAgainError(f"the profile was fetched {FETCHES} times within {FETCH_SECONDS:.0f} s")
         times.append(now)
 
     def sent(self, answer: ProfileAnswer) -> None:
@@ -164,28 +188,49 @@ class ProfileAnswers:
 
     async def write_counts(self) -> None:
         """Write to the store which answers were sent whole, in their order; for ever, until cancelled."""
-        while True:
-            answer = await self._sent.get()
-            try:
-                await self._complete(answer)
-            finally:
-                self._sent.task_done()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_for_each(self._sent, self._check))
+            group.create_task(_for_each(self._counted, self._complete))
 
     async def written(self) -> None:
         """Wait until everything that was sent so far is counted."""
         await self._sent.join()
+        await self._counted.join()
+
+    async def _check(self, answer: ProfileAnswer) -> None:
+        """Pass an answer on to be counted, unless another machine has taken the address since the question.
+
+        Done before the store is waited for: later the kernel may have forgotten who has got the answer.
+        """
+        try:
+            mac = await self._find_mac(answer.client)
+        except ServiceError as error:
+            logger.warning("the MAC of %s is not compared again: %s", answer.client, error.message)
+            mac = ""
+        if mac and answer.mac and mac != answer.mac:
+            logger.warning("a fetch of %s is not counted: it has another MAC by now", answer.client)
+            return
+        self._counted.put_nowait(answer)
 
     async def _complete(self, answer: ProfileAnswer) -> None:
         async def complete() -> None:
             await (await self._store.orders()).complete_fetch(answer.fetch)
 
         try:
-            # Another machine may have taken the address between the question and the answer.
-            if answer.mac != await self._find_mac(answer.client):
-                raise ServiceError("it has another MAC than when it asked")
             await retry(complete, COMPLETION_WAIT, "counting a fetch of a boot profile")
         except KadeployError as error:
             logger.warning("a fetch of %s is not counted: %s", answer.client, error.message)
+
+
+async def _for_each(
+    waiting: asyncio.Queue[ProfileAnswer], act: Callable[[ProfileAnswer], Awaitable[None]]
+) -> None:
+    while True:
+        answer = await waiting.get()
+        try:
+            await act(answer)
+        finally:
+            waiting.task_done()
 
 
 def plain(address: str) -> str:
@@ -196,12 +241,3 @@ def plain(address: str) -> str:
         return address
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return str(mapped or parsed)
-
-
-def _objection(order: BootOrder, client: str, mac: str) -> str:
-    """Reason for which this client gets no secret, '' where it is the node."""
-    if plain(order.address) != client:
-        return f"this is the boot profile of {order.node}, and this machine has another address"
-    if order.mac and mac and mac != order.mac:
-        return f"this is the boot profile of {order.node}, and this machine has another MAC"
-    return ""

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Protocol, cast
 
 from kadeploy.config import server
 from kadeploy.config.clusters import Node
-from kadeploy.config.server import ConfiguredProgram, ProfileName, Profiles
+from kadeploy.config.server import ConfiguredProgram, ExportKind, ProfileName, Profiles
 from kadeploy.families import Family
 
 REFUSAL_SECONDS = 30  # until a machine that was refused restarts
@@ -46,6 +46,13 @@ class BootProgram(ConfiguredProgram, Protocol):
     @abstractmethod
     def profile_name(self, node: Node, profiles: Profiles) -> str:
         """Name of a node's profile in that directory."""
+
+    def secret_protocols(self, export: ExportKind) -> Collection[ExportKind]:
+        """Protocols by which a profile with a secret is served, where kernels are fetched by ``export``.
+
+        Those by which the program never fetches its profile are to be left out.
+        """
+        return tuple(ExportKind)
 
     @abstractmethod
     def common_files(self, base_url: str, profiles: Profiles) -> Mapping[str, str | Path]:

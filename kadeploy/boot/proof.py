@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Self
 
 PROOF_PATH = "/run/kadeploy/proof"
-MAX_PROOF = 256  # bytes
 
 _PROOF = re.compile(r"([0-9a-f-]{36}) ([0-9a-f]{64})\n?")
 

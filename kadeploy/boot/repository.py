@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from io import BufferedRandom, BufferedReader
 from pathlib import Path, PurePosixPath
@@ -126,6 +126,11 @@ class BootRepository:
     def profile_directory(self) -> str:
         """Directory of the profiles below the repository."""
         return self._program.profile_directory(self._profiles)
+
+    @property
+    def secret_protocols(self) -> Collection[ExportKind]:
+        """Protocols by which profiles with secrets are served."""
+        return self._program.secret_protocols(self._export)
 
     def profile_path(self, node: Node) -> str:
         """Path of a node's profile below the repository, as machines ask for it."""

@@ -61,6 +61,7 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
     upload = False
     admission: Admission  # of all sessions
     parent: Parent  # of all sessions
+    server_address: str  # of all sessions
     reply: TftpReply | None = None
     last_update: float
     retry_count: int
@@ -71,9 +72,10 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
 
         An error would make it give up.
         """
-        if not self.admission.enter(self.address):
-            raise tftpy.TftpException("too many transfers")
-        self._admitted = True
+        if not self._is_of_parent(buffer):
+            if not self.admission.enter(self.address):
+                raise tftpy.TftpException("too many transfers")
+            self._admitted = True
         # The kernel drops what comes from anybody else: tftpy would take it for the client's.
         self.sock.connect((self.host, self.port))
         if buffer[:2] in (_READ, _WRITE):
@@ -83,6 +85,11 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
                 self._ask(requested)
             self.requested = requested
         self._guard(partial(super().start, buffer))
+
+    def _is_of_parent(self, buffer: bytes) -> bool:
+        """True for the parent's question: it needs no place, ends at once, and busy is not dead."""
+        own = (self.server_address, "127.0.0.1")  # the kernel takes neither from outside
+        return self.address in own and buffer.startswith(_READ + HEALTH_NAME.encode() + b"\0")
 
     def _ask(self, name: str) -> None:
         """Ask for a profile; stay silent where nobody knows: after an error a machine would boot its disk."""
@@ -190,6 +197,8 @@ class Parent:
         if reply is None or reply.away:
             self._silent_until = time.monotonic() + SILENCE
             raise tftpy.TftpException("nobody knows the profile now")
+        if reply.again:
+            raise tftpy.TftpException("this client gets no profile now")
         return reply
 
     def _wait(self, end: float) -> TftpReply | None:
@@ -227,6 +236,7 @@ def main(arguments: list[str]) -> int:
     repository, directory, address, port = Path(arguments[0]), arguments[1], arguments[2], int(arguments[3])
     parent = TftpTransfer.parent = Parent(repository, directory)
     logging.getLogger("tftpy").setLevel(logging.CRITICAL)  # finished requests tell what happened
+    TftpTransfer.server_address = address
     TftpTransfer.admission = Admission(min(MAX_SESSIONS, open_files() // 2), TFTP_EACH)
     # tftpy has no other way to say what a session is; and 'import tftpy.TftpServer' yields the class in it.
     vars(importlib.import_module("tftpy.TftpServer"))["TftpContextServer"] = TftpTransfer

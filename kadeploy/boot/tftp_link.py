@@ -27,12 +27,14 @@ class TftpQuestion:
 class TftpReply:
     """Reply to a question.
 
-    ``away``: nobody knows now, and the client is to ask again. ``text`` is None where no order says anything:
-    the name is that of a file, or of nothing. ``status`` and ``fetch`` are as in a ProfileAnswer.
+    ``away``: nobody knows now, and all clients are to ask again; ``again``: only this one. ``text`` is None
+    where no order says anything: the name is that of a file, or of nothing. ``status`` and ``fetch`` are as
+    in a ProfileAnswer.
     """
 
     number: int
     away: bool = False
+    again: bool = False
     text: str | None = None
     status: int = 200
     fetch: int = 0

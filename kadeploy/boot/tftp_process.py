@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kadeploy.boot import tftp
-from kadeploy.boot.answers import ProfileAnswer, ProfileAnswers
+from kadeploy.boot.answers import AskAgainError, ProfileAnswer, ProfileAnswers
 from kadeploy.boot.http import Record
 from kadeploy.boot.requests import BootFileRequest
 from kadeploy.boot.tftp_link import TftpCompletion, TftpQuestion, TftpReply, parse
@@ -113,6 +113,8 @@ class TftpProcess:
     async def _reply(self, question: TftpQuestion) -> TftpReply:
         try:
             answer = await self._answers.find(question.name, question.client, "tftp", wait=STORE_WAIT)
+        except AskAgainError:
+            return TftpReply(question.number, again=True)
         except KadeployError:
             return TftpReply(question.number, away=True)
         if answer is None:

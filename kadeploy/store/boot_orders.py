@@ -162,8 +162,11 @@ class BootOrders:
             counted = {"fetched": boot_orders.c.fetched + 1}
             connection.execute(update(boot_orders).where(order).values(counted))
             connection.execute(update(boot_orders).where(still_open).values(secret=begun.secret))
-            done = {"completed": time.time(), "secret": ""}
-            connection.execute(update(boot_fetches).where(is_fetch).values(done))
+            # A new number, so that numbers tell the order of the ends: the clock may be set back.
+            done = {**begun._asdict(), "completed": time.time(), "secret": ""}
+            del done["id"]
+            connection.execute(delete(boot_fetches).where(is_fetch))
+            connection.execute(insert(boot_fetches).values(done))
 
         await self._store.write(change)
 
@@ -187,7 +190,7 @@ def _find(connection: Connection, wanted: ColumnElement[bool]) -> BootOrder | No
 
 def _fetches(connection: Connection, number: int) -> tuple[Fetch, ...]:
     complete = (boot_fetches.c.order_number == number) & boot_fetches.c.completed.is_not(None)
-    rows = connection.execute(select(boot_fetches).where(complete).order_by(boot_fetches.c.completed))
+    rows = connection.execute(select(boot_fetches).where(complete).order_by(boot_fetches.c.id))
     return tuple(Fetch(row.completed, row.client, row.protocol, row.mac) for row in rows)
 
 

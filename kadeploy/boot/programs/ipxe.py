@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from kadeploy.boot.program import REFUSAL_SECONDS, BootProgram, spell
@@ -72,6 +72,11 @@ class IpxeProgram(BootProgram):
 
     def profile_name(self, node: Node, profiles: Profiles) -> str:
         return spell(node, profiles.filename)
+
+    def secret_protocols(self, export: ExportKind) -> Collection[ExportKind]:
+        # boot.ipxe names the profile by a URL of this kind. Over HTTP an attacker must hold the address, over
+        # TFTP only send from it.
+        return (ExportKind.HTTP,) if export is ExportKind.HTTP else tuple(ExportKind)
 
     def common_files(self, base_url: str, profiles: Profiles) -> Mapping[str, str | Path]:
         own_profile = f"{base_url}/{profiles.directory}/{_FILE_NAMES[profiles.filename]}"

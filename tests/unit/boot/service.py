@@ -29,11 +29,12 @@ remoteops: {reboot: [{cmd: "true"}]}
 """
 
 
-def configure(directory: Path, network: Network) -> Path:
+def configure(directory: Path, network: Network, export: str = "http") -> Path:
     """The smallest site there is; its repository is ``directory/boot``."""
     server = (
         f"network: {{server_address: 127.0.0.1, ports: {{http: {network.ports.http},"
-        f" tftp: {network.ports.tftp}}}}}\npxe: {{dhcp: {{repository: {directory}/boot}}}}\n"
+        f" tftp: {network.ports.tftp}}}}}\npxe: {{dhcp: {{repository: {directory}/boot,"
+        f" export: {{kind: {export}}}}}}}\n"
         f"database: {{name: {directory}/{STORE}}}\n"
     )
     for name, text in (("server.conf", server), ("clusters.conf", _CLUSTERS), ("c.conf", _CLUSTER)):

@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from kadeploy.boot.answers import FETCHES, OK, REFUSED, ProfileAnswer, ProfileAnswers, plain
+from kadeploy.boot.answers import FETCHES, OK, REFUSED, AskAgainError, ProfileAnswer, ProfileAnswers, plain
 from kadeploy.boot.neighbours import mac_of
 from kadeploy.boot.order_store import OrderStore
 from kadeploy.boot.repository import BootRepository
 from kadeploy.config.clusters import Node
 from kadeploy.config.server import Network, NetworkBoot
 from kadeploy.errors import ServiceError
-from kadeploy.store.boot_orders import BootOrder
+from kadeploy.store.boot_orders import BootOrder, BootOrders
 from tests.unit.boot.ordering import PATH, TEXT, has_no_secret
 
 MAC, OTHER = "52:54:00:1f:00:0b", "52:54:00:1f:00:ff"
@@ -27,8 +29,11 @@ class Link:
     """The link of the server: which MAC has an address now."""
 
     mac = ""
+    error: ServiceError | None = None
 
     async def __call__(self, address: str) -> str:
+        if self.error:
+            raise self.error
         return self.mac
 
 
@@ -59,7 +64,8 @@ class Desk:
 async def desk(tmp_path: Path, network: Network) -> AsyncIterator[Desk]:
     root = tmp_path / "boot"
     root.mkdir()
-    repository = BootRepository(root, NetworkBoot.model_validate({"repository": root}), network)
+    boot = {"repository": root, "export": {"kind": "tftp"}}
+    repository = BootRepository(root, NetworkBoot.model_validate(boot), network)
     link = Link()
     async with OrderStore(tmp_path / "store.sqlite") as store:
         answers = ProfileAnswers(repository, store, link)
@@ -89,14 +95,71 @@ async def test_a_mac_is_compared_where_both_are_known(desk: Desk, known: str, se
     assert [fetch.mac for fetch in order.fetches] == ([seen] if status == OK else [])
 
 
-async def test_a_machine_that_takes_the_address_meanwhile_proves_nothing(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("known", "before", "after", "counts"),
+    [
+        ("", MAC, MAC, True),
+        ("", MAC, OTHER, False),
+        ("", MAC, "", True),  # the kernel has forgotten it meanwhile
+        ("", "", MAC, True),  # nothing was sent to it before
+        (MAC, "", MAC, True),
+        (MAC, "", OTHER, False),
+        (MAC, MAC, OTHER, False),
+    ],
+)
+async def test_a_machine_that_takes_the_address_meanwhile_proves_nothing(
+    desk: Desk, known: str, before: str, after: str, counts: bool
+) -> None:
+    await desk.place(known)
+    desk.link.mac = before
+    answer = await desk.ask()
+    desk.link.mac = after
+    desk.answers.sent(answer)
+    await desk.answers.written()
+    order = await desk.read()
+    assert (bool(order.secret), order.fetched) == (counts, int(counts))
+
+
+async def test_a_fetch_counts_though_the_kernel_does_not_tell_its_mac(desk: Desk) -> None:
     await desk.place("")
     desk.link.mac = MAC
     answer = await desk.ask()
-    desk.link.mac = OTHER
+    desk.link.error = ServiceError("no")
     desk.answers.sent(answer)
     await desk.answers.written()
-    assert ((await desk.read()).secret, (await desk.read()).fetched) == ("", 0)
+    assert (await desk.read()).fetched == 1
+
+
+async def test_the_mac_is_looked_up_at_once_though_the_store_is_locked(desk: Desk, tmp_path: Path) -> None:
+    """What becomes of the address while others are written says nothing about this fetch."""
+    await desk.place("")
+    desk.link.mac = MAC
+    answers = [await desk.ask() for _ in range(2)]
+    with closing(sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)) as other:
+        other.execute("begin immediate")
+        for answer in answers:
+            desk.answers.sent(answer)
+        await asyncio.sleep(0.2)
+        desk.link.mac = OTHER
+        other.execute("rollback")
+    await desk.answers.written()
+    assert (await desk.read()).fetched == 2
+
+
+@pytest.mark.parametrize("kind", ["replaced", "mac"])
+async def test_what_concerns_one_client_is_told_from_a_store_that_is_away(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    async def none(*_: object, **__: object) -> int:
+        return 0
+
+    await desk.place("")
+    if kind == "mac":
+        desk.link.error = ServiceError("the kernel does not tell")
+    else:
+        monkeypatch.setattr(BootOrders, "begin_fetch", none)
+    with pytest.raises(AskAgainError):
+        await desk.ask()
 
 
 async def test_who_asks_by_tftp_in_the_name_of_a_node_keeps_nothing_from_it(desk: Desk) -> None:
@@ -104,7 +167,7 @@ async def test_who_asks_by_tftp_in_the_name_of_a_node_keeps_nothing_from_it(desk
     await desk.place("")
     for _ in range(FETCHES):
         await desk.answers.find(PATH, ADDRESS, "tftp")
-    with pytest.raises(ServiceError, match="was fetched"):
+    with pytest.raises(AskAgainError, match="was fetched"):
         await desk.answers.find(PATH, ADDRESS, "tftp")
     assert (await desk.ask()).status == OK
 

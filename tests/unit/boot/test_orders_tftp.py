@@ -9,13 +9,15 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from kadeploy.boot.answers import FETCHES
+from kadeploy.config.clusters import Node
 from kadeploy.config.server import Network
-from tests.unit.boot.ordering import ADDRESS, PATH, STRANGER, OrderingSite, has_no_secret, secret_of
+from tests.unit.boot.ordering import ADDRESS, PATH, STRANGER, TEXT, OrderingSite, has_no_secret, secret_of
 from tests.unit.boot.service import STORE, configure, running, tftp_children
 
 DATA, ERROR, OPTIONS = b"\0\3", b"\0\5", b"\0\6"
@@ -23,7 +25,7 @@ DATA, ERROR, OPTIONS = b"\0\3", b"\0\5", b"\0\6"
 
 @pytest.fixture
 def site(tmp_path: Path, network: Network) -> Iterator[OrderingSite]:
-    with running(configure(tmp_path, network)):
+    with running(configure(tmp_path, network, "tftp")):
         yield OrderingSite(tmp_path, network.ports)
 
 
@@ -78,8 +80,11 @@ class Machine:
 
 def test_the_last_complete_fetch_of_the_node_proves(site: OrderingSite) -> None:
     order = site.place()
-    with Machine(site) as machine:
-        first, second = (secret_of(machine.fetch()) for _ in range(2))
+    secrets = []
+    for _ in range(2):  # from another port each: what comes from one while its session ends is dropped
+        with Machine(site) as machine:
+            secrets.append(secret_of(machine.fetch()))
+    first, second = secrets
     found = site.until(2)
     assert (first != second, found.secret) == (True, second)
     assert [(one.client, one.protocol) for one in found.fetches] == [(ADDRESS, "tftp")] * 2
@@ -125,6 +130,37 @@ def test_from_elsewhere_there_is_no_secret_and_no_disk(site: OrderingSite) -> No
     assert [(one.path, one.status) for one in site.requests(STRANGER)] == [(f"/{PATH}", 403)]
 
 
+def test_where_profiles_come_by_http_there_is_no_secret_by_tftp(tmp_path: Path, network: Network) -> None:
+    """A request in the name of a node neither gets a secret nor voids that of its boot."""
+    with running(configure(tmp_path, network)):
+        site = OrderingSite(tmp_path, network.ports)
+        order = site.place()
+        secret = secret_of(site.get())
+        site.until(1)
+        with Machine(site) as machine:
+            answer = machine.fetch()
+        assert b"echo Refused: " in answer and answer.endswith(b"reboot\n") and has_no_secret(answer)
+        assert site.stays_unfetched(1).secret == secret
+        assert site.accept(order, secret)
+        site.place(secret=False)
+        with Machine(site) as machine:
+            assert b"sanboot" in machine.fetch()
+
+
+def test_a_node_that_fetches_again_and_again_silences_nobody_else(site: OrderingSite) -> None:
+    site.place()
+    other = Node("n-2", "127.0.0.12", "", "c")
+    site.with_orders(
+        lambda orders: orders.place(other, f"profiles/{other.address}", TEXT, secret_wanted=True)
+    )
+    for _ in range(FETCHES):
+        with Machine(site) as looping:
+            secret_of(looping.fetch())
+    with Machine(site) as looping, Machine(site, other.address) as machine:
+        assert looping.ask(wait=0.3) == b""
+        secret_of(machine.fetch(f"profiles/{other.address}"))
+
+
 def test_what_is_not_confirmed_does_not_count(site: OrderingSite) -> None:
     site.place()
     with Machine(site) as machine:
@@ -164,6 +200,20 @@ def test_while_the_store_is_away_there_is_silence(site: OrderingSite) -> None:
     with Machine(site) as machine:
         secret = secret_of(machine.fetch())
     assert site.until(1).secret == secret
+
+
+def test_health_of_a_tftp_server_whose_places_are_taken(tmp_path: Path, network: Network) -> None:
+    """Busy is not dead; machines are to ask again."""
+    with running(configure(tmp_path, network), "prlimit", "--nofile=80:80"), ExitStack() as stack:
+        site = OrderingSite(tmp_path, network.ports)
+        for number in range(1, 30):
+            machine = stack.enter_context(Machine(site, f"127.0.2.{number}"))
+            if machine.ask("boot.ipxe", wait=0.5, options={"blksize": "8"}) == b"":
+                break
+        else:
+            pytest.fail("there is room for all")
+        time.sleep(1.1)
+        assert b" 200 " in site.get("/healthz")[:20]
 
 
 def test_health_tells_of_a_tftp_server_that_hangs(site: OrderingSite) -> None:

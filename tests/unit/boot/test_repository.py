@@ -31,6 +31,19 @@ def test_profile_of_a_node(make: Make, node: Node, boot: dict[str, object], path
     assert make(**boot).profile_path(node) == path
 
 
+@pytest.mark.parametrize(
+    ("method", "export", "protocols"),
+    [
+        ("IPXE", "http", {"http"}),
+        ("IPXE", "tftp", {"http", "tftp"}),
+        ("PXElinux", "http", {"http", "tftp"}),  # kernels over HTTP, profiles by TFTP as ever
+        ("PXElinux", "tftp", {"http", "tftp"}),
+    ],
+)
+def test_how_secrets_are_served(make: Make, method: str, export: str, protocols: set[str]) -> None:
+    assert set(make(method=method, export={"kind": export}).secret_protocols) == protocols
+
+
 def test_kernels_are_named_by_content(make: Make, tmp_path: Path) -> None:
     repository = make()
     source = tmp_path / "vmlinuz 6.1"

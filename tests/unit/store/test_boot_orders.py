@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import func, select
 
 from kadeploy.config.clusters import Node
+from kadeploy.store import boot_orders
 from kadeploy.store.boot_orders import KEPT_FETCHES, BootOrder, BootOrders, OrderState
 from kadeploy.store.store import Store
 from kadeploy.store.tables import boot_fetches
@@ -83,6 +85,29 @@ async def test_of_two_that_prove_one_is_accepted(orders: BootOrders) -> None:
     await fetch(orders, order, "secret")
     accepted = await asyncio.gather(*(orders.accept(order.number, "secret") for _ in range(5)))
     assert sorted(accepted) == [False] * 4 + [True]
+
+
+async def test_fetches_are_in_the_order_of_their_ends_whatever_the_clock_says(
+    orders: BootOrders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await place(orders)
+    late = await orders.begin_fetch(order.number, "late", **{**CLIENT, "protocol": "tftp"})
+    clock = iter([2000.0, 1000.0])
+    monkeypatch.setattr(boot_orders, "time", SimpleNamespace(time=lambda: next(clock)))
+    await fetch(orders, order, "first")
+    await orders.complete_fetch(late)
+    found = await orders.read("node-1")
+    assert found is not None and found.secret == "late"
+    assert [(one.protocol, one.at) for one in found.fetches] == [("http", 2000.0), ("tftp", 1000.0)]
+
+
+async def test_a_fetch_is_counted_once(orders: BootOrders) -> None:
+    order = await place(orders)
+    begun = await orders.begin_fetch(order.number, "secret", **CLIENT)
+    for _ in range(2):
+        await orders.complete_fetch(begun)
+    found = await orders.read("node-1")
+    assert found is not None and (found.fetched, len(found.fetches)) == (1, 1)
 
 
 async def test_a_new_order_voids_the_one_before(orders: BootOrders) -> None:
