@@ -10,7 +10,7 @@ import logging
 
 from kadeploy.errors import UnreachableError
 from kadeploy.steps.boot import reboot_soft
-from kadeploy.steps.caused_error import CausedError
+from kadeploy.steps.caused_error import CausedError, cause_of
 from kadeploy.steps.minios import DoubtfulBoot, switch_pxe_minios, wait_reboot_minios
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.set_deployment_env import send_key_in_deploy_env
@@ -35,12 +35,12 @@ async def do_or_boot_first(
         if not run.attempt:
             raise
         logger.warning("%s is booted into the miniOS once more: %s", run.node.name, error.message)
-        await _boot_again(workbench, run)
+        await _boot_again(workbench, run, cause_of(error, Cause.CONNECTION))
         await work(workbench, run)
 
 
-async def _boot_again(workbench: DeploymentWorkbench, run: NodeRun) -> None:
-    """Boot a node into the miniOS, in its slot of the window of reboots."""
+async def _boot_again(workbench: DeploymentWorkbench, run: NodeRun, cause: Cause) -> None:
+    """Boot a node into the miniOS, in its slot of the window of reboots; ``cause`` is why it needs it."""
     seconds = workbench.facts.cluster.timeouts.reboot.seconds(len(workbench.facts.nodes))
     async with workbench.reboot(run.node.name):
         await switch_pxe_minios(workbench, run)
@@ -50,6 +50,6 @@ async def _boot_again(workbench: DeploymentWorkbench, run: NodeRun) -> None:
             await wait_reboot_minios(workbench, run)
     except TimeoutError:
         reason = f"the miniOS did not answer any more, nor {seconds:g} s after another boot: {run.observed}"
-        raise CausedError(reason, run.cause or Cause.REBOOT, evidence=run.evidence) from None
+        raise CausedError(reason, cause, evidence=run.evidence) from None
     if workbench.facts.options.keys:
         await send_key_in_deploy_env(workbench, run)

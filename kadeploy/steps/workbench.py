@@ -69,7 +69,8 @@ class Memory:
 class Workbench(Generic[Facts]):
     """Tools of steps of any operation.
 
-    ``probe`` is a node's slot for one look whether it answers. ``keep_minios`` writes the key of a node's
+    ``probe`` is a node's slot for one look whether it answers, ``reboot`` its slot in the window of reboots,
+    for a step that is admitted without one. ``keep_minios`` writes the key of a node's
     miniOS and the level of its proof where later operations find them.
     """
 
@@ -83,6 +84,7 @@ class Workbench(Generic[Facts]):
     memory: Memory
     probe: Slot
     keep_minios: Callable[[str, str, str], Awaitable[None]]
+    reboot: Slot = nullcontext
 
     def facts_of(self, node: Node) -> NodeFacts:
         """Facts of a node that this operation has learned."""
@@ -117,8 +119,7 @@ class DeploymentWorkbench(Workbench[DeploymentFacts]):
 
     ``chain``: the broadcast that late nodes join while it runs. ``received`` keeps results of broadcasts,
     ``progress`` is called with each progress of one. ``renewal`` makes a fresh file system on the target and
-    mounts it. ``files``: those of the plan, open. ``reboot`` is a node's slot in the window of reboots, for a
-    step that is admitted without one.
+    mounts it. ``files``: those of the plan, open.
     """
 
     files: OpenFiles
@@ -126,4 +127,3 @@ class DeploymentWorkbench(Workbench[DeploymentFacts]):
     received: Callable[[Sequence[Reception]], Awaitable[None]]
     progress: Callable[[BroadcastProgress], None]
     renewal: tuple[Callable[[DeploymentWorkbench, NodeRun], Awaitable[None]], ...]
-    reboot: Slot = nullcontext

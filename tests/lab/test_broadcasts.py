@@ -65,7 +65,9 @@ def test_nodes_without_python(fleet: Laboratory, tmp_path: Path) -> None:
     steps = tmp_path / "steps.yaml"
     steps.write_text(
         "BroadcastEnvChain: {send_environment: {pre-ops: [{name: hide, action: exec, "
-        "command: 'mv $(readlink -f /usr/bin/python3) /root/'}]}}\n"
+        "command: 'mv $(readlink -f /usr/bin/python3) /root/'}], "
+        # The administrator's post-install works inside of the image, for which it needs it.
+        "post-ops: [{name: show, action: exec, command: 'mv /root/python3.* /usr/bin/'}]}}\n"
     )
     options = ["--custom-steps", str(steps), *automaton("BroadcastEnvChain")]
     outcome = fleet.deploy(HOSTS, "-e", "fleet-min", *options).outcome(200)

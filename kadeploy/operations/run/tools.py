@@ -118,6 +118,7 @@ def make_workbench(site: Site, store: Store, plan: ClusterPlan[ClusterFacts], to
         "power": PowerControl(plan.facts.cluster.remoteops, site.directory, tools.remote),
         "memory": tools.memory,
         "probe": tools.probe,
+        "reboot": tools.reboot,
         "keep_minios": partial(minios_boots.remember, store),
     }
     if not isinstance(plan.facts, DeploymentFacts):
@@ -130,5 +131,4 @@ def make_workbench(site: Site, store: Store, plan: ClusterPlan[ClusterFacts], to
         received=tools.received,
         progress=tools.progress,
         renewal=plan.recipes.renewal(),
-        reboot=tools.reboot,
     )
