@@ -57,5 +57,6 @@ class XzReader(io.RawIOBase):
             data = self._input or self._file.read(PIECE)
         if zeros % PADDING:
             raise lzma.LZMAError("the zero bytes behind a stream are no padding")
-        self._stream = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+        if self._input:
+            self._stream = lzma.LZMADecompressor(lzma.FORMAT_XZ)
         return bool(self._input)

@@ -42,7 +42,7 @@ def test_streams_and_what_is_between_them(content: bytes, good: bool) -> None:
     assert (node.returncode == 0) is good or not content
     reader = io.BufferedReader(Compression.XZ.facts.reader(io.BytesIO(content)), PIECE)
     if good:
-        assert reader.read() == node.stdout
+        assert (reader.read(), reader.read(1)) == (node.stdout, b""), "the end stays the end"
     else:
         with pytest.raises((EOFError, lzma.LZMAError)):
             reader.read()
