@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from kadeploy.boot.profile import SECRET_PARAMETER
 from kadeploy.boot.proof import PROOF_PATH, Proof
@@ -28,6 +30,10 @@ from kadeploy.steps.workbench import AnyWorkbench, BootingWorkbench
 from kadeploy.store.boot_orders import BootOrder, OrderState
 from kadeploy.vocabulary.cause import Cause
 from kadeploy.vocabulary.proof import ProofLevel
+
+Reboot = Callable[[Any, NodeRun], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
 
 _PROTOCOL_LEVELS = {"http": ProofLevel.THIS_BOOT, "tftp": ProofLevel.ADDRESS}
 
@@ -64,6 +70,24 @@ async def wait_reboot_minios(workbench: BootingWorkbench, run: NodeRun) -> None:
             await _wait_for_shared_key(workbench, run, watch)
         else:
             await _wait_for_proof(workbench, run, watch)
+
+
+async def wait_for_certain_minios(workbench: BootingWorkbench, run: NodeRun, reboot: Reboot) -> None:
+    """Wait for the miniOS; at the first attempt ``reboot`` a node with a doubtful one, in the same time.
+
+    A node that was in its firmware when it was told to reboot, as after an engine that was killed then,
+    fetches its profile before the reboot, too.
+    """
+    try:
+        await wait_reboot_minios(workbench, run)
+    except DoubtfulBoot as doubt:
+        if run.attempt:
+            raise
+        logger.warning("%s is booted into the miniOS once more: %s", run.node.name, doubt.message)
+        async with workbench.reboot(run.node.name):
+            await switch_pxe_minios(workbench, run)
+            await reboot(workbench, run)
+        await wait_reboot_minios(workbench, run)
 
 
 async def check_boot(workbench: BootingWorkbench, run: NodeRun) -> None:

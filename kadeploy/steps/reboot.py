@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from kadeploy.remote import hostkey
 from kadeploy.remote.hostkey import Answer, FailedProbe
@@ -23,13 +22,11 @@ from kadeploy.steps.boot import (
 from kadeploy.steps.boot_verdict import Awaited, is_minios
 from kadeploy.steps.evidence import requests_since_reboot
 from kadeploy.steps.image_tree import MINIOS_ROOT, append_keys
-from kadeploy.steps.minios import DoubtfulBoot, check_boot, switch_pxe_minios, wait_reboot_minios
+from kadeploy.steps.minios import check_boot, switch_pxe_minios, wait_for_certain_minios
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import RebootWorkbench
 from kadeploy.vocabulary.cause import Cause
 from kadeploy.vocabulary.condition import Condition
-
-logger = logging.getLogger(__name__)
 
 SILENT_PROBES = 3  # without any answer, in a row: one may be lost on its way
 
@@ -72,27 +69,12 @@ async def wait_reboot_any(workbench: RebootWorkbench, run: NodeRun) -> None:
 async def wait_reboot_minios_to_stay(workbench: RebootWorkbench, run: NodeRun) -> None:
     """Wait for the miniOS, and until it goes on answering; users know it by its key of this boot."""
     while True:
-        await _wait_for_certain_minios(workbench, run)
+        await wait_for_certain_minios(workbench, run, order_reboot)
         async with watched(workbench, run, Awaited.MINIOS) as watch:
             if await settles(workbench, run, workbench.minios_key(run.node), watch):
                 break
     await check_boot(workbench, run)
     await workbench.remember(run.node, host_keys=(workbench.minios_key(run.node),))
-
-
-async def _wait_for_certain_minios(workbench: RebootWorkbench, run: NodeRun) -> None:
-    """Wait for the miniOS, and boot a doubtful one once more.
-
-    A node that was in its firmware when the boot was ordered fetches its profile before the reboot, too.
-    """
-    try:
-        await wait_reboot_minios(workbench, run)
-    except DoubtfulBoot as doubt:
-        logger.warning("%s is booted into the miniOS once more: %s", run.node.name, doubt.message)
-        async with workbench.reboot(run.node.name):
-            await switch_pxe_minios(workbench, run)
-            await order_reboot(workbench, run)
-        await wait_reboot_minios(workbench, run)
 
 
 async def send_key_in_deploy_env(workbench: RebootWorkbench, run: NodeRun) -> None:

@@ -15,7 +15,7 @@ from kadeploy.steps.boot import (
 )
 from kadeploy.steps.conditions import DEPLOYMENT
 from kadeploy.steps.image_tree import MINIOS_ROOT, append_keys
-from kadeploy.steps.minios import check_boot, switch_pxe_minios, wait_reboot_minios
+from kadeploy.steps.minios import check_boot, switch_pxe_minios, wait_for_certain_minios
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.partitions import update_partitions
 from kadeploy.steps.step import NodeFunction
@@ -25,6 +25,11 @@ from kadeploy.vocabulary.cause import Cause
 FORMAT_TIMEOUT = 600.0  # seconds: mkfs of a large slow disk
 # Lazily where something still uses it (Kadeploy3): a post-install may leave mounts and daemons there.
 UMOUNT = 'if mountpoint -q "$1"; then umount -R "$1" || { sync; umount -R -l "$1"; }; fi'
+
+
+async def wait_reboot_minios(workbench: DeploymentWorkbench, run: NodeRun) -> None:
+    """Wait for the miniOS of the boot that was ordered."""
+    await wait_for_certain_minios(workbench, run, reboot_soft)
 
 
 async def send_key_in_deploy_env(workbench: DeploymentWorkbench, run: NodeRun) -> None:
