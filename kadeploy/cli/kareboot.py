@@ -31,7 +31,7 @@ set_pxe       boot by the profile of -w; it stays the node's profile""",
 That the node has left: its ssh port was closed, or it asked for boot files, after the order. Then:
 simple        the ssh host key of the system that was deployed last on its disk; where none was, or it never
               ran, only that an ssh server answers which is not the deployment environment's
-deploy_env    the deployment environment's host key, and the token of this very boot
+deploy_env    the deployment environment of this very boot, by the secret that was served for it
 recorded_env  the ssh host key of the environment on its disk
 set_pxe       only that an ssh server answers which is not the deployment environment's""",
 }

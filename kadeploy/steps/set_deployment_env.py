@@ -27,7 +27,7 @@ FORMAT_TIMEOUT = 600.0  # seconds: mkfs of a large slow disk
 UMOUNT = 'if mountpoint -q "$1"; then umount -R "$1" || { sync; umount -R -l "$1"; }; fi'
 
 
-async def wait_reboot_minios(workbench: DeploymentWorkbench, run: NodeRun) -> None:
+async def wait_reboot_deploy_env(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Wait for the miniOS of the boot that was ordered."""
     await wait_for_certain_minios(workbench, run, reboot_soft)
 
@@ -125,7 +125,7 @@ BINDINGS: tuple[Binding[DeploymentWorkbench], ...] = (
         {
             "switch_pxe": switch_pxe_minios,
             "reboot": reboot_soft,
-            "wait_reboot": wait_reboot_minios,
+            "wait_reboot": wait_reboot_deploy_env,
             **PREPARE_DISK,
         },
         conditions=DEPLOYMENT,

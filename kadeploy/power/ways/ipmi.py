@@ -166,7 +166,7 @@ class Bmc:
 
     def _warn(self, completed: Completed, input: str) -> None:
         # For the next boot only. Some BMCs do not know it and boot from the network by their setup; which
-        # profile the machine booted is proved by its token, hence no failure here.
+        # profile the machine booted is proved by its secret, hence no failure here.
         if _FROM_NETWORK in input and _DEVICE_SET not in completed.stdout:
             said = completed.stderr.strip().partition("\n")[0]
             logger.warning("the BMC of %s does not take the boot device: %s", self._node.name, said)
