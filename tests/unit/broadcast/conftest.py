@@ -26,9 +26,14 @@ from .local import HEAD, LocalTransport, alive, recipients
 
 IMAGE_BYTES = (24 << 20) + 12345
 STORE: Pipeline = [["sh", "-c", 'exec cat > "$OUT/$NODE"']]
-# As STORE, but a node whose gate is there takes nothing until it is opened.
+# As STORE, but a node whose gate is there takes no more than the bytes that it says until it is opened.
 GATED: Pipeline = [
-    ["sh", "-c", 'while [ -e "$OUT/$NODE.gate" ]; do sleep 0.05; done; exec cat > "$OUT/$NODE"']
+    [
+        "sh",
+        "-c",
+        'exec > "$OUT/$NODE"; gate=$OUT/$NODE.gate; [ ! -e "$gate" ] || head -c "$(cat "$gate")"; '
+        'while [ -e "$gate" ]; do sleep 0.05; done; exec cat',
+    ]
 ]
 
 
@@ -55,9 +60,10 @@ class Bench:
     def declare(self, sha256: str) -> None:
         self.source = replace(self.source, sha256=sha256)
 
-    def shut_gates(self, *nodes: str) -> None:
+    def shut_gates(self, *nodes: str, after: int = 0) -> None:
+        """Let the consumers of `nodes` take `after` bytes, and no more until the gates are opened."""
         for node in nodes:
-            (self.folder / f"{node}.gate").touch()
+            (self.folder / f"{node}.gate").write_text(str(after))
 
     def open_gates(self) -> None:
         for gate in self.folder.glob("*.gate"):

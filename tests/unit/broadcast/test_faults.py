@@ -92,7 +92,10 @@ async def test_revived_node_disturbs_nobody(bench: Bench) -> None:
 async def test_gap_beyond_the_ring_is_read_from_the_head(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """n3 lags by more than the ring of n1 holds when n2, whose buffers had the difference, is lost."""
+    """n3 lags by more than the ring of n1 holds when n2, whose buffers had the difference, is lost.
+
+    The gate of n2 keeps it from being done before: the buffers of the kernel can hold the whole image.
+    """
     served: list[Greeting] = []
     serve = Ranges.serve
 
@@ -102,6 +105,7 @@ async def test_gap_beyond_the_ring_is_read_from_the_head(
 
     monkeypatch.setattr(Ranges, "serve", record)
     bench.shut_gates("n3")
+    bench.shut_gates("n2", after=8 << 20)
     broadcast = asyncio.create_task(bench.run(4, GATED))
     await until(lambda: bench.transport.received("n1") > bench.transport.received("n3") + (3 << 20) > 3 << 20)
     bench.transport.signal("n2", SIGKILL)
