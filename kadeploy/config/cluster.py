@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from kadeploy.config.automata import Automata
 from kadeploy.config.broadcast_methods import missing_settings
 from kadeploy.config.expression import Expression, TimeoutExpression
+from kadeploy.config.firmware import Firmware
 from kadeploy.config.placeholders import OF_NODE, check_placeholders, split_command
 from kadeploy.config.remote_operations import RemoteOperations
 from kadeploy.config.verification import Verification
@@ -59,8 +60,12 @@ class Kernels(FileModel):
 
 
 class ClusterBoot(FileModel):
-    """Boot settings: ``install_bootloader`` runs in the miniOS instead of the built-in grub installation."""
+    """Boot settings: ``install_bootloader`` runs in the miniOS instead of the built-in grub installation.
 
+    ``firmware``: of the machines, unless clusters.conf gives that of some of them.
+    """
+
+    firmware: Firmware = Firmware.BIOS
     install_bootloader: Path | None = None
     kernels: Kernels
 

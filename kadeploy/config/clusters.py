@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Self
@@ -10,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kadeploy import nodes
+from kadeploy.config.firmware import Firmware
 from kadeploy.config.macs import expand_macs
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.errors import UsageError
@@ -28,6 +30,7 @@ class Node:
     cluster: str
     switch: str = ""
     mac: str = ""
+    firmware: Firmware = Firmware.BIOS
 
     @property
     def short_name(self) -> str:
@@ -38,6 +41,7 @@ class NodeRange(FileModel):
     """Ranges of equal cardinality, paired in order: ``node-[1-10]`` with ``10.0.0.[1-10]``.
 
     ``mac``: of the cards with which the nodes boot, as in ``expand_macs``; empty where they are not told.
+    ``firmware``: where it is another one than that of the cluster.
     """
 
     name: str
@@ -45,6 +49,7 @@ class NodeRange(FileModel):
     bmc: str = ""
     switch: str = ""
     mac: Annotated[tuple[str, ...], BeforeValidator(expand_macs)] = ()
+    firmware: Firmware | None = None
 
     @field_validator("name", "address", "bmc")
     @classmethod
@@ -73,14 +78,15 @@ class NodeRange(FileModel):
             raise ValueError(f"{names} names but {len(self.mac)} of 'mac'")
         return self
 
-    def expand(self, cluster: str) -> list[Node]:
-        """Nodes of this range."""
+    def expand(self, cluster: str, firmware: Firmware = Firmware.BIOS) -> list[Node]:
+        """Nodes of this range; ``firmware`` is that of the cluster."""
         names = nodes.expand_range(self.name)
         bmcs = nodes.expand_range(self.bmc) if self.bmc else [""] * len(names)
         macs = self.mac or [""] * len(names)
         addresses = nodes.expand_range(self.address)
+        own = self.firmware or firmware
         return [
-            Node(name, address, bmc, cluster, self.switch, mac)
+            Node(name, address, bmc, cluster, self.switch, mac, own)
             for name, address, bmc, mac in zip(names, addresses, bmcs, macs, strict=True)
         ]
 
@@ -110,7 +116,12 @@ class ClustersConfig(FileModel):
                     seen[identity] = entry.name
         return self
 
-    def expand(self) -> dict[str, Node]:
-        """Nodes of the site by name."""
-        groups = ((entry, group) for entry in self.clusters for group in entry.nodes)
-        return {node.name: node for entry, group in groups for node in group.expand(entry.name)}
+    def expand(self, firmware: Mapping[str, Firmware] | None = None) -> dict[str, Node]:
+        """Nodes of the site by name; ``firmware`` maps names of clusters to that of their machines."""
+        kinds = firmware or {}
+        return {
+            node.name: node
+            for entry in self.clusters
+            for group in entry.nodes
+            for node in group.expand(entry.name, kinds.get(entry.name, Firmware.BIOS))
+        }

@@ -83,9 +83,10 @@ def load(path: Path | None = None) -> Site:
     if problems or server is None or entries is None:
         raise FileError(problems)
     known = {name: _completed(cluster, server) for name, cluster in clusters.items() if cluster is not None}
+    firmware = {name: cluster.boot.firmware for name, cluster in known.items()}
     prefixes = {entry.name: entry.prefix or entry.name for entry in entries.clusters}
     files = {entry.name: base / entry.conf_file for entry in entries.clusters}
-    return Site(base, server, known, entries.expand(), prefixes, files)
+    return Site(base, server, known, entries.expand(firmware), prefixes, files)
 
 
 def _completed(cluster: ClusterConfig, server: ServerConfig) -> ClusterConfig:

@@ -14,6 +14,7 @@ from pydantic import Field
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from kadeploy.config.clusters import Node
+from kadeploy.config.firmware import Firmware
 from kadeploy.config.remote_operations import Level, PowerAction, PowerWaySetting
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.errors import PowerError
@@ -40,19 +41,24 @@ _TRANSIENT = (
 _PERMANENT = ("HMAC is invalid", "unauthorized name", "invalid authentication algorithm", "Password file")
 
 _FROM_NETWORK = "chassis bootdev pxe"
+_BY_UEFI = "options=efiboot"  # without it some BMCs make the next boot one of a BIOS
 _TAKEN, _DEVICE_SET = "Chassis Power Control: ", "Set Boot Device to "  # what ipmitool says of its success
 
 logger = logging.getLogger(__name__)
 
 
 class IpmiAccount(FileModel):
-    """Account of the BMCs; the password is in a file, for a command line is visible to everybody."""
+    """Account of the BMCs; the password is in a file, for a command line is visible to everybody.
+
+    ``efiboot``: whether BMCs are asked for a boot by UEFI; None: by the firmware of each node.
+    """
 
     user: str = "admin"
     password_file: Path
     port: int = Field(default=623, ge=1, le=65535)
     interface: Literal["lanplus", "lan"] = "lanplus"
     cipher_suite: int = Field(default=17, ge=0, le=255)
+    efiboot: bool | None = None
 
 
 class IpmiWay(PowerWay):
@@ -92,6 +98,8 @@ class Bmc:
             raise PowerError(f"{node.name} has no BMC", hint="give 'bmc' in clusters.conf")
         self._node = node
         self._timeout = timeout
+        efiboot = node.firmware is Firmware.UEFI if account.efiboot is None else account.efiboot
+        self._from_network = f"{_FROM_NETWORK} {_BY_UEFI}" if efiboot else _FROM_NETWORK
         self._deadline = time.monotonic() + timeout
         self._prefix = [
             *(PROGRAM, "-I", account.interface, "-H", node.bmc, "-p", str(account.port)),
@@ -128,7 +136,8 @@ class Bmc:
 
         None where the order was taken, and the question not answered.
         """
-        words = [*([_FROM_NETWORK] if from_network else []), f"chassis power {order}", "chassis power status"]
+        device = [self._from_network] if from_network else []
+        words = [*device, f"chassis power {order}", "chassis power status"]
         return _power_state(await self._tool("exec", "/dev/stdin", input="".join(f"{w}\n" for w in words)))
 
     async def _reach(self, state: PowerState, said: PowerState | None) -> None:

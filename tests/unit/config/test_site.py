@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.config import site
+from kadeploy.config.firmware import Firmware
 from kadeploy.config.yaml_file import FileModel, parse_text
 from kadeploy.errors import FileError, NotFoundError
 
@@ -38,6 +39,18 @@ def test_ranges_are_paired(directory: Path) -> None:
     found = site.load(directory)
     assert found.nodes["n-2"].address == "10.0.0.12" and found.nodes["n-2"].bmc == "10.0.1.12"
     assert found.clusters["c"].partitioning.block_device == "/dev/sda"
+
+
+def test_the_firmware_of_a_range_comes_before_that_of_its_cluster(directory: Path) -> None:
+    more = "      - {name: m, address: 10.0.0.20, firmware: bios}\n"
+    (directory / "clusters.conf").write_text(CLUSTERS + more)
+    assert {node.firmware for node in site.load(directory).nodes.values()} == {Firmware.BIOS}
+    (directory / "c.conf").write_text(CLUSTER.replace("boot: {", "boot: {firmware: uefi, "))
+    found = site.load(directory).nodes
+    assert (found["n-1"].firmware, found["m"].firmware) == (Firmware.UEFI, Firmware.BIOS)
+    (directory / "clusters.conf").write_text(CLUSTERS + more.replace("bios", "efi"))
+    with pytest.raises(FileError, match=r"clusters\.conf:6:49: .*'bios' or 'uefi'"):
+        site.load(directory)
 
 
 def test_how_long_systems_must_settle(directory: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.config.clusters import Node
+from kadeploy.config.firmware import Firmware
 from kadeploy.config.remote_operations import Level, PowerAction
 from kadeploy.errors import PowerError
 from kadeploy.power.way import PowerState
@@ -51,6 +52,11 @@ async def test_reboot(bmc: VirtualBmc, node: Node, power: str, level: Level, ord
     assert bmc.power == "1"
 
 
+async def test_a_boot_by_uefi_is_from_the_network_too(bmc: VirtualBmc, node: Node) -> None:
+    await connect(bmc, replace(node, firmware=Firmware.UEFI)).switch(PowerAction.POWER_ON, "hard")
+    assert bmc.orders == ["set boot pxe", "set power 1"]
+
+
 async def test_soft_power_off_asks_the_system(bmc: VirtualBmc, node: Node) -> None:
     bmc.set_power("1")
     await connect(bmc, node).switch(PowerAction.POWER_OFF, "soft")
@@ -79,14 +85,22 @@ async def test_silent_bmc_meets_the_deadline(bmc: VirtualBmc, node: Node) -> Non
     assert time.monotonic() - started < 4
 
 
-def pretend(directory: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> Bmc:
+def pretend(
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    *,
+    firmware: Firmware = Firmware.BIOS,
+    efiboot: bool | None = None,
+) -> Bmc:
     """A BMC that answers as none does at will: a shell script, which gets the commands, is its ipmitool."""
     tool = directory / "ipmitool"
     tool.write_text(f'#!/bin/sh\ncd "${{0%/*}}"; echo x >>tries; cat >>asked\n{answer}\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
-    node = Node("node-1.site.example", "172.31.0.11", "127.0.0.1", "lab")
-    return Bmc(IpmiAccount(password_file=directory / "password"), Path("/"), node, 15)
+    node = Node("node-1.site.example", "172.31.0.11", "127.0.0.1", "lab", firmware=firmware)
+    account = IpmiAccount(password_file=directory / "password", efiboot=efiboot)
+    return Bmc(account, Path("/"), node, 15)
 
 
 async def test_transient_errors_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +117,28 @@ async def test_an_order_takes_one_session(tmp_path: Path, monkeypatch: pytest.Mo
     await pretend(tmp_path, monkeypatch, answer).switch(PowerAction.REBOOT, "hard", PowerState.OFF)
     assert (tmp_path / "tries").read_text() == "x\n"
     assert (tmp_path / "asked").read_text() == "chassis bootdev pxe\nchassis power on\nchassis power status\n"
+
+
+@pytest.mark.parametrize(
+    ("firmware", "efiboot", "device"),
+    [
+        (Firmware.BIOS, None, "chassis bootdev pxe"),
+        (Firmware.UEFI, None, "chassis bootdev pxe options=efiboot"),
+        (Firmware.UEFI, False, "chassis bootdev pxe"),
+        (Firmware.BIOS, True, "chassis bootdev pxe options=efiboot"),
+    ],
+)
+async def test_the_boot_device_by_the_firmware(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    firmware: Firmware,
+    efiboot: bool | None,
+    device: str,
+) -> None:
+    answer = "echo 'Set Boot Device to pxe'; echo 'Chassis Power Control: Up/On'; echo 'Chassis Power is on'"
+    bmc = pretend(tmp_path, monkeypatch, answer, firmware=firmware, efiboot=efiboot)
+    await bmc.switch(PowerAction.REBOOT, "hard", PowerState.OFF)
+    assert (tmp_path / "asked").read_text().splitlines()[0] == device
 
 
 async def test_a_boot_device_that_is_refused_is_no_failure(

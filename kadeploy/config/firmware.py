@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kinds of firmware of machines."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Firmware(StrEnum):
+    """Firmware by which a machine boots."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
