@@ -18,7 +18,12 @@ REFUSAL_SECONDS = 30  # until a machine that was refused restarts
 
 
 class BootProgram(ConfiguredProgram, Protocol):
-    """Boot program that a site's DHCP server hands out."""
+    """Boot program that a site's DHCP server hands out.
+
+    ``wants_disk_loader``: whether it runs on UEFI machines, and starts their disks by boot/disk_loader.py.
+    """
+
+    wants_disk_loader: bool = True
 
     @abstractmethod
     def params_problem(self, params: str) -> str:
@@ -29,8 +34,12 @@ class BootProgram(ConfiguredProgram, Protocol):
         """Profile that boots the miniOS: paths of two files below ``base_url``, words of the command line."""
 
     @abstractmethod
-    def local_disk(self) -> str:
-        """Profile that boots the first disk of the machine."""
+    def local_disk(self, disk_loader: str) -> str:
+        """Profile that boots the disk of the machine: the first one, where it has a BIOS.
+
+        ``disk_loader``: URL of the EFI program that finds and starts what is on the disk of a UEFI machine,
+        '' where there is none.
+        """
 
     @abstractmethod
     def refusal(self, reason: str) -> str:
@@ -55,9 +64,10 @@ class BootProgram(ConfiguredProgram, Protocol):
         return tuple(ExportKind)
 
     @abstractmethod
-    def common_files(self, base_url: str, profiles: Profiles) -> Mapping[str, str | Path]:
+    def common_files(self, base_url: str, profiles: Profiles, disk_loader: str) -> Mapping[str, str | Path]:
         """Files that are the same for all nodes, by their paths below the repository: text, or file to copy.
 
+        ``disk_loader`` is as in ``local_disk``.
         Raises ServiceError where the program is not installed on this machine.
         """
 

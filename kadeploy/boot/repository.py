@@ -5,6 +5,7 @@
     profiles/172.31.0.11   no file: kadeploy-boot makes profiles of orders, at paths as server.conf says
     pxelinux.0, *.c32      PXELINUX (method PXElinux)
     pxelinux.cfg/AC1F000B  a profile, too; directory and names are PXELINUX's own
+    local-disk-SHA256.efi  disk loader of UEFI machines, named by what it is made of; never changed either
     kernels/SHA256-NAME    kernels and initrds, named by content: a file is never changed once it is there
     images/                images to be fetched over HTTP
 
@@ -14,6 +15,7 @@ Functions here block on the disk; call them through asyncio.to_thread where a lo
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -23,9 +25,10 @@ from contextlib import contextmanager
 from io import BufferedRandom, BufferedReader
 from pathlib import Path, PurePosixPath
 
-from kadeploy.boot import profile
+from kadeploy.boot import disk_loader, profile
 from kadeploy.boot.program import BOOT_PROGRAMS
 from kadeploy.config.clusters import Node
+from kadeploy.config.firmware import Firmware
 from kadeploy.config.server import ExportKind, Network, NetworkBoot
 from kadeploy.config.site import Site
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
@@ -34,12 +37,18 @@ from kadeploy.terminal import printable_line
 DIGEST_CHARACTERS = 16
 _NO_PROFILES = ("kernels", "images")  # directories that never have any, wherever a boot program has them
 
+logger = logging.getLogger(__name__)
+
 
 class BootRepository:
-    """Writer of the boot repository; every write appears at once and whole, or not at all."""
+    """Writer of the boot repository; every write appears at once and whole, or not at all.
 
-    def __init__(self, root: Path, boot: NetworkBoot, network: Network) -> None:
+    ``uefi``: whether nodes of the site start by UEFI.
+    """
+
+    def __init__(self, root: Path, boot: NetworkBoot, network: Network, *, uefi: bool = False) -> None:
         self.root = root
+        self._uefi = uefi
         self._program = BOOT_PROGRAMS[boot.method]
         self._export = boot.export.kind
         self._network = network
@@ -49,7 +58,8 @@ class BootRepository:
     def of(cls, site: Site) -> BootRepository:
         """Repository that a site's server.conf describes."""
         boot = site.server.pxe.dhcp
-        return cls(site.path(boot.repository), boot, site.server.network)
+        uefi = any(node.firmware is Firmware.UEFI for node in site.nodes.values())
+        return cls(site.path(boot.repository), boot, site.server.network, uefi=uefi)
 
     @property
     def base_url(self) -> str:
@@ -61,18 +71,41 @@ class BootRepository:
     def prepare(self) -> None:
         """Make the directories and write the files that are the same for all nodes.
 
-        Raises ServiceError where the repository cannot be written or the boot program is not installed.
+        Raises ServiceError where the repository cannot be written, or the boot program, or what nodes with
+        UEFI need, is not installed.
         """
         try:
             for name in (self.profile_directory, *_NO_PROFILES):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            for name, content in self._program.common_files(self.base_url, self._profiles).items():
+            self._prepare_disk_loader()
+            files = self._program.common_files(self.base_url, self._profiles, self._disk_loader())
+            for name, content in files.items():
                 if isinstance(content, Path):
                     _copy(content, self.root / name)
                 else:
-                    _write(self.root / name, content)
+                    _write(self.root / name, content.encode())
         except OSError as error:
             raise ServiceError(f"the boot repository {self.root} cannot be made: {error}") from error
+
+    def _prepare_disk_loader(self) -> None:
+        if not self._program.wants_disk_loader:
+            return
+        try:
+            path = self.root / disk_loader.file_name()
+            if not path.is_file():
+                _write(path, disk_loader.build())
+        except ServiceError as error:
+            if self._uefi:
+                raise
+            logger.info("machines with UEFI boot their disks as their firmware goes on: %s", error.message)
+
+    def _disk_loader(self) -> str:
+        """URL of the disk loader, '' where it is not there."""
+        try:
+            name = disk_loader.file_name()
+        except ServiceError:  # which `prepare` has told
+            return ""
+        return f"{self.base_url}/{name}" if (self.root / name).is_file() else ""
 
     def install_kernel(self, path: Path) -> str:
         """Copy a kernel or an initrd in, unless its content is there; its path below ``base_url``.
@@ -115,8 +148,8 @@ class BootRepository:
         )
 
     def local_disk_profile(self) -> str:
-        """Text of a profile that boots a machine's own disk."""
-        return self._program.local_disk()
+        """Text of a profile that boots a machine's own disk; after ``prepare`` by the disk loader, too."""
+        return self._program.local_disk(self._disk_loader())
 
     def refusal(self, reason: str) -> str:
         """Text for a machine that gets no profile: shown on its console, which waits and restarts."""
@@ -183,9 +216,9 @@ def _copy(source: Path, path: Path) -> None:
         shutil.copyfileobj(reader, writer)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     with _replacing(path) as writer:
-        writer.write(text.encode())
+        writer.write(content)
 
 
 @contextmanager

@@ -142,7 +142,8 @@ async def settles(workbench: AnyWorkbench, run: NodeRun, key: str, watch: Watch)
 
 async def switch_pxe_local_disk(workbench: AnyWorkbench, run: NodeRun) -> None:
     """Let the node's boot program start what is on its disk."""
-    await switch_profile(workbench, run, workbench.boot.local_disk_profile())
+    text = await asyncio.to_thread(workbench.boot.local_disk_profile)
+    await switch_profile(workbench, run, text)
 
 
 async def switch_profile(

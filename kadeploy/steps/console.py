@@ -47,7 +47,7 @@ class Mishap(StrEnum):
 _BEGINNING = re.compile(
     r"reboot: (Restarting system|machine restart|Power down)|kexec_core: Starting new kernel"
     r"|SeaBIOS \(version|iPXE (\d|initialising)|PXELINUX \d|BdsDxe: (loading|starting|failed)"
-    r"|Linux version \d"
+    r"|Linux version \d|kadeploy: (starting|no disk has)"  # boot/disk_loader.py, a GRUB itself
 )
 
 _STAGES = {
@@ -65,8 +65,9 @@ _MISHAPS = {
     ),
     Mishap.PANIC: re.compile(r"Kernel panic - not syncing"),
     Mishap.BOOTLOADER: re.compile(
-        r"grub rescue>|error: (no such (partition|device)|file `|unknown filesystem|disk `|symbol `"
-        r"|you need to load|invalid magic|no symbol table|attempt to read)|GRUB (Geom|Hard Disk|Read) Error"
+        r"grub rescue>|error: (no such (partition|device)(?!: /EFI/)|file `|unknown filesystem|disk `"
+        r"|symbol `|you need to load|invalid magic|no symbol table|attempt to read)"
+        r"|GRUB (Geom|Hard Disk|Read) Error"
         r"|Missing operating system|Error loading operating system"
     ),
     Mishap.NO_FILE: re.compile(
@@ -79,6 +80,7 @@ _MISHAPS = {
     Mishap.NOTHING_TO_BOOT: re.compile(
         r"[Nn]o boot(able)? device|not a bootable disk|No bootable option or device|Nothing to boot"
         r"|Operating [Ss]ystem not found|Reboot and Select proper|Boot from SAN device \S+ failed"
+        r"|kadeploy: no disk has"
     ),
 }
 

@@ -14,9 +14,9 @@ from kadeploy.config.server import ExportKind, ProfileName, Profiles
 _WORDS = re.compile(r"[^A-Za-z0-9 .,:_-]")
 _SEPARATORS = frozenset({"||", "&&", ";"})
 
-# A machine with a BIOS starts its first disk by sanboot. Under UEFI there is no such number: leaving iPXE
-# with an error makes the firmware go on with the next entry of its boot order. That should be the disk's boot
-# loader; firmware that has entries for HTTP boot or IPv6 before it tries those first, a minute or more.
+# A machine with a BIOS starts its first disk by sanboot. Under UEFI there is no such number: the disk loader
+# finds what to start. Leaving iPXE with an error makes the firmware go on with the next entry of its boot
+# order.
 _LOCAL_DISK = """\
 iseq ${platform} efi && exit 1 ||
 sanboot --no-describe --drive 0x80 || exit 1
@@ -61,8 +61,8 @@ class IpxeProgram(BootProgram):
             "reboot\n"
         )
 
-    def local_disk(self) -> str:
-        return f"#!ipxe\n{_LOCAL_DISK}"
+    def local_disk(self, disk_loader: str) -> str:
+        return f"#!ipxe\n{_boot_disk(disk_loader)}"
 
     def refusal(self, reason: str) -> str:
         return f"#!ipxe\necho Refused: {_WORDS.sub('', reason)}\nsleep {REFUSAL_SECONDS}\nreboot\n"
@@ -78,13 +78,19 @@ class IpxeProgram(BootProgram):
         # TFTP only send from it.
         return (ExportKind.HTTP,) if export is ExportKind.HTTP else tuple(ExportKind)
 
-    def common_files(self, base_url: str, profiles: Profiles) -> Mapping[str, str | Path]:
+    def common_files(self, base_url: str, profiles: Profiles, disk_loader: str) -> Mapping[str, str | Path]:
         own_profile = f"{base_url}/{profiles.directory}/{_FILE_NAMES[profiles.filename]}"
         return {
             "boot.ipxe": (
-                f"#!ipxe\nchain {own_profile} || echo No network boot: booting the local disk\n{_LOCAL_DISK}"
+                f"#!ipxe\nchain {own_profile} || echo No network boot: booting the local disk\n"
+                f"{_boot_disk(disk_loader)}"
             )
         }
+
+
+def _boot_disk(disk_loader: str) -> str:
+    chain = f"iseq ${{platform}} efi && chain {disk_loader} ||\n" if disk_loader else ""
+    return f"{chain}{_LOCAL_DISK}"
 
 
 MEMBER = IpxeProgram()

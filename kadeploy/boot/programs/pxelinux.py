@@ -30,6 +30,7 @@ class PxelinuxProgram(BootProgram):
 
     name = "PXElinux"
     protocols = (ExportKind.HTTP, ExportKind.TFTP)
+    wants_disk_loader = False
 
     def params_problem(self, params: str) -> str:
         return ""  # it passes on the rest of the line
@@ -46,7 +47,7 @@ class PxelinuxProgram(BootProgram):
             "  IPAPPEND 2\n"
         )
 
-    def local_disk(self) -> str:
+    def local_disk(self, disk_loader: str) -> str:
         return _LOCAL_DISK
 
     def refusal(self, reason: str) -> str:
@@ -67,7 +68,7 @@ class PxelinuxProgram(BootProgram):
     def profile_name(self, node: Node, profiles: Profiles) -> str:
         return spell(node, ProfileName.IP_HEX).upper()
 
-    def common_files(self, base_url: str, profiles: Profiles) -> Mapping[str, str | Path]:
+    def common_files(self, base_url: str, profiles: Profiles, disk_loader: str) -> Mapping[str, str | Path]:
         # lpxelinux.0 is pxelinux.0 with an HTTP client: an initrd takes a second instead of minutes.
         program = "lpxelinux.0" if _uses_http(base_url) else "pxelinux.0"
         programs = {"pxelinux.0": _PROGRAMS / program, **{name: _MODULES / name for name in _MODULE_NAMES}}

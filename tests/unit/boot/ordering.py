@@ -48,7 +48,7 @@ class OrderingSite:
         self, *, address: str = ADDRESS, mac: str = "", path: str = PATH, secret: bool = True
     ) -> BootOrder:
         node = Node(NODE, address, "", "c", mac=mac)
-        text = TEXT if secret else ipxe.MEMBER.local_disk()
+        text = TEXT if secret else ipxe.MEMBER.local_disk("")
         return self.with_orders(lambda orders: orders.place(node, path, text, secret_wanted=secret))
 
     def read(self) -> BootOrder:

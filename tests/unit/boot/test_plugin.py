@@ -25,6 +25,7 @@ class Petitboot(BootProgram):
 
     name = "Petitboot"
     protocols = (ExportKind.TFTP,)
+    wants_disk_loader = False
 
     def params_problem(self, params: str) -> str:
         return "kernel parameters must not contain quotes" if '"' in params else ""
@@ -32,7 +33,7 @@ class Petitboot(BootProgram):
     def minios(self, base_url: str, kernel: str, initrd: str, words: Sequence[str]) -> str:
         return f'kernel {base_url}/{kernel}\ninitrd {base_url}/{initrd}\nappend "{" ".join(words)}"\n'
 
-    def local_disk(self) -> str:
+    def local_disk(self, disk_loader: str) -> str:
         return "local\n"
 
     def refusal(self, reason: str) -> str:
@@ -44,8 +45,8 @@ class Petitboot(BootProgram):
     def profile_name(self, node: Node, profiles: Profiles) -> str:
         return f"{spell(node, ProfileName.HOSTNAME_SHORT)}.conf"
 
-    def common_files(self, base_url: str, profiles: Profiles) -> Mapping[str, str | Path]:
-        return {"petitboot/default.conf": self.local_disk(), "petitboot/copy": Path(__file__)}
+    def common_files(self, base_url: str, profiles: Profiles, disk_loader: str) -> Mapping[str, str | Path]:
+        return {"petitboot/default.conf": self.local_disk(disk_loader), "petitboot/copy": Path(__file__)}
 
 
 @pytest.fixture(autouse=True)

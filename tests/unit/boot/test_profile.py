@@ -16,6 +16,7 @@ from kadeploy.config.server import ProfileName, Profiles
 from kadeploy.errors import RefusedError
 
 HTTP, TFTP = "http://10.0.0.1:8069", "tftp://10.0.0.1:69"
+LOADER = f"{HTTP}/local-disk-0.efi"
 FILES: dict[str, Any] = {"kernel": "kernels/aa-vmlinuz", "initrd": "kernels/bb-initrd"}
 
 
@@ -77,9 +78,15 @@ def test_whatever_is_accepted_adds_no_line(params: str, program: BootProgram) ->
 
 
 def test_local_disk() -> None:
-    assert "sanboot --no-describe --drive 0x80" in ipxe.MEMBER.local_disk()
-    assert "iseq ${platform} efi && exit 1 ||" in ipxe.MEMBER.local_disk()
-    assert "COM32 chain.c32\n  APPEND hd0\n" in pxelinux.MEMBER.local_disk()
+    without = [
+        "#!ipxe",
+        "iseq ${platform} efi && exit 1 ||",
+        "sanboot --no-describe --drive 0x80 || exit 1",
+    ]
+    assert ipxe.MEMBER.local_disk("").splitlines() == without
+    chain = "iseq ${platform} efi && chain http://10.0.0.1:8069/local-disk-0.efi ||"
+    assert ipxe.MEMBER.local_disk(LOADER).splitlines() == [without[0], chain, *without[1:]]
+    assert "COM32 chain.c32\n  APPEND hd0\n" in pxelinux.MEMBER.local_disk("")
 
 
 @pytest.mark.parametrize(
@@ -92,11 +99,11 @@ def test_local_disk() -> None:
     ],
 )
 def test_first_script_falls_through_to_the_disk(name: ProfileName, address: str) -> None:
-    files = ipxe.MEMBER.common_files(HTTP, Profiles(filename=name))
+    files = ipxe.MEMBER.common_files(HTTP, Profiles(filename=name), LOADER)
     lines = str(files["boot.ipxe"]).splitlines()
     assert lines[0] == "#!ipxe"
     assert lines[1].startswith(f"chain {HTTP}/profiles/{address} || ")
-    assert lines[2:] == ipxe.MEMBER.local_disk().splitlines()[1:]
+    assert lines[2:] == ipxe.MEMBER.local_disk(LOADER).splitlines()[1:]
 
 
 @pytest.mark.parametrize("program", [ipxe.MEMBER, pxelinux.MEMBER])

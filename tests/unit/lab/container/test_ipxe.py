@@ -13,12 +13,13 @@ from kadeploy.lab.container.ipxe import BootDisk, BootKernel, Ipxe, NextDevice, 
 BASE = "http://172.31.0.1:8069"
 FIRST = f"{BASE}/boot.ipxe"
 PROFILE = f"{BASE}/profiles/172.31.0.11"
+LOADER = f"{BASE}/local-disk-0.efi"
 KERNEL, INITRD = f"{BASE}/kernels/k", f"{BASE}/kernels/i"
 SETTINGS = {"ip": "172.31.0.11", "netX/mac": "52:54:00:1f:00:0b", "platform": "pcbios"}
 MINIOS = profile.minios(
     ipxe.MEMBER, BASE, kernel="kernels/k", initrd="kernels/i", params="console=ttyS0 quiet", secret=True
 )
-ENTRY = {FIRST: str(ipxe.MEMBER.common_files(BASE, Profiles())["boot.ipxe"])}
+ENTRY = {FIRST: str(ipxe.MEMBER.common_files(BASE, Profiles(), LOADER)["boot.ipxe"])}
 
 
 def boot(files: dict[str, str], *, disk: bool = True) -> tuple[Outcome, list[str]]:
@@ -50,7 +51,7 @@ def test_a_file_that_is_missing_restarts_the_machine() -> None:
 
 
 def test_profile_of_the_local_disk() -> None:
-    files = {**ENTRY, PROFILE: ipxe.MEMBER.local_disk()}
+    files = {**ENTRY, PROFILE: ipxe.MEMBER.local_disk(LOADER)}
     assert boot(files)[0] == BootDisk()
     assert boot(files, disk=False)[0] == NextDevice()
 
