@@ -18,7 +18,7 @@ EPILOG_UP = """\b
 Examples:
   eval "$(kalab up -n 3)"             three nodes; kadeploy finds them
   kadeploy -e debian12-min -m node-[1-3] -k
-  kalab up -n 1 --name efi --firmware uefi
+  kalab up -n 2 --name efi --firmware uefi --firmware bios:node-2 --disk nvme
   kalab up -n 2 --name old --pxe pxelinux
 
 \b

@@ -12,7 +12,7 @@ import click
 from kadeploy.cli.lab_options import UpOptions
 from kadeploy.config import namespace
 from kadeploy.errors import NotFoundError
-from kadeploy.lab import cluster, console, labs, plan, power
+from kadeploy.lab import cluster, console, hardware, labs, plan, power
 from kadeploy.lab import status as lab_status
 from kadeploy.lab.plan import ContainerOptions, LabPlan
 from kadeploy.lab.status import NodeStatus
@@ -35,6 +35,9 @@ def _plan(options: UpOptions) -> LabPlan:
     plan.check_name(options.name)
     state = (options.state_dir or plan.ROOT / options.name).absolute()
     environment = options.deploy_env.absolute()
+    disk_kind, disk = hardware.parse_disk(options.disk)
+    nodes = map(plan.node_name, range(options.count))
+    firmware, other_firmware = hardware.parse_firmware(options.firmware, nodes)
     return LabPlan(
         name=options.name,
         count=options.count,
@@ -43,8 +46,10 @@ def _plan(options: UpOptions) -> LabPlan:
         deploy_env=environment,
         postinstall=environment.parent / "postinstall" / "admin.tgz",
         memory=options.memory,
-        disk=plan.parse_size(options.disk),
-        firmware=options.firmware,
+        disk=disk,
+        disk_kind=disk_kind,
+        firmware=firmware,
+        other_firmware=other_firmware,
         boot_program=options.pxe,
         driver=options.driver,
         container=ContainerOptions(

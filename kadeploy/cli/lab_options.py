@@ -12,7 +12,7 @@ import click
 from kadeploy.cli.options import declare
 
 if TYPE_CHECKING:
-    from kadeploy.lab.plan import BootProgram, DriverName, Firmware
+    from kadeploy.lab.plan import BootProgram, DriverName
 
 name_option = click.option(
     "--name",
@@ -54,15 +54,14 @@ up_options = declare(
         "--disk",
         default="4GiB",
         show_default=True,
-        metavar="SIZE",
-        help="Size of a node's disk, which is sparse.",
+        metavar="[KIND:]SIZE|KIND",
+        help="Of each node: virtio (default), nvme or scsi, and its size; it is sparse.",
     ),
     click.option(
         "--firmware",
-        type=click.Choice(["bios", "uefi"]),
-        default="bios",
-        show_default=True,
-        help="What the nodes start with.",
+        multiple=True,
+        metavar="KIND[:NODES]",
+        help="bios (default) or uefi, of all nodes or of these; repeatable, later ones win.",
     ),
     click.option(
         "--pxe",
@@ -117,7 +116,7 @@ class UpOptions:
     driver: DriverName
     memory: int
     disk: str
-    firmware: Firmware
+    firmware: tuple[str, ...]
     pxe: BootProgram
     deploy_env: Path
     boot_delay: float

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import yaml
 
 from kadeploy.errors import NotFoundError
 from kadeploy.lab import bmc
+from kadeploy.lab.hardware import BLOCK_DEVICES
 from kadeploy.lab.machine import CONSOLE
-from kadeploy.lab.plan import BMC_USER, CLUSTER, HTTP_PORT, SERVER_ADDRESS, LabPlan
+from kadeploy.lab.plan import BMC_USER, CLUSTER, HTTP_PORT, SERVER_ADDRESS, LabPlan, NodePlan
 
 KERNEL_PARAMETERS = "console=ttyS0,115200 net.ifnames=0"
 DEPLOY_KEY = Path("keys/id_deploy")
@@ -80,26 +83,31 @@ def server(plan: LabPlan) -> dict[str, Any]:
 
 def clusters(plan: LabPlan) -> dict[str, Any]:
     """Content of clusters.conf."""
-    first, last = plan.nodes[0], plan.nodes[-1]
-    ranges: dict[str, Any] = {
-        "name": f"node-[1-{plan.count}]",
+    groups = groupby(plan.nodes, key=lambda node: node.firmware)
+    ranges = [_range(list(group), plan) for _, group in groups]
+    entry = {"name": CLUSTER, "prefix": "node-", "conf_file": plan.cluster_file.name, "nodes": ranges}
+    return {"clusters": [entry]}
+
+
+def _range(nodes: Sequence[NodePlan], plan: LabPlan) -> dict[str, Any]:
+    """Range of neighbours of one kind of firmware, which it names where it is not the cluster's."""
+    first, last = nodes[0], nodes[-1]
+    content: dict[str, Any] = {
+        "name": f"node-[{first.index + 1}-{last.index + 1}]",
         "address": f"{_network(first.address)}.[{_host(first.address)}-{_host(last.address)}]",
         "bmc": f"{_network(first.bmc_address)}.[{_host(first.bmc_address)}-{_host(last.bmc_address)}]",
-        "mac": [node.mac for node in plan.nodes],
+        "mac": [node.mac for node in nodes],
     }
-    return {
-        "clusters": [
-            {"name": CLUSTER, "prefix": "node-", "conf_file": plan.cluster_file.name, "nodes": [ranges]}
-        ]
-    }
+    return content if first.firmware is plan.firmware else {**content, "firmware": first.firmware.value}
 
 
 def cluster(plan: LabPlan, timeouts: dict[str, str]) -> dict[str, Any]:
     """Content of the cluster's file."""
     content: dict[str, Any] = {
-        "partitioning": {"block_device": "/dev/vda", "layout": _layout(plan)},
+        "partitioning": {"block_device": BLOCK_DEVICES[plan.disk_kind], "layout": _layout(plan)},
         "boot": {
-            "kernels": {"user": {"params": "console=ttyS0,115200 net.ifnames=0"}, "deploy": _minios(plan)}
+            "firmware": plan.firmware.value,
+            "kernels": {"user": {"params": KERNEL_PARAMETERS}, "deploy": _minios(plan)},
         },
         "remoteops": _remote_operations(plan),
         "timeouts": timeouts,

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from kadeploy.config.firmware import Firmware
 from kadeploy.errors import NotFoundError, UsageError
+from kadeploy.lab.hardware import DISK_SIZE, DiskKind
 from kadeploy.lab.machine import CONSOLE
 
-Firmware = Literal["bios", "uefi"]
 BootProgram = Literal["ipxe", "pxelinux"]
 DriverName = Literal["qemu", "container"]
 
@@ -28,7 +30,6 @@ MAX_STATE_PATH = 70  # a unix socket below it must fit into the 108 bytes of sun
 
 _LAB_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
 _RATE = re.compile(r"[1-9][0-9]{0,5}(kbit|mbit|gbit)")
-_UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,11 @@ class NodePlan:
 
     index: int
     directory: Path
+    firmware: Firmware = Firmware.BIOS
 
     @property
     def name(self) -> str:
-        return f"node-{self.index + 1}"
+        return node_name(self.index)
 
     @property
     def address(self) -> str:
@@ -96,7 +98,10 @@ class ContainerOptions:
 
 @dataclass(frozen=True, slots=True)
 class LabPlan:
-    """Options of ``kalab up``; memory in MiB, disk in bytes, paths absolute."""
+    """Options of ``kalab up``; memory in MiB, disk in bytes, paths absolute.
+
+    ``firmware`` is that of all nodes but those whose names ``other_firmware`` maps to theirs.
+    """
 
     name: str
     count: int
@@ -105,11 +110,13 @@ class LabPlan:
     deploy_env: Path
     postinstall: Path
     memory: int = 1024
-    disk: int = 4 * 2**30
-    firmware: Firmware = "bios"
+    disk: int = DISK_SIZE
+    firmware: Firmware = Firmware.BIOS
     boot_program: BootProgram = "ipxe"
     driver: DriverName = "qemu"
     container: ContainerOptions = ContainerOptions()
+    disk_kind: DiskKind = "virtio"
+    other_firmware: Mapping[str, Firmware] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -120,10 +127,13 @@ class LabPlan:
                 f"the state directory {self.state} has more than {MAX_STATE_PATH} characters",
                 hint="the paths of sockets below it would be too long: choose a shorter `state_dir`",
             )
-        if self.firmware == "uefi" and self.boot_program == "pxelinux":
+        has_uefi = any(node.firmware is Firmware.UEFI for node in self.nodes)
+        if has_uefi and self.boot_program == "pxelinux":
             raise UsageError("pxelinux boots machines with a BIOS only", hint="take `boot_program` ipxe")
-        if self.driver == "container" and (self.firmware, self.boot_program) != ("bios", "ipxe"):
+        if self.driver == "container" and (has_uefi or self.boot_program != "ipxe"):
             raise UsageError("container nodes have a BIOS and iPXE", hint="take `driver` qemu")
+        if self.driver == "container" and self.disk_kind != "virtio":
+            raise UsageError("container nodes have disks of one kind", hint="take `driver` qemu")
 
     @property
     def namespace(self) -> str:
@@ -132,7 +142,12 @@ class LabPlan:
     @property
     def nodes(self) -> tuple[NodePlan, ...]:
         return tuple(
-            NodePlan(index, self.state / "nodes" / f"node-{index + 1}") for index in range(self.count)
+            NodePlan(
+                index,
+                self.state / "nodes" / (name := node_name(index)),
+                self.other_firmware.get(name, self.firmware),
+            )
+            for index in range(self.count)
         )
 
     @property
@@ -176,8 +191,16 @@ def from_json(text: str) -> LabPlan:
     data = json.loads(text)
     for key in ("state", "config", "deploy_env", "postinstall"):
         data[key] = Path(data[key])
+    data["firmware"] = Firmware(data["firmware"])
+    others = data.get("other_firmware", {})  # former versions had one kind of firmware in a lab
+    data["other_firmware"] = {name: Firmware(kind) for name, kind in others.items()}
     data["container"] = ContainerOptions(**data["container"])
     return LabPlan(**data)
+
+
+def node_name(index: int) -> str:
+    """Name of the node that this index, from 0, counts."""
+    return f"node-{index + 1}"
 
 
 def check_name(name: str) -> None:
@@ -191,14 +214,6 @@ def check_name(name: str) -> None:
 def namespace_of(name: str) -> str:
     """Network namespace of the lab of this name."""
     return f"kalab-{name}"
-
-
-def parse_size(text: str) -> int:
-    """Bytes of ``4GiB``; raises UsageError."""
-    match = re.fullmatch(r"([0-9]{1,6})(MiB|GiB|TiB)", text)
-    if not match or int(match[1]) == 0:
-        raise UsageError(f"'{text}' is no size", hint="write 512MiB or 4GiB")
-    return int(match[1]) * _UNITS[match[2]]
 
 
 def parse_rate(text: str) -> str:

@@ -35,7 +35,7 @@ class Decision:
     restart: bool = False
 
 
-class Firmware:
+class FirmwareStart:
     """One start of a node's firmware; ``node`` is its machine.json, ``lost`` counts requests to lose."""
 
     def __init__(

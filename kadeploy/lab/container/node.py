@@ -174,11 +174,11 @@ class ContainerNode:
                 os.dup2(self._console.slave, descriptor)
             from dataclasses import asdict
 
-            from kadeploy.lab.container.firmware import Firmware
+            from kadeploy.lab.container.firmware import FirmwareStart
 
             order: tuple[str, ...] = ("disk", "net") if self._boot_device() == "default" else ("net", "disk")
             order, lost = self._faults.order(order), self._faults.lost_requests
-            decision = Firmware(self._directory, self._plan, self._disk, order, lost).decide()
+            decision = FirmwareStart(self._directory, self._plan, self._disk, order, lost).decide()
             os.write(answer, json.dumps(asdict(decision)).encode())
         except Exception as error:  # the firmware has crashed: the console shows how
             os.write(1, f"firmware: {type(error).__name__}: {error}\n".encode())

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 
 from kadeploy.errors import UsageError
-from kadeploy.lab.plan import parse_rate, parse_size
+from kadeploy.lab.hardware import parse_size
+from kadeploy.lab.plan import parse_rate
 
 MAX_SECONDS = 86_400.0
 MAX_COUNT = 1000

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from kadeploy.config.firmware import Firmware
+from kadeploy.lab.hardware import DiskKind
 from kadeploy.lab.plan import LabPlan, NodePlan
 
 Accelerator = Literal["kvm", "tcg"]
@@ -13,6 +16,7 @@ Accelerator = Literal["kvm", "tcg"]
 PROGRAM = "qemu-system-x86_64"
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE.fd")
 OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS.fd")
+_DISKS: Mapping[DiskKind, str] = {"virtio": "virtio-blk-pci", "nvme": "nvme", "scsi": "scsi-hd"}
 
 
 def arguments(plan: LabPlan, node: NodePlan, accelerator: Accelerator) -> list[str]:
@@ -21,23 +25,23 @@ def arguments(plan: LabPlan, node: NodePlan, accelerator: Accelerator) -> list[s
         PROGRAM,
         *("-name", f"{plan.name}/{node.name}"),
         *("-nodefaults", "-no-user-config"),
-        *_processor(plan, accelerator),
+        *_processor(node, accelerator),
         *("-m", str(plan.memory)),
         *("-display", "none", "-vga", "none"),
         # The firmware tries only the devices that the BMC orders, without a fallback.
         *("-boot", "strict=on"),
         *("-rtc", "base=utc,clock=host"),
         *("-device", "virtio-rng-pci"),
-        *_firmware(plan, node),
+        *_firmware(node),
         *_network(node),
-        *_disk(node),
+        *_disk(plan, node),
         *_console(node),
         *("-qmp", f"unix:{_escape(node.file('qmp.sock'))},server=on,wait=off"),
     ]
 
 
-def _processor(plan: LabPlan, accelerator: Accelerator) -> list[str]:
-    machine = "pc" if plan.firmware == "bios" else "q35"
+def _processor(node: NodePlan, accelerator: Accelerator) -> list[str]:
+    machine = "pc" if node.firmware is Firmware.BIOS else "q35"
     # Without graphics SeaBIOS and iPXE talk to the serial console, where the record is.
     common = ["-machine", f"{machine},graphics=off", "-smp", "1"]
     if accelerator == "kvm":
@@ -45,8 +49,8 @@ def _processor(plan: LabPlan, accelerator: Accelerator) -> list[str]:
     return [*common, "-accel", "tcg,tb-size=256", "-cpu", "max"]
 
 
-def _firmware(plan: LabPlan, node: NodePlan) -> list[str]:
-    if plan.firmware == "bios":
+def _firmware(node: NodePlan) -> list[str]:
+    if node.firmware is Firmware.BIOS:
         return []
     variables = _escape(node.file("OVMF_VARS.fd"))
     return [
@@ -64,10 +68,12 @@ def _network(node: NodePlan) -> list[str]:
     ]
 
 
-def _disk(node: NodePlan) -> list[str]:
+def _disk(plan: LabPlan, node: NodePlan) -> list[str]:
     # cache=unsafe: the disk has to survive its machine, not the host.
     drive = f"if=none,id=drive0,format=raw,cache=unsafe,discard=unmap,file={_escape(node.file('disk'))}"
-    return ["-drive", drive, "-device", "virtio-blk-pci,id=disk0,drive=drive0,serial=kalab"]
+    device = f"{_DISKS[plan.disk_kind]},id=disk0,drive=drive0,serial=kalab"
+    controller = ["-device", "virtio-scsi-pci"] if plan.disk_kind == "scsi" else []
+    return ["-drive", drive, *controller, "-device", device]
 
 
 def _console(node: NodePlan) -> list[str]:

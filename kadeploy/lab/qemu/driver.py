@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kadeploy.config.firmware import Firmware
 from kadeploy.lab import processes
 from kadeploy.lab.machine import record_of
 from kadeploy.lab.plan import LabPlan, NodePlan
@@ -34,10 +35,10 @@ class QemuDriver:
         return self._accelerator
 
     def prepare_node(self, lab: LabPlan, node: NodePlan) -> dict[str, Any]:
-        """Make the disk, and return the command line."""
+        """Make disk and NVRAM, and return the command line."""
         node.file("disk").touch(mode=0o600)
         os.truncate(node.file("disk"), lab.disk)
-        if lab.firmware == "uefi":
+        if node.firmware is Firmware.UEFI:
             shutil.copyfile(command.OVMF_VARIABLES, node.file("OVMF_VARS.fd"))
         return {"argv": command.arguments(lab, node, self._accelerator)}
 

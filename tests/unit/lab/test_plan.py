@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from kadeploy.config import site
+from kadeploy.config.firmware import Firmware
 from kadeploy.errors import NotFoundError, UsageError
 from kadeploy.lab import bmc, configuration, dhcp, driver, plan
+from kadeploy.lab.hardware import DiskKind
 from kadeploy.lab.plan import LabPlan
 from kadeploy.lab.qemu import command
 from kadeploy.power.ways.ipmi import IpmiAccount
@@ -44,7 +48,10 @@ def test_addresses_of_nodes(lab: LabPlan) -> None:
         ({"count": 0}, "a lab of 0 nodes"),
         ({"count": 201}, "a lab of 201 nodes"),
         ({"state": Path("/" + "x" * 80)}, "more than 70 characters"),
-        ({"firmware": "uefi", "boot_program": "pxelinux"}, "a BIOS only"),
+        ({"firmware": Firmware.UEFI, "boot_program": "pxelinux"}, "a BIOS only"),
+        ({"other_firmware": {"node-3": Firmware.UEFI}, "boot_program": "pxelinux"}, "a BIOS only"),
+        ({"other_firmware": {"node-3": Firmware.UEFI}, "driver": "container"}, "have a BIOS"),
+        ({"disk_kind": "nvme", "driver": "container"}, "disks of one kind"),
     ],
 )
 def test_impossible_labs_are_refused(lab: LabPlan, changes: dict[str, object], message: str) -> None:
@@ -52,19 +59,15 @@ def test_impossible_labs_are_refused(lab: LabPlan, changes: dict[str, object], m
         replace(lab, **changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("text", "size"), [("4GiB", 2**32), ("512MiB", 2**29), ("1TiB", 2**40)])
-def test_sizes(text: str, size: int) -> None:
-    assert plan.parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["4", "4GB", "0GiB", "-1GiB", "4.5GiB", "", "9999999GiB", "4GiB\n"])
-def test_wrong_sizes(text: str) -> None:
-    with pytest.raises(UsageError):
-        plan.parse_size(text)
-
-
 def test_plan_survives_its_file(lab: LabPlan) -> None:
-    assert plan.from_json(lab.to_json()) == lab
+    changed = replace(lab, disk_kind="nvme", other_firmware={"node-2": Firmware.UEFI})
+    assert plan.from_json(changed.to_json()) == changed
+
+
+def test_plan_of_a_lab_that_an_earlier_version_has_brought_up(lab: LabPlan) -> None:
+    former = json.loads(replace(lab, firmware=Firmware.UEFI).to_json())
+    del former["disk_kind"], former["other_firmware"]
+    assert plan.from_json(json.dumps(former)) == replace(lab, firmware=Firmware.UEFI)
 
 
 def test_unknown_node(lab: LabPlan) -> None:
@@ -73,10 +76,15 @@ def test_unknown_node(lab: LabPlan) -> None:
 
 
 MACHINES = [
-    ("bios", "tcg", ["-machine pc,graphics=off", "-accel tcg,tb-size=256 -cpu max", "-m 1024"], "pflash"),
-    ("bios", "kvm", ["-accel kvm -cpu host"], "tcg"),
     (
-        "uefi",
+        Firmware.BIOS,
+        "tcg",
+        ["-machine pc,graphics=off", "-accel tcg,tb-size=256 -cpu max", "-m 1024"],
+        "pflash",
+    ),
+    (Firmware.BIOS, "kvm", ["-accel kvm -cpu host"], "tcg"),
+    (
+        Firmware.UEFI,
         "tcg",
         [
             "-machine q35",
@@ -90,9 +98,9 @@ MACHINES = [
 
 @pytest.mark.parametrize(("firmware", "kind", "present", "absent"), MACHINES)
 def test_machine(
-    lab: LabPlan, firmware: plan.Firmware, kind: command.Accelerator, present: list[str], absent: str
+    lab: LabPlan, firmware: Firmware, kind: command.Accelerator, present: list[str], absent: str
 ) -> None:
-    changed = replace(lab, firmware=firmware)
+    changed = replace(lab, other_firmware={"node-2": firmware})
     line = " ".join(command.arguments(changed, changed.nodes[1], kind))
     common = [
         "tap,id=wire0,ifname=tap2,script=no,downscript=no",
@@ -103,6 +111,22 @@ def test_machine(
     for fragment in [*common, *present]:
         assert fragment in line
     assert absent not in line
+
+
+@pytest.mark.parametrize(
+    ("kind", "devices", "block_device"),
+    [
+        ("virtio", ["virtio-blk-pci,id=disk0,drive=drive0"], "/dev/vda"),
+        ("nvme", ["nvme,id=disk0,drive=drive0"], "/dev/nvme0n1"),
+        ("scsi", ["virtio-scsi-pci", "scsi-hd,id=disk0,drive=drive0"], "/dev/sda"),
+    ],
+)
+def test_disks(lab: LabPlan, kind: DiskKind, devices: list[str], block_device: str) -> None:
+    changed = replace(lab, disk_kind=kind)
+    argv = command.arguments(changed, changed.nodes[0], "tcg")
+    added = [word for option, word in pairwise(argv) if option == "-device"]
+    assert added[-len(devices) :] == [*devices[:-1], f"{devices[-1]},serial=kalab"]
+    assert configuration.cluster(changed, {})["partitioning"]["block_device"] == block_device
 
 
 def test_commas_in_paths_are_doubled(lab: LabPlan) -> None:
@@ -169,6 +193,36 @@ def test_configuration_is_what_kadeploy_loads(
     secret = loaded.path(account.password_file)
     assert secret.read_text() == "secret\n"
     assert secret.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("common", "others", "expected"),
+    [
+        (Firmware.BIOS, {}, [Firmware.BIOS, Firmware.BIOS, Firmware.BIOS, Firmware.BIOS]),
+        (Firmware.UEFI, {}, [Firmware.UEFI, Firmware.UEFI, Firmware.UEFI, Firmware.UEFI]),
+        (
+            Firmware.UEFI,
+            {"node-2": Firmware.BIOS},
+            [Firmware.UEFI, Firmware.BIOS, Firmware.UEFI, Firmware.UEFI],
+        ),
+        (
+            Firmware.BIOS,
+            {"node-3": Firmware.UEFI, "node-4": Firmware.UEFI},
+            [Firmware.BIOS, Firmware.BIOS, Firmware.UEFI, Firmware.UEFI],
+        ),
+    ],
+)
+def test_kadeploy_knows_the_firmware_of_each_node(
+    lab: LabPlan, common: Firmware, others: dict[str, Firmware], expected: list[Firmware]
+) -> None:
+    changed = replace(lab, count=4, firmware=common, other_firmware=others)
+    configuration.write(changed, driver.named("qemu").timeouts(changed), "secret")
+    loaded = site.load(changed.config)
+    assert [node.firmware for node in changed.nodes] == expected
+    assert [node.firmware for node in loaded.nodes.values()] == expected
+    assert [(node.name, node.mac, node.bmc) for node in loaded.nodes.values()] == [
+        (node.name, node.mac, node.bmc_address) for node in changed.nodes
+    ]
 
 
 def test_deploy_partition_holds_a_system(lab: LabPlan) -> None:
