@@ -107,12 +107,19 @@ class Machine(ABC):
         self.press_power()
 
     def set_boot_device(self, device: str) -> None:
-        """Set the device that is tried first from the next start or reset on, until another one is set."""
+        """Set the device that is tried first at the next start or reset.
+
+        A BIOS tries it first until another one is set, UEFI once.
+        """
         if device not in BOOT_DEVICES:
             raise Refused(f"no boot device '{device}'")
-        Path(self.file("boot-device")).write_text(device + "\n")
+        self.write_boot_device(device)
         if self.pid is not None:
             self.boot_order_changed()
+
+    def write_boot_device(self, device: str) -> None:
+        """Write down what the BMC has been ordered."""
+        Path(self.file("boot-device")).write_text(device + "\n")
 
     @abstractmethod
     def start_arguments(self) -> list[str]:

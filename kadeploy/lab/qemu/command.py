@@ -10,6 +10,7 @@ from typing import Literal
 from kadeploy.config.firmware import Firmware
 from kadeploy.lab.hardware import DiskKind
 from kadeploy.lab.plan import LabPlan, NodePlan
+from kadeploy.lab.qemu.uefi_machine import VARIABLES
 
 Accelerator = Literal["kvm", "tcg"]
 
@@ -28,7 +29,7 @@ def arguments(plan: LabPlan, node: NodePlan, accelerator: Accelerator) -> list[s
         *_processor(node, accelerator),
         *("-m", str(plan.memory)),
         *("-display", "none", "-vga", "none"),
-        # The firmware tries only the devices that the BMC orders, without a fallback.
+        # A BIOS tries only the devices that the BMC orders, without a fallback.
         *("-boot", "strict=on"),
         *("-rtc", "base=utc,clock=host"),
         *("-device", "virtio-rng-pci"),
@@ -52,7 +53,7 @@ def _processor(node: NodePlan, accelerator: Accelerator) -> list[str]:
 def _firmware(node: NodePlan) -> list[str]:
     if node.firmware is Firmware.BIOS:
         return []
-    variables = _escape(node.file("OVMF_VARS.fd"))
+    variables = _escape(node.file(VARIABLES))
     return [
         *("-drive", f"if=pflash,format=raw,readonly=on,file={OVMF_CODE}"),
         *("-drive", f"if=pflash,format=raw,file={variables}"),

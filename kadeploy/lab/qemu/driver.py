@@ -14,6 +14,7 @@ from kadeploy.lab import processes
 from kadeploy.lab.machine import record_of
 from kadeploy.lab.plan import LabPlan, NodePlan
 from kadeploy.lab.qemu import accelerator, command
+from kadeploy.lab.qemu.uefi_machine import VARIABLES
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
@@ -35,12 +36,12 @@ class QemuDriver:
         return self._accelerator
 
     def prepare_node(self, lab: LabPlan, node: NodePlan) -> dict[str, Any]:
-        """Make disk and NVRAM, and return the command line."""
+        """Make disk and NVRAM, and return the command line and the firmware."""
         node.file("disk").touch(mode=0o600)
         os.truncate(node.file("disk"), lab.disk)
         if node.firmware is Firmware.UEFI:
-            shutil.copyfile(command.OVMF_VARIABLES, node.file("OVMF_VARS.fd"))
-        return {"argv": command.arguments(lab, node, self._accelerator)}
+            shutil.copyfile(command.OVMF_VARIABLES, node.file(VARIABLES))
+        return {"argv": command.arguments(lab, node, self._accelerator), "firmware": node.firmware}
 
     def make_wire(self, route: IPRoute, node: NodePlan, bridge: int) -> None:
         """Make a tap."""

@@ -25,9 +25,13 @@ class QemuMachine(Machine):
             return {"net0": 1, "disk0": 0}
         return {"net0": 0, "disk0": 1}
 
+    def start_order(self) -> dict[str, int]:
+        """Order of a machine that is off and is now to start."""
+        return self.boot_order()
+
     def start_arguments(self) -> list[str]:
         arguments = []
-        for device, index in self.boot_order().items():
+        for device, index in self.start_order().items():
             if index >= 0:
                 arguments += ["-set", f"device.{device}.bootindex={index}"]
         return arguments
