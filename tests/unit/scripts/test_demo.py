@@ -31,6 +31,7 @@ def test_help_goes_to_stdout(name: str) -> None:
         (["--nodes", "-1"], "not '-1'"),
         (["--nodes", "3 4"], "not '3 4'"),
         (["--nodes", "0x3"], "not '0x3'"),
+        (["--firmware", "UEFI"], "--firmware takes bios or uefi, not 'UEFI'"),
     ],
 )
 def test_usage_errors(arguments: list[str], sentence: str) -> None:
