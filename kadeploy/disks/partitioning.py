@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kadeploy.disks.layout import MIB, DiskLayout, Partition
+from kadeploy.disks.layout import MIB, DiskLayout, Partition, Role
 from kadeploy.disks.partitions import FUNCTIONS
 from kadeploy.disks.script import text_of
 
@@ -21,7 +21,8 @@ class Command:
 def create_partition_table(layout: DiskLayout, extraction_directory: str = "/mnt/dest") -> Command:
     """Command that makes the table of ``layout`` on its disk and waits for the devices of its partitions.
 
-    Everything on the disk is lost. May be repeated as it is.
+    On a machine that has started by UEFI, the EFI system partition gets its file system. Everything on the
+    disk is lost. May be repeated as it is.
     """
     words = (
         "sh",
@@ -30,6 +31,7 @@ def create_partition_table(layout: DiskLayout, extraction_directory: str = "/mnt
         "create_partition_table",
         layout.block_device,
         extraction_directory,
+        layout.device(Role.ESP) or "-",
         *layout.devices(),
     )
     return Command(words, sfdisk_script(layout).encode())

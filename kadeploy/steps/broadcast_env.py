@@ -27,6 +27,7 @@ from kadeploy.remote import hostkey
 from kadeploy.steps import capacity, site_file
 from kadeploy.steps.binding import Binding
 from kadeploy.steps.boot import COMMAND_TIMEOUT
+from kadeploy.steps.bootloader import install_bootloader
 from kadeploy.steps.caused_error import CausedError, cause_by_text
 from kadeploy.steps.conditions import DEPLOYMENT
 from kadeploy.steps.facts import PostInstall
@@ -42,7 +43,6 @@ from kadeploy.vocabulary.cause import Cause
 from kadeploy.vocabulary.deployment import BROADCAST_ENV
 
 SCRIPT_TIMEOUT = 600.0  # seconds of one post-install script
-BOOTLOADER_TIMEOUT = 300.0  # seconds: grub-install takes long on emulated or slow disks
 SYNC_TIMEOUT = 600.0  # seconds: gigabytes of dirty pages on one spinning disk
 
 UNPACK_ARCHIVE = 'rm -rf "$1" && mkdir -p "$1" && tar -I "$2" -xf - -C "$1" --numeric-owner'
@@ -324,21 +324,6 @@ async def send_key(workbench: DeploymentWorkbench, run: NodeRun) -> None:
     """Let the user into the deployed system, by the rules of its own sshd."""
     await check_boot(workbench, run)
     await append_keys(workbench, run, workbench.facts.options.keys, workbench.facts.extraction_dir)
-
-
-async def install_bootloader(workbench: DeploymentWorkbench, run: NodeRun) -> None:
-    """Install grub, or run the cluster's own script."""
-    own, variables = workbench.facts.bootloader_script, workbench.facts.variables(run.node)
-    if own is not None:
-        await check_boot(workbench, run)
-        text = await site_file.read(workbench, own, "bootloader script")
-        await workbench.remote.run_script(run.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT)
-        return
-    text = await asyncio.to_thread(bootloader.install_grub_script)
-    result = await workbench.remote.run_script(
-        run.node.name, text, [], env=variables, timeout=BOOTLOADER_TIMEOUT, check=False
-    )
-    check_tree(result, "the installation of grub")
 
 
 async def read_host_keys(workbench: DeploymentWorkbench, run: NodeRun) -> None:

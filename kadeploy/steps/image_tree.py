@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from kadeploy.disks import tree_program
+from kadeploy.disks.node_program import NO_PYTHON
 from kadeploy.disks.tree.image import FAULT
 from kadeploy.errors import NodeError
 from kadeploy.local.ending import describe_ending, last_line
@@ -23,7 +24,7 @@ def check_tree(result: Result, name: str, blamed: Cause = Cause.ENVIRONMENT) -> 
     said = last_line(result.stderr)
     if result.status == FAULT:
         raise CausedError(said, blamed, evidence=result.evidence)
-    if result.status == tree_program.NO_PYTHON:
+    if result.status == NO_PYTHON:
         raise CausedError(said, Cause.MINIOS, evidence=result.evidence, hint=PYTHON_HINT)
     if result.status != 0:
         raise NodeError(said or f"{name} {describe_ending(result.status)}", evidence=result.evidence)

@@ -17,11 +17,13 @@ from pathlib import Path
 from kadeploy.disks.tree.host_keys import DIRECTORY as KEYS
 from kadeploy.disks.tree.host_keys import SERVERS, make_keys, write_keys
 from kadeploy.disks.tree.image import ImageFault, ImageTree, ended, is_volatile
+from kadeploy.disks.uefi.esp import content_of, find_esp
+from kadeploy.disks.uefi.partition_table import read_table
+from kadeploy.disks.uefi.programs import UefiFault
 
 UUID = Path("/proc/sys/kernel/random/uuid")
 NETWORKD_IS_ON = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
 IFUP = ("/sbin/ifup", "/usr/sbin/ifup")
-ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"  # type of an EFI system partition
 LOCALHOST = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
 OWN_NAME = re.compile(rb"^127\.0\.1\.1\s.*\n", re.MULTILINE)
 OWN_GETTY = re.compile(rb"^KS:.*\n", re.MULTILINE)
@@ -106,21 +108,26 @@ def mounts() -> Iterator[str]:
     # no check at boot, which would cost a slow machine most of a second.
     if tmp and variable("FS_TYPE_TMP"):
         yield mount(tmp, "/tmp", "nosuid,nodev", 0)  # noqa: S108 - the new system's
-    if has_esp():
-        yield mount(variable("ESP_PART"), "/boot/efi", "umask=0077,nofail", 0)
+    device = esp_device()
+    if device:
+        yield mount(device, "/boot/efi", "umask=0077,nofail", 0)
 
 
-def has_esp() -> bool:
-    """Check whether the system gets an EFI system partition.
+def esp_device() -> str:
+    """Device of the EFI system partition that the system gets, '' for none.
 
-    Not while it has no file system: on a new partition table the bootloader's installation makes it, which
-    comes after this. A machine that started by BIOS never reads it. Where the partition table was kept,
-    another partition may have the number of the layout: only the type in the table tells.
+    A machine that started by BIOS never reads it. On a table that a script of the site has made it may have
+    no file system yet: the bootloader's installation makes it, which comes after this.
     """
-    device = variable("ESP_PART")
-    if not device or not Path("/sys/firmware/efi").is_dir():
-        return False
-    return probe("PART_ENTRY_TYPE", device) == ESP and probe("TYPE", device) == "vfat"
+    disk = variable("BLOCK_DEVICE")
+    if not disk or not Path("/sys/firmware/efi").is_dir():
+        return ""
+    try:
+        device = find_esp(read_table(disk), variable("ESP_PART")).device
+        return device if content_of(device) else ""
+    except UefiFault as fault:
+        note(f"no EFI system partition is mounted in the new system: {fault}")
+        return ""
 
 
 def write(tree: ImageTree, path: str, content: bytes) -> None:

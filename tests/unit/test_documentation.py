@@ -41,7 +41,14 @@ from kadeploy.simulation.file import (
     StepBehaviour,
 )
 from kadeploy.steps import boot as steps_boot
-from kadeploy.steps import boot_new_env, broadcast_env, custom_operation, power, set_deployment_env
+from kadeploy.steps import (
+    boot_new_env,
+    bootloader,
+    broadcast_env,
+    custom_operation,
+    power,
+    set_deployment_env,
+)
 from kadeploy.store import schema, store, tables, windows
 from kadeploy.store.statistics import FIELDS
 from kadeploy.vocabulary.cause import Cause
@@ -247,7 +254,7 @@ CONSTANTS = {
     "mkfs, a partitioning script": set_deployment_env.FORMAT_TIMEOUT,
     "a post-install script": broadcast_env.SCRIPT_TIMEOUT,
     "a custom operation": custom_operation.OPERATION_TIMEOUT,
-    "the bootloader's installation": broadcast_env.BOOTLOADER_TIMEOUT,
+    "the bootloader's installation": bootloader.TIMEOUT,
     "between two questions whether a node has obeyed": power.STATUS_INTERVAL,
     "loading the kernel for kexec": boot_new_env.KEXEC_LOAD_TIMEOUT,
     "between two looks whether a node answers": steps_boot.POLL_INTERVAL,

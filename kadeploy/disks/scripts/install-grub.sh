@@ -12,7 +12,7 @@ fail() {
 image=${KADEPLOY_ENV_EXTRACTION_DIR:?}
 disk=${KADEPLOY_BLOCK_DEVICE:?}
 partition=${KADEPLOY_DEPLOY_PART:?}
-esp=${KADEPLOY_ESP_PART:-}
+number=${KADEPLOY_DEPLOY_PART_NUM:?}
 parameters=$(printf '%s' "${KADEPLOY_ENV_KERNEL_PARAMS:-}" | tr '\n\r\t' '   ')
 
 [ -z "${KADEPLOY_ENV_HYPERVISOR:-}" ] || fail "a hypervisor cannot be booted by this installation of grub"
@@ -92,15 +92,11 @@ install_for_bios() {
     grub-install --target=i386-pc --boot-directory="$boot" --no-floppy "$disk"
 }
 
-# --removable: EFI/BOOT/BOOTX64.EFI is what firmware starts without an entry in its memory, which a machine
-# that boots by network keeps for the network.
+# In a directory of its own, so that an EFI system partition may hold other systems. The firmware's memory is
+# changed afterwards, and differently.
 install_for_uefi() {
-    esp_directory=$(mktemp -d)
-    [ "$(blkid -p -s TYPE -o value "$esp" || true)" = vfat ] || mkfs.vfat -F 32 "$esp" >/dev/null
-    mount -t vfat "$esp" "$esp_directory"
     grub-install --target=x86_64-efi --efi-directory="$esp_directory" --boot-directory="$boot" \
-        --removable --no-nvram
-    umount "$esp_directory"
+        --bootloader-id="kadeploy-$number" --no-nvram
 }
 
 uuid=$(blkid -p -s UUID -o value "$partition") || fail "$partition holds no file system with a UUID"
@@ -116,10 +112,19 @@ END
 esp_directory=
 make_boot_directory
 trap remove_directories EXIT
-install_for_bios
-if [ -n "$esp" ] && [ -d /sys/firmware/efi ]; then
+if [ -d /sys/firmware/efi ]; then
+    esp_directory=$(mktemp -d)
+    bios_boot=$(in_esp "$esp_directory" prepare_esp "$disk" "${KADEPLOY_ESP_PART:-}")
     install_for_uefi
+    [ -z "$bios_boot" ] || install_for_bios
+else
+    install_for_bios
 fi
 # In this directory, whose path is resolved, nothing is a link any more.
 configuration >"$grub/grub.cfg.new"
 mv "$grub/grub.cfg.new" "$grub/grub.cfg"
+# Only now there is something to point to.
+if [ -n "$esp_directory" ]; then
+    in_esp "$esp_directory" finish_boot "$disk" "${KADEPLOY_ESP_PART:-}" "$number"
+    umount "$esp_directory"
+fi

@@ -26,8 +26,15 @@ from tests.rooted import launcher
 UUID = "3f706aed-38a7-4106-bd69-acfe8f70a982"
 FAKE_BLKID = f"#!/bin/sh\ncase $* in *PART_ENTRY_UUID*) echo part-uuid ;; *) echo {UUID} ;; esac\n"
 FAKE_GRUB = """#!/bin/sh
-for word; do case $word in --boot-directory=*) boot=${word#*=} ;; esac; done
-printf '%s ' "$@" | sed "s,$boot,BOOT," >>"$KADEPLOY_ENV_EXTRACTION_DIR/../grub-install"
+esp=ESP
+for word; do
+    case $word in
+        --boot-directory=*) boot=${word#*=} ;;
+        --efi-directory=*) esp=${word#*=} ;;
+        --bootloader-id=*) mkdir -p "$esp/EFI/${word#*=}"; echo loader >"$esp/EFI/${word#*=}/grubx64.efi" ;;
+    esac
+done
+printf '%s ' "$@" | sed "s,$boot,BOOT,; s,$esp,ESP," >>"$KADEPLOY_ENV_EXTRACTION_DIR/../grub-install"
 mkdir -p "$boot/grub/i386-pc" "$boot/grub/fonts"
 for file in i386-pc/normal.mod fonts/unicode.pf2; do echo installed >"$boot/grub/$file"; done
 [ -e "$boot/grub/grubenv" ] || echo installed >"$boot/grub/grubenv"
@@ -47,6 +54,7 @@ class Machine:
             "KADEPLOY_ENV_EXTRACTION_DIR": str(self.image),
             "KADEPLOY_BLOCK_DEVICE": "/dev/vda",
             "KADEPLOY_DEPLOY_PART": "/dev/vda3",
+            "KADEPLOY_DEPLOY_PART_NUM": "3",
             "KADEPLOY_ENV": "debian12",
             "KADEPLOY_ENV_KERNEL": "/vmlinuz",
             "KADEPLOY_ENV_INITRD": "/initrd.img",

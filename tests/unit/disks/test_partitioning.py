@@ -64,6 +64,7 @@ def test_values_are_parameters_and_never_part_of_the_shell_text() -> None:
         "create_partition_table",
         "/dev/nvme0n1",
         "/mnt/it's",
+        "-",
         "/dev/nvme0n1p7",
     ]
     assert "nvme" not in text

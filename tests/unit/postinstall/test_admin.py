@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The administrator's post-install on real file systems: what it writes, repeats and refuses."""
 
-import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
+
+from kadeploy.disks.layout import Role
 
 from .conftest import NETWORKD, Node, make_file_system, read_tag
 
@@ -57,32 +57,31 @@ def test_tmp_not_reformatted_is_left_out(node: Node) -> None:
 
 # A mount namespace in which the machine has started by UEFI.
 UEFI = 'mount -t tmpfs none /sys/firmware && mkdir /sys/firmware/efi && exec "$0"'
-# A file has no entry in a partition table: of that alone this one speaks.
-BLKID = """#!/bin/sh
-case " $* " in *' PART_ENTRY_TYPE '*) echo {type}; exit ;; esac
-exec {real} "$@"
-"""
-ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
-BASIC_DATA = "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7"
 
 
 @pytest.mark.root
-@pytest.mark.needs("mkfs.vfat")
-@pytest.mark.parametrize(("kind", "mounted"), [(ESP, True), (BASIC_DATA, False)])
+@pytest.mark.needs("mkfs.vfat", "sfdisk")
+@pytest.mark.parametrize(
+    ("number", "kind", "mounted"),
+    [(2, Role.ESP, True), (7, Role.ESP, True), (2, Role.DEPLOY, False)],
+)
 def test_efi_system_partition_is_known_by_its_type(
-    node: Node, tmp_path: Path, kind: str, mounted: bool
+    node: Node, number: int, kind: Role, mounted: bool
 ) -> None:
-    """Where the partition table was kept, its number may be that of somebody's data."""
+    """Where the partition table was kept, its number in the layout may be that of somebody's data."""
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs mount namespaces")
-    make_file_system(node.partition(2), "mkfs.vfat")
-    real = subprocess.run(["which", "blkid"], check=True, capture_output=True, text=True).stdout.strip()
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/blkid").write_text(BLKID.format(type=kind, real=real))
-    (tmp_path / "bin/blkid").chmod(0o755)
+    with node.disk.open("wb") as file:
+        file.truncate(64 << 20)
+    script = f"label: gpt\n{number} : size=4MiB, type={kind.type_guid}\n".encode()
+    subprocess.run(["sfdisk", "--quiet", node.disk], input=script, check=True)
+    separator = "p" if node.disk.name[-1].isdigit() else ""
+    make_file_system(node.disk.with_name(f"{node.disk.name}{separator}{number}"), "mkfs.vfat")
     node.launcher = ("unshare", "--mount", "sh", "-c", UEFI)
-    run_well(node, KADEPLOY_ESP_PART=str(node.partition(2)), PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
+    ended = node.run(KADEPLOY_ESP_PART=str(node.partition(2)))
+    assert ended.returncode == 0
     assert [line[1] for line in fstab_of(node)] == (["/", "/boot/efi"] if mounted else ["/"])
+    assert ("no EFI system partition is mounted in the new system" in ended.stderr) is not mounted
 
 
 def test_host_name(node: Node) -> None:

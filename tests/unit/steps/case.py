@@ -30,7 +30,7 @@ class Case:
     ``broken_off``: the step would not end.
 
     Expected: ``does``, see recorded.py; ``orders`` to the site's power program; ``boots_then``, the text of
-    the order afterwards; and, where the node fails, ``fails``: says, cause, evidence.
+    the order afterwards; ``told``, the warnings; and, where the node fails, ``fails``: says, cause, evidence.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Case:
     does: list[dict[str, Any]] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
     boots_then: str | None = None
+    told: list[str] = field(default_factory=list)
     fails: Mapping[str, Any] | None = None
 
     @property

@@ -102,7 +102,9 @@ def orders(directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_a_micro_step(case: Case, tmp_path: Path, host_keys: Keys) -> None:
+async def test_a_micro_step(
+    case: Case, tmp_path: Path, host_keys: Keys, caplog: pytest.LogCaptureFixture
+) -> None:
     async with NodePort(case.looks or ["closed"], host_keys) as port:
         values = values_of(port, host_keys, tmp_path)
         case, recording = case.with_values(values), Recording({NODE: filled(case.does, values)})
@@ -123,6 +125,7 @@ async def test_a_micro_step(case: Case, tmp_path: Path, host_keys: Keys) -> None
         fails = await run(case, workbench, seen)
     assert fails == case.fails
     assert recording.left == []
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == case.told
     assert orders(tmp_path)[: len(case.orders) if case.broken_off else None] == case.orders
     assert port.unseen == []
     then, unchanged = await workbench.orders.read(NODE), None if before is None else before.get("text", "")

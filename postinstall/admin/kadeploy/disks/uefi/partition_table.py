@@ -1,0 +1,1 @@
+../../../../../kadeploy/disks/uefi/partition_table.py

@@ -1,0 +1,1 @@
+../../../../../kadeploy/disks/uefi/programs.py
