@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a machine with UEFI boot its disk: EFI system partition, loaders, NVRAM. Runs on the nodes."""
+"""Boot of the disk by UEFI: EFI system partition, loaders, NVRAM. All of it runs on the nodes."""

@@ -37,7 +37,7 @@ def output_of(*words: str, accepted: tuple[int, ...] = (0,)) -> str:
 
 
 def probe(device: str) -> dict[str, str]:
-    """What is on a device now, not what a cache remembers, by the names of blkid; empty for nothing."""
+    """Content of a device as of now, past all caches, by the names of blkid; empty for nothing."""
     printed = output_of(
         "blkid", "-c", "/dev/null", "-p", "-o", "export", device, accepted=(0, _NOTHING_FOUND)
     )

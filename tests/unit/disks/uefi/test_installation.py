@@ -49,7 +49,7 @@ class Machine:
         }
         path = self.programs / "script"
         path.write_bytes(install_grub_script())
-        argv = ["unshare", "--mount", "sh", "-c", UEFI, "sh", "sh", path]
+        argv = ["unshare", "--mount", "sh", "-c", UEFI, "sh", "sh", str(path)]
         return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
 
     @property
