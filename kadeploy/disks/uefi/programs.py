@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 NO_ESP = 5  # exit status: the disk has no EFI system partition that can be used
 _NOTHING_FOUND = 2  # exit status of blkid
+_LIMIT = 60.0  # seconds of a program that takes less than one; some firmware answers slowly, or never
 
 
 class UefiFault(Exception):
@@ -25,10 +26,18 @@ def output_of(*words: str, accepted: tuple[int, ...] = (0,)) -> str:
     environment = {**os.environ, "LC_ALL": "C"}
     try:
         ended = subprocess.run(
-            words, capture_output=True, text=True, errors="replace", env=environment, check=False
+            words,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+            check=False,
+            timeout=_LIMIT,
         )
     except FileNotFoundError as error:
         raise UefiFault(f"the miniOS has no {words[0]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise UefiFault(f"{words[0]} did not end within {_LIMIT:g} s") from error
     if ended.returncode not in accepted:
         said = [line for line in (ended.stderr.strip() or ended.stdout.strip()).splitlines() if line]
         reason = said[-1].strip() if said else f"exit status {ended.returncode}"

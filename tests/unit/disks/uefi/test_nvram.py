@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.disks.uefi import nvram
+from kadeploy.disks.uefi import nvram, programs
 from kadeploy.disks.uefi.partition_table import ESP, PartitionTable, TableEntry
 from kadeploy.disks.uefi.programs import UefiFault
 
@@ -64,16 +64,16 @@ class Firmware:
 
 @pytest.fixture
 def firmware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Firmware:
-    programs, variables, state = tmp_path / "bin", tmp_path / "efivars", tmp_path / "nvram"
-    for folder in (programs, variables, state):
+    commands, variables, state = tmp_path / "bin", tmp_path / "efivars", tmp_path / "nvram"
+    for folder in (commands, variables, state):
         folder.mkdir()
     for name, text in {
         "efibootmgr": EFIBOOTMGR,
         "mount": '#!/bin/sh\necho mount "$@" >>"$NVRAM/told"\n',
     }.items():
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
     monkeypatch.setenv("NVRAM", str(state))
     monkeypatch.setattr(nvram, "VARIABLES", variables)
     return Firmware(state)
@@ -144,6 +144,15 @@ def test_a_minios_without_efibootmgr(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     (tmp_path / "bin/mount").write_text("#!/bin/sh\n")
     with pytest.raises(UefiFault, match=r"^the miniOS has no efibootmgr$"):
+        register(tmp_path)
+
+
+def test_firmware_that_does_not_answer(
+    firmware: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin/efibootmgr").write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(programs, "_LIMIT", 0.5)
+    with pytest.raises(UefiFault, match=r"^efibootmgr did not end within 0.5 s$"):
         register(tmp_path)
 
 
