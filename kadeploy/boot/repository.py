@@ -28,7 +28,7 @@ from pathlib import Path, PurePosixPath
 from kadeploy.boot import disk_loader, profile
 from kadeploy.boot.program import BOOT_PROGRAMS
 from kadeploy.config.clusters import Node
-from kadeploy.config.firmware import Firmware
+from kadeploy.config.firmware import FirmwareKind
 from kadeploy.config.server import ExportKind, Network, NetworkBoot
 from kadeploy.config.site import Site
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
@@ -58,7 +58,7 @@ class BootRepository:
     def of(cls, site: Site) -> BootRepository:
         """Repository that a site's server.conf describes."""
         boot = site.server.pxe.dhcp
-        uefi = any(node.firmware is Firmware.UEFI for node in site.nodes.values())
+        uefi = any(node.firmware is FirmwareKind.UEFI for node in site.nodes.values())
         return cls(site.path(boot.repository), boot, site.server.network, uefi=uefi)
 
     @property

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from kadeploy.config.automata import Automata
 from kadeploy.config.broadcast_methods import missing_settings
 from kadeploy.config.expression import Expression, TimeoutExpression
-from kadeploy.config.firmware import Firmware
+from kadeploy.config.firmware import FirmwareKind
 from kadeploy.config.placeholders import OF_NODE, check_placeholders, split_command
 from kadeploy.config.remote_operations import RemoteOperations
 from kadeploy.config.verification import Verification
@@ -65,7 +65,7 @@ class ClusterBoot(FileModel):
     ``firmware``: of the machines, unless clusters.conf gives that of some of them.
     """
 
-    firmware: Firmware = Firmware.BIOS
+    firmware: FirmwareKind = FirmwareKind.BIOS
     install_bootloader: Path | None = None
     kernels: Kernels
 

@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kadeploy import nodes
-from kadeploy.config.firmware import Firmware
+from kadeploy.config.firmware import FirmwareKind
 from kadeploy.config.macs import expand_macs
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.errors import UsageError
@@ -30,7 +30,7 @@ class Node:
     cluster: str
     switch: str = ""
     mac: str = ""
-    firmware: Firmware = Firmware.BIOS
+    firmware: FirmwareKind = FirmwareKind.BIOS
 
     @property
     def short_name(self) -> str:
@@ -49,7 +49,7 @@ class NodeRange(FileModel):
     bmc: str = ""
     switch: str = ""
     mac: Annotated[tuple[str, ...], BeforeValidator(expand_macs)] = ()
-    firmware: Firmware | None = None
+    firmware: FirmwareKind | None = None
 
     @field_validator("name", "address", "bmc")
     @classmethod
@@ -78,7 +78,7 @@ class NodeRange(FileModel):
             raise ValueError(f"{names} names but {len(self.mac)} of 'mac'")
         return self
 
-    def expand(self, cluster: str, firmware: Firmware = Firmware.BIOS) -> list[Node]:
+    def expand(self, cluster: str, firmware: FirmwareKind = FirmwareKind.BIOS) -> list[Node]:
         """Nodes of this range; ``firmware`` is that of the cluster."""
         names = nodes.expand_range(self.name)
         bmcs = nodes.expand_range(self.bmc) if self.bmc else [""] * len(names)
@@ -116,12 +116,12 @@ class ClustersConfig(FileModel):
                     seen[identity] = entry.name
         return self
 
-    def expand(self, firmware: Mapping[str, Firmware] | None = None) -> dict[str, Node]:
+    def expand(self, firmware: Mapping[str, FirmwareKind] | None = None) -> dict[str, Node]:
         """Nodes of the site by name; ``firmware`` maps names of clusters to that of their machines."""
         kinds = firmware or {}
         return {
             node.name: node
             for entry in self.clusters
             for group in entry.nodes
-            for node in group.expand(entry.name, kinds.get(entry.name, Firmware.BIOS))
+            for node in group.expand(entry.name, kinds.get(entry.name, FirmwareKind.BIOS))
         }

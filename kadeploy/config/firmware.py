@@ -6,8 +6,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Firmware(StrEnum):
-    """Firmware by which a machine boots."""
+class FirmwareKind(StrEnum):
+    """Kind of firmware by which a machine boots."""
 
     BIOS = "bios"
     UEFI = "uefi"

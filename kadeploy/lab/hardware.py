@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
-from kadeploy.config.firmware import Firmware
+from kadeploy.config.firmware import FirmwareKind
 from kadeploy.errors import UsageError
 
 DiskKind = Literal["virtio", "nvme", "scsi"]
@@ -37,7 +37,9 @@ def parse_disk(text: str) -> tuple[DiskKind, int]:
     return "virtio", parse_size(text)
 
 
-def parse_firmware(choices: Iterable[str], nodes: Iterable[str]) -> tuple[Firmware, dict[str, Firmware]]:
+def parse_firmware(
+    choices: Iterable[str], nodes: Iterable[str]
+) -> tuple[FirmwareKind, dict[str, FirmwareKind]]:
     """Firmware of the nodes of these names by ``uefi`` or ``uefi:node-[2-3]``, of which later ones win.
 
     Returns the kind that all nodes have but those of the dictionary, which it maps to theirs. Raises
@@ -46,8 +48,8 @@ def parse_firmware(choices: Iterable[str], nodes: Iterable[str]) -> tuple[Firmwa
     from kadeploy.nodes import parse  # here, because most commands do without what it imports
 
     known = set(nodes)
-    common = Firmware.BIOS
-    others: dict[str, Firmware] = {}
+    common = FirmwareKind.BIOS
+    others: dict[str, FirmwareKind] = {}
     for choice in choices:
         word, colon, names = choice.partition(":")
         kind = _firmware(word)
@@ -62,11 +64,13 @@ def parse_firmware(choices: Iterable[str], nodes: Iterable[str]) -> tuple[Firmwa
     return common, {name: kind for name, kind in others.items() if kind != common}
 
 
-def _firmware(word: str) -> Firmware:
+def _firmware(word: str) -> FirmwareKind:
     try:
-        return Firmware(word)
+        return FirmwareKind(word)
     except ValueError:
-        raise UsageError(f"'{word}' is no kind of firmware", hint=f"one of {', '.join(Firmware)}") from None
+        raise UsageError(
+            f"'{word}' is no kind of firmware", hint=f"one of {', '.join(FirmwareKind)}"
+        ) from None
 
 
 def _disk_kind(word: str) -> DiskKind | None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from kadeploy.config.firmware import Firmware
+from kadeploy.config.firmware import FirmwareKind
 from kadeploy.errors import NotFoundError, UsageError
 from kadeploy.lab.hardware import DISK_SIZE, DiskKind
 from kadeploy.lab.machine import CONSOLE
@@ -38,7 +38,7 @@ class NodePlan:
 
     index: int
     directory: Path
-    firmware: Firmware = Firmware.BIOS
+    firmware: FirmwareKind = FirmwareKind.BIOS
 
     @property
     def name(self) -> str:
@@ -111,12 +111,12 @@ class LabPlan:
     postinstall: Path
     memory: int = 1024
     disk: int = DISK_SIZE
-    firmware: Firmware = Firmware.BIOS
+    firmware: FirmwareKind = FirmwareKind.BIOS
     boot_program: BootProgram = "ipxe"
     driver: DriverName = "qemu"
     container: ContainerOptions = ContainerOptions()
     disk_kind: DiskKind = "virtio"
-    other_firmware: Mapping[str, Firmware] = field(default_factory=dict)
+    other_firmware: Mapping[str, FirmwareKind] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -127,7 +127,7 @@ class LabPlan:
                 f"the state directory {self.state} has more than {MAX_STATE_PATH} characters",
                 hint="the paths of sockets below it would be too long: choose a shorter `state_dir`",
             )
-        has_uefi = any(node.firmware is Firmware.UEFI for node in self.nodes)
+        has_uefi = any(node.firmware is FirmwareKind.UEFI for node in self.nodes)
         if has_uefi and self.boot_program == "pxelinux":
             raise UsageError("pxelinux boots machines with a BIOS only", hint="take `boot_program` ipxe")
         if self.driver == "container" and (has_uefi or self.boot_program != "ipxe"):
@@ -191,9 +191,9 @@ def from_json(text: str) -> LabPlan:
     data = json.loads(text)
     for key in ("state", "config", "deploy_env", "postinstall"):
         data[key] = Path(data[key])
-    data["firmware"] = Firmware(data["firmware"])
+    data["firmware"] = FirmwareKind(data["firmware"])
     others = data.get("other_firmware", {})  # former versions had one kind of firmware in a lab
-    data["other_firmware"] = {name: Firmware(kind) for name, kind in others.items()}
+    data["other_firmware"] = {name: FirmwareKind(kind) for name, kind in others.items()}
     data["container"] = ContainerOptions(**data["container"])
     return LabPlan(**data)
 

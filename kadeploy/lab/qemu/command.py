@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from kadeploy.config.firmware import Firmware
+from kadeploy.config.firmware import FirmwareKind
 from kadeploy.lab.hardware import DiskKind
 from kadeploy.lab.plan import LabPlan, NodePlan
 from kadeploy.lab.qemu.uefi_machine import VARIABLES
@@ -42,7 +42,7 @@ def arguments(plan: LabPlan, node: NodePlan, accelerator: Accelerator) -> list[s
 
 
 def _processor(node: NodePlan, accelerator: Accelerator) -> list[str]:
-    machine = "pc" if node.firmware is Firmware.BIOS else "q35"
+    machine = "pc" if node.firmware is FirmwareKind.BIOS else "q35"
     # Without graphics SeaBIOS and iPXE talk to the serial console, where the record is.
     common = ["-machine", f"{machine},graphics=off", "-smp", "1"]
     if accelerator == "kvm":
@@ -51,7 +51,7 @@ def _processor(node: NodePlan, accelerator: Accelerator) -> list[str]:
 
 
 def _firmware(node: NodePlan) -> list[str]:
-    if node.firmware is Firmware.BIOS:
+    if node.firmware is FirmwareKind.BIOS:
         return []
     variables = _escape(node.file(VARIABLES))
     return [

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kadeploy.config.firmware import Firmware
+from kadeploy.config.firmware import FirmwareKind
 from kadeploy.lab import processes
 from kadeploy.lab.machine import record_of
 from kadeploy.lab.plan import LabPlan, NodePlan
@@ -39,7 +39,7 @@ class QemuDriver:
         """Make disk and NVRAM, and return the command line and the firmware."""
         node.file("disk").touch(mode=0o600)
         os.truncate(node.file("disk"), lab.disk)
-        if node.firmware is Firmware.UEFI:
+        if node.firmware is FirmwareKind.UEFI:
             shutil.copyfile(command.OVMF_VARIABLES, node.file(VARIABLES))
         return {"argv": command.arguments(lab, node, self._accelerator), "firmware": node.firmware}
 

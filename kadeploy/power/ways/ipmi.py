@@ -14,7 +14,7 @@ from pydantic import Field
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from kadeploy.config.clusters import Node
-from kadeploy.config.firmware import Firmware
+from kadeploy.config.firmware import FirmwareKind
 from kadeploy.config.remote_operations import Level, PowerAction, PowerWaySetting
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.errors import PowerError
@@ -98,7 +98,7 @@ class Bmc:
             raise PowerError(f"{node.name} has no BMC", hint="give 'bmc' in clusters.conf")
         self._node = node
         self._timeout = timeout
-        efiboot = node.firmware is Firmware.UEFI if account.efiboot is None else account.efiboot
+        efiboot = node.firmware is FirmwareKind.UEFI if account.efiboot is None else account.efiboot
         self._from_network = f"{_FROM_NETWORK} {_BY_UEFI}" if efiboot else _FROM_NETWORK
         self._deadline = time.monotonic() + timeout
         self._prefix = [

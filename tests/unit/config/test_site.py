@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.config import site
-from kadeploy.config.firmware import Firmware
+from kadeploy.config.firmware import FirmwareKind
 from kadeploy.config.yaml_file import FileModel, parse_text
 from kadeploy.errors import FileError, NotFoundError
 
@@ -44,10 +44,10 @@ def test_ranges_are_paired(directory: Path) -> None:
 def test_the_firmware_of_a_range_comes_before_that_of_its_cluster(directory: Path) -> None:
     more = "      - {name: m, address: 10.0.0.20, firmware: bios}\n"
     (directory / "clusters.conf").write_text(CLUSTERS + more)
-    assert {node.firmware for node in site.load(directory).nodes.values()} == {Firmware.BIOS}
+    assert {node.firmware for node in site.load(directory).nodes.values()} == {FirmwareKind.BIOS}
     (directory / "c.conf").write_text(CLUSTER.replace("boot: {", "boot: {firmware: uefi, "))
     found = site.load(directory).nodes
-    assert (found["n-1"].firmware, found["m"].firmware) == (Firmware.UEFI, Firmware.BIOS)
+    assert (found["n-1"].firmware, found["m"].firmware) == (FirmwareKind.UEFI, FirmwareKind.BIOS)
     (directory / "clusters.conf").write_text(CLUSTERS + more.replace("bios", "efi"))
     with pytest.raises(FileError, match=r"clusters\.conf:6:49: .*'bios' or 'uefi'"):
         site.load(directory)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.config import site
-from kadeploy.config.firmware import Firmware
+from kadeploy.config.firmware import FirmwareKind
 from kadeploy.errors import NotFoundError, UsageError
 from kadeploy.lab import bmc, configuration, dhcp, driver, plan
 from kadeploy.lab.hardware import DiskKind
@@ -48,9 +48,9 @@ def test_addresses_of_nodes(lab: LabPlan) -> None:
         ({"count": 0}, "a lab of 0 nodes"),
         ({"count": 201}, "a lab of 201 nodes"),
         ({"state": Path("/" + "x" * 80)}, "more than 70 characters"),
-        ({"firmware": Firmware.UEFI, "boot_program": "pxelinux"}, "a BIOS only"),
-        ({"other_firmware": {"node-3": Firmware.UEFI}, "boot_program": "pxelinux"}, "a BIOS only"),
-        ({"other_firmware": {"node-3": Firmware.UEFI}, "driver": "container"}, "have a BIOS"),
+        ({"firmware": FirmwareKind.UEFI, "boot_program": "pxelinux"}, "a BIOS only"),
+        ({"other_firmware": {"node-3": FirmwareKind.UEFI}, "boot_program": "pxelinux"}, "a BIOS only"),
+        ({"other_firmware": {"node-3": FirmwareKind.UEFI}, "driver": "container"}, "have a BIOS"),
         ({"disk_kind": "nvme", "driver": "container"}, "disks of one kind"),
     ],
 )
@@ -60,14 +60,14 @@ def test_impossible_labs_are_refused(lab: LabPlan, changes: dict[str, object], m
 
 
 def test_plan_survives_its_file(lab: LabPlan) -> None:
-    changed = replace(lab, disk_kind="nvme", other_firmware={"node-2": Firmware.UEFI})
+    changed = replace(lab, disk_kind="nvme", other_firmware={"node-2": FirmwareKind.UEFI})
     assert plan.from_json(changed.to_json()) == changed
 
 
 def test_plan_of_a_lab_that_an_earlier_version_has_brought_up(lab: LabPlan) -> None:
-    former = json.loads(replace(lab, firmware=Firmware.UEFI).to_json())
+    former = json.loads(replace(lab, firmware=FirmwareKind.UEFI).to_json())
     del former["disk_kind"], former["other_firmware"]
-    assert plan.from_json(json.dumps(former)) == replace(lab, firmware=Firmware.UEFI)
+    assert plan.from_json(json.dumps(former)) == replace(lab, firmware=FirmwareKind.UEFI)
 
 
 def test_unknown_node(lab: LabPlan) -> None:
@@ -77,14 +77,14 @@ def test_unknown_node(lab: LabPlan) -> None:
 
 MACHINES = [
     (
-        Firmware.BIOS,
+        FirmwareKind.BIOS,
         "tcg",
         ["-machine pc,graphics=off", "-accel tcg,tb-size=256 -cpu max", "-m 1024"],
         "pflash",
     ),
-    (Firmware.BIOS, "kvm", ["-accel kvm -cpu host"], "tcg"),
+    (FirmwareKind.BIOS, "kvm", ["-accel kvm -cpu host"], "tcg"),
     (
-        Firmware.UEFI,
+        FirmwareKind.UEFI,
         "tcg",
         [
             "-machine q35",
@@ -98,7 +98,7 @@ MACHINES = [
 
 @pytest.mark.parametrize(("firmware", "kind", "present", "absent"), MACHINES)
 def test_machine(
-    lab: LabPlan, firmware: Firmware, kind: command.Accelerator, present: list[str], absent: str
+    lab: LabPlan, firmware: FirmwareKind, kind: command.Accelerator, present: list[str], absent: str
 ) -> None:
     changed = replace(lab, other_firmware={"node-2": firmware})
     line = " ".join(command.arguments(changed, changed.nodes[1], kind))
@@ -198,22 +198,22 @@ def test_configuration_is_what_kadeploy_loads(
 @pytest.mark.parametrize(
     ("common", "others", "expected"),
     [
-        (Firmware.BIOS, {}, [Firmware.BIOS, Firmware.BIOS, Firmware.BIOS, Firmware.BIOS]),
-        (Firmware.UEFI, {}, [Firmware.UEFI, Firmware.UEFI, Firmware.UEFI, Firmware.UEFI]),
+        (FirmwareKind.BIOS, {}, [FirmwareKind.BIOS, FirmwareKind.BIOS, FirmwareKind.BIOS, FirmwareKind.BIOS]),
+        (FirmwareKind.UEFI, {}, [FirmwareKind.UEFI, FirmwareKind.UEFI, FirmwareKind.UEFI, FirmwareKind.UEFI]),
         (
-            Firmware.UEFI,
-            {"node-2": Firmware.BIOS},
-            [Firmware.UEFI, Firmware.BIOS, Firmware.UEFI, Firmware.UEFI],
+            FirmwareKind.UEFI,
+            {"node-2": FirmwareKind.BIOS},
+            [FirmwareKind.UEFI, FirmwareKind.BIOS, FirmwareKind.UEFI, FirmwareKind.UEFI],
         ),
         (
-            Firmware.BIOS,
-            {"node-3": Firmware.UEFI, "node-4": Firmware.UEFI},
-            [Firmware.BIOS, Firmware.BIOS, Firmware.UEFI, Firmware.UEFI],
+            FirmwareKind.BIOS,
+            {"node-3": FirmwareKind.UEFI, "node-4": FirmwareKind.UEFI},
+            [FirmwareKind.BIOS, FirmwareKind.BIOS, FirmwareKind.UEFI, FirmwareKind.UEFI],
         ),
     ],
 )
 def test_kadeploy_knows_the_firmware_of_each_node(
-    lab: LabPlan, common: Firmware, others: dict[str, Firmware], expected: list[Firmware]
+    lab: LabPlan, common: FirmwareKind, others: dict[str, FirmwareKind], expected: list[FirmwareKind]
 ) -> None:
     changed = replace(lab, count=4, firmware=common, other_firmware=others)
     configuration.write(changed, driver.named("qemu").timeouts(changed), "secret")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.config.clusters import Node
-from kadeploy.config.firmware import Firmware
+from kadeploy.config.firmware import FirmwareKind
 from kadeploy.config.remote_operations import Level, PowerAction
 from kadeploy.errors import PowerError
 from kadeploy.power.way import PowerState
@@ -53,7 +53,7 @@ async def test_reboot(bmc: VirtualBmc, node: Node, power: str, level: Level, ord
 
 
 async def test_a_boot_by_uefi_is_from_the_network_too(bmc: VirtualBmc, node: Node) -> None:
-    await connect(bmc, replace(node, firmware=Firmware.UEFI)).switch(PowerAction.POWER_ON, "hard")
+    await connect(bmc, replace(node, firmware=FirmwareKind.UEFI)).switch(PowerAction.POWER_ON, "hard")
     assert bmc.orders == ["set boot pxe", "set power 1"]
 
 
@@ -90,7 +90,7 @@ def pretend(
     monkeypatch: pytest.MonkeyPatch,
     answer: str,
     *,
-    firmware: Firmware = Firmware.BIOS,
+    firmware: FirmwareKind = FirmwareKind.BIOS,
     efiboot: bool | None = None,
 ) -> Bmc:
     """A BMC that answers as none does at will: a shell script, which gets the commands, is its ipmitool."""
@@ -122,16 +122,16 @@ async def test_an_order_takes_one_session(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("firmware", "efiboot", "device"),
     [
-        (Firmware.BIOS, None, "chassis bootdev pxe"),
-        (Firmware.UEFI, None, "chassis bootdev pxe options=efiboot"),
-        (Firmware.UEFI, False, "chassis bootdev pxe"),
-        (Firmware.BIOS, True, "chassis bootdev pxe options=efiboot"),
+        (FirmwareKind.BIOS, None, "chassis bootdev pxe"),
+        (FirmwareKind.UEFI, None, "chassis bootdev pxe options=efiboot"),
+        (FirmwareKind.UEFI, False, "chassis bootdev pxe"),
+        (FirmwareKind.BIOS, True, "chassis bootdev pxe options=efiboot"),
     ],
 )
 async def test_the_boot_device_by_the_firmware(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    firmware: Firmware,
+    firmware: FirmwareKind,
     efiboot: bool | None,
     device: str,
 ) -> None:
