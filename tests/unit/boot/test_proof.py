@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from kadeploy.boot.proof import Proof, prove
 
-IDENTITY = Path("environments/deploy-env/overlay/usr/lib/kadeploy/identity.sh")
+CHECKOUT = Path(__file__).parents[3]
+IDENTITY = CHECKOUT / "environments/deploy-env/overlay/usr/lib/kadeploy/identity.sh"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBjUv"
 BOOT = "5d2fb1b2-3f0a-4d4a-9c57-0c6e6f6d9a55"
 SECRETS = st.text("0123456789abcdef", min_size=64, max_size=64)
