@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kadeploy.local.drain import LOCAL, drain
 from kadeploy.local.ending import select_output
+from kadeploy.local.guard import GuardedRun, guarded
 from kadeploy.time_limit import time_limit
 
 MAX_OUTPUT = 20_000  # bytes of each stream that are kept, the last ones; Kadeploy3 kept as many
@@ -44,50 +45,54 @@ class Completed:
 async def run(
     argv: Sequence[str], *, timeout: float, directory: Path | None = None, input: bytes = b""
 ) -> Completed:
-    """Run a program in a process group of its own and wait until it exits, at most ``timeout`` seconds.
+    """Run a program in a session of its own and wait until it exits, at most ``timeout`` seconds.
 
-    ``input`` is its standard input. The group is killed at the deadline and when the caller is cancelled.
-    What a program that exits in time leaves in the background stays. Raises OSError where the program cannot
-    be executed.
+    ``input`` is its standard input. The program is killed with all that it has started at the deadline, when
+    the caller is cancelled, and when this process dies. What a program that exits in time leaves in the
+    background stays. Raises OSError where the program cannot be executed.
     """
     logger.debug("%s%s", shlex.join(argv), f" <<< {shlex.quote(input.decode())}" if input else "")
     started = time.monotonic()
-    with _opened(input) as stdin:
-        transport, output = await _start(argv, stdin, directory)
-    try:
-        in_time = await _within(timeout, output.exited)
-        if in_time:
-            await drain(output.closed, output.received, LOCAL)
-    finally:
-        if not output.exited.is_set():
-            await _kill(transport.get_pid(), output.exited)
-        transport.close()
+    with guarded() as guard:
+        with _opened(input) as stdin:
+            transport, output = await _start(argv, stdin, directory, guard)
+        try:
+            in_time = await _within(timeout, output.exited)
+            if in_time:
+                await drain(output.closed, output.received, LOCAL)
+        finally:
+            if not output.exited.is_set():
+                await _kill(transport.get_pid(), output.exited, guard)
+            transport.close()
     status = transport.get_returncode() if in_time else None
     seconds = time.monotonic() - started
     return Completed(tuple(argv), status, output.text(1), output.text(2), seconds)
 
 
 async def _start(
-    argv: Sequence[str], stdin: int, directory: Path | None
+    argv: Sequence[str], stdin: int, directory: Path | None, guard: GuardedRun
 ) -> tuple[asyncio.SubprocessTransport, _Output]:
-    """Start a program in a process group of its own, or nothing where the caller is cancelled meanwhile.
+    """Start a program in a session of its own, or nothing where the caller is cancelled meanwhile.
 
-    asyncio itself would then kill the program but not its group, and wait until nobody holds its streams.
+    asyncio itself would then kill the program alone, and wait until nobody holds its streams.
     """
     starting = asyncio.ensure_future(
         asyncio.get_running_loop().subprocess_exec(
-            _Output, *argv, stdin=stdin, cwd=directory, start_new_session=True
+            _Output, *argv, stdin=stdin, cwd=directory, env=guard.environment, start_new_session=True
         )
     )
     try:
-        return await asyncio.shield(starting)
+        transport, output = await asyncio.shield(starting)
     except asyncio.CancelledError:
         await asyncio.wait([starting])
         if starting.exception() is None:
             transport, output = starting.result()
-            await _kill(transport.get_pid(), output.exited)
+            guard.lead(transport.get_pid())
+            await _kill(transport.get_pid(), output.exited, guard)
             transport.close()
         raise
+    guard.lead(transport.get_pid())
+    return transport, output
 
 
 @contextmanager
@@ -108,9 +113,11 @@ async def _within(seconds: float, event: asyncio.Event) -> bool:
     return event.is_set()
 
 
-async def _kill(group: int, exited: asyncio.Event) -> None:
+async def _kill(group: int, exited: asyncio.Event, guard: GuardedRun) -> None:
+    """Kill a program: its group at once, and a moment later what has left that."""
     with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
+    guard.end()
     await _within(REAP_TIME, exited)
 
 
