@@ -63,6 +63,46 @@ exit 1
 """
 
 
+# run, input, text of KILL_TEXT, command ... Runs the command, and ends its run when standard input ends
+# before it: nobody is left then who gives this order, as kadeploy was killed, or its machine has crashed.
+# Of standard input the command gets as many bytes as ``input`` says, with "all" every one; that one has
+# some seconds at its end to clear up. What a command detaches before it ends goes on, as the reboot that
+# ends a miniOS.
+#
+# The shell looks at the environment of the command, for another process may have its number meanwhile.
+# Without input it becomes the command, so that a signal that ends this is told.
+GUARD_TEXT = f"""run=$1 input=$2 kill=$3
+shift 3
+guard() {{
+    exec >/dev/null 2>&1
+    while read -r _; do :; done
+    for second in $1; do
+        runs && sleep 1
+    done
+    if runs; then
+        unset {RUN_VARIABLE}
+        exec sh -c "$kill" kill "$run"
+    fi
+}}
+runs() {{
+    grep -qs "{RUN_VARIABLE}=$run" /proc/$$/environ
+}}
+exec 3<&0
+case $input in
+    0)
+        guard '' <&3 &
+        exec "$@" </dev/null 3<&-
+        ;;
+    all)
+        {{ {{ cat; exec >&-; guard '1 2 3 4 5'; }} <&3 & }} | {{ exec "$@" 3<&-; }}
+        ;;
+    *)
+        {{ {{ head -c "$input"; exec >&-; guard ''; }} <&3 & }} | {{ exec "$@" 3<&-; }}
+        ;;
+esac
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """Result of a command: ``status`` is negative for a signal; of the streams, their last 20 kB."""
@@ -107,12 +147,22 @@ class Tail:
         return self._data[-self._limit :].decode("utf-8", errors="replace")
 
 
-def command_line(arguments: Sequence[str], env: Mapping[str, str] | None, run: str) -> str:
+def command_line(arguments: Sequence[str], run: str) -> str:
     """Text for the login shell of a node. ``run`` names this run for KILL_TEXT.
+
+    ``exec``, because not every login shell replaces itself.
+    """
+    return f"export {RUN_VARIABLE}={shlex.quote(run)}; exec {shlex.join(arguments)}"
+
+
+def guarded_command_line(
+    arguments: Sequence[str], env: Mapping[str, str] | None, run: str, input: int | None
+) -> str:
+    """Text for a command that ends when the connection does. ``input`` counts its bytes; None: until its end.
 
     The variables travel in it because sshd's AcceptEnv refuses unknown ones. Those of the caller are set by
     ``env``, since shells keep some names for themselves (bash: UID). Only where there are any: to start one
-    program more takes a slow node 25 ms. ``exec``, because not every login shell replaces itself.
+    program more takes a slow node 25 ms.
     """
     variables = env or {}
     wrong = [name for name in variables if not _NAME.fullmatch(name)]
@@ -122,7 +172,8 @@ def command_line(arguments: Sequence[str], env: Mapping[str, str] | None, run: s
     words = [*assignments, *arguments]
     if any("\0" in word for word in words):
         raise RemoteError(f"the command '{arguments[0]}' has a NUL byte in its arguments or variables")
-    return f"export {RUN_VARIABLE}={shlex.quote(run)}; exec {shlex.join(words)}"
+    size = "all" if input is None else str(input)
+    return command_line(["sh", "-c", GUARD_TEXT, "guard", run, size, KILL_TEXT, *words], run)
 
 
 def describe_command(arguments: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from kadeploy.remote.command import (
     command_line,
     describe_command,
     evidence,
+    guarded_command_line,
 )
 from kadeploy.remote.links import Links, open_session
 from kadeploy.remote.pool import ConnectionPool
@@ -76,7 +77,7 @@ class Commands(Links):
     ) -> RemoteProcess:
         """Start a long-running program; its owner ends it by RemoteProcess.stop() or kill()."""
         run = secrets.token_hex(8)
-        command = command_line(arguments, env, run)
+        command = guarded_command_line(arguments, env, run, None)
         try:
             process = await self.open(node, lambda connection: start_program(connection, command))
         except asyncio.CancelledError:
@@ -101,7 +102,8 @@ class Commands(Links):
         try:
             async with contextlib.AsyncExitStack() as opened:
                 async with time_limit(timeout):
-                    session = await opened.enter_async_context(self._session(node, arguments, env, on_output))
+                    opening = self._session(node, arguments, env, len(data), on_output)
+                    session = await opened.enter_async_context(opening)
                     await session.send_input(data)
                     await session.wait_for_exit()
                 result = await session.result()
@@ -130,11 +132,12 @@ class Commands(Links):
         node: str,
         arguments: Sequence[str],
         env: Mapping[str, str] | None,
+        input: int,
         on_output: Callable[[bytes], None] | None,
     ) -> AsyncIterator[CommandSession]:
         """Session of a command; when the context ends before the command, it ends the command."""
         run = secrets.token_hex(8)
-        command = command_line(arguments, env, run)
+        command = guarded_command_line(arguments, env, run, input)
         async with self.sessions(node):
             try:
                 session = await self.open(
@@ -154,12 +157,12 @@ class Commands(Links):
     async def _end_run(self, node: str, run: str) -> None:
         """End every process of a run, if there is still a connection to the node.
 
-        Without one there is nothing to do: sshd has closed the streams of the run.
+        Without one there is nothing to do: the run has ended with the connection.
         """
         connection = self.existing(node)
         if connection is None:
             return
-        command = command_line(["sh", "-c", KILL_TEXT, "kill", run], None, secrets.token_hex(8))
+        command = command_line(["sh", "-c", KILL_TEXT, "kill", run], secrets.token_hex(8))
         # The error to report is the one that led here, not a failure to end the run.
         with contextlib.suppress(asyncssh.Error, OSError, RemoteError, TimeoutError):
             async with time_limit(KILL_TIME):

@@ -76,7 +76,10 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
         self._writable.set()  # nobody reads the input any more, so the window may never open again
 
     async def send_input(self, data: bytes) -> None:
-        """Send the input, then its end; it is no error if the command ends without reading all of it."""
+        """Send the input, and not its end, which would end the command: the node knows how long it is.
+
+        It is no error if the command ends without reading all of it.
+        """
         assert self._channel is not None
         for chunk in _chunks_of(data):
             await self._writable.wait()
@@ -86,8 +89,6 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
                 self._channel.write(chunk)
             except BrokenPipeError:  # the other side closes the channel, of which this one is told later
                 return
-        if not self._exited.is_set():
-            self._channel.write_eof()
 
     async def wait_for_exit(self) -> None:
         """Wait for the exit status; raises BrokenConnectionError when the connection ended before it."""
