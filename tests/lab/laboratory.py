@@ -236,11 +236,11 @@ class Laboratory(Lab):
         self.wait_for_boot(run, node, before.boot, 300)
         self.assert_deployed(run, node)
 
-    def assert_deployed(self, run: Run, *nodes: str) -> None:
+    def assert_deployed(self, run: Run, *nodes: str, root: str = "/dev/vda4") -> None:
         """Each of the nodes runs the deployed system from its disk, and lets the user in."""
         for node in nodes:
             facts = self.facts(run, node)
-            assert (facts.name, facts.system, facts.root) == (node, "debian12", "/dev/vda4")
+            assert (facts.name, facts.system, facts.root) == (node, "debian12", root)
 
     def wait_for_boot(self, run: Run, node: str, other_than: str, seconds: float) -> Facts:
         """Wait until a node answers from another boot than this one."""
