@@ -10,14 +10,18 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from kadeploy.errors import KadeployError
+from kadeploy.time_limit import TimeLimit, counting
 from kadeploy.workflow.automaton import Position
 from kadeploy.workflow.effects import Effect, Run, StartGrace
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.failure import INTERNAL, Failure
 from kadeploy.workflow.state_machine import StateMachine
-from kadeploy.workflow.transitions import Aborted, Done, GraceOver, Resumed, Started, Transition
+from kadeploy.workflow.transitions import Aborted, Done, GraceOver, Held, Resumed, Started, Transition
 
 log = logging.getLogger(__name__)
+
+LAST_WRITE = 5.0  # seconds for the journal once the work has ended: it may be its trouble that has ended it
 
 Report = Callable[[str, Failure | None], None]
 
@@ -42,7 +46,8 @@ class Driver:
     """Driver of one state machine until all its nodes have ended.
 
     When ``run`` is cancelled or fails, the nodes that had not ended are aborted. ``observe`` is called with
-    every event, in order; it must neither block nor raise.
+    every event, in order; it must neither block nor raise. ``now`` gives seconds since the epoch, for stamps;
+    durations and deadlines are by the loop's clock, which nobody sets.
     """
 
     def __init__(
@@ -62,13 +67,24 @@ class Driver:
         self._timers: set[asyncio.Task[None]] = set()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._active = False
+        self._begun: float | None = None  # when the clock of the workflow goes on, in the loop's time
+        self._former = 0.0  # what that clock showed then
+        self._trouble: Failure | None = None
+        self._holds = False
+
+    @property
+    def _clock(self) -> float:
+        """Clock of the workflow: seconds for which engines have worked on it, this one and those before."""
+        if self._begun is None:
+            self._begun, self._former = asyncio.get_running_loop().time(), self.state_machine.clock
+        return self._former + asyncio.get_running_loop().time() - self._begun
 
     async def start(self, nodes: Sequence[str]) -> None:
         """Take the nodes from the first micro-step to their ends.
 
         Where another task has begun nodes first, and applies transitions already, that one drives these.
         """
-        await self._run(Started(self._now(), tuple(nodes)))
+        await self._run(Started(self._now(), tuple(nodes), self._clock))
 
     @property
     def running(self) -> bool:
@@ -77,15 +93,32 @@ class Driver:
 
     def add(self, nodes: Sequence[str]) -> None:
         """Start nodes in addition, while others run."""
-        self._transitions.put_nowait(Started(self._now(), tuple(nodes)))
+        self._transitions.put_nowait(Started(self._now(), tuple(nodes), self._clock))
 
     async def resume(self, nodes: Sequence[str], start: Position | None = None) -> None:
         """Let nodes of a state machine that was replayed from its journal go on to their ends."""
-        await self._run(Resumed(self._now(), tuple(nodes), start))
+        await self._run(Resumed(self._now(), tuple(nodes), start, self._clock))
 
     def abort(self, nodes: Sequence[str], reason: str) -> None:
         """Abort some nodes; the others go on."""
-        self._transitions.put_nowait(Aborted(self._now(), reason, tuple(nodes)))
+        self._transitions.put_nowait(Aborted(self._now(), reason, tuple(nodes), self._clock))
+
+    def give_up(self, failure: Failure, *, hold: bool) -> None:
+        """Hold or abort all nodes that have not ended, for a service does not let the engine go on."""
+        self._trouble, self._holds = failure, hold
+        self._transitions.put_nowait(self._last_transition(""))
+
+    def _last_transition(self, reason: str) -> Transition:
+        """End of the nodes that have not ended, for this reason unless there is trouble."""
+        match self._trouble:
+            case None:
+                return Aborted(self._now(), reason, None, self._clock)
+            case failure if self._holds:
+                return Held(self._now(), failure, self._clock)
+            case failure:
+                return Aborted(
+                    self._now(), failure.reason, None, self._clock, failure.evidence, failure.cause
+                )
 
     async def _run(self, first: Transition) -> None:
         self._transitions.put_nowait(first)
@@ -105,18 +138,25 @@ class Driver:
             self._active = False
             # The tasks have ended by now: nothing of ours touches the nodes any more.
             interrupted = isinstance(error, asyncio.CancelledError)
-            await self._abort_all("aborted by the user" if interrupted else "the engine failed")
+            await self._end_all("aborted by the user" if interrupted else "the engine failed")
             raise
 
-    async def _abort_all(self, reason: str) -> None:
-        transition = Aborted(self._now(), reason)
+    async def _end_all(self, reason: str) -> None:
+        transition, last = self._last_transition(reason), 0
+        writing = asyncio.ensure_future(self._journal.append([transition]))
         try:
-            await self._apply([transition])
+            if await _ends_in_time(writing):
+                last = writing.result()
+            elif not self._trouble:  # which everybody is told of already
+                log.error("the end of the workflow could not be journaled in time")
+        except KadeployError as error:
+            if not self._trouble:
+                log.error("the end of the workflow could not be journaled: %s", error)
         except Exception:  # the first error is the one that the user must see
             log.exception("the end of the workflow could not be journaled")
         finally:
-            if not self.state_machine.finished:  # the user is told of the nodes without a journal, too
-                self._take([transition], 0)
+            if last or not self.state_machine.finished:
+                self._take([transition], last)  # the user is told of the nodes without a journal, too
 
     async def _next_transitions(self) -> list[Transition]:
         transitions = [await self._transitions.get()]
@@ -130,8 +170,7 @@ class Driver:
             last = await asyncio.shield(writing)
         except asyncio.CancelledError:
             # What is being written will be read again one day: then it must have happened here, too.
-            await asyncio.wait([writing])
-            if writing.exception() is None:
+            if await _ends_in_time(writing) and writing.exception() is None:
                 self._take(transitions, writing.result())
             raise
         return self._take(transitions, last)
@@ -171,29 +210,32 @@ class Driver:
 
     async def _wait_grace(self, effect: StartGrace) -> None:
         await asyncio.sleep(effect.seconds)
-        self._transitions.put_nowait(GraceOver(self._now(), effect.position, effect.grace))
+        self._transitions.put_nowait(GraceOver(self._now(), effect.position, effect.grace, self._clock))
 
     async def _run_step(self, run: Run) -> None:
         missing = dict.fromkeys(run.nodes)
         # Not time_limit, for it is rescheduled; whoever is cancelled before it is entered does not enter it.
         deadline = asyncio.timeout(None)  # noqa: TID251
-        asked, waited = self._now(), 0.0
+        limit, queued = TimeLimit(deadline), 0.0
 
         def admitted() -> None:
-            nonlocal waited
-            waited = max(self._now() - asked, 0.0)
+            nonlocal queued
+            queued = self._clock - run.ordered
+
+        def end(node: str, failure: Failure | None, *, over: bool) -> None:
+            clock = self._clock
+            waited = min(max(queued, 0.0) + limit.uncounted, max(clock - run.ordered, 0.0))
+            self._transitions.put_nowait(Done(self._now(), run.task, node, failure, over, waited, clock))
 
         def report(node: str, failure: Failure | None) -> None:
             if node in missing:
                 del missing[node]
-                over = failure is not None and _is_over(deadline)
-                self._transitions.put_nowait(Done(self._now(), run.task, node, failure, over, waited))
+                end(node, failure, over=failure is not None and _is_over(deadline))
 
-        unreported = await self._execute_in_time(run, admitted, report, deadline)
+        with counting(limit):
+            unreported = await self._execute_in_time(run, admitted, report, deadline)
         for node in missing:
-            self._transitions.put_nowait(
-                Done(self._now(), run.task, node, unreported, deadline.expired(), waited)
-            )
+            end(node, unreported, over=deadline.expired())
 
     async def _execute_in_time(
         self, run: Run, admitted: Callable[[], None], report: Report, deadline: asyncio.Timeout
@@ -217,6 +259,15 @@ class Driver:
             log.exception("defect in the micro-step of task %d", run.task)
             return Failure(f"internal error: {type(error).__name__}: {error}", cause=INTERNAL)
         return Failure("the step gave no result for this node", cause=INTERNAL)
+
+
+async def _ends_in_time(writing: asyncio.Future[int]) -> bool:
+    """Wait for a write to the journal for a moment; it is cancelled then."""
+    await asyncio.wait([writing], timeout=LAST_WRITE)
+    if not writing.done():
+        writing.cancel()
+        await asyncio.wait([writing])
+    return not writing.cancelled()
 
 
 def _is_over(deadline: asyncio.Timeout) -> bool:

@@ -12,7 +12,8 @@ from kadeploy.workflow.automaton import Position
 class Run:
     """Order to run a micro-step on nodes; ``timeout`` in seconds, None for none.
 
-    ``attempt`` counts the attempts of the instance from 0, ``count`` is the ``n`` of timeouts.
+    ``attempt`` counts the attempts of the instance from 0, ``count`` is the ``n`` of timeouts. ``ordered``:
+    when this was decided, by the clock of the workflow.
     """
 
     task: int
@@ -21,6 +22,7 @@ class Run:
     attempt: int
     count: int
     timeout: float | None
+    ordered: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

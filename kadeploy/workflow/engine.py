@@ -15,6 +15,7 @@ from kadeploy.workflow.automaton import Automaton, Position
 from kadeploy.workflow.driver import Driver, Executor, Journal
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
+from kadeploy.workflow.failure import Failure
 from kadeploy.workflow.goal import Goal
 from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.state_machine import StateMachine
@@ -118,6 +119,12 @@ class Engine:
         for engine in self.clusters:
             if members := [name for name in engine.driver.state_machine.nodes if name in nodes]:
                 engine.driver.abort(members, reason)
+
+    def give_up(self, failure: Failure, *, hold: bool) -> None:
+        """Hold or abort all nodes that have not ended, for a service does not let the engine go on."""
+        self._stopped = True
+        for engine in self.clusters:
+            engine.driver.give_up(failure, hold=hold)
 
     def in_phase(self, phase: Phase) -> list[str]:
         """Nodes of all clusters in a phase."""

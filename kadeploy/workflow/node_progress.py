@@ -14,7 +14,10 @@ FIRST = Position(0, 0, 0)
 
 @dataclass(slots=True)
 class NodeProgress:
-    """Progress of one node: position, attempts, and the seconds left to its instance."""
+    """Progress of one node: position, attempts, and the seconds left to its instance.
+
+    Times are by the clock of the workflow, but for ``step_stamp``, in seconds since the epoch.
+    """
 
     position: Position
     phase: Phase = Phase.WAITING
@@ -23,6 +26,7 @@ class NodeProgress:
     step_attempt: int = 0
     task: int = 0
     step_started: float = 0.0
+    step_stamp: float = 0.0
     instance_started: float = 0.0
     budget: float | None = None
     ended: float = 0.0

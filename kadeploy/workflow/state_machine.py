@@ -20,28 +20,20 @@ from kadeploy.workflow.effects import Effect, Run, StartGrace
 from kadeploy.workflow.event import Event
 from kadeploy.workflow.event_kind import EventKind
 from kadeploy.workflow.failure import ABORTED, LEFT_BEHIND, Failure
+from kadeploy.workflow.gathered_nodes import GatheredNodes
 from kadeploy.workflow.node_progress import FIRST, NodeProgress
 from kadeploy.workflow.phase import Phase
-from kadeploy.workflow.transitions import Abandoned, Aborted, Done, GraceOver, Resumed, Started, Transition
-
-
-@dataclass(slots=True)
-class _Task:
-    """Micro-step that runs: the nodes still in it, and the limit that its timeout stands for."""
-
-    position: Position
-    nodes: set[str]
-    timeout: float | None
-    limited_by_instance: bool
-
-
-@dataclass(slots=True)
-class _Cohort:
-    """Nodes that wait at a set-scoped step, ``since`` the first of them came; ``grace`` 0 while none runs."""
-
-    nodes: dict[str, None]  # in the order in which they came
-    since: float
-    grace: int = 0
+from kadeploy.workflow.task import Task
+from kadeploy.workflow.transitions import (
+    Abandoned,
+    Aborted,
+    Done,
+    GraceOver,
+    Held,
+    Resumed,
+    Started,
+    Transition,
+)
 
 
 @dataclass(slots=True)
@@ -50,13 +42,15 @@ class StateMachine:
 
     automaton: Automaton
     nodes: dict[str, NodeProgress] = field(default_factory=dict)
+    clock: float = field(compare=False, default=0.0)  # of the workflow: durations and deadlines are by it
     # Of the transition that is being applied, hence not what the machine is.
     _effects: list[Effect] = field(init=False, compare=False, default_factory=list)
     _events: list[Event] = field(init=False, compare=False, default_factory=list)
     _number: int = field(init=False, compare=False, default=0)
-    _tasks: dict[int, _Task] = field(init=False, default_factory=dict)
+    _at: float = field(init=False, compare=False, default=0.0)
+    _tasks: dict[int, Task] = field(init=False, default_factory=dict)
     _last_task: int = field(init=False, default=0)
-    _cohorts: dict[Position, _Cohort] = field(init=False, default_factory=dict)
+    _cohorts: dict[Position, GatheredNodes] = field(init=False, default_factory=dict)
     _last_grace: int = field(init=False, default=0)
     _census: Census = field(init=False, default_factory=Census)
     _passages: dict[Position, float] = field(init=False, default_factory=dict)
@@ -77,6 +71,9 @@ class StateMachine:
     def apply(self, transition: Transition, number: int = 0) -> tuple[list[Effect], list[Event]]:
         """Apply a transition, the entry of this number in the journal; returns effects and events."""
         self._effects, self._events, self._number = [], [], number
+        # In journals of earlier versions, stamps are all there is.
+        self._at = transition.at
+        self.clock = max(self.clock, transition.at if transition.clock is None else transition.clock)
         match transition:
             case Started():
                 self._start(transition)
@@ -86,16 +83,18 @@ class StateMachine:
                 # A cohort that started without its grace being over has left this one behind.
                 cohort = self._cohorts.get(transition.position)
                 if cohort is not None and cohort.grace == transition.grace:
-                    self._release(transition.at, transition.position)
+                    self._release(transition.position)
             case Aborted():
                 self._abort(transition)
+            case Held():
+                self._hold(transition)
             case Resumed():
                 self._resume(transition)
             case Abandoned():
                 self._abandon(transition)
-        self._release_gathered(transition.at)
+        self._release_gathered()
         if self._census.emptied:
-            self._clear_passages(transition.at)
+            self._clear_passages()
         return self._effects, self._events
 
     # Transitions ---------------------------------------------------------------------------------------
@@ -107,7 +106,7 @@ class StateMachine:
         for name in fresh:
             self._admit(name)
         for name in fresh:
-            self._enter_instance(transition.at, name, FIRST)
+            self._enter_instance(name, FIRST)
 
     def _admit(self, name: str) -> None:
         self.nodes[name] = NodeProgress(FIRST)
@@ -120,18 +119,19 @@ class StateMachine:
         self._leave_task(transition.task, transition.node)
         node = self.nodes[transition.node]
         started = node.step_started + transition.waited
+        stamp = node.step_stamp + transition.waited
         if node.budget is not None:
-            node.budget = max(node.budget - (transition.at - started), 0.0)
+            node.budget = max(node.budget - (self.clock - started), 0.0)
         failure = transition.failure
         if transition.timed_out:
             failure = self._timeout_failure(task, node, failure)
-        data = {"attempt": node.attempt, "started": started, "seconds": transition.at - started}
-        self._tell(EventKind.STEP_ENDED, transition.at, (transition.node,), node.position, data, failure)
+        data = {"attempt": node.attempt, "started": stamp, "seconds": self.clock - started}
+        self._tell(EventKind.STEP_ENDED, (transition.node,), node.position, data, failure)
         if failure is None:
-            self._succeed(transition.at, transition.node)
+            self._succeed(transition.node)
         else:
             exhausted = transition.timed_out and task.limited_by_instance
-            self._fail(transition.at, transition.node, failure, may_repeat_step=not exhausted)
+            self._fail(transition.node, failure, may_repeat_step=not exhausted)
 
     def _leave_task(self, number: int, name: str) -> None:
         task = self._tasks[number]
@@ -142,13 +142,22 @@ class StateMachine:
     def _abort(self, transition: Aborted) -> None:
         if transition.nodes is None:
             self._passages.clear()  # how long a step took until it was broken off tells nobody anything
+        failure = Failure(transition.reason, transition.evidence, transition.cause)
         for name in self.nodes if transition.nodes is None else transition.nodes:
             if name in self.nodes:
                 self._leave_step(name)
             else:
                 self._admit(name)
             if not self.nodes[name].phase.ended:
-                self._end(transition.at, name, Phase.ABORTED, Failure(transition.reason, cause=ABORTED))
+                self._end(name, Phase.ABORTED, failure)
+
+    def _hold(self, transition: Held) -> None:
+        self._passages.clear()
+        for name, node in self.nodes.items():
+            if not node.phase.ended:
+                self._leave_step(name)
+                self._step_back(name)
+                self._end(name, Phase.HELD, transition.failure)
 
     def _leave_step(self, name: str) -> None:
         node = self.nodes[name]
@@ -165,10 +174,10 @@ class StateMachine:
                 self._admit(name)
             phase = self.nodes[name].phase
             if phase is Phase.HELD:
-                self._reopen(transition.at, name)
+                self._reopen(name)
             elif phase.ended:
                 continue
-            self._end(transition.at, name, Phase.ABORTED, failure)
+            self._end(name, Phase.ABORTED, failure)
         self._tasks.clear()
         self._cohorts.clear()
 
@@ -184,14 +193,14 @@ class StateMachine:
             if not node.phase.ended:
                 self._step_back(name)
                 if name not in chosen:
-                    self._end(transition.at, name, Phase.HELD, LEFT_BEHIND)
+                    self._end(name, Phase.HELD, LEFT_BEHIND)
             elif name in chosen:
-                self._reopen(transition.at, name)
+                self._reopen(name)
         for name in chosen:
-            self._continue(transition.at, name, transition.start)
+            self._continue(name, transition.start)
         for name in fresh:
             self._admit(name)
-            self._enter_instance(transition.at, name, FIRST)
+            self._enter_instance(name, FIRST)
 
     def _step_back(self, name: str) -> None:
         """Move a node back to the ``restart`` of the micro-step in which its engine died."""
@@ -201,87 +210,87 @@ class StateMachine:
             restart = names.index(self.automaton.microstep(node.position).restart)
             self._move(name, Position(node.position.macro, node.position.instance, restart))
 
-    def _continue(self, at: float, name: str, start: Position | None) -> None:
+    def _continue(self, name: str, start: Position | None) -> None:
         """Let a node go on: at ``start``, at its position, or, if it failed, where its macro-step begins."""
         node = self.nodes[name]
         if start is None and node.phase not in (Phase.KO, Phase.ABORTED):
             node.step_attempt = 0
-            self._enter_step(at, name, node.position, holds=False)
+            self._enter_step(name, node.position, holds=False)
             return
         node.attempt = 0
         first = start or Position(node.position.macro, 0, 0)
-        self._enter_instance(at, name, first, holds=start is None)
+        self._enter_instance(name, first, holds=start is None)
 
     # Where a node goes ----------------------------------------------------------------------------
 
-    def _succeed(self, at: float, name: str) -> None:
+    def _succeed(self, name: str) -> None:
         node = self.nodes[name]
         following = self.automaton.following(node.position)
         if following is not None and following.macro == node.position.macro:
             node.step_attempt = 0
-            self._enter_step(at, name, following)
+            self._enter_step(name, following)
             return
-        self._leave_instance(at, name, None)
+        self._leave_instance(name, None)
         if following is None:
-            self._end(at, name, Phase.OK, None)
+            self._end(name, Phase.OK, None)
         else:
             node.attempt = 0
-            self._enter_instance(at, name, following)
+            self._enter_instance(name, following)
 
-    def _fail(self, at: float, name: str, failure: Failure, *, may_repeat_step: bool) -> None:
+    def _fail(self, name: str, failure: Failure, *, may_repeat_step: bool) -> None:
         node = self.nodes[name]
         if self.automaton.hold_failures:
-            self._leave_instance(at, name, failure)
-            self._end(at, name, Phase.HELD, failure)
+            self._leave_instance(name, failure)
+            self._end(name, Phase.HELD, failure)
             return
         again = not failure.lasting
         if again and may_repeat_step and node.step_attempt < self.automaton.microstep(node.position).retries:
             node.step_attempt += 1
-            self._enter_step(at, name, node.position)
+            self._enter_step(name, node.position)
             return
-        self._leave_instance(at, name, failure)
+        self._leave_instance(name, failure)
         macro, instance = node.position.macro, node.position.instance
         if again and node.attempt < self.automaton.instance(node.position).retries:
             node.attempt += 1
-            self._enter_instance(at, name, Position(macro, instance, 0))
+            self._enter_instance(name, Position(macro, instance, 0))
         elif again and instance + 1 < len(self.automaton.macrosteps[macro].instances):
             node.attempt = 0
-            self._enter_instance(at, name, Position(macro, instance + 1, 0))
+            self._enter_instance(name, Position(macro, instance + 1, 0))
         else:
-            self._end(at, name, Phase.KO, failure)
+            self._end(name, Phase.KO, failure)
 
-    def _enter_instance(self, at: float, name: str, position: Position, *, holds: bool = True) -> None:
+    def _enter_instance(self, name: str, position: Position, *, holds: bool = True) -> None:
         node = self.nodes[name]
-        node.instance_started = at
+        node.instance_started = self.clock
         node.step_attempt = 0
         node.budget = self._full_budget(position)
-        self._tell(EventKind.INSTANCE_STARTED, at, (name,), position, {"attempt": node.attempt})
-        self._enter_step(at, name, position, holds=holds)
+        self._tell(EventKind.INSTANCE_STARTED, (name,), position, {"attempt": node.attempt})
+        self._enter_step(name, position, holds=holds)
 
     def _full_budget(self, position: Position) -> float | None:
         return self.automaton.instance(position).timeout.seconds(self._census.live) or None
 
-    def _leave_instance(self, at: float, name: str, failure: Failure | None) -> None:
+    def _leave_instance(self, name: str, failure: Failure | None) -> None:
         node = self.nodes[name]
-        data = {"attempt": node.attempt, "seconds": at - node.instance_started}
-        self._tell(EventKind.INSTANCE_ENDED, at, (name,), node.position, data, failure)
+        data = {"attempt": node.attempt, "seconds": self.clock - node.instance_started}
+        self._tell(EventKind.INSTANCE_ENDED, (name,), node.position, data, failure)
 
-    def _enter_step(self, at: float, name: str, position: Position, *, holds: bool = True) -> None:
+    def _enter_step(self, name: str, position: Position, *, holds: bool = True) -> None:
         self._move(name, position)
         self.nodes[name].phase = Phase.WAITING
         step = self.automaton.microstep(position)
         if step.breakpoint and holds:
-            self._end(at, name, Phase.HELD, None)
+            self._end(name, Phase.HELD, None)
         elif step.scope is Scope.NODE:
-            self._begin(at, position, [name])
+            self._begin(position, [name])
         else:
-            self._cohorts.setdefault(position, _Cohort({}, at)).nodes[name] = None
+            self._cohorts.setdefault(position, GatheredNodes({}, self.clock)).nodes[name] = None
 
-    def _reopen(self, at: float, name: str) -> None:
+    def _reopen(self, name: str) -> None:
         """Count an ended node as live again; the time since its end counts for no deadline."""
         node = self.nodes[name]
         self._census.enter(node.position, retrying=node.retrying)
-        node.instance_started += at - node.ended
+        node.instance_started += self.clock - node.ended
         if node.failure not in (None, LEFT_BEHIND):  # who looked into it may have needed all its time
             node.budget = self._full_budget(node.position)
         node.failure = None
@@ -292,15 +301,15 @@ class StateMachine:
         node.position, node.retrying = position, node.attempt > 0
         self._census.enter(position, retrying=node.retrying)
 
-    def _end(self, at: float, name: str, phase: Phase, failure: Failure | None) -> None:
+    def _end(self, name: str, phase: Phase, failure: Failure | None) -> None:
         node = self.nodes[name]
         self._census.leave(node.position, retrying=node.retrying)
-        node.phase, node.failure, node.task, node.ended = phase, failure, 0, at
-        self._tell(EventKind.NODE_ENDED, at, (name,), node.position, {"phase": phase.value}, failure)
+        node.phase, node.failure, node.task, node.ended = phase, failure, 0, self.clock
+        self._tell(EventKind.NODE_ENDED, (name,), node.position, {"phase": phase.value}, failure)
 
     # Steps ----------------------------------------------------------------------------------------
 
-    def _begin(self, at: float, position: Position, names: list[str]) -> None:
+    def _begin(self, position: Position, names: list[str]) -> None:
         step = self.automaton.microstep(position)
         count = self._census.live if step.scope is Scope.NODE else len(names)
         own = step.timeout.seconds(count) or None
@@ -308,39 +317,41 @@ class StateMachine:
         left = None if None in budgets else max(budget for budget in budgets if budget is not None)
         timeout = min((limit for limit in (own, left) if limit is not None), default=None)
         self._last_task += 1
-        self._tasks[self._last_task] = _Task(
+        self._tasks[self._last_task] = Task(
             position, set(names), timeout, timeout is not None and timeout == left
         )
-        self._passages.setdefault(position, at)
+        self._passages.setdefault(position, self.clock)
         for name in names:
             node = self.nodes[name]
-            node.phase, node.task, node.step_started = Phase.RUNNING, self._last_task, at
+            node.phase, node.task = Phase.RUNNING, self._last_task
+            node.step_started, node.step_stamp = self.clock, self._at
         attempt = max(self.nodes[name].attempt for name in names)
-        self._effects.append(Run(self._last_task, position, tuple(names), attempt, count, timeout))
-        self._tell(EventKind.STEP_STARTED, at, tuple(names), position, {})
+        run = Run(self._last_task, position, tuple(names), attempt, count, timeout, self.clock)
+        self._effects.append(run)
+        self._tell(EventKind.STEP_STARTED, tuple(names), position, {})
 
-    def _release_gathered(self, at: float) -> None:
+    def _release_gathered(self) -> None:
         for position, cohort in sorted(self._cohorts.items(), key=lambda item: item[0]):
             awaited = self._census.coming(position)
             if not cohort.nodes:
                 del self._cohorts[position]
             elif not awaited:
-                self._release(at, position)
+                self._release(position)
             elif not cohort.grace and self._may_leave_behind(position, len(cohort.nodes), awaited):
-                self._start_grace(at, position, cohort)
+                self._start_grace(position, cohort)
 
-    def _start_grace(self, at: float, position: Position, cohort: _Cohort) -> None:
+    def _start_grace(self, position: Position, cohort: GatheredNodes) -> None:
         self._last_grace += 1
         cohort.grace = self._last_grace
-        seconds = self.automaton.gathering.seconds(at - cohort.since)
+        seconds = self.automaton.gathering.seconds(self.clock - cohort.since)
         coming = set(self._census.before(position))
         late = tuple(n for n, node in self.nodes.items() if not node.phase.ended and node.position in coming)
         self._effects.append(StartGrace(position, seconds, cohort.grace))
         data = {"present": len(cohort.nodes), "seconds": seconds}
-        self._tell(EventKind.WAITING, at, late, position, data)
+        self._tell(EventKind.WAITING, late, position, data)
 
-    def _release(self, at: float, position: Position) -> None:
-        self._begin(at, position, list(self._cohorts.pop(position).nodes))
+    def _release(self, position: Position) -> None:
+        self._begin(position, list(self._cohorts.pop(position).nodes))
 
     def _may_leave_behind(self, position: Position, present: int, awaited: int) -> bool:
         """True with a quorum, or when all nodes still to come have failed once already."""
@@ -348,21 +359,20 @@ class StateMachine:
             return True
         return awaited == self._census.coming_again(position)
 
-    def _clear_passages(self, at: float) -> None:
+    def _clear_passages(self) -> None:
         """Tell of cleared steps after the end that emptied them, and before all that it triggers."""
         self._census.emptied = False
         cleared = [place for place in self._passages if self._census.is_passed(place)]
         index = 1 if self._events and self._events[0].kind is EventKind.STEP_ENDED else len(self._events)
         triggered, self._events[index:] = self._events[index:], []
         for position in cleared:
-            data = {"seconds": at - self._passages.pop(position)}
-            self._tell(EventKind.STEP_CLEARED, at, (), position, data)
+            data = {"seconds": self.clock - self._passages.pop(position)}
+            self._tell(EventKind.STEP_CLEARED, (), position, data)
         self._events += triggered
 
     def _tell(
         self,
         kind: EventKind,
-        at: float,
         nodes: tuple[str, ...],
         position: Position,
         data: dict[str, Any],
@@ -372,10 +382,10 @@ class StateMachine:
             data["failure"] = {"reason": failure.reason, "evidence": failure.evidence, "cause": failure.cause}
         macro, instance, micro = self.automaton.places[position]
         self._events.append(
-            Event(kind, at, nodes, macro, instance, micro, position[1], data, transition=self._number)
+            Event(kind, self._at, nodes, macro, instance, micro, position[1], data, transition=self._number)
         )
 
-    def _timeout_failure(self, task: _Task, node: NodeProgress, seen: Failure | None) -> Failure:
+    def _timeout_failure(self, task: Task, node: NodeProgress, seen: Failure | None) -> Failure:
         if task.limited_by_instance:
             instance = self.automaton.instance(node.position)
             allowed = instance.timeout.seconds(self._census.live)

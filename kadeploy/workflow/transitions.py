@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transitions of a state machine: what a journal keeps of it, and what it does when one is applied.
 
-Applied again in their order they give the same state. ``at`` is in seconds since the epoch, written by the
-driver, so that the state machine itself reads no clock.
+Applied again in their order they give the same state. The driver writes both times into them, so that the
+state machine itself reads no clock: ``at`` is a stamp, in seconds since the epoch; ``clock`` is the clock of
+the workflow, by which all durations and deadlines are: seconds for which engines have worked on it, whatever
+becomes of the clock of the machine, and wherever the next engine runs.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from kadeploy.workflow.automaton import Position
-from kadeploy.workflow.failure import Failure
+from kadeploy.workflow.failure import ABORTED, Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Started:
 
     at: float
     nodes: tuple[str, ...]
+    clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Done:
     failure: Failure | None = None
     timed_out: bool = False
     waited: float = 0.0
+    clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class GraceOver:
     at: float
     position: Position
     grace: int
+    clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,21 @@ class Aborted:
     at: float
     reason: str
     nodes: tuple[str, ...] | None = None
+    clock: float | None = None
+    evidence: str = ""
+    cause: str = ABORTED
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """End of the work of an engine that a service does not let go on: nodes that have not ended are held.
+
+    They go on as those do whose engine was killed, at the ``restart`` of their micro-step.
+    """
+
+    at: float
+    failure: Failure
+    clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +91,7 @@ class Resumed:
     at: float
     nodes: tuple[str, ...]
     start: Position | None = None
+    clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +100,13 @@ class Abandoned:
 
     at: float
     nodes: tuple[str, ...]
+    clock: float | None = None
 
 
-Transition = Started | Done | GraceOver | Aborted | Resumed | Abandoned
+Transition = Started | Done | GraceOver | Aborted | Held | Resumed | Abandoned
 
 _KINDS: dict[str, type[Transition]] = {
-    kind.__name__: kind for kind in (Started, Done, GraceOver, Aborted, Resumed, Abandoned)
+    kind.__name__: kind for kind in (Started, Done, GraceOver, Aborted, Held, Resumed, Abandoned)
 }
 # Not dataclasses.asdict: of thousands of nodes it takes as long as all the rest of the engine.
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _KINDS.values()}
