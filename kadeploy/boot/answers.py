@@ -20,8 +20,8 @@ from kadeploy.boot.order_store import OrderStore
 from kadeploy.boot.repository import BootRepository, profile_names
 from kadeploy.boot.requests import Protocol
 from kadeploy.errors import KadeployError, ServiceError
+from kadeploy.store import outage
 from kadeploy.store.boot_orders import BootOrder, OrderState
-from kadeploy.store.retries import retry
 from kadeploy.time_limit import time_limit
 
 STORE_WAIT = 2.0  # seconds for the store, until a machine is told to come again
@@ -213,11 +213,9 @@ class ProfileAnswers:
         self._counted.put_nowait(answer)
 
     async def _complete(self, answer: ProfileAnswer) -> None:
-        async def complete() -> None:
-            await (await self._store.orders()).complete_fetch(answer.fetch)
-
         try:
-            await retry(complete, COMPLETION_WAIT, "counting a fetch of a boot profile")
+            with outage.patient(COMPLETION_WAIT):
+                await (await self._store.orders()).complete_fetch(answer.fetch)
         except KadeployError as error:
             logger.warning("a fetch of %s is not counted: %s", answer.client, error.message)
 

@@ -11,17 +11,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from kadeploy.config.site import Site
-from kadeploy.errors import KadeployError, RefusedError, UsageError, first_of
+from kadeploy.errors import KadeployError, RefusedError, ServiceError, UsageError, first_of
 from kadeploy.operations.request import Request
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run import events
 from kadeploy.operations.run.attempt import attempt
 from kadeploy.operations.run.event_log import WorkflowEventLog
 from kadeploy.operations.run.feed import Feed
+from kadeploy.operations.run.leasing import PATIENCE
 from kadeploy.operations.run.operation import Operation
 from kadeploy.service.views.result import ResultView
-from kadeploy.store import pruning, workflows
+from kadeploy.store import outage, pruning, workflows
 from kadeploy.store.store import Store
+from kadeploy.store.trouble import StoreAwayError, StoreLostError
 from kadeploy.store.workflow_outcome import WorkflowOutcome
 from kadeploy.store.workflows import Workflow
 from kadeploy.vocabulary.workflow import State
@@ -87,7 +89,7 @@ class RunningWorkflow:
             self._task.exception()  # recorded, and told to who has waited
 
     async def _run(self) -> ResultView:
-        with self._feed.opened(self.wid):
+        with self._feed.opened(self.wid), outage.patient(PATIENCE, self._give_up):
             watching = asyncio.create_task(self._watch_for_cancel(), name=f"cancel-{self.wid}")
             try:
                 return await self._carry_out()
@@ -100,8 +102,12 @@ class RunningWorkflow:
             finally:
                 watching.cancel()
                 await asyncio.wait([watching])
-                if self._has_begun:
+                if self._operation and self._has_begun and not self._operation.trouble:
                     await attempt("workflows of long ago remain", self._prune())
+
+    def _give_up(self, error: ServiceError) -> None:
+        if self._operation:
+            self._operation.give_up(error)
 
     async def _carry_out(self) -> ResultView:
         """Plan and run it. The log of one that goes on is its former process's until its nodes are leased."""
@@ -131,7 +137,8 @@ class RunningWorkflow:
         if workflow.state is State.PLANNING:
             outcome = WorkflowOutcome(0, 0, 0, 0, self._work.request.environment_label, message)
             change = workflows.change_state(self._store, self.wid, state, outcome=outcome)
-            await attempt(f"{self.wid} remains recorded as planning", change)
+            told = isinstance(error, StoreAwayError | StoreLostError)
+            await attempt(f"{self.wid} remains recorded as planning", change, told=told)
         else:
             state = workflow.state
             await attempt(f"{self.wid} remains taken", workflows.leave(self._store, self.wid))

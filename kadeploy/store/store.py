@@ -13,19 +13,25 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
-from kadeploy.errors import RefusedError, ServiceError
-from kadeploy.store import schema
+from kadeploy.errors import ServiceError
+from kadeploy.store import outage, schema, trouble
+from kadeploy.store.outage import Outage
+from kadeploy.store.place import StorePlace
 from kadeploy.store.riders import Rider, Riders
+from kadeploy.store.stopping import stopping_between_transactions, unstopped
+from kadeploy.store.trouble import StoreAwayError, StoreLostError
 from kadeploy.time_limit import time_limit
 
 BUSY_TIMEOUT = 10.0  # seconds a transaction waits for the writer of another process
+TRY_SECONDS = 1.0  # of these in one attempt, for which nothing else runs on the thread of the store
+RETRY_SECONDS = 0.1  # the same while the store is known to be away: reads go on in between
 
 Result = TypeVar("Result")
 
@@ -33,10 +39,14 @@ Result = TypeVar("Result")
 class Store:
     """Store that runs functions of a connection, each in a transaction of its own."""
 
-    def __init__(self, path: Path, busy_timeout: float | None = None) -> None:
+    def __init__(self, path: Path, busy_timeout: float) -> None:
         self.path = path
-        self._busy_timeout = BUSY_TIMEOUT if busy_timeout is None else busy_timeout
-        self._engine = _engine(path, self._busy_timeout)
+        self._busy_timeout = busy_timeout
+        self._place = StorePlace(path)
+        self._has_written = False
+        self._writing, self._reading = Outage(busy_timeout), Outage(busy_timeout)
+        self._timeout = min(busy_timeout, TRY_SECONDS)
+        self._engine = _engine(path, self._timeout)
         self._riders = Riders()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
@@ -46,29 +56,37 @@ class Store:
         """Open the file; create or upgrade it where necessary.
 
         A transaction waits for the writer of another process for ``busy_timeout`` seconds, BUSY_TIMEOUT
-        unless given. Raises RefusedError where the file's rights forbid it, ServiceError where it is no
-        usable store.
+        unless given, and in ``outage.patient`` for longer. Raises RefusedError where the file's rights forbid
+        it, ServiceError where it is no usable store.
         """
-        store = cls(path, busy_timeout)
+        store = cls(path, BUSY_TIMEOUT if busy_timeout is None else busy_timeout)
         try:
-            await store._run(schema.prepare, store._engine, path)
-            yield store
+            with stopping_between_transactions():
+                await store._attend(store._reading, store._prepare)
+                yield store
         finally:
             # Queued behind whatever still runs: nothing is cut, and nothing is waited for when cancelled.
             closing = asyncio.get_running_loop().run_in_executor(store._thread, store._engine.dispose)
             store._thread.shutdown(wait=False)
             await asyncio.shield(closing)
 
+    def _prepare(self, _: bool) -> None:
+        with unstopped():
+            schema.prepare(self._engine, self.path)
+        self._place.note()
+
     async def read(self, query: Callable[[Connection], Result]) -> Result:
         """Result of ``query``, which sees one state of the store."""
-        return await self._run(self._transact, query, False)
+        return await self._attend(self._reading, lambda away: self._transact(query, False, away))
 
     async def write(self, change: Callable[[Connection], Result]) -> Result:
         """Result of ``change``, committed when this returns; rolled back when ``change`` raises.
 
-        A transaction that has begun when the caller is cancelled is completed nevertheless.
+        A transaction that has begun when the caller is cancelled is completed nevertheless. While the store
+        is away, changes are made in the order in which they came. Raises StoreAwayError when it was waited
+        for that long enough, StoreLostError where the file is not the one that was opened.
         """
-        return await self._run(self._transact_with_riders, change)
+        return await self._attend(self._writing, lambda away: self._transact_with_riders(change, away))
 
     async def write_soon(self, change: Callable[[Connection], Result], seconds: float) -> Result:
         """Result of ``change``, committed with the next write, or on its own after some seconds without one.
@@ -90,14 +108,26 @@ class Store:
                 return rider.result()
         return await self.write(change)
 
-    def _transact(self, action: Callable[[Connection], Result], immediate: bool) -> Result:
+    def _transact(self, action: Callable[[Connection], Result], immediate: bool, away: bool) -> Result:
         with (
+            unstopped(),
             self._engine.connect().execution_options(immediate=immediate) as connection,
-            connection.begin(),
         ):
-            return action(connection)
+            self._set_timeout(connection, RETRY_SECONDS if away else TRY_SECONDS)
+            with connection.begin():
+                return action(connection)
 
-    def _transact_with_riders(self, change: Callable[[Connection], Result]) -> Result:
+    def _set_timeout(self, connection: Connection, seconds: float) -> None:
+        """Let SQLite itself wait for other writers for so many seconds, of all that it may be waited."""
+        seconds = min(seconds, self._busy_timeout)
+        if seconds != self._timeout:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            driver.execute(f"PRAGMA busy_timeout = {1000 * seconds:.0f}")
+            self._timeout = seconds
+
+    def _transact_with_riders(self, change: Callable[[Connection], Result], away: bool) -> Result:
+        self._place.check()
         with self._riders.carried() as carry:
 
             def action(connection: Connection) -> Result:
@@ -105,17 +135,42 @@ class Store:
                 carry(connection)
                 return result
 
-            return self._transact(action, True)
+            result = self._transact(action, True, away)
+        self._has_written = True
+        return result
 
-    async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
+    async def _attend(self, absence: Outage, function: Callable[[bool], Result]) -> Result:
+        """Result of a function that is told whether the store is away; waits as long as that is bearable."""
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+            if not absence.is_waited_for:
+                with suppress(StoreAwayError):
+                    return await self._run(absence, function, loop.time())
+            async with absence.turn():
+                while True:
+                    try:
+                        return await self._run(absence, function, loop.time())
+                    except StoreAwayError as error:
+                        await absence.wait(error)
+        except (StoreAwayError, StoreLostError) as error:
+            outage.give_up(error)
+            raise
+
+    async def _run(self, absence: Outage, function: Callable[[bool], Result], began: float) -> Result:
+        loop = asyncio.get_running_loop()
+        try:
+            result = await loop.run_in_executor(self._thread, function, absence.lasts)
         except DatabaseError as error:
-            raise _explain(error, self.path, self._busy_timeout) from error
+            explained = trouble.explain(error, self.path, used=self._has_written)
+            if isinstance(explained, StoreAwayError):
+                absence.begin(began)
+            raise explained from error
         except PermissionError as error:
-            raise _refusal(self.path) from error
+            raise trouble.refusal(self.path) from error
         except OSError as error:
             raise ServiceError(f"the store {self.path} cannot be opened: {error.strerror}") from error
+        absence.end()
+        return result
 
 
 def _engine(path: Path, busy_timeout: float) -> Engine:
@@ -145,17 +200,3 @@ def _begin(connection: Connection) -> None:
     # waiting; IMMEDIATE takes the write lock at the start, and waits for it.
     immediate = connection.get_execution_options().get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-
-def _refusal(path: Path) -> RefusedError:
-    return RefusedError(f"you may not use the store {path}", hint="run the command as the owner of the file")
-
-
-def _explain(error: DatabaseError, path: Path, busy_timeout: float) -> Exception:
-    reason: Any = error.orig
-    name = getattr(reason, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):  # and their variants
-        return _refusal(path)
-    if name == "SQLITE_BUSY":
-        return ServiceError(f"the store {path} was locked by another process for {busy_timeout:g} s")
-    return ServiceError(f"the store {path} does not work: {reason}")

@@ -17,7 +17,6 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select
 from kadeploy.errors import ServiceError
 from kadeploy.fairness import Claim, Settlement, settle
 from kadeploy.local.process import Process
-from kadeploy.store.retries import retry
 from kadeploy.store.store import Store
 from kadeploy.store.tables import window_claims
 
@@ -50,12 +49,8 @@ class StoreTable:
         """Replace the own claims, and grant their share of slots, in one transaction.
 
         Written only where something changes: a claim that waits in vain only reads. Raises ServiceError where
-        the store does not work for so long that the claims end.
+        the store does not work.
         """
-        left = self._renewed + CLAIM_SECONDS - self._now() if self._written else CLAIM_SECONDS
-        return await retry(lambda: self._exchange(owner, own), left, "the exchange of slots")
-
-    async def _exchange(self, owner: str, own: Sequence[Claim]) -> Settlement:
         own = self._bounded(own)
         workflows = {claim.workflow for claim in own}
         if own == self._written and self._now() < self._renewed + RENEWAL_SECONDS:

@@ -274,6 +274,7 @@ CONSTANTS = {
     "an HTTP client that takes nothing": http.STALL,
     "a place among the files": http.QUEUE_TIME,
     "another process writes": store.BUSY_TIMEOUT,
+    "a store that is away, for an operation": leasing.PATIENCE,
     "another process makes or upgrades the file": schema.CREATION_WAIT,
     "a lease of a node": leasing.LEASE_SECONDS,
     "a lease of a held node": DAY,

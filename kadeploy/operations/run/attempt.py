@@ -15,8 +15,10 @@ log = logging.getLogger(__name__)
 LIMIT = 30.0  # seconds of one attempt, after which it is given up
 
 
-async def attempt(consequence: str, work: Coroutine[Any, Any, object]) -> KadeployError | OSError | None:
-    """Do some work within the limit; logs and returns the error by which it fails."""
+async def attempt(
+    consequence: str, work: Coroutine[Any, Any, object], *, told: bool = False
+) -> KadeployError | OSError | None:
+    """Do some work within the limit; logs, unless it is ``told``, and returns the error by which it fails."""
     try:
         async with time_limit(LIMIT):
             await work
@@ -25,6 +27,7 @@ async def attempt(consequence: str, work: Coroutine[Any, Any, object]) -> Kadepl
         log.error("%s", late)
         return late
     except (KadeployError, OSError) as error:
-        log.error("%s: %s", consequence, error)
+        if not told:
+            log.error("%s: %s", consequence, error)
         return error
     return None

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from kadeploy.errors import KadeployError, RefusedError
+from kadeploy.store.trouble import StoreAwayError, StoreLostError
 from kadeploy.time_limit import time_limit
 from kadeploy.workflow.event import Event, to_json
 from kadeploy.workflow.event_kind import EventKind
@@ -54,6 +55,7 @@ class Keeper:
         self._unkept: list[Event] = []
         self._missing = 0
         self._failing = False
+        self._abandoned = False
         self._some = asyncio.Event()
         self._closing = asyncio.Event()
 
@@ -97,7 +99,7 @@ class Keeper:
             writer.cancel()
             lost = len(self._unkept)
             self._close()
-        if lost:
+        if lost and not self._abandoned:
             log.warning("the last %d events are not kept", lost)
 
     def _close(self) -> None:
@@ -130,7 +132,7 @@ class Keeper:
                 self._close()
                 log.exception("defect in the log of events, which are not kept any more")
                 return
-            self._failing = False
+            self._failing = self._abandoned = False
             del self._unkept[: len(batch)]
             self._kept(batch)
             if self._missing and not self._unkept:
@@ -139,7 +141,9 @@ class Keeper:
 
     def _fail(self, error: KadeployError | OSError) -> None:
         self._some.set()
-        if isinstance(error, RefusedError):
+        if isinstance(error, StoreAwayError | StoreLostError):
+            self._failing = self._abandoned = True  # the operation ends by it, and tells
+        elif isinstance(error, RefusedError):
             self._close()
             log.warning("events are not kept any more: %s", error)
         elif not self._failing:

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from kadeploy.store import leases
-from kadeploy.store.retries import retry
 from kadeploy.store.store import Store
 
 LEASE_SECONDS = 120.0  # a lease of a dead process ends at once; this bounds one of a machine that died
 RENEWAL_SECONDS = 30.0
+PATIENCE = (
+    LEASE_SECONDS - RENEWAL_SECONDS
+)  # seconds for which a store may be away: then leases may have ended
 
 
 class NodeLeases:
@@ -65,17 +67,11 @@ class NodeLeases:
     async def _renew(self, on_loss: Callable[[set[str]], None]) -> None:
         while True:
             await asyncio.sleep(RENEWAL_SECONDS)
-            kept = await self._renew_within(LEASE_SECONDS - RENEWAL_SECONDS)
+            kept = await leases.renew(self._store, self._wid, LEASE_SECONDS)
             gone = set(self._names.difference(kept, self.lost))
             self.lost |= gone
             if gone:
                 on_loss(gone)
-
-    async def _renew_within(self, seconds: float) -> list[str]:
-        """The nodes that are still leased; raises ServiceError where it cannot be known in time."""
-        return await retry(
-            lambda: leases.renew(self._store, self._wid, LEASE_SECONDS), seconds, "the renewal of leases"
-        )
 
     async def hold(self, names: Sequence[str], seconds: float) -> None:
         """Let nodes stay leased to the workflow for some seconds, though to no process."""

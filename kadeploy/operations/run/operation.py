@@ -12,7 +12,7 @@ from typing import Any
 
 from kadeploy.boot.health import BootHealth
 from kadeploy.environments.open_files import OpenFiles
-from kadeploy.errors import RefusedError
+from kadeploy.errors import RefusedError, ServiceError
 from kadeploy.nodes import fold
 from kadeploy.operations.automaton import find_position
 from kadeploy.operations.fingerprint import check_unchanged
@@ -48,11 +48,14 @@ from kadeploy.steps.workbench import AnyWorkbench, Memory, Slot
 from kadeploy.store import journal, receptions
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
+from kadeploy.store.trouble import StoreAwayError
 from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.cause import Cause
 from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.driver import Executor
 from kadeploy.workflow.engine import ClusterEngine, Engine
 from kadeploy.workflow.event import Event
+from kadeploy.workflow.failure import Failure
 from kadeploy.workflow.phase import Phase
 
 log = logging.getLogger(__name__)
@@ -84,6 +87,7 @@ class Operation:
         self._windows = OperationWindows(store, plan.site.server.windows)
         self._health = BootHealth(plan.site.server.network)
         self._records: OperationRecords  # of the nodes that are leased when work begins
+        self.trouble: ServiceError | None = None  # of the store, which has ended the work
         self.wid = ""
         self.begun = False
 
@@ -153,6 +157,13 @@ class Operation:
         ordered = tuple(found[node.name] for node in self.plan.nodes if node.name in found)
         seconds = max(time.time() - self._started, 0.0)
         return OperationResult(self.wid, seconds, self.plan.enough, ordered)
+
+    def give_up(self, error: ServiceError) -> None:
+        """End the work, for the store is of no use any more: one that is only away has kept the journal."""
+        if self.trouble is None:
+            self.trouble = error
+            failure = Failure(error.message, f"hint: {error.hint}" if error.hint else "", str(Cause.SERVICE))
+            self._engine.give_up(failure, hold=isinstance(error, StoreAwayError))
 
     # Clusters -------------------------------------------------------------------------------------
 
@@ -243,29 +254,37 @@ class Operation:
         self, drive: Drive, names: Sequence[str], remote: NodeConnections, content: Mapping[str, Any]
     ) -> OperationResult:
         self.begun = True
-        state = State.ERROR
-        self._records = records = OperationRecords(
+        self._records = OperationRecords(
             self.store, self.wid, self._started, self.plan, self.outcome, self._runs, self._leases
         )
+        return await self._work(partial(self._drive, drive, remote), names, content)
+
+    async def _work(self, work: Drive, names: Sequence[str], content: Mapping[str, Any]) -> OperationResult:
+        """Do the work on the nodes, and record its end whatever that is."""
+        state, records = State.ERROR, self._records
         try:
             async with self._leases.renewed(self._leave_alone):
                 self.feed.publish(events.started(self.plan.clusters))
                 warn_of_shared_keys(self.plan)
                 await records.begin(names, content)
                 async with self._windows.opened(self._tell_queue):
-                    await self._drive(drive, remote)
+                    await work()
             state = State.HELD if self._engine.in_phase(Phase.HELD) else State.DONE
         except asyncio.CancelledError:
             state = State.ABORTED
             raise
         finally:
+            if self.trouble:
+                state = State.HELD if self._engine.in_phase(Phase.HELD) else State.ERROR
             try:
-                await finish(records, self._engine, state)
+                await finish(records, self._engine, state, troubled=self.trouble is not None)
             except BaseException:
                 state = State.ERROR
                 raise
             finally:
                 self._tell_end(state)
+        if self.trouble:
+            raise self.trouble
         return self.result()
 
     def _tell_queue(self, window: str, nodes: Sequence[str], size: int) -> None:

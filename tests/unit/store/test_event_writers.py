@@ -84,7 +84,7 @@ async def test_a_full_disk(store: Store, wid: str) -> None:
     pages = await store.read(lambda connection: connection.scalar(text("PRAGMA page_count")))
     await store.read(lambda connection: connection.execute(text(f"PRAGMA max_page_count = {pages}")))
     noise = random.Random(1).randbytes(100_000).hex()
-    with pytest.raises(ServiceError, match=r"the store .* does not work: database or disk is full"):
+    with pytest.raises(ServiceError, match=r"the store .* cannot be written: database or disk is full"):
         await event_log.append(store, wid, 2, [{"sequence": 2, "text": noise}])
     assert await event_log.last(store, wid) == 1
     await store.read(lambda connection: connection.execute(text("PRAGMA max_page_count = 100000")))

@@ -127,7 +127,7 @@ async def test_the_settings_hold_on_the_connection_in_use(store: Store) -> None:
         for name in ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
     }
 
-    assert settings == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 1, "busy_timeout": 10_000}
+    assert settings == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 1, "busy_timeout": 1_000}
 
 
 async def test_a_writer_waits_for_another_process_and_the_loop_does_not(store: Store) -> None:
