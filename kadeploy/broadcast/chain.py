@@ -7,9 +7,9 @@ orders, and ``RelayResults`` keeps the result of each node. The data go through 
 nodes is in ``node/``.
 
 The secret of each broadcast goes to the relays over ssh and authenticates peers to each other, so no
-other machine on the network can feed a node or be fed. The stream itself is neither encrypted nor
-authenticated byte by byte: a machine that can rewrite packets between two nodes can spoil it, which the seal
-of the chunk detects.
+other machine on the network can feed a node or be fed. The stream itself is not encrypted. What it must be
+goes over ssh, too: roots over the seals of all chunks, so whoever spoils the stream on its way is found at
+the end of the chunk.
 """
 
 from __future__ import annotations
@@ -70,10 +70,12 @@ async def broadcast(
     """Run as ``Broadcast.run``; `opened` is called with the session, which others may join."""
     if problem := await asyncio.to_thread(size_problem, delivery.image):
         return dict.fromkeys(delivery.nodes, RelayResult(Trouble.IMAGE, problem))
-    session = ChainSession(delivery, transport, progress)
+    session = ChainSession(delivery, transport, progress, await asyncio.to_thread(_known_seals, delivery))
     opened(session)
     try:
-        return await session.run()
+        results = await session.run()
+        await session.keep_seals()
+        return results
     finally:
         closing = asyncio.create_task(session.close())
         try:  # also when it is cancelled: a relay left running would disturb the next user of its node
@@ -82,17 +84,34 @@ async def broadcast(
             await asyncio.wait([closing])
 
 
+def _known_seals(delivery: Delivery) -> Sequence[bytes]:
+    image, chunk = delivery.image, delivery.options.chunk
+    if delivery.seals is None or not image.sha256:
+        return []
+    return delivery.seals.load(image.sha256.lower(), chunk, -(-image.size // chunk))
+
+
 class ChainSession:
     """Run of one chain broadcast, which more nodes may join and each may leave before the others."""
 
-    def __init__(self, delivery: Delivery, transport: RelayTransport, progress: Progress) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        transport: RelayTransport,
+        progress: Progress,
+        known: Sequence[bytes] = (),
+    ) -> None:
+        """`known`: the seals of the image, none where they are not known."""
         image, options, secret = delivery.image, delivery.options, secrets.token_bytes(32)
+        self._delivery = delivery
         self._options = options
         self._began = time.monotonic()
         self._changed = asyncio.Event()
         self._roster = Roster(delivery.nodes, image.size, options.silence)
-        self._head = self._open_head(delivery, secret)
-        self._relays = Relays(delivery, transport, secret, self._head.peer[1:], self._changed)
+        self._head = head = self._open_head(delivery, secret, known)
+        self._relays = Relays(
+            delivery, transport, secret, head.peer[1:], head.section, head.known_roots, self._changed
+        )
         self._scheduler = LaneScheduler(self._roster, self._relays, self._head, options.arity)
         self._results = RelayResults(self._relays, self._roster, self._head, image.sha256, self._changed)
         self._reports = Reports(
@@ -120,6 +139,12 @@ class ChainSession:
             for relay in self._relays.values():
                 self._results.set_result(relay, f"not finished within {self._options.deadline:g} s")
         return self._results.judge()
+
+    async def keep_seals(self) -> None:
+        """Keep the seals of an image that is what it was declared to be, for the next broadcast of it."""
+        cache, seals = self._delivery.seals, self._head.new_seals
+        if cache and seals and seals[-1].hex() == self._delivery.image.sha256.lower():
+            await asyncio.to_thread(cache.keep, self._options.chunk, seals)
 
     async def close(self) -> None:
         """Stop the relays that still run, and the head's threads."""
@@ -215,7 +240,7 @@ class ChainSession:
             pass  # something may be due
         self._changed.clear()
 
-    def _open_head(self, delivery: Delivery, secret: bytes) -> Head:
+    def _open_head(self, delivery: Delivery, secret: bytes, known: Sequence[bytes]) -> Head:
         """Open the file and the socket; raises ServiceError. Calls by threads of the head are
         passed on to the event loop."""
         loop = asyncio.get_running_loop()
@@ -226,8 +251,13 @@ class ChainSession:
         def on_bad_image(reason: str) -> None:
             loop.call_soon_threadsafe(lambda: self._results.fail_image(reason))
 
+        def on_root(root: str) -> None:
+            loop.call_soon_threadsafe(lambda: self._relays.add_root(root))
+
         address = delivery.head_address
         try:
-            return Head(delivery.image, delivery.options, address, secret, on_loss, on_bad_image)
+            return Head(
+                delivery.image, delivery.options, address, secret, on_loss, on_bad_image, on_root, known
+            )
         except OSError as error:
             raise ServiceError(f"the broadcast cannot listen on {address}: {error.strerror}") from error

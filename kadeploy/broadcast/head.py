@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kadeploy.broadcast.file_source import FileSource
 from kadeploy.broadcast.interface import BroadcastOptions, ImageSource
@@ -25,7 +25,8 @@ HEAD = "the head"  # its name in reasons
 class Head:
     """Head with the file, the listening socket and the threads of one broadcast.
 
-    `on_loss("skipped" or "slow", lane, node, reason)` and `on_bad_image(reason)` are called from threads.
+    `on_loss("skipped" or "slow", lane, node, reason)`, `on_bad_image(reason)` and `on_root(root)`, for each
+    section whose root was not known, are called from threads.
     """
 
     def __init__(
@@ -36,7 +37,10 @@ class Head:
         secret: bytes,
         on_loss: Callable[[str, int, str, str], None],
         on_bad_image: Callable[[str], None],
+        on_root: Callable[[str], None],
+        known: Sequence[bytes] = (),
     ) -> None:
+        """`known`: the seals of the image, none where they are not known."""
         self._size = image.size
         self._secret = secret
         self._silence = options.silence
@@ -48,7 +52,7 @@ class Head:
         self._sources: list[FileSource] = []
         self._successions: list[Succession] = []
         self._descriptor = os.open(image.readable, os.O_RDONLY)
-        self._sealer = Sealer(self._descriptor, image.size, options.chunk, on_bad_image)
+        self._sealer = Sealer(self._descriptor, image.size, options.chunk, on_bad_image, on_root, known)
         self._ranges = Ranges(image.size, options.chunk, options.silence, self._read)
         try:
             self._listener = Listener(address, secret, self._silence, self._ranges.serve)
@@ -62,6 +66,21 @@ class Head:
     def sha256(self) -> str:
         """SHA-256 of the file in hexadecimal; '' as long as it was not read to its end."""
         return self._sealer.sha256
+
+    @property
+    def section(self) -> int:
+        """Chunks of a section."""
+        return self._sealer.section
+
+    @property
+    def known_roots(self) -> list[str]:
+        """Roots that are known before the image is read, in hexadecimal."""
+        return self._sealer.known_roots
+
+    @property
+    def new_seals(self) -> list[bytes]:
+        """Seals of the whole image that were not known before; none as long as it was not read to its end."""
+        return self._sealer.new_seals
 
     @property
     def free(self) -> bool:

@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from kadeploy.broadcast.seal_cache import SealCache
+
 Pipeline = Sequence[Sequence[str]]
 
 
@@ -75,7 +77,8 @@ class Delivery:
     """Image for many nodes, in the order of the chain.
 
     `consumer`: a pipeline of argument lists that reads the stream on each node, or the path of a disk or a
-    file that is there. `head_address`: the address at which the nodes reach this process.
+    file that is there. `head_address`: the address at which the nodes reach this process. `seals`: where the
+    seals of images are kept whose digest is known.
     """
 
     image: ImageSource
@@ -83,6 +86,7 @@ class Delivery:
     consumer: Pipeline | str
     head_address: str
     options: BroadcastOptions = field(default_factory=BroadcastOptions)
+    seals: SealCache | None = None
 
     @property
     def nodes(self) -> list[str]:

@@ -14,13 +14,18 @@ from importlib.resources import files
 PACKAGE = "kadeploy.broadcast.node"
 MODULES = (
     "wire",
+    "peer_connection",
+    "handshake",
+    "probe",
     "listener",
     "ring",
     "source",
+    "roots",
     "verifier",
     "socket_reader",
     "consumer",
     "feeders",
+    "hunger",
     "receiver",
     "pace",
     "forwarder",

@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable
 
 from kadeploy.broadcast.file_source import FileSource
-from kadeploy.broadcast.node.wire import FETCH, Greeting, shut
+from kadeploy.broadcast.node.handshake import FETCH, Greeting
+from kadeploy.broadcast.node.peer_connection import PeerConnection
+from kadeploy.broadcast.node.wire import shut
 
 PATIENCE = 60  # seconds without progress, as ranges are not acknowledged; then the connection ends
 
@@ -23,18 +25,19 @@ class Ranges:
         self._chunk = chunk
         self._silence = silence
         self._source = source
-        self._peers: set[socket.socket] = set()
+        self._peers: set[PeerConnection] = set()
         self._changed = threading.Condition()
         self._stopping = False
 
-    def serve(self, sock: socket.socket, greeting: Greeting) -> None:
-        """Send the requested range if it is a valid one, and close `sock`."""
+    def serve(self, connection: PeerConnection, greeting: Greeting) -> None:
+        """Send the requested range if it is a valid one, and close the connection."""
+        sock = connection.sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", PATIENCE, 0))
         with self._changed:
             if self._stopping:
-                sock.close()
+                connection.close()
                 return
-            self._peers.add(sock)
+            self._peers.add(connection)
         try:
             if greeting.role == FETCH and self._is_range(greeting.first, greeting.last):
                 source = self._source(greeting.last)
@@ -45,16 +48,16 @@ class Ranges:
             return  # the peer is lost; its own report has the reason
         finally:
             with self._changed:
-                self._peers.discard(sock)
+                self._peers.discard(connection)
                 self._changed.notify_all()
-            sock.close()
+            connection.close()
 
     def stop(self) -> None:
         """End all connections; waits one silence at most until no thread sends any more."""
         with self._changed:
             self._stopping = True
-            for sock in self._peers:
-                shut(sock)
+            for connection in self._peers:
+                shut(connection.sock)
             self._changed.wait_for(lambda: not self._peers, self._silence)
 
     def _is_range(self, first: int, last: int) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -73,6 +73,7 @@ class RelayHandle:
         self.port = 0
         self.received = 0  # bytes, and what its consumer has taken of them:
         self.consumed = 0
+        self.roots_given = 0  # roots of sections that it was told
         self._process: RelayProcess | None = None
         self._other_output: list[str] = []
         self._stopping = asyncio.Lock()
@@ -120,6 +121,10 @@ class RelayHandle:
         """Order it to receive nothing more of that lane; raises NodeError or OSError."""
         await self._order("leave", lane)
 
+    async def give_roots(self, roots: Sequence[str]) -> None:
+        """Give it the roots of the next sections; raises NodeError or OSError."""
+        await self._order("roots", list(roots))
+
     async def stop(self) -> None:
         """End it, with its consumer; a second call does nothing."""
         async with self._stopping:
@@ -149,8 +154,16 @@ class RelayHandle:
         raise RelayLost(Trouble.PEERS, "the relay ended", "\n".join([*self._other_output, ending]))
 
 
-def settings_for(recipient: Recipient, delivery: Delivery, secret: bytes, head: tuple[str, int]) -> Settings:
-    """Settings of the relay on `recipient`; `head` is the address and port of the head."""
+def settings_for(
+    recipient: Recipient,
+    delivery: Delivery,
+    secret: bytes,
+    head: tuple[str, int],
+    section: int,
+    roots: Sequence[str],
+) -> Settings:
+    """Settings of the relay on `recipient`; `head` is the address and port of the head, `roots` are those of
+    the first sections of `section` chunks each."""
     consumer, options = delivery.consumer, delivery.options
     return Settings(
         secret=secret.hex(),
@@ -162,6 +175,8 @@ def settings_for(recipient: Recipient, delivery: Delivery, secret: bytes, head: 
         window=options.window,
         silence=options.silence,
         patience=options.patience,
+        section=section,
+        roots=list(roots),
     )
 
 

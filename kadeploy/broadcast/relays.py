@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
@@ -13,6 +13,9 @@ from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.relay_handle import RelayHandle, RelayLost, RelayReport, settings_for
 from kadeploy.errors import NodeError
 from kadeploy.time_limit import time_limit
+
+# Seconds, for each relay, between orders with roots: an order costs a tenth of that of a processor.
+ROOTS_DELAY = 0.001
 
 
 class RelayObserver(Protocol):
@@ -37,14 +40,20 @@ class Relays(Mapping[str, RelayHandle]):
         transport: RelayTransport,
         secret: bytes,
         head: tuple[str, int],
+        section: int,
+        roots: Sequence[str],
         changed: asyncio.Event,
     ) -> None:
-        """`head`: the address and port at which the head listens."""
+        """`head`: the address and port at which the head listens. `roots`: those known already, of sections
+        of `section` chunks."""
         self._delivery = delivery
         self._options = delivery.options
         self._transport = transport
         self._secret = secret
         self._head = head
+        self._section = section
+        self._roots = list(roots)
+        self._next_giving: asyncio.TimerHandle | None = None  # of roots that came since the last time
         self._changed = changed
         self._relays = {recipient.node: RelayHandle(recipient) for recipient in delivery.recipients}
         self._starts = asyncio.Semaphore(self._options.start_fanout)
@@ -80,6 +89,8 @@ class Relays(Mapping[str, RelayHandle]):
                 yield
             finally:
                 self._group = None
+                if self._next_giving:
+                    self._next_giving.cancel()
                 for task in self._followers.values():
                     task.cancel()
 
@@ -95,6 +106,12 @@ class Relays(Mapping[str, RelayHandle]):
     def leave(self, relay: RelayHandle, lane: int) -> None:
         """Order a relay to receive nothing more of the lane of that number; returns at once."""
         self._order(relay.leave(lane))
+
+    def add_root(self, root: str) -> None:
+        """Give the root of the next section to all relays; several go in one order."""
+        self._roots.append(root)
+        if self._next_giving is None:
+            self._give_roots()
 
     async def remove(self, relay: RelayHandle) -> None:
         """Stop a relay and forget it; its node may join again."""
@@ -118,14 +135,34 @@ class Relays(Mapping[str, RelayHandle]):
         assert self._group
         self._followers[relay.recipient.node] = self._group.create_task(self._follow(relay))
 
+    def _give_roots(self) -> None:
+        self._next_giving = None
+        relays = [relay for relay in self._relays.values() if relay.port]
+        given = [self._give_missing_roots(relay) for relay in relays]
+        if any(given) and self._group:
+            delay = ROOTS_DELAY * len(relays)
+            self._next_giving = asyncio.get_running_loop().call_later(delay, self._give_roots)
+
+    def _give_missing_roots(self, relay: RelayHandle) -> bool:
+        """Give a relay the roots that it does not have; False when there are none."""
+        missing = self._roots[relay.roots_given :]
+        relay.roots_given = len(self._roots)
+        if missing:
+            self._order(relay.give_roots(missing))
+        return bool(missing)
+
     async def _follow(self, relay: RelayHandle) -> None:
         """Start a relay, and pass on its reports until it ends."""
         observer = self._observer
         assert observer
         try:
             async with self._starts:
-                settings = settings_for(relay.recipient, self._delivery, self._secret, self._head)
+                relay.roots_given = len(self._roots)
+                settings = settings_for(
+                    relay.recipient, self._delivery, self._secret, self._head, self._section, self._roots
+                )
                 await relay.start(self._transport, settings, self._options.start_timeout)
+            self._give_missing_roots(relay)
             observer.listening(relay)
             await relay.follow(self._options.report_timeout, lambda report: observer.reported(relay, report))
         except RelayLost as lost:

@@ -3,18 +3,19 @@
 
 A feeder is accepted only if its lane is later than that of the last one, or if it is nearer to the head, or
 the last one itself. So a relay that was skipped and runs again is refused by its successors, and does not
-disturb them.
+disturb them. One that has starved this node is refused as well.
 
 Runs on nodes: only modules of Debian's python3-minimal.
 """
 
 from __future__ import annotations
 
-import socket
 import threading
 
+from kadeploy.broadcast.node.handshake import FETCH, Greeting
+from kadeploy.broadcast.node.peer_connection import PeerConnection
 from kadeploy.broadcast.node.ring import Ring
-from kadeploy.broadcast.node.wire import FETCH, FRAME, REFUSED, Greeting, PeerLost, shut
+from kadeploy.broadcast.node.wire import REFUSED, PeerLost, shut
 
 
 class NoFeeder(Exception):
@@ -38,10 +39,11 @@ class Feeders:
         self.changed = threading.Condition()
         self._ring = ring
         self._patience = patience
-        self._offered: tuple[socket.socket, Greeting] | None = None
+        self._offered: tuple[PeerConnection, Greeting] | None = None
         self._is_accepted = False  # `next` has returned the last offered one, which has not ended
-        self._connection: socket.socket | None = None  # to the present feeder
-        self._range: socket.socket | None = None  # the connection to the head for what the feeder lacks
+        self._connection: PeerConnection | None = None  # to the present feeder
+        self._range: PeerConnection | None = None  # the connection to the head for what the feeder lacks
+        self._starving: set[Greeting] = set()  # feeders that have starved this node
         self._lane = 0  # feeders of earlier lanes are refused
         self._expecting = False
 
@@ -63,37 +65,49 @@ class Feeders:
             if self._lane <= lane:
                 self._set_lane(lane + 1, expecting=False)
 
-    def offer(self, sock: socket.socket, greeting: Greeting) -> None:
-        """Accept `sock` as the connection of a new feeder, and disconnect the present one; or refuse it."""
+    def offer(self, connection: PeerConnection, greeting: Greeting) -> None:
+        """Accept the connection of a new feeder, and disconnect the present one; or refuse it."""
         with self.changed:
             last = self.last
             if (greeting.lane, -greeting.rank) < max((self._lane, -1 << 62), (last.lane, -last.rank)):
-                refuse(sock, left=greeting.lane < max(self._lane, last.lane))
+                refuse(connection, left=greeting.lane < max(self._lane, last.lane))
+                return
+            if greeting in self._starving:
+                refuse(connection, left=True)
                 return
             if self._offered:
                 self._offered[0].close()
             self.last = greeting
-            self._offered = sock, greeting
+            self._offered = connection, greeting
             self.drop()
             self.changed.notify_all()
 
     def drop(self) -> None:
         """Disconnect the present feeder: wakes the receiving thread wherever it reads. `changed` is held."""
         self.dropped = True
-        shut(self._connection)
-        shut(self._range)
+        for connection in (self._connection, self._range):
+            if connection:
+                shut(connection.sock)
         self._ring.wake()
+
+    def refuse_starving(self, feeder: Greeting) -> None:
+        """Refuse a feeder from now on, and take one further from the head as well, if such a one comes: that
+        one has starved this node."""
+        with self.changed:
+            self._starving.add(feeder)
+            if self.last == feeder:
+                self.last = Greeting(0, lane=-1)
 
     def acknowledge(self, kind: int) -> None:
         """Send the feeder a sign of life, unless the feeder does not read: never waits."""
         with self.changed:
             if self._connection:
                 try:
-                    self._connection.send(FRAME.pack(kind, self._ring.end), socket.MSG_DONTWAIT)
+                    self._connection.offer(kind, self._ring.end)
                 except OSError:
                     return  # the receiving thread finds the loss
 
-    def next(self) -> tuple[socket.socket, Greeting] | None:
+    def next(self) -> tuple[PeerConnection, Greeting] | None:
         """Wait for a feeder. Returns None when none came in time and the whole stream is verified, raises
         NoFeeder when an expected one has not come in time."""
         with self.changed:
@@ -110,12 +124,12 @@ class Feeders:
             self.dropped = False
             return offered
 
-    def begin(self, sock: socket.socket, greeting: Greeting) -> bool:
-        """Make `sock` the connection to the present feeder; False when that is to be disconnected already."""
+    def begin(self, connection: PeerConnection, greeting: Greeting) -> bool:
+        """Make this the connection to the present feeder; False when that is to be disconnected already."""
         with self.changed:
             if self.dropped or greeting.lane < self._lane:
                 return False
-            self._connection = sock
+            self._connection = connection
             self.origin = greeting, self._ring.end
             return True
 
@@ -125,13 +139,13 @@ class Feeders:
             self._is_accepted = False
             self._connection = None
 
-    def begin_range(self, sock: socket.socket) -> None:
-        """Make `sock` the connection to the head, for a range that the feeder lacks; raises PeerLost when the
+    def begin_range(self, connection: PeerConnection) -> None:
+        """Make this the connection to the head, for a range that the feeder lacks; raises PeerLost when the
         feeder is to be disconnected."""
         with self.changed:
             if self.dropped:
                 raise PeerLost("replaced")
-            self._range = sock
+            self._range = connection
             self.origin = Greeting(FETCH), self._ring.end
 
     def end_range(self) -> None:
@@ -147,10 +161,10 @@ class Feeders:
         self.changed.notify_all()
 
 
-def refuse(sock: socket.socket, *, left: bool) -> None:
+def refuse(connection: PeerConnection, *, left: bool) -> None:
     """Refuse a feeder: this node has `left` its lane, or has a feeder nearer to the head."""
-    with sock:
+    with connection:
         try:
-            sock.sendall(FRAME.pack(REFUSED, left))
+            connection.send(REFUSED, left)
         except OSError:
             return  # the feeder is gone already

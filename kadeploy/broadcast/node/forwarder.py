@@ -12,22 +12,19 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from kadeploy.broadcast.node.handshake import FEED, Greeting, connect
 from kadeploy.broadcast.node.pace import Pace
+from kadeploy.broadcast.node.peer_connection import PeerConnection
 from kadeploy.broadcast.node.wire import (
     ACK,
     COMPLETE,
-    FEED,
-    FRAME,
     HELD,
     OFFSET,
     OVERWRITTEN,
     PING,
     REFUSED,
     RETRACT,
-    Greeting,
     PeerLost,
-    connect,
-    read_frame,
     shut,
     spawn,
 )
@@ -93,7 +90,7 @@ class Forwarder:
         self._greeting = greeting
         self._silence = silence
         self._pace = Pace(measure_other)
-        self._sock: socket.socket | None = None
+        self._connection: PeerConnection | None = None
         self._failure: Exception | None = None
         self._complete = threading.Event()
         self._stopped = False
@@ -102,56 +99,57 @@ class Forwarder:
         """End `feed` soon, without waiting for it."""
         self._stopped = True
         self._source.wake()
-        shut(self._sock)
+        if self._connection:
+            shut(self._connection.sock)
 
     def feed(self, peer: tuple[str, int]) -> None:
         """Feed `peer` until it and all behind it are complete. Raises PeerLost, PeerLeft, PeerSlow,
         Superseded, or Retracted when it has to be called again."""
-        sock = self._sock = connect(peer, self._secret, self._greeting, self._silence)
+        connection = self._connection = connect(peer, self._secret, self._greeting, self._silence)
         listener: threading.Thread | None = None
         try:
-            self._begin(sock)
-            listener = spawn(self._read_signs_of_life, sock)
-            self._send(sock)
+            self._begin(connection)
+            listener = spawn(self._read_signs_of_life, connection)
+            self._send(connection)
         except OSError as error:
             raise self._failure or PeerLost(f"connection lost: {error.strerror}") from error
         finally:
-            shut(sock)
+            shut(connection.sock)
             if listener is not None:
                 listener.join()
-            sock.close()
+            connection.close()
 
-    def _begin(self, sock: socket.socket) -> None:
-        kind, wanted = read_frame(sock)
+    def _begin(self, connection: PeerConnection) -> None:
+        kind, wanted = connection.receive()
         if kind == REFUSED:
             raise PeerLeft if wanted else RelaySkipped
         if kind != OFFSET:
             raise PeerLost("sent an impossible frame")
         begin = self._source.seek(wanted)
         if begin != wanted:
-            sock.sendall(FRAME.pack(OVERWRITTEN if begin > wanted else RETRACT, begin))
+            connection.send(OVERWRITTEN if begin > wanted else RETRACT, begin)
 
-    def _send(self, sock: socket.socket) -> None:
+    def _send(self, connection: PeerConnection) -> None:
         interval = self._silence / 5
         sent_at = time.monotonic()
         while not self._complete.is_set():
             if self._failure or self._stopped:
                 raise self._failure or PeerLost("stopped")
-            if self._source.transmit(sock, interval):
+            if self._source.transmit(connection.sock, interval):
                 sent_at = time.monotonic()
             elif time.monotonic() - sent_at >= interval and self._source.between_frames:
-                sock.sendall(FRAME.pack(PING, 0))
+                connection.send(PING, 0)
                 sent_at = time.monotonic()
 
-    def _read_signs_of_life(self, sock: socket.socket) -> None:
+    def _read_signs_of_life(self, connection: PeerConnection) -> None:
         """Read signs of life. The silence of a successor that hangs or is cut off shows long before TCP gives
         up."""
         try:
             while not self._complete.is_set():
-                self._note_sign(*read_frame(sock))
+                self._note_sign(*connection.receive())
         except (PeerLost, PeerSlow) as failure:
             self._failure = failure
-            shut(sock)
+            shut(connection.sock)
         self._source.wake()
 
     def _note_sign(self, kind: int, number: int) -> None:

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 from kadeploy.broadcast.node.lane import Lane
-from kadeploy.broadcast.node.wire import LONGEST_PROBE, PeerLost, probe, spawn
+from kadeploy.broadcast.node.probe import LONGEST_PROBE, probe
+from kadeploy.broadcast.node.wire import PeerLost, spawn
 
 MAX_PROBED = 8  # candidates asked at once
 SHORTEST_PROBE = 1e-4  # seconds; less cannot be measured

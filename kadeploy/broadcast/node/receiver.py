@@ -6,31 +6,28 @@ Runs on nodes: only modules of Debian's python3-minimal.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 
 from kadeploy.broadcast.node.feeders import Feeders, NoFeeder
+from kadeploy.broadcast.node.handshake import FETCH, Greeting, connect
+from kadeploy.broadcast.node.hunger import Hunger, Starved
+from kadeploy.broadcast.node.peer_connection import PeerConnection
 from kadeploy.broadcast.node.ring import Ring
+from kadeploy.broadcast.node.roots import Roots
 from kadeploy.broadcast.node.socket_reader import SocketReader
 from kadeploy.broadcast.node.verifier import Verifier
 from kadeploy.broadcast.node.wire import (
     DATA,
-    DIGEST_BYTES,
-    FETCH,
-    FRAME,
     OFFSET,
     OVERWRITTEN,
     PIECE,
     PING,
     RETRACT,
     SEAL,
-    Greeting,
     PeerLost,
-    connect,
     open_for_data,
     read_exactly,
-    read_frame,
 )
 
 MAX_DAMAGES = 2  # a damaged chunk is requested again; at the second one this node complains of the feeder
@@ -42,6 +39,7 @@ class Receiver:
     def __init__(
         self,
         ring: Ring,
+        roots: Roots,
         feeders: Feeders,
         secret: bytes,
         silence: float,
@@ -50,12 +48,14 @@ class Receiver:
     ) -> None:
         """`complain(feeder, offset)` is called for a feeder that sends damaged data from that offset on."""
         self._ring = ring
+        self._roots = roots
         self._feeders = feeders
         self._secret = secret
         self._silence = silence
         self._patience = patience
         self._complain = complain
-        self._verifier = Verifier(ring, self._note_damage)
+        self._hunger = Hunger(ring, patience)
+        self._verifier = Verifier(ring, roots, self._note_damage)
         self._damages: dict[Greeting, int] = {}
         self._has_damage = False  # a chunk of the present feeder was damaged
 
@@ -68,44 +68,56 @@ class Receiver:
         """Run the verifier, in a thread of its own."""
         self._verifier.run()
 
+    def note_roots(self, roots: list[str]) -> None:
+        """Note the roots of the next sections, which the head has given."""
+        self._verifier.note_roots(roots)
+
     def run(self, head: tuple[str, int]) -> None:
         """Receive from one feeder after another. Raises NoFeeder; returns when the stream is complete and no
         feeder comes any more."""
         while offered := self._feeders.next():
-            sock, greeting = offered
+            connection, greeting = offered
             try:
-                self._receive_from(sock, greeting, head)
+                self._receive_from(connection, greeting, head)
+            except Starved as starved:
+                self._feeders.last_loss = str(starved)
+                self._feeders.refuse_starving(greeting)
             except (PeerLost, OSError) as lost:
                 self._feeders.last_loss = str(lost)
             finally:
                 self._feeders.end()
-                sock.close()
+                self._hunger.end()
+                connection.close()
                 self._end_feeder()
 
-    def _receive_from(self, sock: socket.socket, greeting: Greeting, head: tuple[str, int]) -> None:
+    def _receive_from(self, connection: PeerConnection, greeting: Greeting, head: tuple[str, int]) -> None:
         self._end_feeder()
+        self._hunger.begin(greeting)
         # Not the silence, as the disk of a feeder may stall; a feeder that hangs is skipped by its own
         # feeder.
-        open_for_data(sock, self._patience)
-        sock.sendall(FRAME.pack(OFFSET, self._ring.end))
-        if not self._feeders.begin(sock, greeting):
+        open_for_data(connection.sock, self._patience)
+        connection.send(OFFSET, self._ring.end)
+        if not self._feeders.begin(connection, greeting):
             return
-        reader = SocketReader(sock, self._feeders.nodes)
+        reader = SocketReader(connection.sock, self._feeders.nodes)
         while True:
-            kind, number = read_frame(sock)
+            kind, number = connection.receive()
             if kind == OVERWRITTEN:
                 self._fetch(head, number)
             else:
-                self._receive_frame(sock, reader, kind, number)
+                self._receive_frame(connection, reader, kind, number)
 
-    def _receive_frame(self, sock: socket.socket, reader: SocketReader, kind: int, number: int) -> None:
+    def _receive_frame(
+        self, connection: PeerConnection, reader: SocketReader, kind: int, number: int
+    ) -> None:
         """Receive one frame of the stream, from a feeder or of a range."""
         ring = self._ring
+        self._hunger.check()
         if kind == DATA and 0 < number <= ring.boundary(self._verifier.sealed) - ring.end:
             self._fill(reader, number)
         elif kind == SEAL and ring.end == number:
             # A feeder that begins at a boundary does not know whether the seal before it has arrived.
-            self._verifier.note_seal(number, read_exactly(sock, DIGEST_BYTES))
+            self._verifier.note_seal(number, read_exactly(connection.sock, self._roots.length(number)))
         elif kind == RETRACT and self._verifier.sealed <= number <= ring.end:
             ring.retract(number)
         elif kind != PING:
@@ -117,7 +129,9 @@ class Receiver:
                 raise PeerLost("replaced")
             room = self._ring.reserve(min(count, PIECE), timeout=0.25)
             if not room:
+                self._hunger.note_lack_of_room()
                 continue
+            self._hunger.check()
             try:
                 received = reader.read_into(room, count)
             except BlockingIOError:
@@ -167,12 +181,12 @@ class Receiver:
 
     def _fetch_once(self, head: tuple[str, int], until: int) -> None:
         greeting = Greeting(FETCH, first=self._ring.end, last=until)
-        with connect(head, self._secret, greeting, self._silence) as sock:
-            self._feeders.begin_range(sock)
+        with connect(head, self._secret, greeting, self._silence) as connection:
+            self._feeders.begin_range(connection)
             try:
-                reader = SocketReader(sock, self._feeders.nodes)
+                reader = SocketReader(connection.sock, self._feeders.nodes)
                 while self._verifier.sealed < until:
-                    self._receive_frame(sock, reader, *read_frame(sock))
+                    self._receive_frame(connection, reader, *connection.receive())
                 self._await_verified(until)
             finally:
                 self._feeders.end_range()

@@ -3,7 +3,8 @@
 
 Each of these is a thread that reads the ring at its own rate. The head and the relay exchange lines over
 standard input and output. The relay receives ``Settings``, then orders: ``feed`` names the lane that this
-node is in from now on, ``leave`` removes it from its lane until the next ``feed``. It sends ``listening``,
+node is in from now on, ``leave`` removes it from its lane until the next ``feed``, ``roots`` are those of the
+next sections. It sends ``listening``,
 then ``progress``, ``skipped``, ``slow`` and ``damaged``, and at last one result, ``done`` or ``failed``. At
 the end of standard input it stops at once, and leaves nothing running.
 
@@ -16,7 +17,6 @@ from __future__ import annotations
 import ast
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -24,13 +24,16 @@ from typing import NamedTuple, NoReturn
 
 from kadeploy.broadcast.node.consumer import Consumer
 from kadeploy.broadcast.node.feeders import Feeders, NoFeeder
+from kadeploy.broadcast.node.handshake import FEED, FETCH, Greeting
 from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.node.listener import Listener
+from kadeploy.broadcast.node.peer_connection import PeerConnection
 from kadeploy.broadcast.node.receiver import Receiver
 from kadeploy.broadcast.node.ring import Cursor, Ring
+from kadeploy.broadcast.node.roots import Roots
 from kadeploy.broadcast.node.source import RingSource
 from kadeploy.broadcast.node.succession import Succession
-from kadeploy.broadcast.node.wire import ACK, COMPLETE, FEED, FETCH, HELD, Greeting, spawn
+from kadeploy.broadcast.node.wire import ACK, COMPLETE, HELD, spawn
 
 PROGRESS_INTERVAL = 0.5
 STILL_ALIVE_INTERVAL = 1.0
@@ -38,7 +41,7 @@ STILL_ALIVE_INTERVAL = 1.0
 
 class Settings(NamedTuple):
     """Settings, the first line that a relay receives; seconds, bytes. `consumer` is a pipeline of argument
-    lists or a path."""
+    lists or a path; `section` is counted in chunks; `roots` are those known already, in hexadecimal."""
 
     secret: str
     address: str
@@ -49,6 +52,8 @@ class Settings(NamedTuple):
     window: int
     silence: float
     patience: float
+    section: int
+    roots: list[str]
 
 
 def encode(value: object) -> str:
@@ -82,8 +87,15 @@ class Relay:
         self._succession: Succession | None = None
         self._held = False  # True while this node's own consumer blocks the ring
         self._feeders = Feeders(self._ring, settings.patience)
+        roots = Roots(settings.size, settings.chunk, settings.section, settings.roots)
         self._receiver = Receiver(
-            self._ring, self._feeders, self._secret, settings.silence, settings.patience, self._complain
+            self._ring,
+            roots,
+            self._feeders,
+            self._secret,
+            settings.silence,
+            settings.patience,
+            self._complain,
         )
         self._listener = Listener(settings.address, self._secret, settings.silence, self._accept_peer)
         self._consumer = Consumer(settings.consumer)
@@ -108,6 +120,8 @@ class Relay:
             order, *arguments = ast.literal_eval(line.decode())
             if order == "feed":
                 self._enter_lane(Lane(*arguments))
+            elif order == "roots":
+                self._receiver.note_roots(*arguments)
             else:
                 self._feeders.leave(*arguments)
         self.exit(3)
@@ -159,11 +173,11 @@ class Relay:
         succession.finished.wait()
         self._changed.set()
 
-    def _accept_peer(self, sock: socket.socket, greeting: Greeting) -> None:
+    def _accept_peer(self, connection: PeerConnection, greeting: Greeting) -> None:
         if greeting.role == FEED:
-            self._feeders.offer(sock, greeting)
+            self._feeders.offer(connection, greeting)
         else:
-            sock.close()
+            connection.close()
 
     def _receive(self) -> None:
         try:

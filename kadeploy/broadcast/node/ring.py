@@ -20,7 +20,8 @@ class Ring:
     """Ring of the last `capacity` bytes of the stream; a byte is overwritten once every cursor is past it.
 
     `end` is the number of bytes received, `verified` of those that are known to be right: always a boundary,
-    which is the end of a chunk or of the stream. `seals` maps each verified boundary to its seal.
+    which is the end of a chunk or of the stream. `seals` maps each verified boundary to its seal, with the
+    audit path.
     """
 
     def __init__(self, capacity: int, size: int, chunk: int) -> None:

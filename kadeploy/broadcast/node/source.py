@@ -79,6 +79,6 @@ class RingSource:
             if ring.verified < boundary:
                 return False
             more = socket.MSG_MORE if ring.end > boundary else 0
-        sock.sendall(FRAME.pack(SEAL, boundary) + ring.seals[boundary], more)
+        sock.sendall(FRAME.pack(SEAL, boundary) + ring.seals[boundary], more)  # with its audit path
         self._sealed_until = boundary
         return True

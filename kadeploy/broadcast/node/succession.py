@@ -13,9 +13,10 @@ import threading
 from collections.abc import Callable
 
 from kadeploy.broadcast.node.forwarder import Forwarder, PeerLeft, PeerSlow, RelaySkipped, Source
+from kadeploy.broadcast.node.handshake import FEED, Greeting
 from kadeploy.broadcast.node.lane import Lane
 from kadeploy.broadcast.node.neighbours import Neighbours
-from kadeploy.broadcast.node.wire import FEED, Greeting, PeerLost, Retracted, spawn
+from kadeploy.broadcast.node.wire import PeerLost, Retracted, spawn
 
 ATTEMPTS = 3  # connections to one successor that may be lost although it lives
 

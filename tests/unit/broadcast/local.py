@@ -12,8 +12,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from kadeploy.broadcast.interface import Recipient
+from kadeploy.broadcast.node.handshake import Acceptance, Greeting
+from kadeploy.broadcast.node.peer_connection import PeerConnection
+from kadeploy.broadcast.node.wire import read_exactly
 from kadeploy.errors import UnreachableError
 
 HEAD = "127.0.1.250"
@@ -26,6 +30,7 @@ class LocalProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.port = 0
+        self.told: list[Any] = []  # settings and orders
         self.received = 0
         self.skipped: set[str] = set()
         self.patience = 5.0  # seconds to end after its input did
@@ -43,6 +48,8 @@ class LocalProcess:
 
     async def write(self, data: bytes) -> None:
         assert self.process.stdin
+        line = data.rpartition(b"\n")[0].rpartition(b"\n")[2]  # the settings follow the program
+        self.told.append(json.loads(line))
         self.process.stdin.write(data)
         await self.process.stdin.drain()
 
@@ -137,6 +144,21 @@ def connected() -> tuple[socket.socket, socket.socket]:
         near = socket.create_connection(server.getsockname())
         far, _ = server.accept()
     return near, far
+
+
+def peers() -> tuple[PeerConnection, PeerConnection]:
+    """Both ends of a connection of peers that have proved the secret."""
+    near, far = connected()
+    keys = b"one way", b"the other way"
+    return PeerConnection(near, *keys), PeerConnection(far, *reversed(keys))
+
+
+def accept(sock: socket.socket, secret: bytes) -> tuple[PeerConnection, Greeting]:
+    """Handshake with the peer that connects by ``sock``."""
+    acceptance = Acceptance(secret)
+    while acceptance.greeting is None:
+        sock.sendall(acceptance.receive(read_exactly(sock, acceptance.wanted)))
+    return acceptance.connection(sock), acceptance.greeting
 
 
 def alive(folder: Path) -> list[str]:

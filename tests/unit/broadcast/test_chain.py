@@ -18,7 +18,8 @@ import pytest
 from kadeploy.broadcast.chain import ChainBroadcast, ChainSession, broadcast
 from kadeploy.broadcast.head import Head
 from kadeploy.broadcast.interface import Delivery, ImageSource, Trouble
-from kadeploy.broadcast.node.wire import FEED, FETCH, MAGIC, Greeting, PeerLost, connect, prove
+from kadeploy.broadcast.node.handshake import FEED, FETCH, MAGIC, Greeting, connect, prove
+from kadeploy.broadcast.node.wire import PeerLost
 from kadeploy.errors import ServiceError
 
 from .conftest import GATED, STORE, Bench

@@ -17,7 +17,7 @@ import pytest
 
 from kadeploy.broadcast.chain import ChainSession, broadcast
 from kadeploy.broadcast.interface import Delivery, RelayResult, Trouble
-from kadeploy.broadcast.node.wire import Greeting
+from kadeploy.broadcast.node.handshake import Greeting
 from kadeploy.broadcast.ranges import Ranges
 
 from .conftest import GATED, STORE, Bench

@@ -13,16 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kadeploy.broadcast.node.feeders import Feeders, NoFeeder
+from kadeploy.broadcast.node.handshake import FEED, Greeting, connect
 from kadeploy.broadcast.node.relay import encode
 from kadeploy.broadcast.node.ring import Cursor, Ring
-from kadeploy.broadcast.node.wire import FEED, Greeting, PeerLost, accept, connect, read_frame, spawn
+from kadeploy.broadcast.node.wire import PeerLost, spawn
 from kadeploy.broadcast.program import MODULES, PACKAGE, program
 from tests.nightly import examples
 
+from .local import accept
+
 # Of what the modules of `node/` use: in Debian's libpython3.11-minimal and python3.11-minimal (by dpkg -c).
 MINIMAL = {
-    "__future__", "_operator", "ast", "collections.abc", "errno", "fcntl", "hashlib", "os", "signal",
-    "socket", "struct", "subprocess", "sys", "threading", "time", "typing",
+    "__future__", "_operator", "ast", "collections.abc", "errno", "fcntl", "hashlib", "os", "selectors",
+    "signal", "socket", "struct", "subprocess", "sys", "threading", "time", "typing",
 }  # fmt: skip
 
 TEXT = st.text(st.characters(max_codepoint=0xD7FF) | st.just("\U0001f600"))
@@ -118,16 +121,16 @@ def test_peer_that_hangs_after_the_handshake_is_found_by_its_silence() -> None:
 
         def serve() -> None:
             sock, _ = server.accept()
-            accept(sock, b"secret", 5.0)
+            accept(sock, b"secret")
             done.wait(5)
             sock.close()
 
         spawn(serve)
         with (
-            connect(server.getsockname(), b"secret", Greeting(FEED), 0.2) as sock,
+            connect(server.getsockname(), b"secret", Greeting(FEED), 0.2) as connection,
             pytest.raises(PeerLost, match="no sign of life"),
         ):
-            read_frame(sock)
+            connection.receive()
         done.set()
 
 

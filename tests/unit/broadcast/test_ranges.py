@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from kadeploy.broadcast.file_source import FileSource
-from kadeploy.broadcast.node.wire import DATA, FEED, FETCH, FRAME, SEAL, Greeting, spawn
+from kadeploy.broadcast.node.handshake import FEED, FETCH, Greeting
+from kadeploy.broadcast.node.peer_connection import PeerConnection
+from kadeploy.broadcast.node.wire import DATA, FRAME, SEAL, spawn
 from kadeploy.broadcast.ranges import Ranges
+from kadeploy.broadcast.seal_tree import SealTree
 from kadeploy.broadcast.sealer import Sealer
 
 IMAGE = b"abcdefghij"
@@ -36,7 +39,7 @@ class Served:
     def ask(self, greeting: Greeting) -> socket.socket:
         near, far = socket.socketpair()
         far.settimeout(5)
-        spawn(self.ranges.serve, near, greeting)
+        spawn(self.ranges.serve, PeerConnection(near, b"", b""), greeting)
         return far
 
     def _source(self, last: int) -> FileSource:
@@ -69,7 +72,8 @@ def said(sock: socket.socket) -> bytes:
 
 
 def seal(boundary: int) -> bytes:
-    return FRAME.pack(SEAL, boundary) + hashlib.sha256(IMAGE[:boundary]).digest()
+    tree = SealTree([hashlib.sha256(IMAGE[:end]).digest() for end in (4, 8, 10)])
+    return FRAME.pack(SEAL, boundary) + tree.seal((boundary - 1) // CHUNK)
 
 
 @pytest.mark.parametrize(

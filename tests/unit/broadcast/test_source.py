@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from kadeploy.broadcast.node.ring import Cursor, Ring
+from kadeploy.broadcast.node.roots import Roots
 from kadeploy.broadcast.node.source import RingSource
 from kadeploy.broadcast.node.verifier import Verifier
 from kadeploy.broadcast.node.wire import DATA, FRAME, SEAL, Retracted, spawn
@@ -149,7 +150,8 @@ class Checked:
     def __init__(self) -> None:
         self.ring = Ring(8, 8, CHUNK)
         self.damages = 0
-        self.verifier = Verifier(self.ring, self._find_damage)
+        roots = Roots(8, CHUNK, 1, [seal(boundary).hex() for boundary in (4, 8)])
+        self.verifier = Verifier(self.ring, roots, self._find_damage)
         self.thread = spawn(self.verifier.run)
 
     def _find_damage(self) -> None:
