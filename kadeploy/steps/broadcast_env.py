@@ -18,6 +18,7 @@ from kadeploy.broadcast.interface import (
     Trouble,
 )
 from kadeploy.broadcast.method import BROADCAST_METHODS, BroadcastMethod, BroadcastSetup
+from kadeploy.broadcast.seal_cache import SealCache
 from kadeploy.config.clusters import Node
 from kadeploy.disks import bootloader, partitions
 from kadeploy.environments import image_kind
@@ -72,6 +73,7 @@ async def send_environment(
         consumer=_consumer(workbench),
         head_address=workbench.site.server.network.server_address,
         options=method.options(workbench.facts.cluster.broadcast),
+        seals=SealCache(workbench.site.path(workbench.site.server.cache.directory) / "seals"),
     )
     broadcast = method.make(setup_of(workbench))
     follower = Follower(workbench, runs)
