@@ -93,6 +93,10 @@ class Stranger:
         _ip("-n", self.name, "addr", "add", f"{address}/16", "dev", INTERFACE)
         self._start([sys.executable, str(Path(__file__).with_name("announce.py")), INTERFACE, address])
 
+    def flood(self, address: str, port: int) -> None:
+        """Connect to a port of a node again and again."""
+        self._start([sys.executable, str(Path(__file__).with_name("flood.py")), address, str(port)])
+
     def take_mac(self, mac: str) -> None:
         """Give its card the MAC of another machine."""
         _ip("-n", self.name, "link", "set", INTERFACE, "down")
