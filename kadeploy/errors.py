@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+MAX_TOLD = 100  # problems of files that are told at once
+
 
 class ExitStatus(IntEnum):
     """Exit status of the commands of this project."""
@@ -100,7 +102,10 @@ class FileError(RefusedError):
     """Problems of one or more files, all at once."""
 
     def __init__(self, problems: Sequence[FileProblem], *, hint: str = "") -> None:
-        super().__init__("\n".join(str(problem) for problem in problems), hint=hint)
+        lines = [str(problem) for problem in problems[:MAX_TOLD]]
+        if len(problems) > MAX_TOLD:
+            lines.append(f"and {len(problems) - MAX_TOLD} more")
+        super().__init__("\n".join(lines), hint=hint)
         self.problems = tuple(problems)
 
 

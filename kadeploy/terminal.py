@@ -21,3 +21,9 @@ def printable(text: str) -> str:
 def printable_line(text: str) -> str:
     """Remove the same characters and every newline."""
     return printable(text).replace("\n", "")
+
+
+def shown(text: str, width: int = 80) -> str:
+    """One line of a text that stands within a sentence, at most ``width`` characters of it."""
+    line = printable_line(text[: 4 * width])
+    return line if len(line) <= width and len(text) <= 4 * width else f"{line[: width - 1]}…"

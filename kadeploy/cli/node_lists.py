@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
-from kadeploy import nodes
+from kadeploy import nodes, text_file
 from kadeploy.cli.options import NodeOptions
-from kadeploy.errors import FileError, FileProblem, NotFoundError, UsageError
+from kadeploy.errors import FileError, FileProblem, UsageError
 
 MAX_NODE_FILE = 16 * 1024 * 1024  # bytes; OAR repeats the name of a node once per core
 NODE_FILE_VARIABLES = ("OAR_NODE_FILE", "OAR_FILE_NODES", "OAR_NODEFILE")
@@ -58,7 +56,9 @@ def read_nodes(machines: Sequence[str], files: Sequence[str]) -> list[str]:
 def _read_node_file(file: str) -> list[str]:
     names: dict[str, list[str]] = {}
     problems: list[FileProblem] = []
-    for number, line in enumerate(_read_text(file).splitlines(), start=1):
+    content = text_file.read_argument(file, MAX_NODE_FILE)
+    lines = text_file.lines(text_file.decode(content, file, any_comments=True))
+    for number, line in enumerate(lines, start=1):
         text = line.partition("#")[0].strip()
         if not text or text in names:
             continue
@@ -70,17 +70,3 @@ def _read_node_file(file: str) -> list[str]:
     if problems:
         raise FileError(problems)
     return [name for expanded in names.values() for name in expanded]
-
-
-def _read_text(file: str) -> str:
-    try:
-        if file == "-":
-            content = sys.stdin.buffer.read(MAX_NODE_FILE + 1)
-        else:
-            with Path(file).open("rb") as stream:
-                content = stream.read(MAX_NODE_FILE + 1)
-    except OSError as error:
-        raise NotFoundError(f"{file} cannot be read: {error.strerror}") from error
-    if len(content) > MAX_NODE_FILE:
-        raise UsageError(f"{file} is larger than {MAX_NODE_FILE} bytes")
-    return content.decode("utf-8", errors="replace")

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
+from kadeploy import text_file
 from kadeploy.caller import Caller
 from kadeploy.cli import operation_command
 from kadeploy.cli.node_lists import node_names
@@ -23,6 +23,7 @@ from kadeploy.operations.reboot.request import (
     check_fields,
 )
 from kadeploy.operations.request import EnvironmentName
+from kadeploy.terminal import shown
 
 # Fields of a request that parameters of the command become, which not every kind of reboot has.
 FIELDS = {
@@ -77,12 +78,14 @@ def _singularities(file: str) -> dict[str, str]:
     """Values by node; raises FileError with all lines that are not ``node,value``."""
     values: dict[str, str] = {}
     problems: list[FileProblem] = []
-    for number, line in enumerate(_read_text("--set-pxe-pattern", file, MAX_SINGULARITIES).splitlines(), 1):
+    for number, line in enumerate(
+        text_file.lines(_read_text("--set-pxe-pattern", file, MAX_SINGULARITIES)), 1
+    ):
         node, comma, value = line.partition(",")
         if comma and node.strip():
             values[node.strip()] = value.strip()
         elif line.strip():
-            problems.append(FileProblem(file, f"'{line[:60]}' is not 'node,value'", number, 1))
+            problems.append(FileProblem(file, f"'{shown(line, 60)}' is not 'node,value'", number, 1))
     if problems:
         raise FileError(problems)
     return values
@@ -91,16 +94,11 @@ def _singularities(file: str) -> dict[str, str]:
 def _read_text(option: str, file: str, limit: int) -> str:
     """Read a text file of the user's, at most ``limit`` bytes long."""
     try:
-        with Path(file).open("rb") as stream:
-            content = stream.read(limit + 1)
-    except OSError as error:
-        raise NotFoundError(f"{option}: {file} cannot be read: {error.strerror}") from error
-    if len(content) > limit:
-        raise UsageError(f"{option}: {file} has more than {limit} bytes")
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        raise UsageError(f"{option}: {file} is no text in UTF-8") from None
-    if not text.strip() or "\0" in text:
-        raise UsageError(f"{option}: {file} is empty, or no text")
+        text = text_file.decode(text_file.read_argument(file, limit), file)
+    except FileError as error:
+        raise UsageError(f"{option}: {file} is no text in UTF-8: {error.message}", hint=error.hint) from None
+    except NotFoundError as error:
+        raise NotFoundError(f"{option}: {error.message}") from None
+    if not text.strip():
+        raise UsageError(f"{option}: {file} is empty")
     return text

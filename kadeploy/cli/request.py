@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from kadeploy import nodes
+from kadeploy import nodes, text_file
 from kadeploy.caller import Caller
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.config import custom_steps
@@ -108,9 +108,8 @@ async def read_keys(location: str | None) -> str:
         return public_keys.read(await fetch_bytes(location, MAX_KEYS), location)
     path = Path(location) if location else Path.home() / ".ssh" / "authorized_keys"
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_KEYS + 1)
-    except OSError as error:
+        content = text_file.read(path, MAX_KEYS)
+    except NotFoundError as error:
         hint = "" if location else "name a file with public keys: -k FILE"
-        raise NotFoundError(f"the keys {path} cannot be read: {error.strerror}", hint=hint) from error
+        raise NotFoundError(f"the keys {error.message}", hint=hint) from error
     return public_keys.read(content, str(path))

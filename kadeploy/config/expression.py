@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,6 +40,9 @@ _FUNCTIONS: dict[str, Callable[..., float]] = {
     "log2": math.log2,
     "log10": math.log10,
 }
+# Python knows 0x10, 1_000 and 1e3 as well, which not everybody reads alike.
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[0-9.][A-Za-z0-9_.]*")
+_PLAIN_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 ALLOWED = "numbers, n, + - * / //, " + " ".join(_FUNCTIONS)
 
 
@@ -60,6 +64,8 @@ def _evaluate(node: ast.AST, n: int) -> float:
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> ast.AST:
     """Parse an expression once: the engine asks for its value at every step of every node."""
+    if wrong := next((word for word in _NUMBER.findall(text) if not _PLAIN_NUMBER.fullmatch(word)), None):
+        raise ValueError(f"write {wrong} in decimal digits")
     return ast.parse(text.strip(), mode="eval").body
 
 

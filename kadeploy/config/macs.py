@@ -20,8 +20,7 @@ def expand_macs(value: Any) -> tuple[str, ...]:
     if isinstance(value, list | tuple):
         return tuple(mac for part in value for mac in expand_macs(part))
     if not isinstance(value, str):
-        # YAML reads 52:54:00:12:00:01 as a number in base 60.
-        raise ValueError("write a MAC in quotes: YAML takes one of digits alone for a number")
+        raise ValueError("write a MAC, a range of MACs, or a list of both")
     return tuple(_expand(value.strip().lower().replace("-", ":") if "[" not in value else value.lower()))
 
 

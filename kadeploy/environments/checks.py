@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from kadeploy.config.written import is_true
 from kadeploy.environments.image_kind import IMAGE_KINDS, needs_hypervisor
 from kadeploy.errors import FileProblem
 
@@ -43,10 +44,15 @@ def warnings(root: yaml.Node | None, model: type[BaseModel], path: str) -> list[
             _problem(root, path, ("options", "partitions"), "several partitions, but multipart is false")
         )
     kind = _locate(root, ("partition_type",))
-    if isinstance(kind, yaml.ScalarNode) and not kind.style and kind.value in ("82", "83"):
+    if isinstance(kind, yaml.ScalarNode) and not kind.style and _is_probably_hexadecimal(kind.value):
         message = f"partition_type {kind.value} is {int(kind.value):#x}; did you mean 0x{kind.value}?"
         found.append(_problem(root, path, ("partition_type",), message))
     return sorted(found, key=lambda problem: (problem.line, problem.column))
+
+
+def _is_probably_hexadecimal(digits: str) -> bool:
+    """True for swap and Linux, and for the codes of sgdisk as 8300."""
+    return digits in ("82", "83") or (len(digits) == 4 and digits.isdecimal() and not digits.startswith("0"))
 
 
 def _lacks(root: yaml.Node | None, why: str, location: Location) -> Iterator[tuple[Location, str]]:
@@ -67,7 +73,7 @@ def _lacks_of_kind(root: yaml.Node | None, name: str) -> Iterator[tuple[Location
 
 
 def _is_multipart(root: yaml.Node | None) -> bool:
-    return _text(root, "multipart").lower() in ("true", "yes", "on")
+    return is_true(_text(root, "multipart"))
 
 
 def _repeated_partitions(root: yaml.Node | None) -> Iterator[tuple[Location, str]]:

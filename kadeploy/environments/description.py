@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from kadeploy.config import yaml_file
+from kadeploy.config.yaml_tree import compose
 from kadeploy.environments import checks
 from kadeploy.environments.environment import Archive, Boot, Environment, Image, ImagePartition
 from kadeploy.environments.model import ArchiveModel, BootModel, DescriptionModel
@@ -41,10 +42,10 @@ class Description:
 
 def parse(text: str, path: str) -> Description:
     """Check YAML text that came from ``path``; raises FileError with all its problems."""
-    root = yaml_file.compose(text, path)
+    root = compose(text, path)
     problems = checks.contradictions(root, path)
     try:
-        model = yaml_file.parse_text(text, path, DescriptionModel)
+        model = yaml_file.parse_tree(root, path, DescriptionModel)
     except FileError as error:
         problems.extend(error.problems)
     if problems:
@@ -74,7 +75,7 @@ def build(model: DescriptionModel, owner: str) -> Environment:
         boot=_build_boot(model.boot),
         preinstall=_build_archive(model.preinstall) if model.preinstall else None,
         postinstalls=tuple(_build_archive(archive) for archive in model.postinstalls),
-        custom_variables={name: str(value) for name, value in model.custom_variables.items()},
+        custom_variables=dict(model.custom_variables),
     )
 
 

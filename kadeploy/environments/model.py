@@ -8,14 +8,19 @@ and brings a warning, because it is probably a mistake.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from kadeploy.config.yaml_file import FileModel
+from kadeploy.config.yaml_tree import Plain
 from kadeploy.environments.compression import Compression
 from kadeploy.environments.environment import System, Visibility
 from kadeploy.environments.image_kind import IMAGE_KINDS
+
+_PLAIN_TYPE = re.compile(r"0|[1-9][0-9]{0,5}|0x[0-9A-Fa-f]{1,6}")
+_QUOTED_TYPE = re.compile(r"(?:0x)?[0-9A-Fa-f]{1,6}")
 
 
 def _line(value: str) -> str:
@@ -41,12 +46,15 @@ def _absolute(value: str) -> str:
 
 
 def _partition_type(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            return int(value, 16)
-        except ValueError:
-            raise ValueError("must be a number, or hexadecimal digits in quotes") from None
-    return value
+    if not isinstance(value, str):
+        return value
+    if isinstance(value, Plain):
+        if not _PLAIN_TYPE.fullmatch(value):
+            raise ValueError("must be a number as 0x83 or 131, or hexadecimal digits in quotes")
+        return int(value, 0)
+    if not _QUOTED_TYPE.fullmatch(value):
+        raise ValueError("must be hexadecimal digits")
+    return int(value, 16)
 
 
 def _image_kind(value: str) -> str:
@@ -121,6 +129,6 @@ class DescriptionModel(_Model):
     multipart: bool = False
     options: OptionsModel = OptionsModel()
     boot: BootModel = BootModel()
-    custom_variables: dict[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], Line | int] = Field(
+    custom_variables: dict[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], Line] = Field(
         default_factory=dict, max_length=256
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kadeploy import text_file
 from kadeploy.environments.description import Description
 from kadeploy.environments.image_kind import IMAGE_KINDS, needs_hypervisor
 from kadeploy.environments.model import DescriptionModel
@@ -70,7 +71,7 @@ class _Reader:
         self._fields: dict[str, Any] = {"version": 0, "visibility": "shared"}
 
     def read(self, text: str) -> Description:
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(text_file.lines(text), start=1):
             if match := _LINE.fullmatch(line.rstrip()):
                 self._take(match[1], match[2].strip(), (number, match.start(2) + 1))
         self._check_presence()

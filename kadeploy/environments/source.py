@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 
+from kadeploy import text_file
 from kadeploy.environments import description, old_format
 from kadeploy.environments.description import Description
 from kadeploy.environments.location import is_http, local_path, resolve
 from kadeploy.environments.model import ArchiveModel, DescriptionModel
-from kadeploy.errors import FileError, FileProblem, NotFoundError
+from kadeploy.errors import FileError, FileProblem
 
 
 async def load(location: str) -> Description:
@@ -35,21 +36,13 @@ def parse(content: bytes, location: str) -> Description:
     """
     if len(content) > description.MAX_BYTES:
         raise FileError([FileProblem(location, f"larger than {description.MAX_BYTES} bytes")])
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileError([FileProblem(location, f"not UTF-8 text: {error.reason}")]) from None
+    text = text_file.decode(content, location)
     parsed = (old_format if old_format.is_old(text) else description).parse(text, location)
     return Description(_resolve(parsed.model, location), parsed.warnings)
 
 
 def _read(location: str) -> bytes:
-    path = local_path(location)
-    try:
-        with path.open("rb") as file:
-            return file.read(description.MAX_BYTES + 1)
-    except OSError as error:
-        raise NotFoundError(f"{path} cannot be read: {error.strerror}") from error
+    return text_file.read(local_path(location), description.MAX_BYTES)
 
 
 def _resolve(model: DescriptionModel, location: str) -> DescriptionModel:

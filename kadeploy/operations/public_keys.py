@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-import codecs
 import re
 from collections.abc import Iterator
 
-from kadeploy.errors import RequestError, RequestProblem
+from kadeploy import text_file
+from kadeploy.errors import FileError, RequestError, RequestProblem
 
 MAX_KEYS = 1024 * 1024  # bytes of a text of authorized_keys
 MAX_SHOWN = 5  # problems of one text that are told
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
 _PRIVATE = re.compile(
     r"PRIVATE KEY|PuTTY-User-Key-File|Private-Lines:|AGE-SECRET-KEY-|BEGIN OPENSSH"
     # The key of OpenSSH, and a JSON web key, without a frame around them.
     r'|^b3BlbnNzaC1rZXktdjE|"d"\s*:\s*"'
 )
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _KEY = re.compile(r"(?:^|\s)(?P<type>[a-z0-9@.-]+)\s+(?P<blob>AAAA[A-Za-z0-9+/]+={0,2})(?:\s|$)")
 # Options as sshd separates them: names, some with a value in quotes; of a backslash only \\" has a meaning.
 _OPTION = r'[A-Za-z0-9@._-]+(?:="(?:[^"\\]|\\"|\\(?!"))*")?'
@@ -38,10 +36,7 @@ def read(content: bytes, place: str) -> str:
     """Text of authorized_keys of a file or a page; raises RequestError with the lines that are wrong."""
     if len(content) > MAX_KEYS:
         raise _refusal([f"{place} has more than {MAX_KEYS} bytes, so it holds no public keys"], "")
-    text, problem = _decode(content)
-    if problem and not private_line(text):
-        raise _refusal([f"{place}:1: {problem}"], "save it as UTF-8 text")
-    text = "\n".join(_LINE_END.split(text))
+    text = _decode(content, place)
     found = problems(text)
     if told := [f"{place}:{line}: {message}" if line else f"{place} {message}" for line, message in found]:
         raise _refusal(told, _hint(text))
@@ -61,7 +56,7 @@ def _refusal(messages: list[str], hint: str) -> RequestError:
 
 def private_line(text: str) -> int:
     """Number of the first line of a private key, 0 for none."""
-    lines = enumerate(_LINE_END.split(text), start=1)
+    lines = enumerate(text_file.lines(text), start=1)
     return next((number for number, line in lines if _PRIVATE.search(line)), 0)
 
 
@@ -74,7 +69,7 @@ def problems(text: str) -> Iterator[tuple[int, str]]:
         yield 1, "a web page, no public keys"
         return
     keys = 0
-    for number, line in enumerate(_LINE_END.split(text), start=1):
+    for number, line in enumerate(text_file.lines(text), start=1):
         words = line.strip()
         if not words or words.startswith("#"):
             continue
@@ -138,13 +133,15 @@ def _is_whole(algorithm: str, blob: str) -> bool:
     return len(fields) > 1 and fields[0] == algorithm.encode()
 
 
-def _decode(content: bytes) -> tuple[str, str]:
-    """Text, and what is wrong with its coding; letters of comments that are not UTF-8 are replaced."""
-    if content.startswith(_UTF_16):
-        return content.decode("utf-16", errors="replace"), "UTF-16 text, as PowerShell's > writes it"
-    if b"\0" in content:
-        return content.replace(b"\0", b"").decode(errors="replace"), "no text: it has zero bytes"
-    return content.decode("utf-8-sig", errors="replace"), ""
+def _decode(content: bytes, place: str) -> str:
+    """Text of a file or page; of one that is no text what tells whether it is a private key."""
+    try:
+        return text_file.decode(content, place, any_comments=True)
+    except FileError as error:
+        readable = content.replace(b"\0", b"").decode(errors="replace")  # of UTF-16, too
+        if private_line(readable):
+            return readable
+        raise _refusal([str(problem) for problem in error.problems], error.hint) from None
 
 
 def _hint(text: str) -> str:

@@ -72,8 +72,7 @@ class Duration(FileModel):
 
 
 def _from_number(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return {"constant": value} if is_number else value
+    return {"constant": value} if isinstance(value, str | int | float) else value
 
 
 def _step_name(value: str) -> str:

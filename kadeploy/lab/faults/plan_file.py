@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from kadeploy import nodes
+from kadeploy.config import written
 from kadeploy.config.problems import CheckedModel, Problem
 from kadeploy.config.yaml_file import FileModel, load_file
 from kadeploy.errors import KadeployError
@@ -60,6 +61,8 @@ def _outcome(text: str) -> str:
 
 
 def _from_percentage(value: Any) -> Any:
+    if isinstance(value, str) and not value.endswith("%"):
+        written.check_decimal(value)
     match = _PERCENTAGE.fullmatch(value) if isinstance(value, str) else None
     return float(match[1]) / 100 if match else value
 

@@ -205,10 +205,7 @@ def test_all_problems_of_a_file_on_standard_error(process: Command) -> None:
     assert result.stdout == ""
     lines = result.stderr.splitlines()
     assert len(lines) == 12
-    assert lines[2] == (
-        f"{DATA}/wrong.yaml:2:10: version: Input should be a valid integer, "
-        "unable to parse string as an integer"
-    )
+    assert lines[2] == (f"{DATA}/wrong.yaml:2:10: version: 'one' is no whole number in decimal digits")
 
 
 def test_warnings_do_not_prevent_recording(process: Command, description: Path) -> None:

@@ -44,8 +44,8 @@ def test_macs_are_paired_with_names(mac: str) -> None:
         ('"ff:ff:ff:ff:ff:ff"', "is no MAC of a card"),
         ('"00:00:00:00:00:00"', "is no MAC of a card"),
         ('"01:00:5e:00:00:[01-03]"', "is no MAC of a card"),
-        ("52:54:00:12:00:01", "in quotes"),
-        ("{a: b}", "in quotes"),
+        ("52:54:00:12:00:01", "3 names but 1 of 'mac'"),  # no number in base 60
+        ("{a: b}", "write a MAC"),
     ],
 )
 def test_what_is_no_mac_is_refused(mac: str, reason: str) -> None:

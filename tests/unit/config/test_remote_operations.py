@@ -102,7 +102,6 @@ def test_all_problems_are_told_at_once() -> None:
         "10:35: 'remoteops.power_off.2.cmd' is missing",
         "11:3: 'remoteops.power_statu' is not known here",
         "12:9: 'remoteops.ipmi.password_file' is missing",
-        "12:16: remoteops.ipmi.user: Input should be a valid string",
         "12:25: remoteops.ipmi.port: Input should be less than or equal to 65535",
         "12:32: 'remoteops.ipmi.pasword_file' is not known here",
     ]

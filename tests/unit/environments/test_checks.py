@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from kadeploy.config import yaml_file
+from kadeploy.config import yaml_tree
 from kadeploy.environments import checks
 from kadeploy.environments.model import DescriptionModel
 
@@ -53,7 +53,7 @@ PARTS = "options:\n  partitions:\n  - {id: 1, device: /dev/a1}\n  - {id: 2, devi
     ],
 )
 def test_contradictions(text: str, problems: list[str]) -> None:
-    root = yaml_file.compose(text, "x.yaml")
+    root = yaml_tree.compose(text, "x.yaml")
     found = [str(problem).removeprefix("x.yaml:") for problem in checks.contradictions(root, "x.yaml")]
     assert found == problems
 
@@ -88,6 +88,6 @@ def test_contradictions(text: str, problems: list[str]) -> None:
     ],
 )
 def test_warnings(text: str, problems: list[str]) -> None:
-    root = yaml_file.compose(text, "x.yaml")
+    root = yaml_tree.compose(text, "x.yaml")
     found = checks.warnings(root, DescriptionModel, "x.yaml")
     assert [str(problem).removeprefix("x.yaml:") for problem in found] == problems

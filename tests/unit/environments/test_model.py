@@ -41,7 +41,7 @@ def found(fields: dict[str, Any], name: str) -> Any:
             "/dev/disk/by-id/x_1.2:3",
         ),
         ({"postinstalls": [{"archive": "/a", "compression": "xz"}]}, "postinstalls.0.script", "none"),
-        ({"custom_variables": {"A_1": 5}}, "custom_variables", {"A_1": 5}),
+        ({"custom_variables": {"A_1": "5"}}, "custom_variables", {"A_1": "5"}),
         ({"description": "two\nlines"}, "description", "two\nlines"),
         ({"unknown": 1}, "name", "x"),
     ],

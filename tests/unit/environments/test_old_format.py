@@ -86,7 +86,10 @@ ARCHIVE = "is not FILE|tgz|SCRIPT or FILE|tbz2|SCRIPT"
         (TAR.replace("filesystem : ext3\n", ""), "x.env: 'filesystem' is missing"),
         (TAR.replace("linux", "xen"), "x.env: 'hypervisor' is missing"),
         (TEXT.replace("|ddgz", ""), "2:11: tarball: wanted FILE|KIND, KIND one of tgz, tbz2, ddgz, ddbz2"),
-        (TEXT.replace("83", "8x"), "3:13: fdisktype: must be a number, or hexadecimal digits in quotes"),
+        (
+            TEXT.replace("83", "8x"),
+            "3:13: fdisktype: must be hexadecimal digits",
+        ),
         (TEXT + "postinstall : /a|tgz\n", f"5:15: postinstall: '/a|tgz' {ARCHIVE}"),
         (TEXT + "preinstall : /a|ddgz|x\n", f"5:14: preinstall: '/a|ddgz|x' {ARCHIVE}"),
         (TEXT + "version : \u0661\n", "5:11: version: must be a whole number"),

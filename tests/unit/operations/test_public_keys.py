@@ -103,8 +103,8 @@ def test_private_keys_are_given_to_nobody(content: bytes, line: int) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (GOOD.encode("utf-16"), "k:1: UTF-16 text, as PowerShell's > writes it"),
-        (GOOD.encode("utf-16-le"), "k:1: no text: it has zero bytes"),
+        (GOOD.encode("utf-16"), "k:1:1: UTF-16 text, not UTF-8"),
+        (GOOD.encode("utf-16-le"), "k:1:2: the control character U+0000 is not allowed"),
         (b"<!DOCTYPE html>\n<html>login</html>", "k:1: a web page, no public keys"),
         (GOOD[:60].encode(), "k:1: a public key that was cut off or damaged"),
         (GOOD[:61].encode(), "k:1: a public key that was cut off or damaged"),
