@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from kadeploy.masking import masked
+
 MAX_TOLD = 100  # problems of files that are told at once
 
 
@@ -44,9 +46,9 @@ class KadeployError(Exception):
     status = ExitStatus.SERVICE
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = masked(message)
+        self.hint = masked(hint)
+        super().__init__(self.message)
 
 
 class UsageError(KadeployError):
@@ -120,7 +122,7 @@ class NodeError(KadeployError):
 
     def __init__(self, message: str, *, evidence: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
-        self.evidence = evidence
+        self.evidence = masked(evidence)
 
 
 class RemoteError(NodeError):

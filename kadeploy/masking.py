@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secrets of boots, masked wherever a console is shown or kept: kernels print their command line there."""
+"""Secrets, masked wherever they would be shown or kept: of boots on consoles, and passwords in URLs.
+
+Kernels print their command line, which has the secret of the boot, on the console.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 SECRET_PARAMETER = "kadeploy.boot"  # noqa: S105 - the name of the parameter of the kernel's command line
 
@@ -11,11 +15,35 @@ _MASK = "***"
 _BEGINNING = f"{SECRET_PARAMETER}=".encode()
 _VALUE = re.compile(rb"[0-9A-Za-z_-]*")
 _PARAMETER = re.compile(rf"({re.escape(SECRET_PARAMETER)}=)[0-9A-Za-z_-]+")
+# What stands before the last @ of a URL's authority (RFC 3986): user:password, or a token alone.
+_PASSWORD = re.compile(r"(://[^\s/?#:@\"'<>]*):[^\s/?#\"'<>]*@")
+_TOKEN = re.compile(r"(?i)(https?://)[^\s/?#:@\"'<>]+@")
 
 
 def masked(text: str) -> str:
-    """Text without the secrets of boots in it."""
-    return _PARAMETER.sub(rf"\1{_MASK}", text)
+    """Text without the secrets of boots, and without the passwords of URLs."""
+    text = _PARAMETER.sub(rf"\1{_MASK}", text)
+    return _without_passwords(text) if "@" in text else text
+
+
+def _without_passwords(text: str) -> str:
+    return _TOKEN.sub(rf"\1{_MASK}@", _PASSWORD.sub(rf"\1:{_MASK}@", text))
+
+
+def masked_values(value: Any) -> Any:
+    """JSON values of which each text is masked."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, dict):
+        return {name: masked_values(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked_values(item) for item in value]
+    return value
+
+
+def is_masked(text: str) -> bool:
+    """True for a URL whose password is the mask itself."""
+    return f":{_MASK}@" in text or f"://{_MASK}@" in text
 
 
 class MaskedStream:

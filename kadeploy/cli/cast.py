@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
-
 from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.interface import BroadcastOptions, ImageSource, RelayResult
 from kadeploy.cast.cast import Cast, CastRequest, Destination
@@ -25,6 +23,7 @@ from kadeploy.cli.cast_progress import show_progress
 from kadeploy.cli.descriptors import raise_descriptor_limit
 from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.signals import cancel_on_signals
+from kadeploy.cli.standard_streams import say, tell
 from kadeploy.errors import (
     ExitStatus,
     NotFoundError,
@@ -37,7 +36,6 @@ from kadeploy.nodes import fold
 from kadeploy.operations.enough import parse_min_ok
 from kadeploy.remote.user import UserConnections
 from kadeploy.service.views.cast import CastView
-from kadeploy.terminal import printable
 
 SPOOL_CHUNK = 1 << 20
 PERMISSIONS = 0o644  # of what came by standard input
@@ -115,11 +113,11 @@ async def _cast(options: CastOptions, request: CastRequest) -> Results:
 
 def _print_results(options: CastOptions, request: CastRequest, results: Results, seconds: float) -> None:
     if options.as_json:
-        click.echo(CastView.of(request, results, seconds).to_json_text())
+        say(CastView.of(request, results, seconds).to_json_text())
     else:
-        click.echo(printable("\n".join(_summary(results))))
+        say("\n".join(_summary(results)))
     for line in (*_remarks(results), *_evidence(results)):
-        click.echo(printable(line), err=True)
+        tell(line)
     good = [host for host, result in results.items() if result.ok]
     _write_files(options, good, [host for host in results if host not in set(good)])
 
@@ -167,7 +165,7 @@ def _source(file: str) -> Iterator[tuple[ImageSource, int]]:
         yield _examine(Path(file))
         return
     with tempfile.TemporaryFile() as spool:
-        click.echo(f"reading standard input into a temporary file in {tempfile.gettempdir()}", err=True)
+        tell(f"reading standard input into a temporary file in {tempfile.gettempdir()}")
         try:
             shutil.copyfileobj(sys.stdin.buffer, spool, SPOOL_CHUNK)
             spool.flush()

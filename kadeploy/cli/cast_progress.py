@@ -9,12 +9,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import click
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from kadeploy.broadcast.interface import BroadcastProgress
+from kadeploy.cli.standard_streams import tell
 from kadeploy.cli.throughput import Throughput, size
 
 LINE_INTERVAL = 5.0  # seconds between two lines
@@ -83,6 +83,6 @@ async def _print_changes(describe: Callable[[], str]) -> None:
     printed = ""
     while True:
         if (line := describe()) != printed:
-            click.echo(line, err=True)
+            tell(line)
             printed = line
         await asyncio.sleep(LINE_INTERVAL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import resource
 
-import click
+from kadeploy.cli.standard_streams import tell
 
 
 def raise_descriptor_limit() -> None:
@@ -14,4 +14,4 @@ def raise_descriptor_limit() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError) as error:
-        click.echo(f"warning: the limit of {soft} open files cannot be raised to {hard}: {error}", err=True)
+        tell(f"warning: the limit of {soft} open files cannot be raised to {hard}: {error}")

@@ -9,11 +9,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-import click
-
 from kadeploy.caller import Caller
 from kadeploy.cli.environment_options import EnvironmentOptions
 from kadeploy.cli.fields import in_options
+from kadeploy.cli.standard_streams import draw_again, say, tell
+from kadeploy.cli.throughput import size
 from kadeploy.config import site as configuration
 from kadeploy.environments import source
 from kadeploy.environments.description import to_yaml
@@ -65,10 +65,10 @@ async def _add(service: EnvironmentService, action: EnvironmentAction) -> None:
     else:
         description = await source.load(action.name)
     for warning in description.warnings:
-        click.echo(printable_line(f"{warning} (warning)"), err=True)
+        tell(f"{warning} (warning)")
     recorded = await service.record(description, action.options.env_user)
     if recorded.advice:
-        click.echo(f"hint: {in_options(recorded.advice, 'kaenv')}", err=True)
+        tell(f"hint: {in_options(recorded.advice, 'kaenv')}")
 
 
 async def _list(service: EnvironmentService, action: EnvironmentAction) -> None:
@@ -93,8 +93,8 @@ async def _toggle_destructive(service: EnvironmentService, action: EnvironmentAc
 
 async def _recompress(service: EnvironmentService, action: EnvironmentAction) -> None:
     made = await service.recompress(action.named, _progress() if sys.stderr.isatty() else _silence)
-    sizes = f"{made.size / 1e6:.1f} MB instead of {made.former_size / 1e6:.1f}"
-    click.echo(f"{made.environment} has now {made.file}, {sizes}; the old image is still there", err=True)
+    sizes = f"{size(made.size)} instead of {size(made.former_size)}"
+    tell(f"{made.environment} has now {made.file}, {sizes}; the old image is still there")
 
 
 def _silence(done: int, total: int | None) -> None:
@@ -110,7 +110,7 @@ def _progress() -> Callable[[int, int | None], None]:
         percent = 100 * done // max(total or 0, 1)
         if percent != shown:
             shown = percent
-            click.echo(f"\r{percent:3}% ", nl=percent == 100, err=True)
+            draw_again(f"{percent:3}% ", last=percent == 100)
 
     return draw
 
@@ -144,25 +144,23 @@ _ACTIONS: dict[str, Callable[[EnvironmentService, EnvironmentAction], Coroutine[
 def _print_found(
     found: EnvironmentsView, action: EnvironmentAction, print_text: Callable[[EnvironmentsView], None]
 ) -> None:
-    click.echo(found.to_list_text()) if action.options.as_json else print_text(found)
+    say(found.to_list_text()) if action.options.as_json else print_text(found)
 
 
 def _print_yaml(found: EnvironmentsView) -> None:
     for environment in found.environments:
-        click.echo(to_yaml(environment.to_description()), nl=False)
+        say(to_yaml(environment.to_description()).removesuffix("\n"))
 
 
 def _print_table(found: EnvironmentsView) -> None:
     """Print columns of Kadeploy3: 21, 7, 11 and the rest of 80; a longer value runs into the next column."""
     if not found.environments:
-        click.echo(NO_ENVIRONMENT, err=True)
+        tell(NO_ENVIRONMENT)
         return
-    click.echo(_row("Name", "Version", "User", "Description"))
-    click.echo(_row("####", "#######", "####", "###########"))
+    say(_row("Name", "Version", "User", "Description"))
+    say(_row("####", "#######", "####", "###########"))
     for environment in found.environments:
-        click.echo(
-            _row(environment.name, str(environment.version), environment.user, environment.description)
-        )
+        say(_row(environment.name, str(environment.version), environment.user, environment.description))
 
 
 def _row(name: str, version: str, user: str, description: str) -> str:

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
-
 from kadeploy import nodes
+from kadeploy.cli.standard_streams import say
 from kadeploy.lab import cluster
 from kadeploy.lab.faults import setting
 from kadeploy.lab.faults.assignment import AssignedFault
@@ -33,7 +32,7 @@ def mend(name: str) -> None:
     lab = cluster.find(name)
     for node in lab.nodes:
         for mended in setting.mend(lab, node):
-            click.echo(f"{node.name}: {mended} off")
+            say(f"{node.name}: {mended} off")
 
 
 def apply(name: str, path: Path, seed: int | None, *, as_json: bool) -> None:
@@ -54,7 +53,7 @@ def _show(assigned: Sequence[AssignedFault], *, as_json: bool) -> None:
         faults = (
             LabFaultView(node=fault.node, fault=str(fault.setting), expect=fault.expect) for fault in assigned
         )
-        click.echo(LabFaultsView(faults=tuple(faults)).to_list_text(indent=1))
+        say(LabFaultsView(faults=tuple(faults)).to_list_text(indent=1))
         return
     for fault in assigned:
-        click.echo(f"{fault.node}: {fault.setting}" + (f", expected: {fault.expect}" if fault.expect else ""))
+        say(f"{fault.node}: {fault.setting}" + (f", expected: {fault.expect}" if fault.expect else ""))

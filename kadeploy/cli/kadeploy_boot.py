@@ -14,6 +14,7 @@ import click
 from kadeploy.boot.repository import BootRepository
 from kadeploy.boot.service import serve
 from kadeploy.cli.descriptors import raise_descriptor_limit
+from kadeploy.cli.standard_streams import SafeFormatter, say, tell
 from kadeploy.config import namespace, site
 from kadeploy.errors import KadeployError
 
@@ -29,7 +30,9 @@ def main(config_dir: Path | None) -> None:
 
     Prints one line when both ports answer.
     """
-    logging.basicConfig(level=logging.WARNING, format="kadeploy-boot: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(SafeFormatter("kadeploy-boot: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         configuration = site.load(config_dir)
         namespace.enter(configuration.server.network.namespace)
@@ -37,7 +40,7 @@ def main(config_dir: Path | None) -> None:
         asyncio.run(_serve(configuration))
     except KadeployError as error:
         hint = f"\nkadeploy-boot: {error.hint}" if error.hint else ""
-        click.echo(f"kadeploy-boot: {error.message}{hint}", err=True)
+        tell(f"kadeploy-boot: {error.message}{hint}")
         sys.exit(error.status)
 
 
@@ -50,7 +53,7 @@ async def _serve(configuration: site.Site) -> None:
 
     def ready() -> None:
         ports = f"http port {network.ports.http}, tftp port {network.ports.tftp}"
-        click.echo(f"serving {repository.root} on {network.server_address}, {ports}")
+        say(f"serving {repository.root} on {network.server_address}, {ports}")
 
     await serve(
         repository=repository,

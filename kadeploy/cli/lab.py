@@ -7,9 +7,8 @@ import os
 import shlex
 from dataclasses import asdict
 
-import click
-
 from kadeploy.cli.lab_options import UpOptions
+from kadeploy.cli.standard_streams import say, tell
 from kadeploy.config import namespace
 from kadeploy.errors import NotFoundError
 from kadeploy.lab import cluster, console, hardware, labs, plan, power
@@ -18,16 +17,16 @@ from kadeploy.lab.plan import ContainerOptions, LabPlan
 from kadeploy.lab.status import NodeStatus
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     """Print a line of progress."""
-    click.echo(f"kalab: {line}", err=True)
+    tell(f"kalab: {line}")
 
 
 def up(options: UpOptions) -> None:
     """Bring a lab up, and print the line that tells kadeploy of it."""
     lab = _plan(options)
-    cluster.up(lab, say)
-    click.echo(f"export KADEPLOY_CONFIG_DIR={shlex.quote(str(lab.config))}")
+    cluster.up(lab, report)
+    say(f"export KADEPLOY_CONFIG_DIR={shlex.quote(str(lab.config))}")
 
 
 def _plan(options: UpOptions) -> LabPlan:
@@ -65,7 +64,7 @@ def _plan(options: UpOptions) -> LabPlan:
 def down(name: str, *, everything: bool) -> None:
     """Take down a lab, or all labs of this machine."""
     for lab in labs.names() if everything else [name]:
-        say(f"lab '{lab}' is down" if cluster.down(lab, say) else f"there is no lab '{lab}'")
+        report(f"lab '{lab}' is down" if cluster.down(lab, report) else f"there is no lab '{lab}'")
 
 
 def status(name: str, *, as_json: bool) -> None:
@@ -75,10 +74,10 @@ def status(name: str, *, as_json: bool) -> None:
         from kadeploy.service.views.lab import LabNodesView, LabNodeView  # here, as nodes below
 
         view = LabNodesView(nodes=tuple(LabNodeView(**asdict(node)) for node in found))
-        click.echo(view.to_list_text(indent=1))
+        say(view.to_list_text(indent=1))
     else:
         for node in found:
-            click.echo(_line(node))
+            say(_line(node))
 
 
 def _line(node: NodeStatus) -> str:
@@ -99,7 +98,7 @@ def print_console(name: str, node: str) -> None:
 def attach_console(name: str, node: str) -> None:
     """Attach this terminal to a node's console."""
     machine = cluster.find(name).node(node)
-    say("attached; Ctrl-] leaves")
+    report("attached; Ctrl-] leaves")
     console.attach(machine)
 
 
@@ -111,7 +110,7 @@ def switch(name: str, names: str, action: str) -> bool:
     obeyed = True
     for node, done in power.switch(lab, [lab.node(node) for node in nodes.parse(names)], action):
         obeyed = obeyed and done.ok
-        click.echo(f"{node.name}: {done.text}", err=not done.ok)
+        (say if done.ok else tell)(f"{node.name}: {done.text}")
     return obeyed
 
 

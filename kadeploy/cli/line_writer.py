@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TextIO
 
+from kadeploy.cli.standard_streams import safe
+
 MOST = 100_000  # lines that wait for their reader
 
 Write = Callable[[str], None]
@@ -107,8 +109,8 @@ def writing_to(stream: TextIO) -> Write:
     try:
         descriptor = stream.fileno()
     except (OSError, ValueError, AttributeError):
-        return lambda text: _write_text(stream, text)
-    return lambda text: _write_bytes(descriptor, text.encode(stream.encoding, "backslashreplace"))
+        return lambda text: _write_text(stream, safe(text))
+    return lambda text: _write_bytes(descriptor, safe(text).encode(stream.encoding, "backslashreplace"))
 
 
 def _write_text(stream: TextIO, text: str) -> None:

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kadeploy.cli.standard_streams import safe
 from kadeploy.cli.throughput import size
 from kadeploy.cli.transfers import NodeTransfer, place
 from kadeploy.workflow import event_data
@@ -59,7 +60,7 @@ class LiveTable:
 
     def print_above(self, text: str) -> None:
         """Print lines above the table; they scroll away."""
-        self._console.print(text.removesuffix("\n"), markup=False, highlight=False)
+        self._console.print(safe(text).removesuffix("\n"), markup=False, highlight=False)
 
     def take(self, event: Event) -> None:
         """Draw what an event tells, at the next refresh."""
@@ -98,7 +99,7 @@ class LiveTable:
 
     def _draw(self) -> Rows:
         if not self._rows:
-            return Rows(Text(self._file or "checking the request", style="dim"))
+            return Rows(Text(safe(self._file) or "checking the request", style="dim"))
         return Rows(self._summary(), self._table())
 
     def _summary(self) -> Text:
@@ -116,7 +117,7 @@ class LiveTable:
             )
         for name, row in self._visible():
             table.add_row(
-                *(Text(cell) for cell in (name, *self._cells(row))), style=_STYLES.get(row.phase, "")
+                *(Text(safe(cell)) for cell in (name, *self._cells(row))), style=_STYLES.get(row.phase, "")
             )
         return table
 

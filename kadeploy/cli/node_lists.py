@@ -6,10 +6,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import click
-
 from kadeploy import nodes, text_file
 from kadeploy.cli.options import NodeOptions
+from kadeploy.cli.standard_streams import tell
 from kadeploy.errors import FileError, FileProblem, UsageError
 
 MAX_NODE_FILE = 16 * 1024 * 1024  # bytes; OAR repeats the name of a node once per core
@@ -31,10 +30,10 @@ def node_names(options: NodeOptions) -> list[str]:
 def _job_nodes() -> tuple[tuple[str, ...], tuple[str, ...]]:
     for variable in NODE_FILE_VARIABLES:
         if os.environ.get(variable):
-            click.echo(f"nodes of {variable}: {os.environ[variable]}", err=True)
+            tell(f"nodes of {variable}: {os.environ[variable]}")
             return (), (os.environ[variable],)
     if os.environ.get(NODE_SET_VARIABLE):
-        click.echo(f"nodes of {NODE_SET_VARIABLE}: {os.environ[NODE_SET_VARIABLE]}", err=True)
+        tell(f"nodes of {NODE_SET_VARIABLE}: {os.environ[NODE_SET_VARIABLE]}")
         return (os.environ[NODE_SET_VARIABLE],), ()
     return (), ()
 

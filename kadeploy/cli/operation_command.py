@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import click
-
 from kadeploy.caller import Caller
 from kadeploy.cli import dry_run, result_files, verdict
 from kadeploy.cli.descriptors import raise_descriptor_limit
@@ -20,6 +18,7 @@ from kadeploy.cli.display import Display, shown
 from kadeploy.cli.line_writer import LineWriter, writing_to
 from kadeploy.cli.options import OperationOptions
 from kadeploy.cli.signals import cancel_on_signals
+from kadeploy.cli.standard_streams import say, tell
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, ServiceError, UsageError
@@ -85,7 +84,7 @@ async def _finish(running: RunningWorkflow, options: OperationOptions, display: 
 def _print_plan(plan: DeploymentPlanView | PlanView, *, as_json: bool) -> None:
     """Print a plan, for --dry-run."""
     lines = [plan.to_json_text()] if as_json else map(printable_line, dry_run.describe(plan))
-    click.echo("\n".join(lines))
+    say("\n".join(lines))
 
 
 async def _print_result(result: ResultView, options: OperationOptions, display: Display) -> None:
@@ -108,7 +107,7 @@ def _lines(result: ResultView, options: OperationOptions) -> Sequence[str]:
     """Result on standard output; with --json-lines events have told it."""
     if options.as_json:
         return [result.to_json_text()]
-    return [] if options.json_lines else list(verdict.summary(result))
+    return [] if options.json_lines else list(map(printable_line, verdict.summary(result)))
 
 
 def _write_files(result: ResultView, options: OperationOptions) -> list[str]:
@@ -140,11 +139,12 @@ def _check_script(path: Path | None) -> None:
 
 
 def _run_script(path: Path, *, to_stderr: bool) -> None:
-    click.echo(f"Running {path}", err=to_stderr)
+    write = tell if to_stderr else say
+    write(f"Running {path}")
     try:
         output = sys.stderr if to_stderr else sys.stdout
         status = subprocess.run([path.absolute()], stdout=output, check=False).returncode
     except OSError as error:
-        click.echo(f"{path}: {error.strerror}", err=True)
+        tell(f"{path}: {error.strerror}")
         status = 1
-    click.echo("Fail !" if status else "Success !", err=to_stderr)
+    write("Fail !" if status else "Success !")

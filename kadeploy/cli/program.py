@@ -59,6 +59,7 @@ class ProgramCommand(click.Command):
             for name in (*parameter.opts, *parameter.secondary_opts)
             if name.startswith("--")
         }
+        _check_coding(args)
         return super().parse_args(ctx, list(_complete(args, names)))
 
     def make_context(self, *args: Any, **kw: Any) -> click.Context:
@@ -86,6 +87,14 @@ def _reader_noticed() -> Iterator[None]:
         raise _ReaderGone from error
 
 
+def _check_coding(args: Sequence[str]) -> None:
+    """Check that arguments are text; raises click.UsageError. Python has other bytes as lone surrogates."""
+    for argument in args:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            shown = os.fsencode(argument).decode(errors="replace")
+            raise click.UsageError(f"'{shown}' is no text in UTF-8")
+
+
 def _complete(args: Sequence[str], names: Mapping[str, click.Parameter]) -> Iterator[str]:
     """Arguments with abbreviated long options completed; raises click.UsageError for ambiguous ones."""
     for position, argument in enumerate(args):
@@ -106,7 +115,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     if wanted:
         from importlib.metadata import version
 
-        click.echo(f"Kadeploy version: {version('kadeploy')}")
+        standard_streams.say(f"Kadeploy version: {version('kadeploy')}")
         context.exit()
 
 
@@ -135,6 +144,8 @@ def json_option(function: Function) -> Function:
 def run(command: click.Command) -> NoReturn:
     """Run a command as a program, and exit with its status."""
     standard_streams.open_missing()
+    standard_streams.write_any_text()
+    standard_streams.make_logs_safe()
     name = Path(sys.argv[0]).name
     try:
         status = command.main(prog_name=name, standalone_mode=False)

@@ -10,11 +10,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import click
-
 from kadeploy.caller import Caller
 from kadeploy.cli.node_lists import read_nodes
 from kadeploy.cli.report_options import FIELDS, KADEPLOY3_FIELDS, ReportOptions
+from kadeploy.cli.standard_streams import safe, say, tell
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
@@ -30,7 +29,6 @@ from kadeploy.service.views.statistics import (
 )
 from kadeploy.service.views.view import ListDocument
 from kadeploy.store.filter import Filter
-from kadeploy.terminal import printable
 from kadeploy.vocabulary.workflow import WorkflowKind
 
 NO_INFORMATION = "No information is available"
@@ -40,9 +38,9 @@ def report(options: ReportOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     view = asyncio.run(_ask(options, configuration.load()))
     if options.as_json:
-        click.echo(view.to_list_text())
+        say(view.to_list_text())
     elif not view.entries:
-        click.echo(NO_INFORMATION, err=True)
+        tell(NO_INFORMATION)
     elif options.as_csv or options.header:
         _print_csv(view.to_rows(), header=options.header)
     else:
@@ -99,7 +97,7 @@ def _print_table(view: ListDocument) -> None:
             _print_broadcasts(view.rows)
         case FailureRatesView():
             for row in view.rows:
-                click.echo(f"{row.hostname}: {row.rate}")
+                say(f"{row.hostname}: {row.rate}")
         case _:
             _print_csv(view.to_rows())
 
@@ -116,35 +114,35 @@ def _cell(value: Any) -> Any:
     """Value as CSV has it: true and false, and text that a terminal can show."""
     if isinstance(value, bool):
         return str(value).lower()
-    return printable(value) if isinstance(value, str) else value
+    return safe(value) if isinstance(value, str) else value
 
 
 def _print_causes(rows: Sequence[CauseView]) -> None:
     """Print a table; failures recorded before causes were recorded have none."""
     names = [row.cause or "not recorded" for row in rows]
     width = max(len("Cause"), *map(len, names))
-    click.echo(f"{'Cause':<{width}} {'Failures':>9}  Nodes")
+    say(f"{'Cause':<{width}} {'Failures':>9}  Nodes")
     for name, row in zip(names, rows, strict=True):
-        click.echo(f"{name:<{width}} {row.count:>9}  {row.nodes}")
+        say(f"{name:<{width}} {row.count:>9}  {row.nodes}")
 
 
 def _print_steps(rows: Sequence[StepView]) -> None:
     """Print a table; durations in seconds."""
     names = [f"{row.instance}-{row.micro}" for row in rows]
     width = max(map(len, names))
-    click.echo(f"{'Micro-step':<{width}} {'Count':>7} {'Median':>9} {'p95':>9} {'Max':>9} {'Failures':>9}")
+    say(f"{'Micro-step':<{width}} {'Count':>7} {'Median':>9} {'p95':>9} {'Max':>9} {'Failures':>9}")
     for name, row in zip(names, rows, strict=True):
         durations = f"{row.median:>9.2f} {row.p95:>9.2f} {row.max:>9.2f}"
-        click.echo(f"{name:<{width}} {row.count:>7} {durations} {row.failure_rate:>9.1%}")
+        say(f"{name:<{width}} {row.count:>7} {durations} {row.failure_rate:>9.1%}")
 
 
 def _print_broadcasts(rows: Sequence[BroadcastView]) -> None:
     """Print a table; sizes in MB, rates of the median node and of the slowest in MB/s."""
     width = max(len(row.wid) for row in rows)
     titles = f"{'MB':>8} {'Seconds':>8} {'Median':>8} {'Slowest':>8} {'Ok':>5} {'Ko':>5} {'Moved':>5}"
-    click.echo(f"{'Operation':<{width}} {'Start':<19} {titles}  Nodes")
+    say(f"{'Operation':<{width}} {'Start':<19} {titles}  Nodes")
     for row in rows:
         start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.start))
         figures = f"{row.bytes / 1e6:>8.0f} {row.seconds:>8.1f} {row.median:>8.1f} {row.slowest:>8.1f}"
         counts = f"{row.ok:>5} {row.ko:>5} {row.moved:>5}"
-        click.echo(f"{row.wid:<{width}} {start} {figures} {counts}  {row.nodes}")
+        say(f"{row.wid:<{width}} {start} {figures} {counts}  {row.nodes}")

@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
-
 from kadeploy import nodes, text_file
 from kadeploy.caller import Caller
 from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.standard_streams import tell
 from kadeploy.config import custom_steps
 from kadeploy.config.automata import parse_force_steps
 from kadeploy.config.custom_steps import CustomSteps
@@ -27,7 +26,6 @@ from kadeploy.operations.limits import Limits
 from kadeploy.operations.public_keys import MAX_KEYS
 from kadeploy.operations.repetition import Repetition
 from kadeploy.operations.request import EnvironmentName
-from kadeploy.terminal import printable_line
 
 
 def limits(options: DeployOptions) -> Limits:
@@ -92,7 +90,7 @@ async def _environment(options: DeployOptions) -> EnvironmentName | Environment:
     assert options.env_file is not None, "one of -e and -a is demanded"
     description = await source.load(options.env_file)
     for warning in description.warnings:
-        click.echo(printable_line(f"warning: {warning}"), err=True)
+        tell(f"warning: {warning}")
     return description.environment(Caller.of_process().name)
 
 

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import click
-
 from kadeploy.caller import Caller
 from kadeploy.cli import forecast as text
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.cli.display import shown
 from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.request import build_request, limits
+from kadeploy.cli.standard_streams import say
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, NotFoundError
@@ -34,7 +33,7 @@ def simulate(options: DeployOptions) -> ExitStatus:
     wish = ForecastWish(known, options.simulate_nodes, options.seed or 0, limits(options))
     prepared = asyncio.run(_prepare(options, site, names, wish))
     forecast = prepared.run()  # behind the event loop, so that Ctrl-C ends it
-    click.echo(forecast.to_json_text() if options.as_json else "\n".join(text.lines(forecast)))
+    say(forecast.to_json_text() if options.as_json else "\n".join(text.lines(forecast)))
     enough = forecast.enough is None or forecast.good >= forecast.enough
     return ExitStatus.OK if enough else ExitStatus.NODES_FAILED
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -10,6 +12,7 @@ from typing import TextIO
 
 import click
 
+from kadeploy.masking import masked
 from kadeploy.terminal import printable
 
 
@@ -32,15 +35,50 @@ def open_missing() -> None:
         sys.stderr = open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
 
 
+def write_any_text() -> None:
+    """Let what the coding of the locale does not have be written with escapes, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def make_logs_safe() -> None:
+    """Format safely what is logged where no operation takes it."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(SafeFormatter())
+
+
+def safe(text: str) -> str:
+    """Text without orders to a terminal, and without secrets."""
+    return masked(printable(text))
+
+
+class SafeFormatter(logging.Formatter):
+    """Formatter of log records for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return safe(super().format(record))
+
+
 def discard_output() -> None:
     """Throw away what is still to be written on standard output: it must not fail again when Python ends."""
     _discard(sys.stdout)
 
 
+def say(text: str) -> None:
+    """Write on standard output, as a terminal may get it."""
+    click.echo(safe(text))
+
+
+def draw_again(text: str, *, last: bool) -> None:
+    """Write in place of the line that stands on standard error, for a terminal."""
+    click.echo(f"\r{safe(text)}", nl=last, err=True)
+
+
 def tell(text: str) -> None:
     """Write on standard error; where nobody can read that, the exit status must tell it."""
     try:
-        click.echo(printable(text), err=True)
+        click.echo(safe(text), err=True)
     except OSError:
         _discard(sys.stderr)
 

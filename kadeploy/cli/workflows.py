@@ -7,11 +7,10 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-import click
-
 from kadeploy.caller import Caller
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.cli.short_names import shortest_unique
+from kadeploy.cli.standard_streams import say, tell
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
@@ -34,20 +33,20 @@ async def _carry_out(options: DeployOptions, site: Site) -> None:
     async with Service.open(site, Caller.of_process()) as service:
         if options.cancel:
             wid = await service.workflows.cancel(options.cancel)
-            click.echo(f"{wid} ends; kadeploy --watch {wid} shows how", err=True)
+            tell(f"{wid} ends; kadeploy --watch {wid} shows how")
         elif options.abandon:
             wid, names = await service.workflows.abandon(options.abandon)
-            click.echo(f"{fold(names) if names else wid} abandoned", err=True)
+            tell(f"{fold(names) if names else wid} abandoned")
         else:
             _print_list(await service.workflows.list(options.listing or None), as_json=options.as_json)
 
 
 def _print_list(view: WorkflowsView, *, as_json: bool) -> None:
     if as_json:
-        click.echo(view.to_json_text())
+        say(view.to_json_text())
         return
     for line in describe(view.workflows):
-        click.echo(printable_line(line))
+        say(printable_line(line))
 
 
 def describe(workflows: Sequence[WorkflowView]) -> Iterator[str]:

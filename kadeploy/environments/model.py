@@ -18,6 +18,7 @@ from kadeploy.config.yaml_tree import Plain
 from kadeploy.environments.compression import Compression
 from kadeploy.environments.environment import System, Visibility
 from kadeploy.environments.image_kind import IMAGE_KINDS
+from kadeploy.masking import is_masked
 
 _PLAIN_TYPE = re.compile(r"0|[1-9][0-9]{0,5}|0x[0-9A-Fa-f]{1,6}")
 _QUOTED_TYPE = re.compile(r"(?:0x)?[0-9A-Fa-f]{1,6}")
@@ -27,6 +28,8 @@ def _line(value: str) -> str:
     # These strings end in kernel command lines, paths and the environment of scripts.
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise ValueError("newlines and control characters are not allowed")
+    if is_masked(value):
+        raise ValueError("the password of the URL was masked where this is from: write it again")
     return value
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kadeploy.masking import masked
 from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.automaton import Automaton
 from kadeploy.workflow.event import Event
@@ -28,7 +29,7 @@ def planning(nodes: Sequence[str]) -> Event:
 
 def file(what: str, source: str, done: int, size: int) -> Event:
     """Make the event of a file that is copied or digested: bytes of ``size``, 0 where that is not known."""
-    return _event(EventKind.FILE, (), what=what, source=source, done=done, size=size)
+    return _event(EventKind.FILE, (), what=what, source=masked(source), done=done, size=size)
 
 
 def started(clusters: Iterable[ClusterPlan[ClusterFacts]]) -> Event:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from kadeploy.errors import KadeployError, NodeError
+from kadeploy.masking import masked
 from kadeploy.steps.caused_error import CausedError, cause_of
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import Step
@@ -40,4 +41,5 @@ def _failure(sentence: str, cause: Cause, evidence: str, hint: str) -> Failure:
     shown = printable(evidence).strip()
     advice = printable(hint) or ("" if shown else cause.advice)
     lines = [shown, f"hint: {advice}" if advice else ""]
-    return Failure(printable(sentence)[:MAX_REASON], "\n".join(filter(None, lines)), str(cause))
+    reason, text = masked(printable(sentence)), masked("\n".join(filter(None, lines)))
+    return Failure(reason[:MAX_REASON], text, str(cause))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from kadeploy.masking import masked
 from kadeploy.operations.run import events
 from kadeploy.workflow.event import Event
 
@@ -70,8 +71,9 @@ def warnings_told(tell: Callable[[Event], None]) -> Iterator[None]:
 
 
 def _warning(record: logging.LogRecord) -> Event:
-    message, error = record.getMessage(), record.exc_info[1] if record.exc_info else None
+    message, error = masked(record.getMessage()), record.exc_info[1] if record.exc_info else None
     if error is None:
         return events.warning(message, record.levelname.lower())
-    where = "".join(traceback.format_exception(error))
-    return events.warning(f"{message}: {type(error).__name__}: {error}", record.levelname.lower(), where)
+    where = masked("".join(traceback.format_exception(error)))
+    message = masked(f"{message}: {type(error).__name__}: {error}")
+    return events.warning(message, record.levelname.lower(), where)

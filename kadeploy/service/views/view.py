@@ -15,6 +15,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
+from kadeploy.masking import masked_values
+
 Value = TypeVar("Value")
 
 
@@ -40,8 +42,9 @@ class View(BaseModel):
     )
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return self.model_dump(mode="json")
+        """JSON values, without passwords of URLs."""
+        values: dict[str, Any] = masked_values(self.model_dump(mode="json"))
+        return values
 
     def to_json_text(self) -> str:
         """JSON in one line."""
