@@ -259,7 +259,7 @@ async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: P
     await check_boot(workbench, run)
     """Unpack an archive in the miniOS and run its script with the KADEPLOY_* variables."""
     node, directory = run.node.name, workbench.facts.archive_dir
-    decompress = archive.compression.facts.decompress[0]
+    decompress = shlex.join(archive.compression.facts.decompress)  # tar adds the option that decompresses
     run.observed = f"{archive.file.name} was being unpacked"
     content = await site_file.read(workbench, archive.file, "post-install")
     argv = ["sh", "-c", UNPACK_ARCHIVE, "sh", directory, decompress]
