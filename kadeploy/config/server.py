@@ -159,6 +159,18 @@ class CacheSettings(FileModel):
     size: int = Field(default=20_000, ge=1)
 
 
+class Downloads(FileModel):
+    """Limits of a download over HTTP: a server that brings a byte now and then holds nobody for ever.
+
+    ``deadline``: seconds of one file, with all attempts. ``least_rate``: kB/s that must come over each
+    ``window`` of seconds, 0 for any.
+    """
+
+    deadline: float = Field(default=4 * 3600, gt=0, le=7 * 24 * 3600)
+    least_rate: float = Field(default=10, ge=0, le=1_000_000)
+    window: float = Field(default=30, gt=0, le=3600)
+
+
 class DeploymentPaths(FileModel):
     """Paths in the miniOS: where images and post-install archives are unpacked."""
 
@@ -187,6 +199,7 @@ class ServerConfig(FileModel):
     network: Network
     pxe: Pxe
     cache: CacheSettings = CacheSettings()
+    downloads: Downloads = Downloads()
     windows: Windows = Windows()
     verify: Verification = Verification()
     deadline: TimeoutExpression = Expression("0")

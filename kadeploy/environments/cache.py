@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kadeploy.config.server import MEGABYTE
+from kadeploy.config.server import MEGABYTE, Downloads
 from kadeploy.config.site import Site
 from kadeploy.errors import ServiceError
 
@@ -42,15 +42,16 @@ class ReadOnlyCacheError(ServiceError):
 class FileCache:
     """Cache of one site; copies in use stay even where all together are larger than ``max_bytes``."""
 
-    def __init__(self, directory: Path, max_bytes: int) -> None:
+    def __init__(self, directory: Path, max_bytes: int, downloads: Downloads | None = None) -> None:
         self.directory = directory
         self.max_bytes = max_bytes
+        self.downloads = downloads or Downloads()
 
     @classmethod
     def of(cls, site: Site) -> FileCache:
         """Cache that a site's server.conf describes."""
         settings = site.server.cache
-        return cls(site.path(settings.directory), settings.size * MEGABYTE)
+        return cls(site.path(settings.directory), settings.size * MEGABYTE, site.server.downloads)
 
     def image(self, sha256: str) -> Path | None:
         """Copy with this digest, marked as used now; None where there is none."""

@@ -136,7 +136,12 @@ async def _fetch_remote(
     temporary = await asyncio.to_thread(cache.temporary)
     try:
         validators = await download(
-            uri, temporary, cache.max_bytes, known if copy else Validators(), progress
+            uri,
+            temporary,
+            cache.max_bytes,
+            known if copy else Validators(),
+            progress,
+            cache.downloads,
         )
         if validators is None and copy:
             return copy

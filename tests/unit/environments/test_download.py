@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from kadeploy.config.server import Downloads
 from kadeploy.environments import download
 from kadeploy.environments.download import Validators
 from kadeploy.errors import NotFoundError, RefusedError, ServiceError
@@ -174,3 +177,59 @@ async def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     with pytest.raises(ServiceError, match="cannot be fetched after 1 attempts: "):
         await download.fetch_bytes("http://127.0.0.1:9/x", 100)
+
+
+def dripping(pause: float) -> Answer:
+    """One byte after the other, for ever."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(b"x")
+                await asyncio.sleep(pause)
+        return response
+
+    return answer
+
+
+async def test_a_server_that_is_too_slow_is_not_waited_for(server: Server, tmp_path: Path) -> None:
+    server.answers = [dripping(0.02)]
+    slow = Downloads(deadline=20, least_rate=10, window=0.2)
+    with pytest.raises(ServiceError, match=r"after 4 attempts: 0\.0\d+ kB/s came over 0 s, less than 10"):
+        await download.download(server.url, tmp_path / "f", 1000, Validators(), lambda *_: None, slow)
+    with pytest.raises(ServiceError, match="less than 10"):
+        await download.fetch_bytes(server.url, 1000, slow)
+
+
+async def test_a_download_ends_at_its_deadline(server: Server, tmp_path: Path) -> None:
+    server.answers = [dripping(0.02)]
+    short = Downloads(deadline=0.3, least_rate=0, window=0.1)
+    with pytest.raises(ServiceError, match=r"cannot be fetched within 0\.3 s"):
+        await download.download(server.url, tmp_path / "f", 1000, Validators(), lambda *_: None, short)
+    with pytest.raises(ServiceError, match=r"cannot be fetched within 0\.3 s"):
+        await download.fetch_bytes(server.url, 1000, short)
+
+
+async def test_a_head_that_does_not_end(
+    server: Server, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(download, "TIMEOUT_OF_HEAD", 0.2)
+    async with await asyncio.start_server(serve, "127.0.0.1", unused_tcp_port):
+        with pytest.raises(ServiceError, match=r"no answer came within 0\.2 s"):
+            await download.fetch_bytes(f"http://127.0.0.1:{unused_tcp_port}/", 100)
+
+
+async def test_passwords_are_in_no_message(server: Server) -> None:
+    server.answers = [status(404)]
+    with pytest.raises(NotFoundError, match=r"http://me:\*\*\*@127"):
+        await download.fetch_bytes(server.url.replace("//", "//me:secret@"), 100)
