@@ -123,6 +123,14 @@ wipe_disk() {
     wipefs --all --force --quiet "$disk"
 }
 
+# The second header of a GPT belongs to the end of the disk; that of an image is where the image ends. The disk
+# also boots without, so that a miniOS whose sfdisk cannot move it fails nothing.
+complete_gpt() {
+    [ "$(blkid --probe --match-tag PTTYPE --output value "$disk")" = gpt ] || return 0
+    said=$(sfdisk --quiet --no-tell-kernel --no-reread --relocate gpt-bak-std "$disk" 2>&1) ||
+        echo "the second header of the GPT of $disk is not at its end: $said" >&2
+}
+
 # All old ones go before a new one comes: one that overlaps an old one would be refused.
 forget_all_partitions() {
     while read -r number _; do

@@ -13,4 +13,5 @@ wipe_disk </dev/null
 }
 stop_using_disk </dev/null
 forget_all_partitions
+complete_gpt </dev/null
 update_partitions </dev/null

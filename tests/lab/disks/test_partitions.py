@@ -117,6 +117,32 @@ def test_a_command_that_writes_half_a_disk_fails_as_before(used: str) -> None:
     assert (ended.returncode, ended.stderr) == (7, "broken\nsh exited with status 7\n")
 
 
+def last_sector(disk: str) -> bytes:
+    with Path(disk).open("rb") as file:
+        file.seek(-512, 2)
+        return file.read()
+
+
+def test_the_gpt_of_an_image_that_is_smaller_than_its_disk_is_whole(used: str, image: Path) -> None:
+    ended = write_image(used, image)
+    assert ended.returncode == 0
+    assert last_sector(used)[:8] == b"EFI PART", "the second header"
+    verified = run("sfdisk", "--verify", used)
+    assert verified.returncode == 0 and "GPT" not in ended.stderr, (verified, ended)
+    assert "backup" not in verified.stdout + verified.stderr
+    assert known(used) == list(AFTER)
+
+
+def test_a_damaged_gpt_is_left_to_who_reads_it(used: str, image: Path) -> None:
+    with image.open("r+b") as file:
+        file.seek(512)
+        file.write(bytes(512))
+    assert write_image(used, image).returncode == 0
+    write_table(image, AFTER, "dos")
+    assert write_image(used, image).returncode == 0
+    assert (known(used), last_sector(used)[:8]) == (list(AFTER), bytes(8))
+
+
 def test_a_disk_without_a_table_has_no_partitions(used: str) -> None:
     ended = run(*written_disk(used, ["mkfs.ext4", "-q", "-F", used]))
     assert (ended.returncode, known(used)) == (0, []), ended.stderr
