@@ -215,18 +215,28 @@ async def test_a_download_ends_at_its_deadline(server: Server, tmp_path: Path) -
 async def test_a_head_that_does_not_end(
     server: Server, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
+    serving: list[asyncio.Task[None]] = []
+
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.append(task)
         with suppress(ConnectionError):
             writer.write(b"HTTP/1.1 200 OK\r\nX: ")
             while True:
                 writer.write(b"x")
                 await writer.drain()
                 await asyncio.sleep(0.02)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
     monkeypatch.setattr(download, "TIMEOUT_OF_HEAD", 0.2)
     async with await asyncio.start_server(serve, "127.0.0.1", unused_tcp_port):
         with pytest.raises(ServiceError, match=r"no answer came within 0\.2 s"):
             await download.fetch_bytes(f"http://127.0.0.1:{unused_tcp_port}/", 100)
+    await asyncio.wait(serving, timeout=10)
+    assert all(task.done() for task in serving)
 
 
 async def test_passwords_are_in_no_message(server: Server) -> None:
