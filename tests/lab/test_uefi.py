@@ -41,6 +41,17 @@ done
 echo '}}'
 """
 
+# Puts another system on the EFI system partition, also on the path for removable media, in its own letters.
+_INSTALL_OTHER = """
+set -e
+cd /boot/efi/EFI
+rm -r BOOT
+mkdir boot other
+echo "another loader" >boot/bootx64.efi
+echo "another system" >other/loader.efi
+sync
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Firmware:
@@ -69,9 +80,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
 
 def look(lab: Laboratory, run: Run, node: str) -> Firmware:
     """What the deployed system of a node says of its firmware."""
-    done = lab.ssh(node, run.directory / "known_hosts", lab.directory / "key", _LOOK)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = json.loads(on_node(lab, run, node, _LOOK))
     variables = {name: bytes.fromhex(text)[ATTRIBUTES:] for name, text in told["variables"].items()}
     numbers = [number for (number,) in struct.iter_unpack("<H", variables.get("BootOrder", b""))]
     current = [number for (number,) in struct.iter_unpack("<H", variables.get("BootCurrent", b""))]
@@ -100,7 +109,7 @@ def test_uefi_and_bios_machines_in_one_deployment(lab: Laboratory) -> None:
     assert firmware.order.count("kadeploy") == 1, firmware
     assert firmware.booted == "network", firmware  # whose boot program starts the disk
     boot_without_network(lab, run)
-    deploy_by_kexec(lab)
+    deploy_by_kexec(lab, run)
 
 
 def boot_without_network(lab: Laboratory, run: Run) -> None:
@@ -122,9 +131,12 @@ def boot_without_network(lab: Laboratory, run: Run) -> None:
     assert firmware.order[:2] == ["network", "kadeploy"], firmware
 
 
-def deploy_by_kexec(lab: Laboratory) -> None:
-    """Over what is there: the second deployment leaves one entry of ours, too."""
-    run = lab.deploy("node-1", "-e", "debian12-min", "--force-steps", KEXEC_STEPS)
+def deploy_by_kexec(lab: Laboratory, former: Run) -> None:
+    """Over what is there, beside another system on the EFI system partition, which keeps its files."""
+    assert on_node(lab, former, "node-1", _INSTALL_OTHER) == ""
+    run = lab.deploy(
+        "node-1", "-e", "debian12-min", "--disable-disk-partitioning", "--force-steps", KEXEC_STEPS
+    )
     outcome = run.outcome(600)
     assert (outcome.status, outcome.ok) == (0, ["node-1"]), str(outcome)
     assert "Time in BootNewEnvKexec-kexec: " in outcome.log
@@ -132,3 +144,14 @@ def deploy_by_kexec(lab: Laboratory) -> None:
     assert (firmware.kind, firmware.root, firmware.esp) == ("uefi", ROOT, "/dev/nvme0n1p2"), firmware
     assert firmware.order[:2] == ["network", "kadeploy"], firmware
     assert firmware.order.count("kadeploy") == 1, firmware
+    found = on_node(
+        lab, run, "node-1", "cd /boot/efi/EFI && cat boot/bootx64.efi other/loader.efi kadeploy/boot.cfg"
+    )
+    assert found == "another loader\nanother system\nchainloader /EFI/kadeploy-4/grubx64.efi\n"
+
+
+def on_node(lab: Laboratory, run: Run, node: str, script: str) -> str:
+    """What a script prints on a node that a run has deployed."""
+    done = lab.ssh(node, run.directory / "known_hosts", lab.directory / "key", script)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
