@@ -14,7 +14,7 @@ class Claim:
     """Claim of one workflow in one process (``owner``) on a window.
 
     It holds ``held`` slots, and ``waiting`` nodes wait for one each. ``since``: when it began to wait, or
-    last got or gave back a slot, in seconds since the epoch.
+    last got or gave back a slot, by a clock that all processes of the machine share.
     """
 
     workflow: str

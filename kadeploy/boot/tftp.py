@@ -66,12 +66,14 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
     last_update: float
     retry_count: int
     _admitted = False
+    _began = 0.0
 
     def start(self, buffer: bytes) -> None:
         """Answer the first packet, or stay silent where there is no room: the client asks again in a while.
 
         An error would make it give up.
         """
+        self._began = time.monotonic()
         if not self._is_of_parent(buffer):
             if not self.admission.enter(self.address):
                 raise tftpy.TftpException("too many transfers")
@@ -145,7 +147,7 @@ class TftpTransfer(TftpContextServer):  # type: ignore[misc]
             path="/" + self.requested.lstrip("/"),
             status=self._status(),
             bytes=self.metrics.bytes,
-            seconds=round(time.time() - self.metrics.start_time, 3),
+            seconds=round(time.monotonic() - self._began, 3),
         )
         print(request.to_json(), flush=True)  # noqa: T201 - the interface to the parent
         if self.reply is not None and request.status == self.reply.status:

@@ -33,7 +33,7 @@ class _Row:
 
     instance: str = ""
     step: str = "starting"
-    since: float = field(default_factory=time.time)
+    since: float = field(default_factory=time.monotonic)
     phase: str = ""
     note: str = ""
     transfer: NodeTransfer = field(default_factory=NodeTransfer)
@@ -45,7 +45,7 @@ class LiveTable:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._rows: dict[str, _Row] = {}
-        self._started = time.time()
+        self._started = time.monotonic()
         self._file = self._queue = ""
         self._live = Live(
             console=console, refresh_per_second=REFRESHES, transient=True, get_renderable=self._draw
@@ -82,12 +82,12 @@ class LiveTable:
                 for node in event.nodes:
                     row = self._row(node)
                     row.instance, row.step, row.phase = event.instance, event.micro_step, ""
-                    row.since, row.transfer = event.at, NodeTransfer()
+                    row.since, row.transfer = _since(event), NodeTransfer()
             case EventKind.STEP_ENDED:
                 self._row(event.node).note = _note(event.failure)
             case EventKind.NODE_ENDED:
                 row = self._row(event.node)
-                row.phase, row.since = event.phase, event.at
+                row.phase, row.since = event.phase, _since(event)
 
     def _row(self, node: str) -> _Row:
         """Row of a node, a new one where its beginning was not seen."""
@@ -106,7 +106,7 @@ class LiveTable:
         counts = Counter(row.phase or "running" for row in self._rows.values())
         parts = [f"{counts[phase]} {phase}" for phase in ("running", *_STYLES) if counts[phase]]
         queue = f"; {self._queue}" if self._queue else ""
-        seconds = time.time() - self._started
+        seconds = time.monotonic() - self._started
         return Text(f"{', '.join(parts)} of {len(self._rows)} nodes, {seconds:.0f} s{queue}")
 
     def _table(self) -> Table:
@@ -132,7 +132,7 @@ class LiveTable:
     def _cells(self, row: _Row) -> tuple[str, ...]:
         if row.phase:
             return (row.phase, "", "", "", "", "", row.note)
-        elapsed = f"{time.time() - row.since:.0f} s"
+        elapsed = f"{time.monotonic() - row.since:.0f} s"
         latest, rate = row.transfer.latest, row.transfer.received.rate
         if latest is None:
             return (row.step, elapsed, "", "", "", "", row.note)
@@ -146,3 +146,8 @@ class LiveTable:
 
 def _note(failure: Failure | None) -> str:
     return f"[{failure.cause}] {reason(failure)}" if failure else ""
+
+
+def _since(event: Event) -> float:
+    """Time of an event, by a clock that nobody sets while it is shown; it may be told late."""
+    return time.monotonic() - max(time.time() - event.at, 0.0)

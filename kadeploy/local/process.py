@@ -26,7 +26,7 @@ class Process:
     @classmethod
     def current(cls) -> Process:
         """Process of the caller."""
-        return cls(_machine(), _boot(), os.getpid(), _start(os.getpid()) or 0)
+        return cls(_machine(), current_boot(), os.getpid(), _start(os.getpid()) or 0)
 
     @classmethod
     def parse(cls, text: str) -> Process:
@@ -41,7 +41,7 @@ class Process:
         """Report that the process has ended; False for processes of other machines."""
         if self.machine != _machine():
             return False
-        return self.boot != _boot() or self.start != _start(self.pid)
+        return self.boot != current_boot() or self.start != _start(self.pid)
 
 
 def _machine() -> str:
@@ -49,7 +49,8 @@ def _machine() -> str:
     return f"{platform.node()}/{Path('/proc/self/ns/pid').readlink()}"
 
 
-def _boot() -> str:
+def current_boot() -> str:
+    """Identifier of this boot of this machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 

@@ -12,7 +12,8 @@ from kadeploy.operations.run import events
 from kadeploy.operations.run.attempt import attempt
 from kadeploy.operations.run.completion import complete_log
 from kadeploy.operations.run.journal import WorkflowJournal
-from kadeploy.store import history, leases, node_states, workflows
+from kadeploy.operations.run.leasing import LEASE_SECONDS
+from kadeploy.store import history, lease_watch, leases, node_states, workflows
 from kadeploy.store.event_log import MisplacedEventsError
 from kadeploy.store.node_states import NodeRecord, NodeState
 from kadeploy.store.store import Store
@@ -56,12 +57,14 @@ class Overview:
     def duration(self) -> float | None:
         """Seconds until its end, or until now while it runs; None for others, whose end is still to come.
 
-        None are negative, though the clock may have been put back meanwhile.
+        None are negative, though the clock may have been put back meanwhile, by which those of earlier
+        versions were measured.
         """
-        if self.workflow.finished is None and not self.running:
-            return None
-        end = time.time() if self.workflow.finished is None else self.workflow.finished
-        return max(end - self.workflow.started, 0.0)
+        if self.workflow.finished is None:
+            return self.workflow.elapsed if self.running else None
+        if self.workflow.seconds is not None:
+            return self.workflow.seconds
+        return max(self.workflow.finished - self.workflow.started, 0.0)
 
 
 async def list_latest(store: Store, limit: int | None) -> list[Overview]:
@@ -72,6 +75,20 @@ async def list_latest(store: Store, limit: int | None) -> list[Overview]:
 async def look_at(store: Store, workflow: WorkflowSummary) -> Overview:
     """Overview of a workflow."""
     [overview] = await _look_at(store, [workflow])
+    return overview
+
+
+async def check_rest(store: Store, workflow: Workflow, hint: str) -> Overview:
+    """Overview of a workflow on which nobody works; raises RefusedError where somebody does.
+
+    Where a process of another machine may do so, that is watched for as long as a lease lasts.
+    """
+    overview = await look_at(store, workflow)
+    seen = await lease_watch.of_workflow(store, workflow.id) if overview.running else None
+    if seen and workflow.owner_lives is None and await lease_watch.outwait(store, seen, LEASE_SECONDS):
+        overview = await look_at(store, workflow)
+    if overview.running:
+        raise RefusedError(f"{workflow.id} is running", hint=hint)
     return overview
 
 
@@ -97,9 +114,7 @@ def _runs(workflow: WorkflowSummary, leased: bool) -> bool:
 
 async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:
     """Give up the held nodes of a workflow; they are free for others. Raises RefusedError while it runs."""
-    overview = await look_at(store, workflow)
-    if overview.running:
-        raise RefusedError(f"{workflow.id} is running", hint="interrupt its command")
+    overview = await check_rest(store, workflow, "interrupt its command")
     names = [record.name for record in overview.nodes if record.state in UNFINISHED]
     if not names and workflow.finished is not None:
         raise RefusedError(f"{workflow.id} holds no node")
@@ -132,7 +147,7 @@ def _end(workflow: Workflow, outcome: WorkflowOutcome) -> Event:
         Phase.HELD: outcome.held,
         Phase.ABORTED: outcome.aborted,
     }
-    return events.ended(State.ABORTED, counts, time.time() - workflow.started)
+    return events.ended(State.ABORTED, counts, workflow.elapsed)
 
 
 def _given_up(outcome: WorkflowOutcome) -> WorkflowOutcome:

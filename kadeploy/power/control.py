@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,19 @@ class PowerControl:
 
     ``directory`` is the configuration directory: relative paths and commands are below it. ``remote`` runs
     commands on nodes for ways that ask the system; without it they fail, and the next level is taken.
+    ``check`` raises KadeployError where orders to nodes are not ours to give any more, and is asked before
+    each.
     """
 
     def __init__(
-        self, operations: RemoteOperations, directory: Path, remote: RemoteRunner | None = None
+        self,
+        operations: RemoteOperations,
+        directory: Path,
+        remote: RemoteRunner | None = None,
+        check: Callable[[Sequence[str]], Awaitable[None]] | None = None,
     ) -> None:
         self._operations = operations
+        self._check = check
         self._directory = directory
         self._remote = remote
         self._told: set[str] = set()
@@ -78,6 +86,7 @@ class PowerControl:
         settings, known = await self._select_sensible(action, node, level)
         for setting in settings:
             order = self._order(node, setting, None if failed else known)
+            await order.check()
             try:
                 await POWER_WAYS[setting.method].switch(action, order)
             except NodeError as error:
@@ -131,6 +140,7 @@ class PowerControl:
             directory=self._directory,
             remote=self._remote,
             known=known,
+            **({"check": partial(self._check, [node.name])} if self._check else {}),
         )
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,11 @@ from kadeploy.config.clusters import Node
 from kadeploy.config.remote_operations import ConfiguredWay, PowerAction, PowerWaySetting
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.families import Family
+
+
+async def allowed() -> None:
+    """Allow an order."""
+
 
 Setting = TypeVar("Setting", bound=PowerWaySetting)
 Account = TypeVar("Account", bound=FileModel | None)
@@ -37,7 +42,9 @@ class PowerOrder(Generic[Setting, Account]):
     """Order to one node by one entry of remoteops, which is to end within ``setting.timeout`` seconds.
 
     ``directory`` is the configuration directory. ``remote`` is None where no command can be run on nodes.
-    ``known`` is the power status, where it has just been asked for.
+    ``known`` is the power status, where it has just been asked for. ``check`` is to be awaited right before
+    the machine is told what changes it, where that is not the first thing that ``switch`` does: it raises
+    KadeployError where the node is not ours any more.
     """
 
     node: Node
@@ -46,6 +53,7 @@ class PowerOrder(Generic[Setting, Account]):
     directory: Path
     remote: RemoteRunner | None = None
     known: PowerState | None = None
+    check: Callable[[], Awaitable[None]] = allowed
 
 
 class PowerWay(ConfiguredWay, Protocol):

@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import asyncssh
 
@@ -31,7 +32,14 @@ from kadeploy.time_limit import time_limit
 
 logger = logging.getLogger(__name__)
 
+Begun = TypeVar("Begun")
+Check = Callable[[Sequence[str]], Awaitable[None]]
+
 KILL_TIME = 5.0  # seconds to end the processes of a cancelled command
+
+
+async def allowed(_: Sequence[str]) -> None:
+    """Allow all orders."""
 
 
 class Commands(Links):
@@ -79,7 +87,8 @@ class Commands(Links):
         run = secrets.token_hex(8)
         command = guarded_command_line(arguments, env, run, None)
         try:
-            process = await self.open(node, lambda connection: start_program(connection, command))
+            begin = self._permitted(node, lambda connection: start_program(connection, command))
+            process = await self.open(node, begin)
         except asyncio.CancelledError:
             await self._end_run(node, run)
             raise
@@ -126,6 +135,18 @@ class Commands(Links):
             )
         return result
 
+    async def _permit(self, node: str) -> None:
+        """Raises KadeployError where no command may be run on a node any more; right before each one."""
+
+    def _permitted(
+        self, node: str, begin: Callable[[asyncssh.SSHClientConnection], Awaitable[Begun]]
+    ) -> Callable[[asyncssh.SSHClientConnection], Awaitable[Begun]]:
+        async def begin_permitted(connection: asyncssh.SSHClientConnection) -> Begun:
+            await self._permit(node)
+            return await begin(connection)
+
+        return begin_permitted
+
     @contextlib.asynccontextmanager
     async def _session(
         self,
@@ -142,7 +163,9 @@ class Commands(Links):
             try:
                 session = await self.open(
                     node,
-                    lambda connection: start_command(connection, arguments, command, on_output),
+                    self._permitted(
+                        node, lambda connection: start_command(connection, arguments, command, on_output)
+                    ),
                 )
             except asyncio.CancelledError:
                 await self._end_run(node, run)
@@ -173,7 +196,17 @@ class Commands(Links):
 
 
 class NodeConnections(Commands, ConnectionPool):
-    """Runner of commands for the engine: as root, with pinned host keys."""
+    """Runner of commands for the engine: as root, with pinned host keys.
+
+    ``check`` raises KadeployError where an order to nodes is not ours to give any more.
+    """
+
+    def __init__(self, *, check: Check = allowed, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._check = check
+
+    async def _permit(self, node: str) -> None:
+        await self._check([node])
 
 
 def _timeout_error(

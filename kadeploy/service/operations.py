@@ -178,9 +178,7 @@ class OperationService:
 
     async def _check_rest(self, workflow: Workflow) -> None:
         """Raises RefusedError where a process works on a workflow."""
-        if (await overviews.look_at(self.store, workflow)).running:
-            hint = "wait until it has ended, or `cancel` it"
-            raise RefusedError(f"{workflow.id} is running", hint=hint)
+        await overviews.check_rest(self.store, workflow, "wait until it has ended, or `cancel` it")
 
     async def _take_over(self, workflow: Workflow) -> None:
         """Make a workflow this process's; raises RefusedError where another one was quicker."""

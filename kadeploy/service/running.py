@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -142,7 +141,7 @@ class RunningWorkflow:
         else:
             state = workflow.state
             await attempt(f"{self.wid} remains taken", workflows.leave(self._store, self.wid))
-        self._feed.publish(events.ended(state, {}, time.time() - workflow.started, message))
+        self._feed.publish(events.ended(state, {}, workflow.elapsed, message))
 
     async def _watch_for_cancel(self) -> None:
         while not self._cancelled_by:

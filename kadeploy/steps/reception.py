@@ -18,7 +18,7 @@ class Follower:
     def __init__(self, workbench: DeploymentWorkbench, runs: Sequence[NodeRun]) -> None:
         self._workbench = workbench
         self._runs = {run.node.name: run for run in runs}
-        self._started = time.time()
+        self._started, self._begun = time.time(), time.monotonic()
         self._last: dict[str, BroadcastProgress] = {}
         self._open = set(self._runs)
 
@@ -55,7 +55,7 @@ class Follower:
             lane=last.lane,
             position=last.position,
             bytes=result.received if result else last.received,
-            seconds=result.seconds if result else time.time() - self._started,
+            seconds=result.seconds if result else time.monotonic() - self._begun,
             ok=result is not None and result.ok,
             moved=result.moved if result else 0,
             notes=result.notes if result else (),

@@ -65,13 +65,18 @@ class Memory:
     facts: dict[str, NodeFacts] = field(default_factory=dict)
 
 
+async def allow(_: Sequence[str]) -> None:
+    """Allow all orders."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workbench(Generic[Facts]):
     """Tools of steps of any operation.
 
     ``probe`` is a node's slot for one look whether it answers, ``reboot`` its slot in the window of reboots,
     for a step that is admitted without one. ``keep_minios`` writes the key of a node's
-    miniOS and the level of its proof where later operations find them.
+    miniOS and the level of its proof where later operations find them. ``check`` raises LostNodesError where
+    orders to nodes are not ours to give any more; ``remote``, ``power`` and ``orders`` ask it before each.
     """
 
     site: Site
@@ -84,6 +89,7 @@ class Workbench(Generic[Facts]):
     memory: Memory
     probe: Slot
     keep_minios: Callable[[str, str, str], Awaitable[None]]
+    check: Callable[[Sequence[str]], Awaitable[None]] = allow
     reboot: Slot = nullcontext
 
     def facts_of(self, node: Node) -> NodeFacts:

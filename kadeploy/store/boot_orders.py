@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
 from kadeploy.config.clusters import Node
+from kadeploy.store.fences import Guard, unguarded
 from kadeploy.store.store import Store
 from kadeploy.store.tables import boot_fetches, boot_orders
 
@@ -70,10 +71,14 @@ class BootOrder:
 
 
 class BootOrders:
-    """Orders to boot of all nodes, at most one for each; a node without one has no profile of ours."""
+    """Orders to boot of all nodes, at most one for each; a node without one has no profile of ours.
 
-    def __init__(self, store: Store) -> None:
+    Who orders boots gives the ``guard`` of his leases: orders that are not his to give raise LostNodesError.
+    """
+
+    def __init__(self, store: Store, guard: Guard = unguarded) -> None:
         self._store = store
+        self._guard = guard
 
     async def place(self, node: Node, path: str, text: str, *, secret_wanted: bool) -> BootOrder:
         """Order a boot in the place of the node's order of before, whose secret is void then."""
@@ -85,7 +90,12 @@ class BootOrders:
             "text": text,
             "secret_wanted": secret_wanted,
         }
-        return await self._store.write(lambda connection: _place(connection, values))
+
+        def change(connection: Connection) -> BootOrder:
+            self._guard(connection, [node.name])
+            return _place(connection, values)
+
+        return await self._store.write(change)
 
     async def read(self, node_name: str) -> BootOrder | None:
         """Order of a node, None where it has none."""
@@ -94,7 +104,12 @@ class BootOrders:
     async def remove(self, node_name: str) -> None:
         """Remove the order of a node, and with it the secrets that were served."""
         own = delete(boot_orders).where(boot_orders.c.node == node_name)
-        await self._store.write(lambda connection: connection.execute(own))
+
+        def change(connection: Connection) -> None:
+            self._guard(connection, [node_name])
+            connection.execute(own)
+
+        await self._store.write(change)
 
     async def accept(self, number: int, secret: str) -> bool:
         """Accept the proof of an open order by its secret, which is dead then; False where it is another."""
@@ -103,6 +118,7 @@ class BootOrders:
             order = _find(connection, boot_orders.c.number == number)
             if order is None or order.state is not OrderState.OPEN or not order.secret:
                 return False
+            self._guard(connection, [order.node])
             if not hmac.compare_digest(order.secret.encode(), secret.encode()):
                 return False
             proven = {"state": str(OrderState.PROVEN), "secret": ""}

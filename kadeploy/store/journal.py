@@ -10,11 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from kadeploy.store.store import Store
-from kadeploy.store.tables import journal
+from kadeploy.store.tables import journal, workflows
+from kadeploy.store.workflows import LostWorkflowError
 
 # One statement for all: the rows are inserted one after the other, and each finds the number of the last.
 _LAST = select(func.coalesce(func.max(journal.c.sequence), 0)).where(journal.c.workflow_id == bindparam("of"))
 _APPEND = insert(journal).values(sequence=_LAST.scalar_subquery() + 1)
+_OWNER = select(workflows.c.owner).where(workflows.c.id == bindparam("of"))
 _APPEND_AND_TELL = _APPEND.returning(journal.c.sequence)
 
 
@@ -31,10 +33,13 @@ class JournalEntry:
     sequence: int = 0
 
 
-async def append(store: Store, workflow_id: str, entries: Sequence[JournalEntry]) -> int:
+async def append(
+    store: Store, workflow_id: str, entries: Sequence[JournalEntry], *, owner: str | None = None
+) -> int:
     """Add entries behind those that are there; all of them or, on an error, none.
 
-    Returns the number of the last one, 0 where there is nothing to add.
+    Returns the number of the last one, 0 where there is nothing to add. Raises LostWorkflowError where the
+    workflow is not ``owner``'s, if that is given.
     """
     if not entries:
         return 0
@@ -51,6 +56,8 @@ async def append(store: Store, workflow_id: str, entries: Sequence[JournalEntry]
     ]
 
     def change(connection: Connection) -> int:
+        if owner is not None and connection.scalar(_OWNER, {"of": workflow_id}) != owner:
+            raise LostWorkflowError(workflow_id)
         if rows[:-1]:
             connection.execute(_APPEND, rows[:-1])
         return int(connection.execute(_APPEND_AND_TELL, rows[-1]).scalar_one())

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
 from kadeploy.store.chunks import chunks
+from kadeploy.store.fences import Guard, unguarded
 from kadeploy.store.store import Store
 from kadeploy.store.tables import minios_boots
 
@@ -29,12 +30,17 @@ class MiniosBoot:
     proven: float
 
 
-async def remember(store: Store, node: str, host_key: str, proof: str) -> None:
+async def remember(store: Store, node: str, host_key: str, proof: str, *, guard: Guard = unguarded) -> None:
     """Keep the host key of a node's running miniOS, in the place of the one before."""
     values = {"host_key": host_key, "proof": proof, "proven": time.time()}
     upsert = insert(minios_boots).values(node=node, **values)
-    change = upsert.on_conflict_do_update(index_elements=["node"], set_=values)
-    await store.write(lambda connection: connection.execute(change))
+    statement = upsert.on_conflict_do_update(index_elements=["node"], set_=values)
+
+    def change(connection: Connection) -> None:
+        guard(connection, [node])
+        connection.execute(statement)
+
+    await store.write(change)
 
 
 async def read(store: Store, names: Iterable[str]) -> dict[str, MiniosBoot]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects.sqlite import insert
 
 from kadeploy.store.chunks import chunks
+from kadeploy.store.fences import Guard, unguarded
 from kadeploy.store.store import Store
 from kadeploy.store.tables import nodes
 
@@ -75,6 +76,7 @@ async def record(
     workflow_id: str,
     environment: tuple[str, int, str] | None = None,
     installed: Mapping[str, InstalledSystem] | None = None,
+    guard: Guard = unguarded,
 ) -> None:
     """Set the state of nodes and the environment on their disks.
 
@@ -82,15 +84,21 @@ async def record(
     """
     systems = {node: (installed or {}).get(node, InstalledSystem()) for node in names}
     rows = [_row(node, state, user, workflow_id, environment, systems[node]) for node in names]
-    await _upsert(store, rows, kept=("name",))
+    await _upsert(store, rows, ("name",), guard)
 
 
 async def change(
-    store: Store, names: Sequence[str], state: NodeState, *, user: str, workflow_id: str
+    store: Store,
+    names: Sequence[str],
+    state: NodeState,
+    *,
+    user: str,
+    workflow_id: str,
+    guard: Guard = unguarded,
 ) -> None:
     """Set the state of nodes; the environment on their disks stays."""
     rows = [_row(node, state, user, workflow_id, None, InstalledSystem()) for node in names]
-    await _upsert(store, rows, kept=("name", *_ON_DISK))
+    await _upsert(store, rows, ("name", *_ON_DISK), guard)
 
 
 def _row(
@@ -116,14 +124,19 @@ def _row(
     }
 
 
-async def _upsert(store: Store, rows: Sequence[Mapping[str, Any]], kept: Sequence[str]) -> None:
+async def _upsert(store: Store, rows: Sequence[Mapping[str, Any]], kept: Sequence[str], guard: Guard) -> None:
     """Write rows; in rows that exist the columns ``kept`` stay."""
     if not rows:
         return
     statement = insert(nodes)
     replaced = {column.name: column for column in statement.excluded if column.name not in kept}
     upsert = statement.on_conflict_do_update(index_elements=["name"], set_=replaced)
-    await store.write(lambda connection: connection.execute(upsert, list(rows)))
+
+    def change(connection: Connection) -> None:
+        guard(connection, [row["name"] for row in rows])
+        connection.execute(upsert, list(rows))
+
+    await store.write(change)
 
 
 async def read(store: Store, names: Iterable[str]) -> dict[str, NodeRecord]:

@@ -70,6 +70,8 @@ workflows = Table(
     Column("owner", String, nullable=False, server_default=""),
     Column("outcome", JSON(none_as_null=True)),
     Column("cancelled_by", String, nullable=False, server_default=""),
+    Column("begun", String, nullable=False, server_default=""),
+    Column("seconds", Float),
     Index(None, "started"),
     Index(None, "finished"),
     Index(None, "user", "started"),
@@ -170,8 +172,19 @@ leases = Table(
     Column("owner", String, nullable=False),
     Column("user", String, nullable=False),
     Column("expires_at", Float, nullable=False),
+    Column("beat", Integer, nullable=False, server_default="0"),
+    Column("fence", Integer, nullable=False, server_default="0"),
 )
 
+# Kept for good: the number of a node never falls.
+fences = Table(
+    "fences",
+    metadata,
+    Column("node", String, primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+
+# Numbers of claims are never given again: who watches a claim knows a renewed one by its number.
 window_claims = Table(
     "window_claims",
     metadata,
@@ -182,7 +195,8 @@ window_claims = Table(
     Column("held", Integer, nullable=False),
     Column("waiting", Integer, nullable=False),
     Column("since", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
+    Column("lasts", Float, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 # Numbers of orders and of fetches are never given again: a late answer to one must not count for another.

@@ -2,27 +2,30 @@
 """Claims of windows, which bound the number of nodes that reboot or are probed at once.
 
 Slots are counted, not listed: one row per workflow, process and window, whatever the number of nodes. A row
-ends when it is dropped, when its time is over, or when the process that wrote it has ended, as leases do.
+ends when it is dropped, or when the process that wrote it has ended. One of another machine, or of nobody,
+ends when it has stood still for so long as it ``lasts``, by the clock of who looks at it: a renewed one is
+another row, with a number of its own.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
 
 from kadeploy.errors import ServiceError
 from kadeploy.fairness import Claim, Settlement, settle
+from kadeploy.local.moment import seconds_since_boot
 from kadeploy.local.process import Process
 from kadeploy.store.store import Store
 from kadeploy.store.tables import window_claims
 
 log = logging.getLogger(__name__)
 
-CLAIM_SECONDS = 60.0  # a claim of a dead process ends at once; this bounds one of a machine that died
+CLAIM_SECONDS = 60.0  # for which one of another machine may stand still
 RENEWAL_SECONDS = 15.0
 
 NOBODY = ""  # owner of slots that stay taken for a while after their process has left
@@ -36,13 +39,16 @@ class StoreTable:
     Several tables of a process do not know of each other, and must be of different workflows.
     """
 
-    def __init__(self, store: Store, window: str, size: int, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, window: str, size: int, *, now: Callable[[], float] = seconds_since_boot
+    ) -> None:
         self.size = size
         self._store = store
         self._window = window
         self._now = now
         self._written: tuple[Claim, ...] = ()
         self._renewed = 0.0
+        self._seen: dict[int, float] = {}  # rows of others, and since when they stand there
         self._workflows: set[str] = set()  # of which there may be claims of ours
 
     async def exchange(self, owner: str, own: Sequence[Claim]) -> Settlement:
@@ -85,27 +91,36 @@ class StoreTable:
 
     def _settle(self, connection: Connection, owner: str, own: Sequence[Claim]) -> Settlement:
         """Settlement of an exchange; claims of dead processes do not count."""
-        others = self._claims(connection, ~self._is_own(owner))
-        dead = _dead(others)
-        return settle(self.size, own, [claim for claim in others if claim.owner not in dead], self._now())
+        lasting, _ = self._others(connection, owner)
+        return settle(self.size, own, lasting, self._now())
 
     def _replace(self, connection: Connection, owner: str, own: Sequence[Claim]) -> Settlement:
-        settlement = self._settle(connection, owner, own)
-        dead = _dead(self._claims(connection, ~self._is_own(owner)))
-        self._drop(
-            connection, self._is_own(owner) | columns.owner.in_(dead) | (columns.expires_at <= self._now())
-        )
+        lasting, ended = self._others(connection, owner)
+        settlement = settle(self.size, own, lasting, self._now())
+        self._drop(connection, self._is_own(owner) | columns.id.in_(ended))
         self._insert(connection, settlement.own, CLAIM_SECONDS)
         return settlement
 
+    def _others(self, connection: Connection, owner: str) -> tuple[list[Claim], list[int]]:
+        """Claims of others that count, and the numbers of the rows that have ended."""
+        wanted = (columns.window == self._window) & ~self._is_own(owner)
+        rows = connection.execute(select(window_claims).where(wanted)).all()
+        now = self._now()
+        self._seen = {row.id: self._seen.get(row.id, now) for row in rows}
+        ended = {row.id for row in rows if self._has_ended(row, now)}
+        lasting = [row for row in rows if row.id not in ended]
+        return [
+            Claim(row.workflow_id, row.owner, row.held, row.waiting, row.since) for row in lasting
+        ], sorted(ended)
+
+    def _has_ended(self, row: Row[Any], now: float) -> bool:
+        process = Process.parse(row.owner) if row.owner != NOBODY else None
+        if process is not None and process.machine == Process.current().machine:
+            return process.is_dead()
+        return bool(now - self._seen[row.id] >= row.lasts)
+
     def _is_own(self, owner: str) -> ColumnElement[bool]:
         return (columns.owner == owner) & columns.workflow_id.in_(self._workflows)
-
-    def _claims(self, connection: Connection, wanted: ColumnElement[bool]) -> list[Claim]:
-        """Claims that meet a condition and are not expired."""
-        query = select(columns.workflow_id, columns.owner, columns.held, columns.waiting, columns.since)
-        lasting = (columns.window == self._window) & (columns.expires_at > self._now())
-        return [Claim(*row) for row in connection.execute(query.where(lasting & wanted))]
 
     def _drop(self, connection: Connection, unwanted: ColumnElement[bool]) -> None:
         connection.execute(delete(window_claims).where((columns.window == self._window) & unwanted))
@@ -119,15 +134,9 @@ class StoreTable:
                 "held": claim.held,
                 "waiting": claim.waiting,
                 "since": claim.since,
-                "expires_at": self._now() + seconds,
+                "lasts": seconds,
             }
             for claim in claims
         ]
         if rows:
             connection.execute(insert(window_claims), rows)
-
-
-def _dead(claims: Sequence[Claim]) -> set[str]:
-    """Owners that are known to have ended."""
-    owners = {claim.owner for claim in claims} - {NOBODY}
-    return {owner for owner in owners if Process.parse(owner).is_dead()}

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select, update
 
 from kadeploy.errors import NotFoundError, RefusedError
+from kadeploy.local.moment import Moment
 from kadeploy.local.process import Process
 from kadeploy.store.store import Store
 from kadeploy.store.tables import workflows as table
@@ -23,12 +24,24 @@ from kadeploy.vocabulary.workflow import State, WorkflowKind
 NOBODY = ""  # owner of workflows that no process works on, or of which it is unknown
 
 
+class LostWorkflowError(RefusedError):
+    """Loss of a workflow that another process has taken over."""
+
+    def __init__(self, workflow_id: str) -> None:
+        super().__init__(f"another process has taken over {workflow_id}")
+
+
+_BEGUN = select(table.c.started, table.c.begun).where(table.c.id == bindparam("of"))
+
+
 @dataclass(frozen=True, slots=True)
 class WorkflowSummary:
     """Row of a workflow but for its request; times in seconds since the epoch.
 
-    ``owner`` is the process that works on it, '' where there is none or it is unknown; ``outcome`` is None
-    before the first end and where nothing is known of it; ``cancelled_by`` is the user who asked for its end.
+    ``begun`` is the clock at ``started``, as of a Moment; ``seconds`` how long it took to its end, None where
+    that is not known. ``owner`` is the process that works on it, '' where there is none or it is unknown;
+    ``outcome`` is None before the first end and where nothing is known of it; ``cancelled_by`` is the user
+    who asked for its end.
     """
 
     id: str
@@ -40,6 +53,13 @@ class WorkflowSummary:
     owner: str = NOBODY
     outcome: WorkflowOutcome | None = None
     cancelled_by: str = ""
+    begun: str = ""
+    seconds: float | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it was begun, whatever became of the clock of this machine."""
+        return Moment.parse(self.begun, self.started).seconds_until(Moment.now())
 
     @property
     def owner_lives(self) -> bool | None:
@@ -74,13 +94,15 @@ async def create(
 
     No row is left where this is cancelled: its identifier would be unknown, and it would never end.
     """
+    now = Moment.now()
     workflow = Workflow(
         id=f"{kind.prefix}{uuid.uuid4()}",
         kind=kind,
         user=user,
         request=request,
         state=state,
-        started=time.time(),
+        started=now.stamp,
+        begun=now.text,
         owner=str(Process.current()),
         outcome=outcome,
     )
@@ -91,6 +113,7 @@ async def create(
         "request": dict(request),
         "state": str(state),
         "started": workflow.started,
+        "begun": workflow.begun,
         "owner": workflow.owner,
         "outcome": outcome and asdict(outcome),
     }
@@ -115,19 +138,33 @@ async def change_state(
 
     The workflow is this process's where it is active, and nobody's otherwise. ``outcome`` and ``request``
     replace the former ones where they are given; an outcome also ends when the workflow is active again.
+    Raises LostWorkflowError where another process works on it by now: the end is not ours to write.
     """
     values: dict[str, Any] = {
         "state": str(state),
         "finished": time.time() if state.ended else None,
+        "seconds": None,
         "owner": str(Process.current()) if state.active else NOBODY,
     }
     if outcome is not None or state.active:
         values["outcome"] = asdict(outcome) if outcome else None
     if request is not None:
         values["request"] = dict(request)
-    change = update(table).where(table.c.id == workflow_id).values(values)
-    if not await store.write(lambda connection: connection.execute(change).rowcount):
-        raise _unknown(workflow_id)
+    ours = table.c.owner.in_([str(Process.current()), NOBODY])
+    wanted = (table.c.id == workflow_id) if state.active else (table.c.id == workflow_id) & ours
+
+    def change(connection: Connection) -> None:
+        if state.ended:
+            begun = connection.execute(_BEGUN, {"of": workflow_id}).one_or_none()
+            if begun is not None:
+                values["seconds"] = Moment.parse(begun.begun, begun.started).seconds_until(Moment.now())
+        if connection.execute(update(table).where(wanted).values(values)).rowcount:
+            return
+        if connection.scalar(select(table.c.id).where(table.c.id == workflow_id)) is None:
+            raise _unknown(workflow_id)
+        raise LostWorkflowError(workflow_id)
+
+    await store.write(change)
 
 
 async def take_over(store: Store, workflow_id: str, former_owner: str) -> bool:
@@ -208,6 +245,8 @@ def summary_values(row: Row[Any]) -> dict[str, Any]:
         "owner": row.owner,
         "outcome": None if row.outcome is None else WorkflowOutcome(**row.outcome),
         "cancelled_by": row.cancelled_by,
+        "begun": row.begun,
+        "seconds": row.seconds,
     }
 
 

@@ -9,13 +9,13 @@ waits. As long as no other workflow waits, a slot goes from node to node inside 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from kadeploy.fairness import Claim, Settlement, settle
+from kadeploy.local.moment import seconds_since_boot
 from kadeploy.time_limit import time_limit
 
 SHORTEST_INTERVAL = 0.02  # seconds between two exchanges, at least
@@ -38,7 +38,7 @@ class Table(Protocol):
 class MemoryTable:
     """Table of windows that all live in this process, as in a simulation; ``now`` is its clock."""
 
-    def __init__(self, size: int, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, size: int, now: Callable[[], float] = seconds_since_boot) -> None:
         self.size = size
         self._now = now
         self._claims: dict[str, tuple[Claim, ...]] = {}
@@ -111,8 +111,8 @@ class _WorkflowSlots:
 class Window:
     """Slots of the workflows of one process, ``owner`` in the table.
 
-    A used slot is given to another node ``pause`` seconds later at the earliest. ``now`` gives seconds since
-    the epoch; waits are by the loop's clock.
+    A used slot is given to another node ``pause`` seconds later at the earliest. ``now`` is a clock
+    of all processes of this machine; waits are by the loop's clock.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Window:
         pause: float = 0.0,
         shortest_interval: float = SHORTEST_INTERVAL,
         idle_seconds: float = IDLE_SECONDS,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = seconds_since_boot,
     ) -> None:
         self._table = table
         self._owner = owner

@@ -9,6 +9,7 @@ from kadeploy.operations.deploy.plan import DeploymentPlan
 from kadeploy.operations.run.outcome import HostKeys, Outcome
 from kadeploy.steps.facts import DeploymentFacts
 from kadeploy.store import node_states
+from kadeploy.store.fences import Guard
 from kadeploy.store.node_states import InstalledSystem, NodeState
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.workflow import WorkflowKind
@@ -38,7 +39,13 @@ class DeploymentOutcome(Outcome[DeploymentFacts]):
         return _STATES[phase]
 
     async def record_states(
-        self, store: Store, wid: str, state: NodeState, names: Sequence[str], host_keys: HostKeys
+        self,
+        store: Store,
+        wid: str,
+        state: NodeState,
+        names: Sequence[str],
+        host_keys: HostKeys,
+        guard: Guard,
     ) -> None:
         """Record the state of nodes, their environment, and of verified ones the system on the disk."""
         environment = self._environment
@@ -50,6 +57,7 @@ class DeploymentOutcome(Outcome[DeploymentFacts]):
             workflow_id=wid,
             environment=(environment.name, environment.version, environment.owner),
             installed=self._installed(host_keys) if state is NodeState.DEPLOYED else None,
+            guard=guard,
         )
 
     def _installed(self, host_keys: HostKeys) -> dict[str, InstalledSystem]:

@@ -14,6 +14,7 @@ from kadeploy.operations.run.failures import failure_of, interruption_of
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.step import NodeStep, SetStep
 from kadeploy.steps.workbench import AnyWorkbench, Slot
+from kadeploy.store.fences import LostNodesError
 from kadeploy.workflow.driver import Report
 from kadeploy.workflow.effects import Run
 
@@ -47,6 +48,7 @@ class StepExecutor:
 
     async def _run_alone(self, step: NodeStep[Any], run: NodeRun, report: Report) -> None:
         try:
+            await self._workbench.check([run.node.name])
             await step.function(self._workbench, run)
         except KadeployError as error:
             report(run.node.name, failure_of(error, step))
@@ -56,12 +58,23 @@ class StepExecutor:
         else:
             report(run.node.name, None)
 
+    async def _still_ours(self, runs: Sequence[NodeRun]) -> Sequence[NodeRun]:
+        """Runs of the nodes that no other operation has taken; the engine has been told of those."""
+        try:
+            await self._workbench.check([run.node.name for run in runs])
+        except LostNodesError as error:
+            left = [run for run in runs if run.node.name not in error.nodes]
+            if not left:
+                raise
+            return await self._still_ours(left)
+        return runs
+
     async def _run_together(self, step: SetStep[Any], runs: Sequence[NodeRun], report: Report) -> None:
         def ended(node: str, error: NodeError | None) -> None:
             report(node, failure_of(error, step) if error else None)
 
         try:
-            await step.function(self._workbench, runs, ended)
+            await step.function(self._workbench, await self._still_ours(runs), ended)
         except KadeployError as error:
             for run in runs:
                 report(run.node.name, failure_of(error, step))

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kadeploy.errors import RefusedError
+from kadeploy.local.process import Process
 from kadeploy.steps.workbench import Memory, NodeFacts
 from kadeploy.store import journal
 from kadeploy.store.store import Store
@@ -35,17 +36,21 @@ class WorkflowJournal:
             for transition in transitions
             for kind, content in [encode(transition)]
         ]
-        return await journal.append(self._store, self._wid, entries)
+        return await self._write(entries)
 
     async def begin(self, automaton: Automaton) -> None:
         """Write what an engine goes by; its transitions are replayed by it, whatever is configured then."""
         content = {"cluster": self.cluster, "automaton": to_mapping(automaton)}
-        await journal.append(self._store, self._wid, [journal.JournalEntry(time.time(), AUTOMATON, content)])
+        await self._write([journal.JournalEntry(time.time(), AUTOMATON, content)])
 
     async def keep(self, node: str, facts: NodeFacts) -> None:
         """Write what is known of a node; it is in the store when this returns."""
         content = {"cluster": self.cluster, "node": node, "facts": asdict(facts)}
-        await journal.append(self._store, self._wid, [journal.JournalEntry(time.time(), FACTS, content)])
+        await self._write([journal.JournalEntry(time.time(), FACTS, content)])
+
+    async def _write(self, entries: Sequence[journal.JournalEntry]) -> int:
+        """Write entries of this process; raises LostWorkflowError where another one has taken over."""
+        return await journal.append(self._store, self._wid, entries, owner=str(Process.current()))
 
     async def replay(
         self, begin: Callable[[Automaton], None], apply: Callable[[Transition, int], None], memory: Memory

@@ -46,6 +46,7 @@ from kadeploy.remote.connection import NodeConnections
 from kadeploy.steps.facts import ClusterFacts
 from kadeploy.steps.workbench import AnyWorkbench, Memory, Slot
 from kadeploy.store import journal, receptions
+from kadeploy.store.fences import Fences
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
 from kadeploy.store.trouble import StoreAwayError
@@ -81,9 +82,11 @@ class Operation:
         self.feed = feed
         self._make_executor = make_executor
         self._started = time.time()
+        self._elapsed: Callable[[], float] = lambda: 0.0  # since the workflow was begun
         self._runs: list[ClusterRun] = []
         self._engine = Engine(plan.make_goal(), self._spare_begins)
-        self._leases = NodeLeases(store, "", ())
+        self._fences = Fences(store)
+        self._leases = NodeLeases(store, "", (), self._fences)
         self._windows = OperationWindows(store, plan.site.server.windows)
         self._health = BootHealth(plan.site.server.network)
         self._records: OperationRecords  # of the nodes that are leased when work begins
@@ -100,8 +103,8 @@ class Operation:
             return await self._run(workflow, files)
 
     async def _run(self, workflow: Workflow, files: OpenFiles) -> OperationResult:
-        self.wid, self._started = workflow.id, workflow.started
-        remote = connect(self.plan)
+        self.wid, self._started, self._elapsed = workflow.id, workflow.started, lambda: workflow.elapsed
+        remote = connect(self.plan, self._check)
         self._add_clusters(remote, files)
         await self._lease([node.name for node in self.plan.nodes])
         content = {"request": workflow.request["request"], "fingerprint": self.plan.fingerprint()}
@@ -128,8 +131,8 @@ class Operation:
         start: str,
         files: OpenFiles,
     ) -> OperationResult:
-        self.wid, self._started = workflow.id, workflow.started
-        remote = connect(self.plan)
+        self.wid, self._started, self._elapsed = workflow.id, workflow.started, lambda: workflow.elapsed
+        remote = connect(self.plan, self._check)
         self._add_clusters(remote, files)
         known = await self._replay()
         starts = {plan.cluster: find_position(plan.automaton, start) for plan in self.plan.clusters}
@@ -155,8 +158,7 @@ class Operation:
         """Results of every node that has ended, in the order of the request."""
         found = {result.node: result for run in self._runs for result in run.results()}
         ordered = tuple(found[node.name] for node in self.plan.nodes if node.name in found)
-        seconds = max(time.time() - self._started, 0.0)
-        return OperationResult(self.wid, seconds, self.plan.enough, ordered)
+        return OperationResult(self.wid, self._elapsed(), self.plan.enough, ordered)
 
     def give_up(self, error: ServiceError) -> None:
         """End the work, for the store is of no use any more: one that is only away has kept the journal."""
@@ -196,6 +198,8 @@ class Operation:
             memory=Memory(entries.keep),
             probe=partial(self._windows.probe.slot, self.wid),
             reboot=reboot,
+            check=self._check,
+            guard=self._fences.guard,
             received=receive,
             progress=sampler.add,
         )
@@ -228,7 +232,8 @@ class Operation:
 
     async def _lease(self, names: Sequence[str]) -> None:
         """Take the nodes; nothing is changed before, nor where this is refused."""
-        self._leases = NodeLeases(self.store, self.wid, names if self.outcome.takes_nodes else ())
+        taken = names if self.outcome.takes_nodes else ()
+        self._leases = NodeLeases(self.store, self.wid, taken, self._fences)
         await self._leases.acquire(self.plan.request.user, force=self.plan.request.force)
 
     async def _lease_again(self, chosen: Sequence[str]) -> None:
@@ -244,6 +249,9 @@ class Operation:
             log.warning("%s in use: no spare is taken", fold(spares))
             spares = []
         self._engine.goal.spares = spares
+
+    async def _check(self, names: Sequence[str]) -> None:
+        await self._leases.check(names)
 
     def _leave_alone(self, lost: set[str]) -> None:
         self._engine.abort(lost, "another operation has taken the node by force")
@@ -292,7 +300,7 @@ class Operation:
 
     def _tell_end(self, state: State) -> None:
         counts = {phase: len(self._engine.in_phase(phase)) for phase in Phase if phase.ended}
-        self.feed.publish(events.ended(state, counts, time.time() - self._started))
+        self.feed.publish(events.ended(state, counts, self._elapsed()))
 
     async def _drive(self, drive: Drive, remote: NodeConnections) -> None:
         try:

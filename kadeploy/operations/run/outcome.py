@@ -9,6 +9,7 @@ from typing import ClassVar, Generic
 
 from kadeploy.operations.plan import Facts, Plan
 from kadeploy.store import node_states
+from kadeploy.store.fences import Guard
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store
 from kadeploy.vocabulary.workflow import WorkflowKind
@@ -39,11 +40,18 @@ class Outcome(ABC, Generic[Facts]):
         """State of a node that has ended in a phase."""
 
     async def record_states(
-        self, store: Store, wid: str, state: NodeState, names: Sequence[str], host_keys: HostKeys
+        self,
+        store: Store,
+        wid: str,
+        state: NodeState,
+        names: Sequence[str],
+        host_keys: HostKeys,
+        guard: Guard,
     ) -> None:
         """Record the state of nodes; their disks are as they were.
 
-        ``host_keys`` maps nodes to the keys of the systems by which they are recognised.
+        ``host_keys`` maps nodes to the keys of the systems by which they are recognised. Raises
+        LostNodesError where ``guard`` does, and records nothing then.
         """
         user = self._plan.request.user
-        await node_states.change(store, names, state, user=user, workflow_id=wid)
+        await node_states.change(store, names, state, user=user, workflow_id=wid, guard=guard)

@@ -14,6 +14,7 @@ from kadeploy.operations.run.outcome import Outcome
 from kadeploy.operations.run.resumption import foreign_nodes
 from kadeploy.steps.facts import ClusterFacts
 from kadeploy.store import statistics, workflows
+from kadeploy.store.fences import LostNodesError
 from kadeploy.store.node_states import NodeState
 from kadeploy.store.store import Store
 from kadeploy.store.workflow_outcome import WorkflowOutcome
@@ -80,7 +81,12 @@ class OperationRecords:
             return
         ours = self.leases.still_ours(names)
         host_keys = {name: keys for run in self.runs for name, keys in run.host_keys(ours).items()}
-        await self.outcome.record_states(self.store, self.wid, state, ours, host_keys)
+        try:
+            guard = self.leases.fences.guard
+            await self.outcome.record_states(self.store, self.wid, state, ours, host_keys, guard)
+        except LostNodesError as error:
+            self.leases.lose(error.nodes)
+            await self._change(state, ours)
 
     def _by_state(self, phases: Mapping[Phase, Sequence[str]]) -> dict[NodeState, list[str]]:
         """Nodes that have ended, by the states that these ends mean."""

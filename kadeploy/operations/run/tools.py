@@ -26,11 +26,12 @@ from kadeploy.errors import NotFoundError
 from kadeploy.local import program  # noqa: F401
 from kadeploy.operations.plan import ClusterPlan, Plan
 from kadeploy.power.control import PowerControl
-from kadeploy.remote.connection import NodeConnections
+from kadeploy.remote.connection import Check, NodeConnections, allowed
 from kadeploy.steps.facts import ClusterFacts, DeploymentFacts
 from kadeploy.steps.workbench import AnyWorkbench, DeploymentWorkbench, Memory, Slot, Workbench
 from kadeploy.store import minios_boots
 from kadeploy.store.boot_orders import BootOrders
+from kadeploy.store.fences import Guard, unguarded
 from kadeploy.store.receptions import Reception
 from kadeploy.store.store import Store
 
@@ -50,8 +51,8 @@ def find_ssh_key(site: Site) -> Path:
     return key
 
 
-def connect(plan: Plan[ClusterFacts]) -> NodeConnections:
-    """Connections to the nodes of a plan, none of which stands yet.
+def connect(plan: Plan[ClusterFacts], check: Check = allowed) -> NodeConnections:
+    """Connections to the nodes of a plan, none of which stands yet; ``check`` is asked before each command.
 
     A key that all boots of a site's own miniOS have is pinned. Raises NotFoundError where the engine's ssh
     key is missing.
@@ -59,7 +60,10 @@ def connect(plan: Plan[ClusterFacts]) -> NodeConnections:
     site = plan.site
     key = find_ssh_key(site)
     connections = NodeConnections(
-        client_key=key, address=_addresses(plan.nodes), port=site.server.network.ports.ssh
+        check=check,
+        client_key=key,
+        address=_addresses(plan.nodes),
+        port=site.server.network.ports.ssh,
     )
     for cluster in plan.clusters:
         if trusted := cluster.facts.trusted_key:
@@ -103,6 +107,8 @@ class Tools:
     memory: Memory
     probe: Slot
     reboot: Slot = nullcontext
+    check: Check = allowed
+    guard: Guard = unguarded
     received: Callable[[Sequence[Reception]], Awaitable[None]]
     progress: Callable[[BroadcastProgress], None]
 
@@ -113,13 +119,14 @@ def make_workbench(site: Site, store: Store, plan: ClusterPlan[ClusterFacts], to
         "site": site,
         "remote": tools.remote,
         "boot": BootRepository.of(site),
-        "orders": BootOrders(store),
+        "orders": BootOrders(store, tools.guard),
         "health": tools.health,
-        "power": PowerControl(plan.facts.cluster.remoteops, site.directory, tools.remote),
+        "power": PowerControl(plan.facts.cluster.remoteops, site.directory, tools.remote, tools.check),
+        "check": tools.check,
         "memory": tools.memory,
         "probe": tools.probe,
         "reboot": tools.reboot,
-        "keep_minios": partial(minios_boots.remember, store),
+        "keep_minios": partial(minios_boots.remember, store, guard=tools.guard),
     }
     if not isinstance(plan.facts, DeploymentFacts):
         return Workbench(facts=plan.facts, **shared)

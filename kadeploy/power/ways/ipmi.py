@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +19,7 @@ from kadeploy.config.remote_operations import Level, PowerAction, PowerWaySettin
 from kadeploy.config.yaml_file import FileModel
 from kadeploy.errors import PowerError
 from kadeploy.power.execution import check, execute
-from kadeploy.power.way import PowerOrder, PowerState, PowerWay
+from kadeploy.power.way import PowerOrder, PowerState, PowerWay, allowed
 
 if TYPE_CHECKING:
     from kadeploy.local.program import Completed
@@ -83,7 +83,7 @@ class IpmiWay(PowerWay):
 
 
 def _connect(order: PowerOrder[PowerWaySetting, IpmiAccount]) -> Bmc:
-    return Bmc(order.account, order.directory, order.node, order.setting.timeout)
+    return Bmc(order.account, order.directory, order.node, order.setting.timeout, order.check)
 
 
 class _SessionError(PowerError):
@@ -91,12 +91,23 @@ class _SessionError(PowerError):
 
 
 class Bmc:
-    """BMC of one node, for one operation that is to end within ``timeout`` seconds."""
+    """BMC of one node, for one operation that is to end within ``timeout`` seconds.
 
-    def __init__(self, account: IpmiAccount, directory: Path, node: Node, timeout: float) -> None:
+    ``check`` is asked before each order, for what comes before it may take seconds.
+    """
+
+    def __init__(
+        self,
+        account: IpmiAccount,
+        directory: Path,
+        node: Node,
+        timeout: float,
+        check: Callable[[], Awaitable[None]] = allowed,
+    ) -> None:
         if not node.bmc:
             raise PowerError(f"{node.name} has no BMC", hint="give 'bmc' in clusters.conf")
         self._node = node
+        self._check = check
         self._timeout = timeout
         efiboot = node.firmware is FirmwareKind.UEFI if account.efiboot is None else account.efiboot
         self._from_network = f"{_FROM_NETWORK} {_BY_UEFI}" if efiboot else _FROM_NETWORK
@@ -158,6 +169,8 @@ class Bmc:
 
     async def _ipmitool(self, words: Sequence[str], input: str) -> str:
         """Output of ipmitool; ``input`` are the commands of one session, of which the order must work."""
+        if input:
+            await self._check()
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise PowerError(f"the BMC of {self._node.name} did not obey within {self._timeout:g} s")

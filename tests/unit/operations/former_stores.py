@@ -118,6 +118,7 @@ class FormerStore:
             await WorkflowJournal(store, wid, cluster).replay(
                 read.append, lambda transition, _: read.append(transition), memory
             )
+            await workflows.take_over(store, copy, workflows.NOBODY)
             journal = WorkflowJournal(store, copy, cluster)
             for item in read:
                 if isinstance(item, Automaton):

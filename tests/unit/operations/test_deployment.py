@@ -78,7 +78,7 @@ async def test_keys_of_recorded_nodes_alone_are_looked_up(
     recorded: list[tuple[list[str], list[str]]] = []
 
     async def record(*arguments: Any) -> None:
-        *_, names, host_keys = arguments
+        *_, names, host_keys, _ = arguments
         recorded.append((list(names), list(host_keys)))
 
     monkeypatch.setattr(DeploymentOutcome, "record_states", record)

@@ -119,7 +119,7 @@ async def test_spares_that_others_use_are_not_taken(
 ) -> None:
     settings = {"breakpoints": ("BroadcastEnv:sync",), "spares": ("blue-1",), "automaton": ONCE}
     held = await run(script.operation(await make_plan(store, "red-1", **settings), store, Feed()))
-    await leases.acquire(store, ["blue-1"], "D-other", "bob", 60)
+    await leases.acquire(store, ["blue-1"], "D-other", "bob")
     script.failing = frozenset({("sync", "red-1")})
     again = script.operation(await make_plan(store, "red-1", **settings), store, Feed())
     result = await resume_operation(again, await workflows.read(store, held.wid), RESUMED)

@@ -75,7 +75,7 @@ async def test_nodes_remain_held_where_another_command_was_quicker(
 ) -> None:
     acquire = leases.acquire
 
-    async def acquire_late(*arguments: object, **options: object) -> dict[str, float]:
+    async def acquire_late(*arguments: object, **options: object) -> leases.Grant:
         entries = await journal.read(store, held)
         await journal.append(store, held, entries[-1:])
         return await acquire(*arguments, **options)  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ async def test_nodes_remain_held_when_leasing_is_interrupted(
 ) -> None:
     acquire, acquired = leases.acquire, asyncio.Event()
 
-    async def acquire_slowly(*arguments: object, **options: object) -> dict[str, float]:
+    async def acquire_slowly(*arguments: object, **options: object) -> leases.Grant:
         result = await acquire(*arguments, **options)  # type: ignore[arg-type]
         acquired.set()
         await asyncio.sleep(0.05)

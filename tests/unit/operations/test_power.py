@@ -83,7 +83,7 @@ async def test_a_node_that_does_not_obey_is_not_good(
 
 
 async def test_a_status_takes_no_node_and_leaves_no_trace(powered: Site, store: Store) -> None:
-    await leases.acquire(store, ["red-1"], "D-other", "bob", 60)
+    await leases.acquire(store, ["red-1"], "D-other", "bob")
     [node] = (await carry_out(powered, store, PowerKind.STATUS, "red-1")).nodes
     assert (node.phase, node.power) == ("ok", "on")
     assert await leases.held(store, ["red-1"]) == {"red-1": "D-other"}

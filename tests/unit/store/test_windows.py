@@ -143,7 +143,7 @@ async def test_processes_of_other_machines_live_until_their_claims_expire(store:
     first = StoreTable(store, "reboot", 5, now=lambda: at[0])
     second = StoreTable(store, "reboot", 5, now=lambda: at[0])
     assert (await first.exchange(stranger.owner, [stranger])).own[0].held == 5
-    for now, held in ((1059.0, 0), (1061.0, 2)):
+    for now, held in ((2000.0, 0), (2059.0, 0), (2061.0, 2)):  # from when it was seen, not written
         at[0] = now
         assert (await second.exchange(OWNER, [own])).own[0].held == held
 
@@ -152,10 +152,12 @@ async def test_a_claim_is_renewed_while_nothing_happens(store: Store) -> None:
     at = [1000.0]
     table = StoreTable(store, "reboot", 5, now=lambda: at[0])
     own = list((await table.exchange(OWNER, [Claim("D-1", OWNER, 0, 5, 1.0)])).own)
-    for now, expiry in ((1010.0, 1060.0), (1016.0, 1076.0)):
+    first = await store.read(lambda c: c.scalar(select(func.max(window_claims.c.id))))
+    for now, renewed in ((1010.0, False), (1016.0, True)):
         at[0] = now
         await table.exchange(OWNER, own)
-        assert await store.read(lambda c: c.scalar(select(func.max(window_claims.c.expires_at)))) == expiry
+        last = await store.read(lambda c: c.scalar(select(func.max(window_claims.c.id))))
+        assert (last != first) is renewed
 
 
 async def test_slots_that_pause_outlive_their_process(store: Store) -> None:
