@@ -17,13 +17,14 @@ from pathlib import Path
 from kadeploy.broadcast.fallback import ChainOrPull
 from kadeploy.broadcast.interface import BroadcastOptions, ImageSource, RelayResult
 from kadeploy.cast.cast import Cast, CastRequest, Destination
-from kadeploy.cli import result_files, verdict
+from kadeploy.cli import verdict
 from kadeploy.cli.cast_options import CastOptions
 from kadeploy.cli.cast_progress import show_progress
 from kadeploy.cli.descriptors import raise_descriptor_limit
 from kadeploy.cli.node_lists import node_names
-from kadeploy.cli.signals import cancel_on_signals
-from kadeploy.cli.standard_streams import say, tell
+from kadeploy.cli.result_files import ResultFiles
+from kadeploy.cli.signals import Signals
+from kadeploy.cli.standard_streams import mention, tell, tell_problem
 from kadeploy.errors import (
     ExitStatus,
     NotFoundError,
@@ -49,15 +50,15 @@ def cast(options: CastOptions) -> ExitStatus:
     enough = _enough(options.min_ok, len(hosts)) if options.min_ok else len(hosts)
     with _source(options.file) as (image, mode):
         request = _request(options, hosts, image, mode)
-        for path in (options.output_ok_nodes, options.output_ko_nodes):
-            result_files.empty(path)
+        files = ResultFiles((options.output_ok_nodes, options.output_ko_nodes))
         raise_descriptor_limit()
         try:
-            results = asyncio.run(_cast(options, request))
+            results = asyncio.run(_cast(options, request, files))
         except asyncio.CancelledError:  # SIGTERM or SIGHUP; SIGINT is KeyboardInterrupt already
             raise KeyboardInterrupt from None
-    good = sum(result.ok for result in results.values())
-    return ExitStatus.OK if good >= enough else ExitStatus.NODES_FAILED
+    if sum(result.ok for result in results.values()) < enough:
+        return ExitStatus.NODES_FAILED
+    return ExitStatus.SERVICE if files.problems else ExitStatus.OK
 
 
 def _enough(text: str, count: int) -> int:
@@ -89,8 +90,8 @@ def _destination(options: CastOptions, mode: int) -> Destination:
     return Destination(posixpath.join(path, Path(options.file).name), mode)
 
 
-async def _cast(options: CastOptions, request: CastRequest) -> Results:
-    cancel_on_signals()
+async def _cast(options: CastOptions, request: CastRequest, files: ResultFiles) -> Results:
+    Signals()
     began = time.monotonic()
     connections = UserConnections(
         user=options.user,
@@ -101,25 +102,26 @@ async def _cast(options: CastOptions, request: CastRequest) -> Results:
     try:
         async with show_progress(len(request.hosts), request.image.size) as progress:
             cast = Cast(request, connections, ChainOrPull(), progress.add, progress.fail)
+            files.empty()
             results = await cast.run()
     except asyncio.CancelledError:
-        _write_files(options, [], request.hosts)
+        _write_files(options, files, [], request.hosts)
         raise
     finally:
         await connections.aclose()
     _print_results(options, request, results, time.monotonic() - began)
+    good = [host for host, result in results.items() if result.ok]
+    _write_files(options, files, good, [host for host, result in results.items() if not result.ok])
     return results
 
 
 def _print_results(options: CastOptions, request: CastRequest, results: Results, seconds: float) -> None:
     if options.as_json:
-        say(CastView.of(request, results, seconds).to_json_text())
+        mention(CastView.of(request, results, seconds).to_json_text())
     else:
-        say("\n".join(_summary(results)))
+        mention("\n".join(_summary(results)))
     for line in (*_remarks(results), *_evidence(results)):
         tell(line)
-    good = [host for host, result in results.items() if result.ok]
-    _write_files(options, good, [host for host in results if host not in set(good)])
 
 
 def _summary(results: Results) -> Iterator[str]:
@@ -150,12 +152,11 @@ def _evidence(results: Results) -> Iterator[str]:
             yield from (f"    {line}" for line in result.evidence.splitlines()[-verdict.EVIDENCE_LINES :])
 
 
-def _write_files(options: CastOptions, good: Sequence[str], bad: Sequence[str]) -> None:
-    try:
-        result_files.append_lines(options.output_ok_nodes, good)
-        result_files.append_lines(options.output_ko_nodes, bad)
-    except OSError as error:
-        raise ServiceError(f"{error.filename} cannot be written: {error.strerror}") from error
+def _write_files(options: CastOptions, files: ResultFiles, good: Sequence[str], bad: Sequence[str]) -> None:
+    files.append(options.output_ok_nodes, [f"{host}\n" for host in good])
+    files.append(options.output_ko_nodes, [f"{host}\n" for host in bad])
+    for problem in files.problems:
+        tell_problem(problem)
 
 
 @contextmanager

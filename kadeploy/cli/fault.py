@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kadeploy import nodes
-from kadeploy.cli.standard_streams import say
+from kadeploy.cli.standard_streams import mention, say
 from kadeploy.lab import cluster
 from kadeploy.lab.faults import setting
 from kadeploy.lab.faults.assignment import AssignedFault
@@ -32,7 +32,7 @@ def mend(name: str) -> None:
     lab = cluster.find(name)
     for node in lab.nodes:
         for mended in setting.mend(lab, node):
-            say(f"{node.name}: {mended} off")
+            mention(f"{node.name}: {mended} off")
 
 
 def apply(name: str, path: Path, seed: int | None, *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ import click
 from kadeploy.boot.repository import BootRepository
 from kadeploy.boot.service import serve
 from kadeploy.cli.descriptors import raise_descriptor_limit
-from kadeploy.cli.standard_streams import SafeFormatter, say, tell
+from kadeploy.cli.standard_streams import SafeFormatter, mention, open_missing, tell
 from kadeploy.config import namespace, site
 from kadeploy.errors import KadeployError
 
@@ -30,6 +30,7 @@ def main(config_dir: Path | None) -> None:
 
     Prints one line when both ports answer.
     """
+    open_missing()
     handler = logging.StreamHandler()
     handler.setFormatter(SafeFormatter("kadeploy-boot: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -53,7 +54,7 @@ async def _serve(configuration: site.Site) -> None:
 
     def ready() -> None:
         ports = f"http port {network.ports.http}, tftp port {network.ports.tftp}"
-        say(f"serving {repository.root} on {network.server_address}, {ports}")
+        mention(f"serving {repository.root} on {network.server_address}, {ports}")
 
     await serve(
         repository=repository,

@@ -8,7 +8,7 @@ import shlex
 from dataclasses import asdict
 
 from kadeploy.cli.lab_options import UpOptions
-from kadeploy.cli.standard_streams import say, tell
+from kadeploy.cli.standard_streams import mention, say, tell
 from kadeploy.config import namespace
 from kadeploy.errors import NotFoundError
 from kadeploy.lab import cluster, console, hardware, labs, plan, power
@@ -110,7 +110,7 @@ def switch(name: str, names: str, action: str) -> bool:
     obeyed = True
     for node, done in power.switch(lab, [lab.node(node) for node in nodes.parse(names)], action):
         obeyed = obeyed and done.ok
-        (say if done.ok else tell)(f"{node.name}: {done.text}")
+        (mention if done.ok else tell)(f"{node.name}: {done.text}")
     return obeyed
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -120,4 +121,7 @@ def _write_text(stream: TextIO, text: str) -> None:
 
 def _write_bytes(descriptor: int, content: bytes) -> None:
     while content:
-        content = content[os.write(descriptor, content) :]
+        try:
+            content = content[os.write(descriptor, content) :]
+        except BlockingIOError:  # who started the command has made it non-blocking, for itself
+            select.select([], [descriptor], [])

@@ -12,21 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kadeploy.caller import Caller
-from kadeploy.cli import dry_run, result_files, verdict
+from kadeploy.cli import dry_run, standard_streams, verdict
 from kadeploy.cli.descriptors import raise_descriptor_limit
 from kadeploy.cli.display import Display, shown
 from kadeploy.cli.line_writer import LineWriter, writing_to
 from kadeploy.cli.options import OperationOptions
-from kadeploy.cli.signals import cancel_on_signals
-from kadeploy.cli.standard_streams import say, tell
+from kadeploy.cli.result_files import ResultFiles
+from kadeploy.cli.signals import Signals
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
-from kadeploy.errors import ExitStatus, ServiceError, UsageError
+from kadeploy.errors import ExitStatus, UsageError
 from kadeploy.service.operations import Asked
 from kadeploy.service.running import RunningWorkflow
 from kadeploy.service.service import Service
 from kadeploy.service.views.plan import DeploymentPlanView, PlanView
 from kadeploy.service.views.result import ResultView
+from kadeploy.service.watchers import Watchers
 from kadeploy.terminal import printable_line
 
 Ask = Callable[[], Awaitable[Asked]]
@@ -35,25 +36,30 @@ Ask = Callable[[], Awaitable[Asked]]
 def run(options: OperationOptions, site: Site, ask: Ask) -> ExitStatus:
     """Run a command and return its exit status. ``ask`` makes what is asked for of the options.
 
-    Raises KadeployError for what was refused.
+    Raises KadeployError for what was refused. The status says what became of the nodes, whatever became of
+    the streams; where the nodes are good, but a file could not be written, it says that.
     """
-    if not options.dry_run:
+    if options.dry_run:
+        files = ResultFiles(())
+    else:
         _check_script(options.script)
-        for path in options.written_files:
-            result_files.empty(path)
+        files = ResultFiles(options.written_files)
     raise_descriptor_limit()
     try:
-        result = asyncio.run(_carry_out(options, site, ask))
+        result = asyncio.run(_carry_out(options, site, ask, files))
     except asyncio.CancelledError:  # SIGTERM or SIGHUP; asyncio itself turns SIGINT into KeyboardInterrupt
         raise KeyboardInterrupt from None
     if result is None:
         return ExitStatus.OK
     if options.script:
         _run_script(options.script, to_stderr=options.logs_to_stderr)
-    return verdict.exit_status(result)
+    status = verdict.exit_status(result)
+    return ExitStatus.SERVICE if files.problems and status is ExitStatus.OK else status
 
 
-async def _carry_out(options: OperationOptions, site: Site, ask: Ask) -> ResultView | None:
+async def _carry_out(
+    options: OperationOptions, site: Site, ask: Ask, files: ResultFiles
+) -> ResultView | None:
     """Do what is asked for; the result is None after a dry run."""
     asked = await ask()
     async with Service.open(site, Caller.of_process(), enter_namespace) as service, shown(options) as display:
@@ -62,14 +68,17 @@ async def _carry_out(options: OperationOptions, site: Site, ask: Ask) -> ResultV
             await display.close()
             _print_plan(plan, as_json=options.as_json)
             return None
-        cancel_on_signals()
-        running = await service.operations.begin(asked, display.watchers)
-        if options.write_workflow_id is not None:
-            options.write_workflow_id.write_text(running.wid, encoding="utf-8")
-        return await _finish(running, options, display)
+        signals = Signals()
+        watchers = Watchers((*display.watchers.subscribers, files.take), display.watchers.kept)
+        running = await service.operations.begin(asked, watchers)
+        signals.tell = lambda meaning: running.warn(f"{running.wid} ends: {meaning}")
+        files.replace(options.write_workflow_id, running.wid)
+        return await _finish(running, options, display, files)
 
 
-async def _finish(running: RunningWorkflow, options: OperationOptions, display: Display) -> ResultView:
+async def _finish(
+    running: RunningWorkflow, options: OperationOptions, display: Display, files: ResultFiles
+) -> ResultView:
     """Wait for the end of an operation, and print its result, also when a signal ends it."""
     try:
         return await running.finish()
@@ -78,29 +87,32 @@ async def _finish(running: RunningWorkflow, options: OperationOptions, display: 
             await display.close()
         finally:
             if (result := running.result) is not None:
-                await _print_result(result, options, display)
+                await _print_result(result, options, display, files)
+            for problem in files.problems:
+                standard_streams.tell_problem(problem)
 
 
 def _print_plan(plan: DeploymentPlanView | PlanView, *, as_json: bool) -> None:
     """Print a plan, for --dry-run."""
     lines = [plan.to_json_text()] if as_json else map(printable_line, dry_run.describe(plan))
-    say("\n".join(lines))
+    standard_streams.say("\n".join(lines))
 
 
-async def _print_result(result: ResultView, options: OperationOptions, display: Display) -> None:
-    """Print the result of an operation, and write its files; raises ServiceError where that fails."""
-    problems: list[str] = []
+async def _print_result(
+    result: ResultView, options: OperationOptions, display: Display, files: ResultFiles
+) -> None:
+    """Print the result of an operation, and write its files."""
     try:
         # Not by click: a signal must end a command whose output nobody reads.
         output = LineWriter(writing_to(sys.stdout))
         await output.drain(_lines(result, options))
         await LineWriter(writing_to(sys.stderr)).drain(map(printable_line, verdict.evidence(result)))
         if problem := output.problem or display.problem:
-            problems.append(f"standard output cannot be written: {problem}")
+            standard_streams.lose_output(problem)
     finally:
-        problems += _write_files(result, options)
-        if problems:
-            raise ServiceError("; ".join(problems))
+        files.append(options.output_ok_nodes, [f"{node.node}\n" for node in result.nodes if node.good])
+        files.append(options.output_ko_nodes, [f"{node.node}\n" for node in result.nodes if not node.good])
+        files.append(options.output_known_hosts, [f"{line}\n" for line in verdict.known_hosts(result)])
 
 
 def _lines(result: ResultView, options: OperationOptions) -> Sequence[str]:
@@ -108,22 +120,6 @@ def _lines(result: ResultView, options: OperationOptions) -> Sequence[str]:
     if options.as_json:
         return [result.to_json_text()]
     return [] if options.json_lines else list(map(printable_line, verdict.summary(result)))
-
-
-def _write_files(result: ResultView, options: OperationOptions) -> list[str]:
-    """Write the files of results; sentences about those that cannot be written."""
-    files = (
-        (options.output_ok_nodes, [node.node for node in result.nodes if node.good]),
-        (options.output_ko_nodes, [node.node for node in result.nodes if not node.good]),
-        (options.output_known_hosts, list(verdict.known_hosts(result))),
-    )
-    problems = []
-    for path, lines in files:
-        try:
-            result_files.append_lines(path, lines)
-        except OSError as error:
-            problems.append(f"{path} cannot be written: {error.strerror}")
-    return problems
 
 
 def enter_namespace(site: Site) -> None:
@@ -139,12 +135,14 @@ def _check_script(path: Path | None) -> None:
 
 
 def _run_script(path: Path, *, to_stderr: bool) -> None:
-    write = tell if to_stderr else say
+    """Run the user's script, also where nobody reads what it writes."""
+    standard_streams.let_go_of_readers()
+    write = standard_streams.tell if to_stderr else standard_streams.mention
     write(f"Running {path}")
     try:
         output = sys.stderr if to_stderr else sys.stdout
         status = subprocess.run([path.absolute()], stdout=output, check=False).returncode
     except OSError as error:
-        tell(f"{path}: {error.strerror}")
+        standard_streams.tell(f"{path}: {error.strerror}")
         status = 1
     write("Fail !" if status else "Success !")

@@ -30,7 +30,7 @@ EXIT_STATUS = """\
 1    some node failed
 2    the command line cannot be obeyed
 3    refused: rights, node in use, unknown or unsuitable environment, errors in a file
-4    a service does not work (store, network, boot files)
+4    a service does not work (store, network, boot files), or a file cannot be written
 130  interrupted"""
 
 ENVIRONMENT = """\
@@ -160,6 +160,7 @@ def run(command: click.Command) -> NoReturn:
         if os.environ.get("KADEPLOY_DEBUG"):
             raise
         status = _report(name, _fields_of(command), error)
+    standard_streams.flush_errors()
     sys.exit(int(status or ExitStatus.OK))
 
 

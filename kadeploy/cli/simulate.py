@@ -14,7 +14,7 @@ from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.cli.display import shown
 from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.request import build_request, limits
-from kadeploy.cli.standard_streams import say
+from kadeploy.cli.standard_streams import mention
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, NotFoundError
@@ -33,7 +33,7 @@ def simulate(options: DeployOptions) -> ExitStatus:
     wish = ForecastWish(known, options.simulate_nodes, options.seed or 0, limits(options))
     prepared = asyncio.run(_prepare(options, site, names, wish))
     forecast = prepared.run()  # behind the event loop, so that Ctrl-C ends it
-    say(forecast.to_json_text() if options.as_json else "\n".join(text.lines(forecast)))
+    mention(forecast.to_json_text() if options.as_json else "\n".join(text.lines(forecast)))
     enough = forecast.enough is None or forecast.good >= forecast.enough
     return ExitStatus.OK if enough else ExitStatus.NODES_FAILED
 

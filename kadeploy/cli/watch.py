@@ -9,7 +9,7 @@ from kadeploy.caller import Caller
 from kadeploy.cli import standard_streams
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.cli.display import shown
-from kadeploy.cli.signals import cancel_on_signals
+from kadeploy.cli.signals import Signals
 from kadeploy.cli.transcript import LATENESS
 from kadeploy.config import site as configuration
 from kadeploy.config.site import Site
@@ -28,7 +28,7 @@ def watch(options: DeployOptions) -> ExitStatus:
 
 
 async def _watch(options: DeployOptions, site: Site) -> None:
-    cancel_on_signals()
+    Signals()
     ended, name = False, options.watch or ""
     async with (
         Service.open(site, Caller.of_process()) as service,

@@ -73,6 +73,10 @@ class RunningWorkflow:
     def _has_begun(self) -> bool:
         return self._operation is not None and self._operation.begun
 
+    def warn(self, message: str) -> None:
+        """Tell those who watch it, now or later, of what happens to the program that works on it."""
+        self._feed.publish(events.warning(message, "warning"))
+
     async def finish(self) -> ResultView:
         """Wait for the end; where this is cancelled it comes at once, and all nodes are aborted.
 

@@ -102,3 +102,15 @@ def test_a_program_ends_whose_last_lines_nobody_reads() -> None:
     os.close(reading)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "given up\n")
+
+
+async def test_a_non_blocking_pipe_that_is_full_is_waited_for() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with open(writing, "w", encoding="utf-8") as stream, open(reading, "rb") as reader:  # noqa: PTH123
+        writer = LineWriter(writing_to(stream))
+        draining = asyncio.create_task(writer.drain(["x" * 1000] * 1000))
+        await asyncio.sleep(0.1)  # more than the pipe takes
+        assert len(await asyncio.to_thread(reader.read, 1001 * 1000)) == 1001 * 1000
+        await draining
+    assert writer.problem == ""

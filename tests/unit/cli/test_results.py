@@ -31,6 +31,48 @@ def test_a_full_disk_does_not_hide_the_result(switched: Command, tmp_path: Path)
     assert (done.returncode, (tmp_path / "bad").read_text()) == (4, "")
 
 
+def test_a_file_that_is_not_written_hides_no_failure(switched: Command, configuration: Path) -> None:
+    way = f'{CLUSTER}  power_status: [{{name: soft, cmd: "false"}}]\n'
+    (configuration / "test.conf").write_text(way)
+    done = switched("kapower", "--status", "-m", "node-1", "-n", "/dev/full")
+    assert "kapower: /dev/full cannot be written: No space left on device" in done.stderr.splitlines()
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("-m", "node-9"), 3),
+        (("-m", "node-[1"), 2),
+        (("-m", "node-1", "-n", "no/folder"), 2),
+        (("-m", "node-1", "-n", "."), 2),
+        (("-m", "node-1", "-s", "no-script"), 2),
+        (("-m", "node-1", "--dry-run"), 0),
+    ],
+)
+def test_what_is_refused_leaves_the_results_of_before(
+    switched: Command, tmp_path: Path, arguments: tuple[str, ...], status: int
+) -> None:
+    (tmp_path / "good").write_text("of before\n")
+    done = switched("kapower", "--status", "-o", "good", *arguments)
+    assert done.returncode == status, done.stderr
+    assert (tmp_path / "good").read_text() == "of before\n"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["good"]
+
+
+def test_what_begins_empties_the_results_of_before(switched: Command, tmp_path: Path) -> None:
+    for name in ("good", "bad"):
+        (tmp_path / name).write_text("of before\n")
+    assert switched("kapower", "--status", "-m", "node-1", "-o", "good", "-n", "bad").returncode == 0
+    assert [(tmp_path / name).read_text() for name in ("good", "bad")] == ["node-1\n", ""]
+
+
+def test_an_identifier_that_is_not_written_ends_nothing(switched: Command, tmp_path: Path) -> None:
+    done = switched("kapower", "--status", "-m", "node-1", "-o", "good", "--write-workflow-id", "/dev/full")
+    assert "kapower: /dev/full cannot be written: No space left on device" in done.stderr.splitlines()
+    assert (done.returncode, (tmp_path / "good").read_text()) == (4, "node-1\n")
+
+
 def test_as_many_files_are_opened_as_the_machine_allows(switched: Command, tmp_path: Path) -> None:
     script = tmp_path / "limit"
     script.write_text("#!/bin/sh\nulimit -Sn\n")
