@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from kadeploy.broadcast.interface import Recipient
 from kadeploy.broadcast.node.handshake import Acceptance, Greeting
@@ -30,7 +29,6 @@ class LocalProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.port = 0
-        self.told: list[Any] = []  # settings and orders
         self.received = 0
         self.skipped: set[str] = set()
         self.patience = 5.0  # seconds to end after its input did
@@ -48,8 +46,6 @@ class LocalProcess:
 
     async def write(self, data: bytes) -> None:
         assert self.process.stdin
-        line = data.rpartition(b"\n")[0].rpartition(b"\n")[2]  # the settings follow the program
-        self.told.append(json.loads(line))
         self.process.stdin.write(data)
         await self.process.stdin.drain()
 
