@@ -256,8 +256,8 @@ async def run_post_installs(
 
 
 async def _post_install(workbench: DeploymentWorkbench, run: NodeRun, archive: PostInstall) -> None:
-    await check_boot(workbench, run)
     """Unpack an archive in the miniOS and run its script with the KADEPLOY_* variables."""
+    await check_boot(workbench, run)
     node, directory = run.node.name, workbench.facts.archive_dir
     decompress = shlex.join(archive.compression.facts.decompress)  # tar adds the option that decompresses
     run.observed = f"{archive.file.name} was being unpacked"
