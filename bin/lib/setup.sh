@@ -13,6 +13,7 @@ declare -A packages_for=(
 	[/usr/lib/PXELINUX]="pxelinux syslinux-common"
 	[/usr/lib/grub/x86_64-efi]=grub-efi-amd64-bin
 	[busybox]=busybox
+	[efibootmgr]=efibootmgr
 	[git]=git
 	[grub-mkimage]=grub-common
 	[cpio]=cpio

@@ -15,7 +15,7 @@ _PROGRAM = NodeProgram(
     "prepares the boot by UEFI",
     {
         "prepare_esp": (*_ESP, "loaders", "prepare_esp"),
-        "finish_boot": (*_ESP, "loaders", "boot_entries", "nvram", "finish_boot"),
+        "finish_boot": (*_ESP, "loaders", "boot_entries", "nvram", "other_pointers", "finish_boot"),
     },
 )
 

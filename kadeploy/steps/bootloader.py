@@ -7,8 +7,7 @@ import asyncio
 import logging
 
 from kadeploy.disks.bootloader import install_grub_script
-from kadeploy.disks.uefi.finish_boot import NOTE
-from kadeploy.disks.uefi.programs import NO_ESP
+from kadeploy.disks.uefi.programs import NO_ESP, NOTE
 from kadeploy.local.ending import last_line
 from kadeploy.remote.command import Result
 from kadeploy.steps import site_file

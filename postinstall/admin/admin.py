@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from kadeploy.disks.tree.host_keys import SERVERS, make_keys, write_keys
 from kadeploy.disks.tree.image import ImageFault, ImageTree, ended, is_volatile
 from kadeploy.disks.uefi.esp import content_of, find_esp
 from kadeploy.disks.uefi.partition_table import read_table
-from kadeploy.disks.uefi.programs import UefiFault
+from kadeploy.disks.uefi.programs import UefiFault, probe
 
 UUID = Path("/proc/sys/kernel/random/uuid")
 NETWORKD_IS_ON = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
@@ -78,18 +77,10 @@ def check_image(tree: ImageTree) -> None:
             raise Refusal(no_system)
 
 
-def probe(tag: str, device: str) -> str:
-    """What is on a device now, not what a cache remembers; '' if there is no such tag."""
-    argv = ["blkid", "-c", "/dev/null", "-p", "-s", tag, "-o", "value", device]
-    asked = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if asked.returncode not in (0, 2):
-        raise Refusal(f"blkid cannot read {device}: {asked.stderr.strip()}")
-    return asked.stdout.strip()
-
-
 def mount(device: str, directory: str, options: str, check: int) -> str:
     """Line of fstab. Names of disks change with the order of drivers, UUIDs do not."""
-    identifier, kind = probe("UUID", device), probe("TYPE", device)
+    found = probe(device)
+    identifier, kind = found.get("UUID"), found.get("TYPE")
     if not identifier or not kind:
         raise Refusal(f"{device}, to be mounted on {directory}, has no file system with a UUID")
     return f"UUID={identifier}\t{directory}\t{kind}\t{options}\t0\t{check}\n"
@@ -98,11 +89,11 @@ def mount(device: str, directory: str, options: str, check: int) -> str:
 def mounts() -> Iterator[str]:
     """Lines of fstab."""
     target, swap, tmp = variable("DEPLOY_PART"), variable("SWAP_PART"), variable("TMP_PART")
-    if probe("TYPE", target).startswith("ext"):
+    if probe(target).get("TYPE", "").startswith("ext"):
         yield mount(target, "/", "errors=remount-ro", 1)
     else:
         yield mount(target, "/", "defaults", 0)
-    if swap and probe("TYPE", swap) == "swap":
+    if swap and probe(swap).get("TYPE") == "swap":
         yield mount(swap, "none", "sw", 0)
     # The tmp partition is part of the system only where this deployment reformatted it. It is scratch space:
     # no check at boot, which would cost a slow machine most of a second.
@@ -252,7 +243,7 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (Refusal, ImageFault) as reason:
+    except (Refusal, ImageFault, UefiFault) as reason:
         note(str(reason))
         sys.exit(1)
     except OSError as error:

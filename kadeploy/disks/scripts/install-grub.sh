@@ -92,6 +92,15 @@ install_for_bios() {
     grub-install --target=i386-pc --boot-directory="$boot" --no-floppy "$disk"
 }
 
+# This machine does not boot so: what fails here fails no node.
+install_for_bios_too() {
+    if said=$(install_for_bios 2>&1); then
+        return
+    fi
+    printf '%s\n' "$said" >&2
+    printf 'note: the disk does not boot on a machine with a BIOS: %s\n' "$(printf '%s\n' "$said" | tail -n 1)"
+}
+
 # In a directory of its own, so that an EFI system partition may hold other systems. The firmware's memory is
 # changed afterwards, and differently.
 install_for_uefi() {
@@ -116,7 +125,7 @@ if [ -d /sys/firmware/efi ]; then
     esp_directory=$(mktemp -d)
     bios_boot=$(in_esp "$esp_directory" prepare_esp "$disk" "${KADEPLOY_ESP_PART:-}")
     install_for_uefi
-    [ -z "$bios_boot" ] || install_for_bios
+    [ -z "$bios_boot" ] || install_for_bios_too
 else
     install_for_bios
 fi

@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from kadeploy.disks.uefi.loaders import directory_of
+from kadeploy.disks.uefi.loaders import DIRECTORY, LOADER, directory_of
 
 _ENTRY = re.compile(r"^Boot([0-9A-F]{4})([* ]) ?([^\t]*?)(?:\t(.*))?$")
-_OURS = re.compile(r"kadeploy(-\d+)?")
-_LOADER = re.compile(r"[/(]\\EFI\\(kadeploy-\d+)\\grubx64\.efi\b", re.IGNORECASE)
+_OURS = re.compile(rf"kadeploy|{DIRECTORY}\d+")
+_LOADER = re.compile(rf"[/(]\\EFI\\({DIRECTORY}\d+)\\{re.escape(LOADER)}\b", re.IGNORECASE)
+_PARTITION = re.compile(r"\bHD\(\d+,GPT,([0-9A-F-]+)", re.IGNORECASE)
 # Some firmware has entries of its network cards whose path is known to itself only.
 _NETWORK = re.compile(r"\bMAC\(|\bIPv[46]\b|\b(?:PXE|NIC|LAN|Network|Ethernet)", re.IGNORECASE)
 _MAC = re.compile(r"\bMAC\(([0-9A-Fa-f:-]+)")
@@ -41,10 +42,16 @@ class BootEntry(NamedTuple):
         found = _MAC.search(self.path)
         return re.sub("[:-]", "", found[1]).lower() if found else ""
 
+    @property
+    def partition(self) -> str:
+        """UUID of the partition in its path, in small letters; '' for none."""
+        found = _PARTITION.search(self.path)
+        return found[1].lower() if found else ""
+
     def directory_on(self, partition: str) -> str:
         """Name of our directory from which it starts on the ESP with this UUID, else ''."""
         found = _LOADER.search(self.path)
-        return found[1].lower() if found and partition.lower() in self.path.lower() else ""
+        return found[1].lower() if found and self.partition == partition.lower() else ""
 
 
 class BootEntries(NamedTuple):
@@ -64,17 +71,21 @@ class BootEntries(NamedTuple):
                 return entry
         return None
 
-    def stale(self, partition: str, number: int, is_there: Callable[[str], bool]) -> list[BootEntry]:
-        """Entries of ours that start nothing: those of former partition tables, or of directories that went.
+    def elsewhere(self, partition: str) -> list[BootEntry]:
+        """Entries of ours that start from other partitions than the ESP with this UUID."""
+        return [entry for entry in self.entries if entry.is_ours and entry.partition not in ("", partition)]
 
-        Those of our other systems on the same ESP stay; ``is_there`` tells whether a directory is there.
+    def stale(self, partition: str, number: int, is_there: Callable[[str], bool]) -> list[BootEntry]:
+        """Entries of ours that start nothing from this ESP, or the same as another one.
+
+        Those of our other systems on it stay; ``is_there`` tells whether a directory is there.
         """
         kept = self.of_system(partition, number)
         gone = []
         for entry in self.entries:
             directory = entry.directory_on(partition)
             of_another = directory not in ("", directory_of(number)) and is_there(directory)
-            if entry.is_ours and entry != kept and not of_another:
+            if entry.is_ours and entry.partition == partition and entry != kept and not of_another:
                 gone.append(entry)
         return gone
 
@@ -82,16 +93,20 @@ class BootEntries(NamedTuple):
         """Order in which the network comes first, then our entry, then the rest as it was.
 
         Without an entry of the network that comes first, ours is the last: such a machine boots the network
-        by what its administrator has set otherwise.
+        by what its administrator has set otherwise. Firmware may name entries in its order that are not
+        there, or one twice: efibootmgr refuses to write these.
         """
         network = self._network(addresses)
-        rest = tuple(number for number in self.order if number not in (ours, network))
+        rest = [n for n in dict.fromkeys(self.order) if n not in (ours, network) and self.entry(n)]
         return (network, ours, *rest) if network else (*rest, ours)
 
     def _network(self, addresses: Collection[str]) -> str:
-        """Number of the entry by which the miniOS came, else of the first one of the machine's cards."""
+        """Number of the entry by which the miniOS came, else of the first one of the machine's cards.
+
+        The miniOS comes by the network whatever that entry is called: iPXE may be on a disk or a USB stick.
+        """
         current = self.entry(self.current)
-        if current is not None and current.is_network:
+        if current is not None and not current.is_ours:
             return current.number
         ordered = [entry for entry in map(self.entry, self.order) if entry is not None]
         others = [entry for entry in self.entries if entry not in ordered]

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from kadeploy.disks.uefi.partition_table import ESP, PartitionTable, TableEntry
-from kadeploy.disks.uefi.programs import NO_ESP, UefiFault, output_of, probe
+from kadeploy.disks.uefi.programs import NO_ESP, AmbivalentContent, UefiFault, output_of, probe
+
+_EDGE = 1 << 20  # bytes at either end, where signatures are
 
 
 def find_esp(table: PartitionTable, preferred: str) -> TableEntry:
@@ -30,12 +33,29 @@ def find_esp(table: PartitionTable, preferred: str) -> TableEntry:
 
 
 def content_of(device: str) -> str:
-    """Kind of what a partition holds, such as vfat; '' where nothing is known there."""
-    found = probe(device)
-    return found.get("TYPE") or found.get("PTTYPE") or ""
+    """Kind of what a partition holds, such as vfat; '' where it can be read and nothing is known there."""
+    try:
+        found = probe(device)
+    except AmbivalentContent:
+        return "content of several kinds"
+    kind = found.get("TYPE") or found.get("PTTYPE") or ""
+    if not kind:
+        _read_edges(device)
+    return kind
+
+
+def _read_edges(device: str) -> None:
+    """Raise UefiFault where a device cannot be read: of that, too, blkid says that nothing was found."""
+    try:
+        with Path(device).open("rb") as file:
+            file.read(_EDGE)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _EDGE))
+            file.read(_EDGE)
+    except OSError as error:
+        raise UefiFault(f"{device} cannot be read: {error.strerror}") from error
 
 
 def make_file_system(entry: TableEntry) -> None:
-    """Make the file system of an ESP that holds nothing. Firmware must read FAT32, other kinds not."""
+    """Make the file system of an ESP without a signature. Firmware must read FAT32, other kinds not."""
     if not content_of(entry.device):
         output_of("mkfs.vfat", "-F", "32", entry.device)

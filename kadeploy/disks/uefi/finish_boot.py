@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from kadeploy.disks.uefi.esp import find_esp
 from kadeploy.disks.uefi.loaders import point
 from kadeploy.disks.uefi.nvram import register
+from kadeploy.disks.uefi.other_pointers import remove_others
 from kadeploy.disks.uefi.partition_table import read_table
-from kadeploy.disks.uefi.programs import UefiFault, carry_out
-
-NOTE = "note: "  # begins lines of the output that are for the user
+from kadeploy.disks.uefi.programs import UefiFault, carry_out, note
 
 
 def finish(directory: str, arguments: list[str]) -> None:
@@ -24,10 +22,12 @@ def finish(directory: str, arguments: list[str]) -> None:
     root = Path(directory)
     point(root, int(number))
     table = read_table(disk)
+    esp = find_esp(table, preferred)
+    remove_others(esp)
     try:
-        register(table, find_esp(table, preferred), root, int(number))
+        register(table, esp, root, int(number))
     except (UefiFault, OSError) as fault:
-        sys.stdout.write(f"{NOTE}the boot order of the firmware is not as wanted: {fault}\n")
+        note(f"the boot order of the firmware is not as wanted: {fault}")
 
 
 def main() -> None:

@@ -13,17 +13,18 @@ from pathlib import Path
 REMOVABLE = "EFI/BOOT/BOOTX64.EFI"
 # What the boot from the network looks for on the disk: a script of GRUB.
 POINTER = "EFI/kadeploy/boot.cfg"
-_LOADER = "grubx64.efi"  # as grub-install names it
+LOADER = "grubx64.efi"  # as grub-install names it
+DIRECTORY = "kadeploy-"  # in EFI/; the number of the system's partition follows
 
 
 def directory_of(number: int) -> str:
     """Name of the directory in EFI/ of the system on a partition."""
-    return f"kadeploy-{number}"
+    return f"{DIRECTORY}{number}"
 
 
 def loader_of(number: int) -> str:
     """Path of the loader of the system on a partition, below the root of the ESP."""
-    return f"EFI/{directory_of(number)}/{_LOADER}"
+    return f"EFI/{directory_of(number)}/{LOADER}"
 
 
 def release_removable(root: Path) -> None:
@@ -36,7 +37,7 @@ def release_removable(root: Path) -> None:
     if not removable.is_file():
         return
     content = removable.read_bytes()
-    if any(loader.read_bytes() == content for loader in root.glob(f"EFI/kadeploy-*/{_LOADER}")):
+    if any(loader.read_bytes() == content for loader in root.glob(f"EFI/{DIRECTORY}*/{LOADER}")):
         removable.unlink()
 
 

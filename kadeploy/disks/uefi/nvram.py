@@ -7,11 +7,12 @@ from pathlib import Path
 
 from kadeploy.disks.uefi.boot_entries import BootEntries, parse
 from kadeploy.disks.uefi.loaders import directory_of, loader_of
-from kadeploy.disks.uefi.partition_table import PartitionTable, TableEntry
-from kadeploy.disks.uefi.programs import UefiFault, output_of
+from kadeploy.disks.uefi.partition_table import PartitionTable, TableEntry, partitioned_disks, read_table
+from kadeploy.disks.uefi.programs import UefiFault, deadline, note, output_of
 
 VARIABLES = Path("/sys/firmware/efi/efivars")
 CARDS = Path("/sys/class/net")
+_SECONDS = 60.0  # for all that is asked of a firmware and told to it
 
 
 def register(table: PartitionTable, esp: TableEntry, root: Path, number: int) -> None:
@@ -20,9 +21,33 @@ def register(table: PartitionTable, esp: TableEntry, root: Path, number: int) ->
     ``root`` is where the ESP is mounted. Raises UefiFault, also where the firmware does not keep what it is
     told.
     """
-    mount_variables()
-    for entry in read_entries().stale(esp.uuid, number, lambda name: (root / "EFI" / name).is_dir()):
+    with deadline(_SECONDS):
+        mount_variables()
+        _delete_stale(esp, root, number)
+        _set_order(table, esp, number)
+
+
+def _delete_stale(esp: TableEntry, root: Path, number: int) -> None:
+    """Delete entries of ours that start nothing."""
+    entries = read_entries()
+    stale = entries.stale(esp.uuid, number, lambda name: (root / "EFI" / name).is_dir())
+    if elsewhere := entries.elsewhere(esp.uuid):
+        try:
+            there = _partitions()
+            stale += [entry for entry in elsewhere if entry.partition not in there]
+        except UefiFault as fault:
+            note(f"boot entries of earlier deployments are kept, for a disk cannot be read: {fault}")
+    for entry in stale:
         output_of("efibootmgr", "--bootnum", entry.number, "--delete-bootnum")
+
+
+def _partitions() -> set[str]:
+    """UUIDs of all partitions of the machine; raises UefiFault where a disk may have others."""
+    return {entry.uuid for disk in partitioned_disks() for entry in read_table(disk).entries}
+
+
+def _set_order(table: PartitionTable, esp: TableEntry, number: int) -> None:
+    """Make the entry of our system where it is missing, and give the entries their order."""
     entries = _with_ours(table, esp, number)
     ours = entries.of_system(esp.uuid, number)
     if ours is None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from kadeploy.disks.uefi.programs import output_of
+
+DISKS, DEVICES = Path("/sys/block"), Path("/dev")
 
 # Types of GPT (UEFI specification, table of defined types; GRUB manual for BIOS boot).
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
@@ -51,3 +54,9 @@ def read_table(disk: str) -> PartitionTable:
         for found in _ENTRY.finditer(dump)
     )
     return PartitionTable(path, tuple(entries))
+
+
+def partitioned_disks() -> list[str]:
+    """Devices of the machine in which the kernel knows partitions."""
+    disks = sorted({path.parts[-3] for path in DISKS.glob("*/*/partition")})
+    return [str(DEVICES / name.replace("!", "/")) for name in disks]  # the kernel writes ! for a slash there

@@ -15,6 +15,7 @@ import pytest
 from kadeploy.boot import disk_loader
 from kadeploy.boot.repository import BootRepository
 from kadeploy.config.server import Network, NetworkBoot
+from kadeploy.disks.uefi import loaders
 from kadeploy.errors import ServiceError
 
 pytestmark = pytest.mark.needs("grub-mkimage", "/usr/lib/grub/x86_64-efi")
@@ -43,6 +44,11 @@ def test_an_efi_application_with_the_script() -> None:
     assert struct.unpack_from("<H", content, header + 4)[0] == 0x8664  # the machine: x86-64
     assert struct.unpack_from("<H", content, header + 24 + 68)[0] == 10  # the subsystem: EFI application
     assert disk_loader.SCRIPT.encode() in content
+
+
+def test_it_looks_for_what_the_deployment_writes() -> None:
+    assert f"/{loaders.POINTER}" == disk_loader.POINTER
+    assert f"/{loaders.REMOVABLE}" == disk_loader.REMOVABLE
 
 
 def test_grub_can_read_the_script() -> None:

@@ -59,7 +59,7 @@ OURS = disk("0005", "kadeploy-3", PARTITION, "kadeploy-3")
     [
         (OURS, False),
         (disk("0006", "kadeploy-3", PARTITION, "kadeploy-3"), True),  # a second one of the same system
-        (disk("0001", "kadeploy-3", OTHER, "kadeploy-3"), True),  # of a former table
+        (disk("0001", "kadeploy-3", OTHER, "kadeploy-3"), False),  # of another disk, or a former table
         (disk("0001", "kadeploy-4", PARTITION, "kadeploy-4"), False),  # another system, which is there
         (disk("0001", "kadeploy-9", PARTITION, "kadeploy-9"), True),  # another one, which went
         (disk("0001", "kadeploy", PARTITION, "BOOT"), True),
@@ -72,6 +72,14 @@ def test_entries_of_ours_that_are_stale(entry: BootEntry, gone: bool) -> None:
     entries = BootEntries("", (), tuple(dict.fromkeys((OURS, entry))))
     stale = entries.stale(PARTITION, 3, lambda directory: directory == "kadeploy-4")
     assert stale == ([entry] if gone else [])
+
+
+def test_entries_of_ours_on_other_partitions() -> None:
+    other = disk("0001", "kadeploy-3", OTHER, "kadeploy-3")
+    without = BootEntry("0006", True, "kadeploy-4", "VenHw(3a191845-5f86-4e78)")
+    entries = BootEntries("", (), (OURS, other, WINDOWS, card("0003"), without))
+    assert entries.elsewhere(PARTITION) == [other]
+    assert other.partition == OTHER
 
 
 def test_an_entry_that_is_switched_off_is_made_anew() -> None:
@@ -88,16 +96,21 @@ def test_an_entry_that_is_switched_off_is_made_anew() -> None:
         ("0008", "0002,0003,0008", [card("0003"), card("0008")], "0008,0005,0002,0003"),
         ("0007", "0002,0007", [CARD_OF_ITS_OWN], "0007,0005,0002"),
         ("0009", "0002,0003", [card("0003"), card("0009")], "0009,0005,0002,0003"),  # in no order yet
-        # It came another way, as by a kexec from the disk.
-        ("0002", "0002,0003,0008", [card("0003"), card("0008")], "0003,0005,0002,0008"),
+        # By iPXE on a disk or a stick, whose entry does not look like the network.
+        ("0002", "0003,0002,0008", [card("0003"), card("0008")], "0002,0005,0003,0008"),
+        # It is not known how it came.
         ("", "0002,0008,0003", [card("0003"), card("0008")], "0008,0005,0002,0003"),
         ("", "0002", [card("0003")], "0003,0005,0002"),
         ("", "0002,0003,0008", [card("0003", "aabbccddeeff"), card("0008")], "0008,0005,0002,0003"),
         ("", "0002,0003,0008", [card("0003", active=False), card("0008")], "0008,0005,0002,0003"),
         ("0005", "0005,0003", [card("0003")], "0003,0005"),
+        ("001E", "0003,0002", [card("0003")], "0003,0005,0002"),
+        # Numbers without an entry, and one twice.
+        ("0003", "0002,001F,0003,0002,0003", [card("0003")], "0003,0005,0002"),
+        ("", "001F,0002,0002", [], "0002,0005"),
         # Nothing is known of the network.
         ("", "0002,0003", [card("0003", "aabbccddeeff")], "0002,0003,0005"),
-        ("0002", "0005,0002", [], "0002,0005"),
+        ("", "0005,0002", [], "0002,0005"),
         ("", "", [], "0005"),
     ],
 )

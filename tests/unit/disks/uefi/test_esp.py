@@ -12,6 +12,7 @@ from kadeploy.disks.layout import Role
 from kadeploy.disks.uefi.esp import content_of, find_esp, make_file_system
 from kadeploy.disks.uefi.partition_table import BIOS_BOOT, ESP, PartitionTable, read_table
 from kadeploy.disks.uefi.programs import NO_ESP, UefiFault
+from tests.unit.disks.uefi.test_programs import make_ambivalent
 
 pytestmark = pytest.mark.needs("sfdisk", "mkfs.vfat", "mkfs.ext4")
 
@@ -111,6 +112,26 @@ def test_a_file_system_is_made_where_nothing_is(tmp_path: Path) -> None:
     before = partition(disk, 2).read_bytes()
     make_file_system(esp)
     assert partition(disk, 2).read_bytes() == before
+
+
+def test_of_several_it_is_none_of_several_kinds(tmp_path: Path) -> None:
+    disk = make_disk(tmp_path, (1, ESP), (2, ESP))
+    make_ambivalent(partition(disk, 1))
+    assert (find(disk), find(disk, 1)) == (2, 2)
+    make_ambivalent(partition(disk, 2))
+    with pytest.raises(UefiFault, match=r"but holds content of several kinds$") as raised:
+        find(disk)
+    assert raised.value.status == NO_ESP
+
+
+def test_what_cannot_be_read_gets_no_file_system(tmp_path: Path) -> None:
+    disk = make_disk(tmp_path, (2, ESP))
+    esp = find_esp(read_table(str(disk)), "")
+    partition(disk, 2).unlink()
+    partition(disk, 2).symlink_to("/proc/self/mem")  # its first bytes are an error to whoever reads them
+    with pytest.raises(UefiFault, match=r"vda2 cannot be read: Input/output error$") as raised:
+        make_file_system(esp)
+    assert raised.value.status == 1
 
 
 def test_a_table_inside_of_the_partition_is_something(tmp_path: Path) -> None:

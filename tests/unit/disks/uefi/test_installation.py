@@ -22,7 +22,10 @@ from tests.unit.disks.uefi.test_esp import make_disk
 pytestmark = [pytest.mark.root, pytest.mark.needs("sfdisk", "mkfs.vfat")]
 
 DATA = "0fc63daf-8483-4772-8e79-3d69d8477de4"
-UEFI = 'mount -t tmpfs none /sys/firmware && mkdir /sys/firmware/efi && exec "$@"'
+UEFI = """
+mount -t tmpfs none /sys/firmware && mkdir /sys/firmware/efi || exit
+mount -t tmpfs none /sys/block && exec "$@" # no disk of this machine is a disk of the node
+"""
 BLKID = FAKE_BLKID.replace("case $* in", 'case $* in *"-o export"*) exec {real} "$@" ;;')
 MOUNT = '#!/bin/sh\n[ "$2" = vfat ] || exec {real} "$@"\nexec {real} --bind {esp} "$4"\n'
 
@@ -111,6 +114,20 @@ def test_firmware_that_keeps_nothing_is_a_note(tmp_path: Path) -> None:
     ended = machine_with(tmp_path, (2, ESP), (3, DATA)).install()
     reason = "the kernel gives no access to the variables of the firmware"
     assert ended.stdout == f"note: the boot order of the firmware is not as wanted: {reason}\n"
+
+
+def test_a_grub_for_bios_that_fails_is_a_note(tmp_path: Path) -> None:
+    machine = machine_with(tmp_path, (2, ESP), (3, DATA), (5, BIOS_BOOT))
+    failing = FAKE_GRUB.replace(
+        "\n", '\ncase $* in *i386-pc*) printf "%s\\n" "no room: \\c" >&2; exit 1 ;; esac\n', 1
+    )
+    (machine.programs / "grub-install").write_text(failing)
+    ended = machine.install()
+    assert ended.returncode == 0, ended.stderr
+    assert "note: the disk does not boot on a machine with a BIOS: no room: \\c\n" in ended.stdout
+    assert ended.stderr == "no room: \\c\n"
+    assert (machine.esp / "EFI/kadeploy/boot.cfg").exists()
+    assert "/vmlinuz" in (machine.image / "boot/grub/grub.cfg").read_text()
 
 
 def test_without_an_efi_system_partition_nothing_is_done(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kadeploy.disks.uefi import nvram, programs
+from kadeploy.disks.uefi import nvram, partition_table, programs
 from kadeploy.disks.uefi.partition_table import ESP, PartitionTable, TableEntry
 from kadeploy.disks.uefi.programs import UefiFault
 
@@ -38,6 +38,12 @@ echo "$*" >>told
 NETWORK = "UEFI PXEv4\tPciRoot(0x0)/MAC(525400ab0101,1)/IPv4(0.0.0.0)\n"
 UI = "UiApp\tFvVol(7cb8bdc9)\n"
 CREATE = r"--create-only --disk /dev/vda --part 2 --label kadeploy-3 --loader \EFI\kadeploy-3\grubx64.efi"
+ELSEWHERE = "kadeploy-3\tHD(2,GPT,aaaaaaaa-bbbb,0x800,0x1000)/File(\\EFI\\kadeploy-3\\grubx64.efi)\n"
+SFDISK = """#!/bin/sh
+[ "$2" = /dev/cciss/c0d0 ] || { echo "cannot open $2" >&2; exit 1; }
+echo label: gpt
+echo "/dev/cciss/c0d0p2 : start=2048, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=AAAAAAAA-BBBB"
+"""
 
 
 class Firmware:
@@ -76,6 +82,7 @@ def firmware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Firmware:
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
     monkeypatch.setenv("NVRAM", str(state))
     monkeypatch.setattr(nvram, "VARIABLES", variables)
+    monkeypatch.setattr(partition_table, "DISKS", tmp_path / "block")
     return Firmware(state)
 
 
@@ -98,8 +105,7 @@ def test_what_is_right_is_not_written_again(firmware: Firmware, tmp_path: Path) 
 
 def test_stale_entries_go(firmware: Firmware, tmp_path: Path) -> None:
     (tmp_path / "EFI/kadeploy-4").mkdir(parents=True)
-    stale = "kadeploy-3\tHD(2,GPT,aaaaaaaa-bbbb,0x800,0x1000)/File(\\EFI\\kadeploy-3\\grubx64.efi)\n"
-    firmware.write("Boot0001", stale)
+    firmware.write("Boot0001", ELSEWHERE)
     firmware.write("Boot0002", f"kadeploy-4\tHD(2,GPT,{UUID})/File(\\EFI\\kadeploy-4\\grubx64.efi)\n")
     firmware.write("order", "0001,0002,0000,0003\n")
     register(tmp_path)
@@ -108,6 +114,34 @@ def test_stale_entries_go(firmware: Firmware, tmp_path: Path) -> None:
         CREATE,
         "--bootorder 0003,0009,0002,0000",
     ]
+
+
+def add_disk(folder: Path, name: str, partition: str) -> None:
+    (folder / "block" / name / partition).mkdir(parents=True)
+    (folder / "block" / name / partition / "partition").write_text("2\n")
+    (folder / "bin/sfdisk").write_text(SFDISK)
+    (folder / "bin/sfdisk").chmod(0o755)
+
+
+def test_an_entry_of_another_disk_stays(firmware: Firmware, tmp_path: Path) -> None:
+    add_disk(tmp_path, "cciss!c0d0", "cciss!c0d0p2")
+    firmware.write("Boot0001", ELSEWHERE)
+    firmware.write("order", "0001,0000,0003\n")
+    register(tmp_path)
+    assert firmware.told[1:] == [CREATE, "--bootorder 0003,0009,0001,0000"]
+
+
+def test_entries_stay_where_a_disk_cannot_be_read(
+    firmware: Firmware, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_disk(tmp_path, "sdb", "sdb1")
+    firmware.write("Boot0001", ELSEWHERE)
+    firmware.write("order", "0001,0000,0003\n")
+    register(tmp_path)
+    assert firmware.told[1:] == [CREATE, "--bootorder 0003,0009,0001,0000"]
+    reason = "sfdisk has failed: cannot open /dev/sdb"
+    kept = "boot entries of earlier deployments are kept, for a disk cannot be read"
+    assert capsys.readouterr().out == f"note: {kept}: {reason}\n"
 
 
 @pytest.mark.parametrize(
@@ -154,6 +188,16 @@ def test_firmware_that_does_not_answer(
     monkeypatch.setattr(programs, "_LIMIT", 0.5)
     with pytest.raises(UefiFault, match=r"^efibootmgr did not end within 0.5 s$"):
         register(tmp_path)
+
+
+def test_all_that_is_told_to_a_firmware_is_bounded(
+    firmware: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin/efibootmgr").write_text(EFIBOOTMGR.replace("cd", "sleep 0.4; cd", 1))
+    monkeypatch.setattr(nvram, "_SECONDS", 0.6)
+    with pytest.raises(UefiFault, match=r"^efibootmgr did not end within 0\.[0-9]+ s$"):
+        register(tmp_path)
+    assert firmware.order == "0000,0003"
 
 
 def test_addresses_of_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
