@@ -100,7 +100,11 @@ def _answers_tftp() -> bool:
 
 _ANSWERS = {"http": _answers_http, "tftp": _answers_tftp}
 
-_CLUSTERS = "clusters: [{name: c, conf_file: c.conf, nodes: [{name: n-1, address: 10.99.4.1}]}]\n"
+_CLUSTERS = """\
+clusters: [{name: c, conf_file: c.conf, nodes: [
+  {name: "a-[1-250]", address: "10.99.4.[1-250]"}, {name: "b-[1-250]", address: "10.99.5.[1-250]"},
+  {name: "c-[1-250]", address: "10.99.6.[1-250]"}, {name: "d-[1-250]", address: "10.99.7.[1-250]"}]}]
+"""
 _CLUSTER = """\
 partitioning: {block_device: /dev/vda, layout: [{name: deploy, number: 1, size: rest}]}
 boot: {kernels: {deploy: {vmlinuz: a, initrd: b}}}

@@ -12,8 +12,8 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -22,14 +22,15 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from kadeploy.boot import admission
-from kadeploy.boot.admission import Admission
+from kadeploy.boot.admission import Admission, AdmittedClient
 from kadeploy.boot.answers import ProfileAnswer, ProfileAnswers
+from kadeploy.boot.clients import BootClients
 from kadeploy.boot.delivery import DeliveryWatch
 from kadeploy.boot.health import HEALTH_PATH
 from kadeploy.boot.repository import find_file
 from kadeploy.boot.requests import BootFileRequest
+from kadeploy.boot.transfer_places import TransferPlaces
 from kadeploy.errors import KadeployError
-from kadeploy.time_limit import time_limit
 
 Record = Callable[[BootFileRequest], Awaitable[None]]
 
@@ -57,6 +58,7 @@ class Content:
     answers: ProfileAnswers
     record: Record
     problem: Callable[[], Awaitable[str]]
+    clients: BootClients = field(default_factory=BootClients)
 
 
 @asynccontextmanager
@@ -64,7 +66,7 @@ async def serving(
     address: str, port: int, content: Content, *, stall: float = STALL, idle: float = IDLE
 ) -> AsyncIterator[None]:
     """Serve content; raises OSError where the port cannot be had."""
-    server = _Server(_handler(content), keepalive_timeout=idle, access_log=None)
+    server = _Server(content.clients, _handler(content), keepalive_timeout=idle, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=END_TIMEOUT)
     await runner.setup()
     try:
@@ -81,17 +83,18 @@ async def serving(
 class _Server(web.Server):
     """Server that ends connections which are too many of one client, or too many in all."""
 
-    def __init__(self, handler: Any, **options: Any) -> None:
+    def __init__(self, clients: BootClients, handler: Any, **options: Any) -> None:
         super().__init__(handler, **options)
-        self._admission = Admission(admission.connections(), admission.CONNECTIONS_EACH)
-        self._admitted: dict[object, str] = {}
+        each, of_prefix = admission.CONNECTIONS_EACH, admission.CONNECTIONS_PREFIX
+        self._admission = Admission(admission.connections(), each, of_prefix, clients)
+        self._admitted: dict[object, AdmittedClient] = {}
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
         """Admit or end a new connection."""
         super().connection_made(handler, transport)
         client = transport.get_extra_info("peername")
-        if client is not None and self._admission.enter(client[0]):
-            self._admitted[handler] = client[0]
+        if client is not None and (place := self._admission.enter(client[0])) is not None:
+            self._admitted[handler] = place
         else:
             # Not now: aiohttp's handler must have begun before it can end.
             asyncio.get_running_loop().call_soon(transport.abort)
@@ -99,12 +102,12 @@ class _Server(web.Server):
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         """Free the place of a connection."""
         super().connection_lost(handler, exc)
-        if (client := self._admitted.pop(handler, None)) is not None:
-            self._admission.leave(client)
+        if (place := self._admitted.pop(handler, None)) is not None:
+            self._admission.leave(place)
 
 
 def _handler(content: Content) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-    places = asyncio.Semaphore(admission.transfers())
+    places = TransferPlaces(content.clients)
 
     async def serve(request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
@@ -133,7 +136,7 @@ async def _profile(request: web.BaseRequest, content: Content) -> web.StreamResp
     return None if answer is None else _Profile(answer, content)
 
 
-async def _file(request: web.BaseRequest, content: Content, places: asyncio.Semaphore) -> web.StreamResponse:
+async def _file(request: web.BaseRequest, content: Content, places: TransferPlaces) -> web.StreamResponse:
     path = await asyncio.to_thread(find_file, content.repository, request.path)
     if path is not None:
         return _File(path, content.record, places)
@@ -190,7 +193,7 @@ class _File(web.FileResponse):
     aiohttp knows neither how much sendfile sent nor that the client went away.
     """
 
-    def __init__(self, path: Path, record: Record, places: asyncio.Semaphore) -> None:
+    def __init__(self, path: Path, record: Record, places: TransferPlaces) -> None:
         # No guess by name: 'X.gz' is an archive here, not an encoding.
         super().__init__(path, headers={"Content-Type": "application/octet-stream"})
         self._record = record
@@ -202,16 +205,14 @@ class _File(web.FileResponse):
         started = time.monotonic()
         status = CLIENT_GONE
         try:
-            try:
-                async with time_limit(QUEUE_TIME):
-                    await self._places.acquire()
-            except TimeoutError:
-                writer = await self._refuse(request)
-            else:
+            async with AsyncExitStack() as stack:
                 try:
+                    place = self._places.place(request.remote or "", QUEUE_TIME)
+                    await stack.enter_async_context(place)
+                except TimeoutError:
+                    writer = await self._refuse(request)
+                else:
                     writer = await super().prepare(request)
-                finally:
-                    self._places.release()
             status = self.status
             return writer
         finally:

@@ -4,8 +4,9 @@
     requests/172.31.0.11         requests of a node, the older ones in 172.31.0.11.older
     requests/others/172.31.9.9   of a client that is no node; the files written last are kept
 
-Each client has its share of lines. Of requests beyond it only the number is kept, in the next line that there
-is room for. Several processes may write at once.
+Each client has its share of lines, and clients that are no nodes have one together, too, for a machine may
+have many addresses. Of requests beyond it only the number is kept, in the next line that there is room for.
+Several processes may write at once.
 """
 
 from __future__ import annotations
@@ -16,86 +17,84 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kadeploy.boot.allowance import Allowances, Rate
+from kadeploy.boot.clients import BootClients, Rank, prefix
 from kadeploy.boot.requests import OLDER, OTHERS, BootFileRequest, older
 
 MAX_LOG_BYTES = 32_000  # of one client; one older file of this size is kept beside it
 MAX_OTHERS = 256  # files of clients that are no nodes
 # A machine that boots asks for some twenty files at once, and for hardly any afterwards.
 BURST, LINES_PER_SECOND = 60.0, 4.0
+GROUP, STRANGERS = Rate(120, 8), Rate(240, 16)  # of clients that are no nodes: with one prefix, and of all
 FLUSH_SECONDS = 1.0
-_CLIENTS = 50_000  # whose shares are known at once: more nodes than a site has
+_HELD_BACK = 4096  # clients that are no nodes, whose last request is known at once
 _PATH_LENGTH = 200  # characters of a name that are kept
 _FILE_NAME = re.compile(r"[0-9A-Za-z.:%_-]{1,100}")
 
 
 @dataclass(slots=True)
-class _Share:
-    """Share of one client: lines that it may write, and the last request that there was no room for."""
+class _HeldBack:
+    """Requests of one client that there was no room for: the last one, and the number of those before it."""
 
-    lines: float
-    since: float
+    last: BootFileRequest
     left_out: int = 0
-    last: BootFileRequest | None = None
-
-    def refill(self, now: float) -> None:
-        self.lines = min(BURST, self.lines + (now - self.since) * LINES_PER_SECOND)
-        self.since = now
 
 
 class RequestLog:
-    """Writer of the log of one repository; ``known`` has the addresses of the nodes, None: all are."""
+    """Writer of the log of one repository."""
 
     def __init__(
         self,
         directory: Path,
-        known: Container[str] | None = None,
+        clients: BootClients | None = None,
         max_bytes: int = MAX_LOG_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = directory
-        self._known = known
+        self._clients = clients or BootClients()
         self._max_bytes = max_bytes
-        self._clock = clock
+        each = Rate(BURST, LINES_PER_SECOND)
+        self._lines = Allowances(self._clients, each=each, group=GROUP, all_strangers=STRANGERS, clock=clock)
         self._lock = threading.Lock()
-        self._shares: OrderedDict[str, _Share] = OrderedDict()
+        self._held_back: OrderedDict[str, _HeldBack] = OrderedDict()
         (directory / OTHERS).mkdir(parents=True, exist_ok=True)
 
     def append(self, request: BootFileRequest) -> None:
         """Write one request, or count it where its client has no share left; raises OSError."""
         with self._lock:
-            share = self._share(request.client)
-            if share.lines < 1:
-                share.left_out += share.last is not None
-                share.last = request
+            if not self._lines.take(request.client):
+                self._hold_back(request)
                 return
-            share.lines -= 1
-            line = replace(request, left_out=share.left_out + (share.last is not None))
-            share.left_out, share.last = 0, None
-            self._write(line)
+            before = self._held_back.pop(request.client, None)
+            self._write(replace(request, left_out=before.left_out + 1) if before else request)
 
     def flush(self) -> None:
         """Write the last request of each client that there was no room for, where there is room now."""
         with self._lock:
-            for client in [client for client, share in self._shares.items() if share.last is not None]:
-                share = self._share(client)
-                if share.lines >= 1 and share.last is not None:
-                    share.lines -= 1
-                    line = replace(share.last, left_out=share.left_out)
-                    share.left_out, share.last = 0, None
-                    self._write(line)
+            for client in list(self._held_back):
+                if self._lines.take(client):
+                    held = self._held_back.pop(client)
+                    self._write(replace(held.last, left_out=held.left_out))
 
-    def _share(self, client: str) -> _Share:
-        now = self._clock()
-        share = self._shares.setdefault(client, _Share(BURST, now))
-        share.refill(now)
-        self._shares.move_to_end(client)
-        while len(self._shares) > _CLIENTS:
-            self._shares.popitem(last=False)
-        return share
+    def _hold_back(self, request: BootFileRequest) -> None:
+        held = self._held_back.get(request.client)
+        if held is not None:
+            held.last, held.left_out = request, held.left_out + 1
+            return
+        self._held_back[request.client] = _HeldBack(request)
+        # Those of nodes are as many as there are nodes; of others the oldest go.
+        if self._clients.rank(request.client) is Rank.STRANGER and len(self._held_back) > _HELD_BACK:
+            self._forget_stranger()
+
+    def _forget_stranger(self) -> None:
+        for client in self._held_back:
+            if self._clients.rank(client) is Rank.STRANGER:
+                del self._held_back[client]
+                return
 
     def _write(self, request: BootFileRequest) -> None:
         path = self._path(request.client)
@@ -112,7 +111,7 @@ class RequestLog:
 
     def _path(self, client: str) -> Path:
         name = client if _FILE_NAME.fullmatch(client) and client.strip(".") else "unknown"
-        if self._known is None or client in self._known:
+        if self._clients.rank(client) is not Rank.STRANGER:
             return self._directory / name
         path = self._directory / OTHERS / name
         if not path.exists():
@@ -120,11 +119,19 @@ class RequestLog:
         return path
 
     def _make_room(self) -> None:
-        """Remove the files of other clients that were written first, so that there is room for one more."""
+        """Remove files of other clients, so that there is room for one more.
+
+        Those that were written first, of the prefix that has most: one machine with many addresses keeps the
+        files of others.
+        """
         files = [entry for entry in os.scandir(self._directory / OTHERS) if not entry.name.endswith(OLDER)]
-        if len(files) < MAX_OTHERS:
-            return
-        for entry in sorted(files, key=_modified)[: len(files) - MAX_OTHERS + 1]:
+        groups: dict[str, list[os.DirEntry[str]]] = {}
+        for entry in files:
+            groups.setdefault(prefix(entry.name), []).append(entry)
+        for _ in range(len(files) - MAX_OTHERS + 1):
+            largest = max(groups.values(), key=len)
+            entry = min(largest, key=_modified)
+            largest.remove(entry)
             for path in (Path(entry.path), older(Path(entry.path))):
                 path.unlink(missing_ok=True)
 

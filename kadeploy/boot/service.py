@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Container
+import time
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from kadeploy.boot.answers import ProfileAnswers
+from kadeploy.boot.clients import BootClients
 from kadeploy.boot.http import Content, serving
 from kadeploy.boot.order_store import OrderStore
 from kadeploy.boot.repository import BootRepository
@@ -26,6 +28,8 @@ from kadeploy.time_limit import time_limit
 # be busy for a moment. Those who ask wait longer.
 STORE_WAIT, STORE_PAUSE = 5.0, 0.2
 HEALTH_SECONDS = 1.0  # for which a finding holds
+# Seconds for which a node is one that is to boot since it was ordered, and between two looks at the orders.
+BOOTING_SECONDS, WATCH_SECONDS = 1800.0, 1.0
 LAST_COUNTS = 3.0  # seconds at the end to count what was sent
 
 logger = logging.getLogger(__name__)
@@ -36,35 +40,42 @@ async def serve(
     repository: BootRepository,
     network: Network,
     store: Path,
-    known: Container[str],
+    known: Collection[str],
     ready: Callable[[], None],
     stop: asyncio.Event,
 ) -> None:
     """Serve the repository and the orders in the store until ``stop`` is set.
 
-    ``known`` has the addresses of the nodes, for the log of requests; ``ready`` is called once both ports
-    answer. Raises ServiceError where a port cannot be had, or the store not be opened; RefusedError where its
-    rights forbid that.
+    ``known`` has the addresses of the nodes, whom strangers keep from nothing; ``ready`` is called once both
+    ports answer. Raises ServiceError where a port cannot be had, or the store not be opened; RefusedError
+    where its rights forbid that.
     """
     await asyncio.to_thread(repository.prepare)
-    log = await asyncio.to_thread(_open_log, repository.root, known)
+    clients = BootClients(known)
+    log = await asyncio.to_thread(_open_log, repository.root, clients)
     async with OrderStore(store) as orders:
         answers = ProfileAnswers(repository, orders)
-        tftp = TftpProcess(
-            answers, repository.root, network.server_address, network.ports.tftp, partial(_record, log)
-        )
+        record = partial(_record, log)
+        address, port = network.server_address, network.ports.tftp
+        tftp = TftpProcess(answers, repository.root, address, port, record, clients)
         content = Content(
             repository=repository.root,
             answers=answers,
-            record=partial(_record, log),
+            record=record,
             problem=Health(tftp, orders).problem,
+            clients=clients,
         )
         async with _listening(network, content):
             await tftp.start()
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(work)
-                    for work in (tftp.supervise(), answers.write_counts(), _flush(log))
+                    for work in (
+                        tftp.supervise(),
+                        answers.write_counts(),
+                        _flush(log),
+                        _watch_orders(orders, clients, tftp),
+                    )
                 ]
                 ready()
                 await stop.wait()
@@ -104,10 +115,10 @@ class Health:
             await asyncio.sleep(STORE_PAUSE)
 
 
-def _open_log(repository: Path, known: Container[str]) -> RequestLog:
+def _open_log(repository: Path, clients: BootClients) -> RequestLog:
     directory = log_path(repository)
     try:
-        return RequestLog(directory, known)
+        return RequestLog(directory, clients)
     except OSError as error:
         raise ServiceError(f"the log of requests {directory} cannot be made: {error.strerror}") from error
 
@@ -127,6 +138,17 @@ async def _flush(log: RequestLog) -> None:
             await asyncio.to_thread(log.flush)
         except OSError as error:
             logger.warning("requests cannot be recorded: %s", error)
+
+
+async def _watch_orders(orders: OrderStore, clients: BootClients, tftp: TftpProcess) -> None:
+    """Find out again and again which nodes are to boot; for ever, until cancelled."""
+    while True:
+        try:
+            clients.booting = await (await orders.orders()).booting(time.time() - BOOTING_SECONDS)
+        except KadeployError as error:  # those of before are as good as any
+            logger.debug("who is to boot is not known: %s", error.message)
+        tftp.tell_clients()
+        await asyncio.sleep(WATCH_SECONDS)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 """Link between the boot server and its child that serves TFTP: JSON lines over two pipes.
 
 The child asks for profiles, for only its parent uses the store; and it reports what became of each request.
+The parent tells it first, and whenever they are others, which clients are to boot.
 """
 
 from __future__ import annotations
@@ -55,6 +56,26 @@ class TftpCompletion:
 
     def to_json(self) -> str:
         return json.dumps({"completion": self.number})
+
+
+@dataclass(frozen=True, slots=True)
+class TftpClients:
+    """Addresses of the nodes, None where all clients are nodes, and of those that are to boot."""
+
+    known: list[str] | None
+    booting: list[str]
+
+    def to_json(self) -> str:
+        return json.dumps({"clients": asdict(self)})
+
+
+def parse_parent(line: str) -> TftpClients | TftpReply | None:
+    """Clients or reply in a line of the parent, None where that ends before."""
+    try:
+        fields: Any = json.loads(line)
+        return TftpClients(**fields["clients"]) if "clients" in fields else TftpReply.from_json(line)
+    except (ValueError, TypeError):
+        return None
 
 
 def parse(line: str) -> TftpQuestion | TftpCompletion | None:

@@ -9,18 +9,20 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from kadeploy.boot import tftp
 from kadeploy.boot.answers import AskAgainError, ProfileAnswer, ProfileAnswers
+from kadeploy.boot.clients import BootClients
 from kadeploy.boot.http import Record
 from kadeploy.boot.requests import BootFileRequest
-from kadeploy.boot.tftp_link import TftpCompletion, TftpQuestion, TftpReply, parse
+from kadeploy.boot.tftp_link import TftpClients, TftpCompletion, TftpQuestion, TftpReply, parse
+from kadeploy.boot.tftp_parent import READY, REPLY_TIMEOUT
+from kadeploy.boot.tftp_server import HEALTH_NAME
 from kadeploy.errors import KadeployError, ServiceError
 from kadeploy.time_limit import time_limit
 
 DYING = 0.2  # seconds
 START_TIMEOUT = 15.0  # seconds for a Python process to start on a busy machine
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # before a TFTP server that died is started again
-STORE_WAIT = 0.8 * tftp.REPLY_TIMEOUT  # seconds; the child waits for the reply, and all its clients with it
+STORE_WAIT = 0.8 * REPLY_TIMEOUT  # seconds; the child waits for the reply, and all its clients with it
 HEALTH_WAIT = 2.0  # seconds for the child to answer a request
 _ANSWERS = 2048  # replies whose completion may still come: more than the child has transfers
 
@@ -30,12 +32,22 @@ logger = logging.getLogger(__name__)
 class TftpProcess:
     """Child that serves TFTP; it ends when the pipe to it is closed, also by a kill of this process."""
 
-    def __init__(self, answers: ProfileAnswers, root: Path, address: str, port: int, record: Record) -> None:
+    def __init__(
+        self,
+        answers: ProfileAnswers,
+        root: Path,
+        address: str,
+        port: int,
+        record: Record,
+        clients: BootClients | None = None,
+    ) -> None:
         self._answers = answers
         self._root = root
         self._address = address
         self._port = port
         self._record = record
+        self._clients = clients or BootClients()
+        self._told: frozenset[str] = frozenset()
         self._process: asyncio.subprocess.Process | None = None
         self._replied: dict[int, ProfileAnswer] = {}
 
@@ -60,10 +72,11 @@ class TftpProcess:
             stderr=asyncio.subprocess.PIPE,
         )
         self._replied.clear()
-        assert process.stdout and process.stderr
+        assert process.stdin and process.stdout and process.stderr
+        self._tell(process.stdin)
         try:
             async with time_limit(START_TIMEOUT):
-                if (await process.stdout.readline()).decode().strip() == tftp.READY:
+                if (await process.stdout.readline()).decode().strip() == READY:
                     return
                 reason = (await process.stderr.read(2000)).decode(errors="replace").strip()
         except TimeoutError:
@@ -73,6 +86,18 @@ class TftpProcess:
             raise
         await self.end()
         raise port_error("TFTP", self._address, self._port, reason.rpartition("\n")[2])
+
+    def tell_clients(self) -> None:
+        """Tell the child which clients are to boot, where they are others; later where it does not listen."""
+        stdin = self._process.stdin if self._process else None
+        if stdin is None or self._told == self._clients.booting or stdin.transport.get_write_buffer_size():
+            return
+        self._tell(stdin)
+
+    def _tell(self, stdin: asyncio.StreamWriter) -> None:
+        self._told = self._clients.booting
+        known = None if self._clients.known is None else sorted(self._clients.known)
+        stdin.write(f"{TftpClients(known, sorted(self._told)).to_json()}\n".encode())
 
     async def supervise(self) -> None:
         """Answer and record what the child reports, and start it again whenever it dies, until cancelled."""
@@ -161,7 +186,7 @@ async def _ask(address: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.create_datagram_endpoint(_FirstPacket, local_addr=(address, 0))
     try:
-        transport.sendto(f"\0\1{tftp.HEALTH_NAME}\0octet\0".encode(), (address, port))
+        transport.sendto(f"\0\1{HEALTH_NAME}\0octet\0".encode(), (address, port))
         await protocol.came
     finally:
         transport.close()

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import click
+from aiohttp.http_exceptions import HttpProcessingError
 
+from kadeploy.boot.bounded_log import BoundedLog
 from kadeploy.boot.repository import BootRepository
 from kadeploy.boot.service import serve
 from kadeploy.cli.descriptors import raise_descriptor_limit
@@ -31,9 +33,7 @@ def main(config_dir: Path | None) -> None:
     Prints one line when both ports answer.
     """
     open_missing()
-    handler = logging.StreamHandler()
-    handler.setFormatter(SafeFormatter("kadeploy-boot: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    _log_to_stderr()
     try:
         configuration = site.load(config_dir)
         namespace.enter(configuration.server.network.namespace)
@@ -43,6 +43,13 @@ def main(config_dir: Path | None) -> None:
         hint = f"\nkadeploy-boot: {error.hint}" if error.hint else ""
         tell(f"kadeploy-boot: {error.message}{hint}")
         sys.exit(error.status)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.addFilter(BoundedLog(harmless=(HttpProcessingError,)))
+    handler.setFormatter(SafeFormatter("kadeploy-boot: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 async def _serve(configuration: site.Site) -> None:

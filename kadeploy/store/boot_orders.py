@@ -139,6 +139,13 @@ class BootOrders:
 
         return await self._store.read(query)
 
+    async def booting(self, since: float) -> frozenset[str]:
+        """Addresses of nodes that were ordered to boot since then, or have not proven yet that they did."""
+        still_open = boot_orders.c.state == str(OrderState.OPEN)
+        wanted = still_open & (boot_orders.c.secret_wanted | (boot_orders.c.ordered >= since))
+        query = select(boot_orders.c.address).where(wanted)
+        return await self._store.read(lambda connection: frozenset(connection.scalars(query)))
+
     async def begin_fetch(self, number: int, secret: str, *, client: str, protocol: str, mac: str) -> int:
         """Record that an answer with this secret begins; its number for ``complete_fetch``.
 

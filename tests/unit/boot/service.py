@@ -20,7 +20,8 @@ STORE = "kadeploy.sqlite"
 CODE = "from kadeploy.cli.kadeploy_boot import main; main()"
 
 _CLUSTERS = """\
-clusters: [{name: c, conf_file: c.conf, nodes: [{name: "n-[1-2]", address: "172.31.0.[11-12]"}]}]
+clusters: [{name: c, conf_file: c.conf, nodes: [
+  {name: "n-[1-2]", address: "172.31.0.[11-12]"}, {name: "m-[1-200]", address: "127.0.1.[1-200]"}]}]
 """
 _CLUSTER = """\
 partitioning: {block_device: /dev/vda, layout: [{name: deploy, number: 1, size: rest}]}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kadeploy.boot import request_log
+from kadeploy.boot.clients import BootClients
 from kadeploy.boot.request_log import BURST, LINES_PER_SECOND, MAX_OTHERS, RequestLog
 from kadeploy.boot.requests import OLDER, OTHERS, BootFileRequest, log_path, requests_of
 
@@ -41,7 +42,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def log(repository: Path, clock: Clock) -> RequestLog:
-    return RequestLog(log_path(repository), {NODE}, clock=clock)
+    return RequestLog(log_path(repository), BootClients({NODE}), clock=clock)
 
 
 def request(number: int, client: str = NODE) -> BootFileRequest:
