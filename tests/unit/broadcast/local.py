@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from kadeploy.broadcast.interface import Recipient
 from kadeploy.broadcast.node.handshake import Acceptance, Greeting
@@ -29,9 +30,15 @@ class LocalProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.port = 0
+        self.written: list[bytes] = []
         self.received = 0
         self.skipped: set[str] = set()
         self.patience = 5.0  # seconds to end after its input did
+
+    @property
+    def told(self) -> list[Any]:
+        """Settings, which follow the program, and orders that a relay was given."""
+        return [json.loads(data.splitlines()[-1]) for data in self.written]
 
     async def readline(self) -> bytes:
         assert self.process.stdout
@@ -46,6 +53,7 @@ class LocalProcess:
 
     async def write(self, data: bytes) -> None:
         assert self.process.stdin
+        self.written.append(data)
         self.process.stdin.write(data)
         await self.process.stdin.drain()
 
