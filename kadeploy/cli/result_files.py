@@ -49,8 +49,9 @@ class ResultFiles:
             self._write(path, "a", lines)
 
     def replace(self, path: Path | None, text: str) -> None:
-        """Write a file whose former content is of no use, if one is given."""
+        """Write a file whose former content is of no use, if one is given; it is not emptied any more."""
         if path is not None:
+            self._paths = [other for other in self._paths if other != path]
             self._write(path, "w", [text])
 
     def _write(self, path: Path, mode: str, lines: Sequence[str]) -> None:

@@ -117,8 +117,13 @@ class Run:
         except subprocess.TimeoutExpired:
             self.end()
             raise AssertionError(f"not over after {seconds} s:\n{self.log}") from None
-        ok, ko = ((self.directory / name).read_text().splitlines() for name in ("ok", "ko"))
+        ok, ko = (self._lines(name) for name in ("ok", "ko"))
         return Outcome(status, self.log, (self.directory / "errors").read_text(), ok, ko)
+
+    def _lines(self, name: str) -> list[str]:
+        """Lines of a result file; none where it was refused, as files are made when the nodes begin."""
+        path = self.directory / name
+        return path.read_text().splitlines() if path.exists() else []
 
     def end(self) -> None:
         """End it by force if it still runs."""

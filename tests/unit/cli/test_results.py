@@ -73,6 +73,11 @@ def test_an_identifier_that_is_not_written_ends_nothing(switched: Command, tmp_p
     assert (done.returncode, (tmp_path / "good").read_text()) == (4, "node-1\n")
 
 
+def test_an_identifier_stays_when_the_nodes_begin(switched: Command, tmp_path: Path) -> None:
+    done = switched("kapower", "--status", "-m", "node-1", "--json", "--write-workflow-id", "wid")
+    assert (tmp_path / "wid").read_text() == json.loads(done.stdout)["wid"]
+
+
 def test_as_many_files_are_opened_as_the_machine_allows(switched: Command, tmp_path: Path) -> None:
     script = tmp_path / "limit"
     script.write_text("#!/bin/sh\nulimit -Sn\n")
