@@ -15,19 +15,28 @@ class Rank(IntEnum):
 
     STRANGER = 0
     NODE = 1
-    BOOTING = 2  # a node with an order to boot
+    BOOTING = 2  # a node with an order to boot, or this machine itself
 
 
 class BootClients:
-    """Ranks of addresses; ``known`` has those of the nodes, None: all are; ``booting`` is set anew again."""
+    """Ranks of addresses; ``known`` has those of the nodes, None: all are; ``booting`` is set anew again.
 
-    def __init__(self, known: Collection[str] | None = None, booting: Collection[str] = ()) -> None:
+    ``own`` are those of this machine, whose programs ask whether the boot server lives.
+    """
+
+    def __init__(
+        self,
+        known: Collection[str] | None = None,
+        booting: Collection[str] = (),
+        own: Collection[str] = (),
+    ) -> None:
+        self._own = frozenset(own)
         self.known = None if known is None else frozenset(known)
         self.booting = frozenset(booting)
 
     def rank(self, address: str) -> Rank:
         """Rank of a client with this address."""
-        if address in self.booting:
+        if address in self.booting or address in self._own:
             return Rank.BOOTING
         return Rank.NODE if self.known is None or address in self.known else Rank.STRANGER
 

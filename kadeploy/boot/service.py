@@ -51,7 +51,8 @@ async def serve(
     where its rights forbid that.
     """
     await asyncio.to_thread(repository.prepare)
-    clients = BootClients(known)
+    # The kernel takes neither from outside.
+    clients = BootClients(known, own=(network.server_address, "127.0.0.1"))
     log = await asyncio.to_thread(_open_log, repository.root, clients)
     async with OrderStore(store) as orders:
         answers = ProfileAnswers(repository, orders)

@@ -16,7 +16,7 @@ NODE = "node-1"
 HELD = "node-2"  # its firmware hangs: its order to boot stays open
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     laboratory = Laboratory(f"t-{os.getpid()}-attack", tmp_path_factory.mktemp("lab"))
     laboratory.emulated = False

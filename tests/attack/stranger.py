@@ -97,6 +97,17 @@ class Stranger:
         """Connect to a port of a node again and again."""
         self._start([sys.executable, str(Path(__file__).with_name("flood.py")), address, str(port)])
 
+    def take_addresses(self, addresses: list[str]) -> None:
+        """Take many addresses."""
+        lines = "".join(f"address add {address}/16 dev {INTERFACE}\n" for address in addresses)
+        argv = ["ip", "-n", self.name, "-batch", "-"]
+        subprocess.run(argv, input=lines, text=True, check=True, capture_output=True)
+
+    def flood_boot_server(self, kind: str, node: str, own: list[str]) -> subprocess.Popen[bytes]:
+        """Start a flood of the boot server from own addresses; ``node`` is the address of a node."""
+        program = str(Path(__file__).with_name("boot_floods.py"))
+        return self._start([sys.executable, program, kind, self.server, node, *own])
+
     def take_mac(self, mac: str) -> None:
         """Give its card the MAC of another machine."""
         _ip("-n", self.name, "link", "set", INTERFACE, "down")
@@ -148,12 +159,12 @@ class Stranger:
         with _entered(self.name):
             return action()
 
-    def _start(self, argv: list[str]) -> None:
+    def _start(self, argv: list[str]) -> subprocess.Popen[bytes]:
         inside = ["ip", "netns", "exec", self.name, *argv]
         quiet = subprocess.DEVNULL
-        self.processes.append(
-            subprocess.Popen(inside, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
-        )
+        process = subprocess.Popen(inside, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+        self.processes.append(process)
+        return process
 
 
 @dataclass(frozen=True, slots=True)

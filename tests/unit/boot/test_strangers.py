@@ -113,6 +113,16 @@ def test_garbage_brings_few_lines_of_the_server(tmp_path: Path, network: Network
     assert len(said.splitlines()) <= 20, said
 
 
+def test_connections_of_strangers_leave_one_to_who_asks_whether_the_server_lives(site: OrderingSite) -> None:
+    with ExitStack() as stack:
+        for number in range(2600):
+            client = stack.enter_context(socket.socket())
+            client.bind((f"127.0.{20 + number % 50}.1", 0))
+            client.connect(("127.0.0.1", site.ports.http))
+        assert b" 200 " in site.get("/healthz", "127.0.0.1")[:20]
+        secret_of(site.get())
+
+
 def test_many_addresses_write_a_bounded_log(site: OrderingSite) -> None:
     """One machine with as many addresses as it likes: each of them is a client."""
     secret_of(site.get())
