@@ -24,7 +24,7 @@ from kadeploy.boot.tftp_server import TftpServer
 
 MAX_SESSIONS = 480  # beyond that each is slower than firmware is patient
 # Requests of one address, of strangers of one prefix, of all strangers. Firmware sends some ten for a boot.
-EACH, GROUP, STRANGERS = Rate(100, 10), Rate(200, 50), Rate(400, 100)
+EACH, GROUP, STRANGERS = Rate(100, 10), Rate(60, 20), Rate(120, 40)
 # Room for requests that come while others are answered: 1000 of them, where the kernel allows it.
 _REQUEST_BUFFER = 1024 * 1024
 _SO_RCVBUFFORCE = 33  # of Linux's asm-generic/socket.h; Python does not name it

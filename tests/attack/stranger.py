@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from pyroute2 import netns
 
+from benchmarks.attack import floods
 from kadeploy.boot.proof import prove
 from tests.keys import write_key
 
@@ -105,8 +106,7 @@ class Stranger:
 
     def flood_boot_server(self, kind: str, node: str, own: list[str]) -> subprocess.Popen[bytes]:
         """Start a flood of the boot server from own addresses; ``node`` is the address of a node."""
-        program = str(Path(__file__).with_name("boot_floods.py"))
-        return self._start([sys.executable, program, kind, self.server, node, *own])
+        return self._start([sys.executable, floods.__file__, kind, self.server, node, *own])
 
     def take_mac(self, mac: str) -> None:
         """Give its card the MAC of another machine."""

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from benchmarks.attack.floods import KINDS
 from kadeploy.boot.request_log import MAX_OTHERS
 from kadeploy.boot.requests import OLDER, OTHERS, log_path, requests_of
 from kadeploy.lab.services import BOOT_SERVICE, boot_service
-from tests.attack.boot_floods import KINDS
 from tests.attack.conftest import NODE
 from tests.attack.stranger import Stranger
 from tests.attack.test_boot_network import reboot

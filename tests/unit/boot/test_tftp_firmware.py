@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import time
@@ -16,6 +17,7 @@ from tests.unit.boot.service import configure, running
 
 DATA, ERROR, OPTIONS = 3, 5, 6
 LOADER = os.urandom(1300)  # three blocks
+_nodes = (f"127.0.1.{number % 200 + 1}" for number in itertools.count())
 NAMES = ("loader", "EFI/boot/loader.efi")
 
 
@@ -37,10 +39,10 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 class Firmware:
     """Firmware that sends what it is told to."""
 
-    def __init__(self, port: int, address: str = "127.0.3.1") -> None:
+    def __init__(self, port: int) -> None:
         self._server = ("127.0.0.1", port)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind((address, 0))
+        self._socket.bind((next(_nodes), 0))
         self.peer = self._server
 
     def __enter__(self) -> Firmware:

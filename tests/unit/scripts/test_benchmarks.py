@@ -24,8 +24,8 @@ from kadeploy.lab.plan import ROOT, LabPlan
 from tests.benchmarks import RUN, measured, refused
 
 NAMES = (
-    *("boot_storm", "broadcast", "control_plane", "end_to_end", "engine", "faults", "overhead", "slow_node"),
-    *("soak", "windows"),
+    *("attack", "boot_storm", "broadcast", "control_plane", "end_to_end", "engine", "faults", "overhead"),
+    *("slow_node", "soak", "windows"),
 )
 
 
@@ -113,7 +113,7 @@ def test_a_checkout_without_its_python_says_how_to_get_it(tmp_path: Path) -> Non
 def test_another_name_is_refused() -> None:
     done = subprocess.run([RUN, "storm"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "there is no benchmark 'storm'; there are boot_storm, broadcast" in done.stderr
+    assert "there is no benchmark 'storm'; there are attack, boot_storm" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``boot_floods.py KIND SERVER NODE ADDRESS...``: take what a boot server has, until killed.
+"""``floods.py KIND SERVER NODE ADDRESS...``: take what a boot server has, until killed.
 
 NODE is the address of a node, in whose name packets are sent; the addresses are the stranger's own.
 """
