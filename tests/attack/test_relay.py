@@ -27,10 +27,12 @@ def relay_ports(lab: Laboratory, node: str) -> list[int]:
 def test_a_flood_at_the_relay_does_not_keep_the_head_out(lab: Laboratory, stranger: Stranger) -> None:
     """The node's cable is out for a while in the middle of the image, so that it has to be fed once more."""
     stranger.take_address(ELSEWHERE)
+    hold = ["--breakpoint", "BroadcastEnv:send_environment", "--write-workflow-id", "wid"]
+    held = lab.deploy(NODE, "-e", "fleet-min", *hold)
+    assert held.outcome(100).status == 0
     lab.kalab("fault", NODE, "cut-link=3@3MiB", "on")
-    run = lab.deploy(NODE, "-e", "fleet-min")
-    run.wait_for("create_partition_table on", 100)
     lab.kalab("fault", NODE, "slow-link=8mbit", "on")
+    run = lab.deploy(NODE, "--resume", (held.directory / "wid").read_text())
     until(lambda: bool(relay_ports(lab, NODE)), 30, lambda: f"no relay is fed:\n{run.log}")
     stranger.flood(lab.addresses[NODE], relay_ports(lab, NODE)[0])
     run.wait_for("send_environment ended", 60)
