@@ -34,6 +34,8 @@ class Signals:
         """Cancel a task at the first signal only: a second one must not break off its cleaning up."""
         if task.cancelling():
             return
-        if self.tell is not None:
-            self.tell(MEANINGS[number])
-        task.cancel()
+        try:
+            if self.tell is not None:
+                self.tell(MEANINGS[number])
+        finally:  # what cannot be told ends all the same
+            task.cancel()
