@@ -75,7 +75,12 @@ def test_an_operation_that_is_ended_from_outside(
     }
     # setsid makes the terminal that of the command, as a shell on it would.
     running = subprocess.Popen(
-        ["setsid", "-c", *command], stdin=inside, stdout=inside, stderr=inside, env=variables, cwd=tmp_path
+        ["setsid", "-c", "env", "--default-signal=HUP", *command],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        env=variables,
+        cwd=tmp_path,
     )
     os.close(inside)
     until(lambda: hanging.exists() and hanging.read_text().endswith("\n"))
