@@ -32,7 +32,8 @@ def test_a_node_boots_all_the_same(lab: Laboratory, stranger: Stranger, kind: st
     assert flood.poll() is None, f"{kind} has ended"
     assert boot_service(lab.plan) == before
     asked = [one.path for one in requests_of(lab.plan.repository, lab.addresses[NODE], began)]
-    assert any(path.startswith("/kernels/") for path in asked), asked
+    # Who speaks for the node fills its log, which is bounded: what the node itself asked for may be left out.
+    assert kind == "speak_for_the_node" or any(path.startswith("/kernels/") for path in asked), asked
     others = (log_path(lab.plan.repository) / OTHERS).iterdir()
     assert len([path for path in others if not path.name.endswith(OLDER)]) <= MAX_OTHERS
     said = (lab.plan.state / f"{BOOT_SERVICE}.log").read_text()
