@@ -23,6 +23,8 @@ def configuration(plan: LabPlan) -> str:
         "bind-interfaces",
         "user=root",  # the state directory is root's alone
         "group=root",
+        # Its own, else labs that are brought up at the same time meet at the same one.
+        f"pid-file={plan.state}/dnsmasq.own-pid",
         f"dhcp-leasefile={plan.state}/dnsmasq.leases",
         "dhcp-authoritative",
         "dhcp-range=172.31.0.0,static,255.255.0.0,1h",
