@@ -145,6 +145,7 @@ def test_dhcp(lab: LabPlan, program: plan.BootProgram, line: str) -> None:
     lines = dhcp.configuration(replace(lab, boot_program=program)).splitlines()
     assert line in lines
     assert {"port=0", "interface=br0", "dhcp-ignore=tag:!known"} <= set(lines)
+    assert any(line.startswith(f"pid-file={lab.state}/") for line in lines), "labs come up side by side"
 
 
 def test_dhcp_hosts(lab: LabPlan) -> None:
