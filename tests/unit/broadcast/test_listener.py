@@ -169,9 +169,11 @@ def test_stranger_is_hung_up_on_at_once(listener: Listener, words: list[bytes]) 
 
 
 def test_work_of_the_listener_is_a_bounded_share_of_a_processor(
-    listener: Listener, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, listener: Listener
 ) -> None:
-    """After a round it rests for a multiple of what that took; one runs while the clock is replaced."""
+    """After a round it rests for a multiple of what that took; one runs while the clock is replaced.
+
+    The listener ends before the clock is put back: it is asked for after `monkeypatch`."""
     rests: list[float] = []
     sleep = time.sleep
 
