@@ -21,7 +21,7 @@ from kadeploy.steps.boot_verdict import Awaited, BootFacts, Verdict, judge
 from kadeploy.steps.evidence import console_size, gather, shown
 from kadeploy.steps.node_run import NodeRun
 from kadeploy.steps.workbench import AnyWorkbench, BootingWorkbench
-from kadeploy.time_limit import time_limit
+from kadeploy.time_limit import time_limit, uncounted
 from kadeploy.vocabulary.cause import Cause
 
 COMMAND_TIMEOUT = 30.0  # seconds for a command that ends at once on a healthy miniOS
@@ -161,8 +161,10 @@ async def switch_profile(
 
 
 async def _check_boot_server(workbench: AnyWorkbench) -> None:
-    """Check that machines can fetch boot files: none is to be blamed where nobody serves them."""
-    if problem := await workbench.health.problem():
+    """Wait until machines can fetch boot files: none is to be blamed where nobody serves them."""
+    with uncounted():
+        problem = await workbench.health.lasting_problem()
+    if problem:
         raise ServiceError(problem, hint=BOOT_SERVER_HINT)
 
 

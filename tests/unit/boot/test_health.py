@@ -29,6 +29,33 @@ async def test_a_server_that_works_and_one_that_does_not(
     assert await asked.problem() == f"the boot server at {url} does not answer: Connection refused"
 
 
+async def test_a_server_that_is_started_again_is_waited_for(
+    tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(health, "_SILENCE", 0.2)
+    monkeypatch.setattr(health, "FRESH", 0.1)
+    asked = BootHealth(network)
+    waiting = [asyncio.create_task(asked.lasting_problem()) for _ in range(20)]
+    await asyncio.sleep(1)
+    assert not any(task.done() for task in waiting)
+    with running(configure(tmp_path, network)):
+        assert set(await asyncio.gather(*waiting)) == {""}
+    first, second = (record.getMessage() for record in caplog.records if record.name == health.__name__)
+    assert "does not answer: Connection refused: nodes that are to boot wait for it" in first
+    assert second.startswith("the boot server works again, after ")
+
+
+async def test_a_server_that_stays_away_is_waited_for_once(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PATIENCE", 1.0)
+    asked = BootHealth(network)
+    assert (await asked.lasting_problem()).endswith("does not answer: Connection refused, for 1 s")
+    began = asyncio.get_running_loop().time()
+    assert await asked.lasting_problem(), "the second attempt of a node"
+    assert asyncio.get_running_loop().time() - began < 0.9
+
+
 async def test_one_request_serves_all_who_ask_at_once(network: Network) -> None:
     count = 0
 

@@ -122,6 +122,8 @@ class Health:
     async def problem(self) -> str:
         return self._found
 
+    lasting_problem = problem
+
 
 async def _forget(_: object) -> None:
     """Keep nothing."""
