@@ -26,7 +26,7 @@ CASES = (Case("boot program, TFTP", "uefi", ("program",)), Case("kernel, HTTP", 
 PROGRAM_SIZE = 300_000  # bytes
 ADDRESSES = [f"10.99.{net}.{host}" for net in range(128, 136) for host in range(1, 26)]
 _STRANGERS = "10.99.128.0/20"  # all of them addresses of the namespace of the machines
-_BEFORE = 1.0  # seconds for which the flood runs before the machines come
+_BEFORE = 4.0  # seconds for which the flood runs before the machines come: its start is over
 
 
 @dataclass(frozen=True, slots=True)

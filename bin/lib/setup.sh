@@ -14,6 +14,7 @@ declare -A packages_for=(
 	[/usr/lib/grub/x86_64-efi]=grub-efi-amd64-bin
 	[busybox]=busybox
 	[efibootmgr]=efibootmgr
+	[faketime]=faketime
 	[git]=git
 	[grub-mkimage]=grub-common
 	[cpio]=cpio
