@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kadeploy.store.files import WRITE_AHEAD_LOG, beside
 from kadeploy.store.trouble import StoreLostError, moved
-
-_SUFFIXES = ("", "-wal")  # the second has what was written last
 
 
 class StorePlace:
@@ -22,7 +21,7 @@ class StorePlace:
 
     def note(self) -> None:
         """Note which files are open now."""
-        paths = [self.path.with_name(f"{self.path.name}{suffix}") for suffix in _SUFFIXES]
+        paths = [self.path, beside(self.path, WRITE_AHEAD_LOG)]  # the second has what was written last
         found = {path: _identity(path) for path in paths}
         self._opened = {path: identity for path, identity in found.items() if identity is not None}
 

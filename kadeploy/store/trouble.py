@@ -11,6 +11,7 @@ from sqlalchemy.exc import DatabaseError
 
 from kadeploy.errors import KadeployError, RefusedError, ServiceError
 from kadeploy.local.lock_holder import find_lock_holder
+from kadeploy.store.files import SHARED_MEMORY, beside
 
 _WRITE_LOCK = 120  # byte of the file -shm that a writer locks (https://sqlite.org/walformat.html, 2.3.2)
 RESUME_HINT = "when it works again, `resume` goes on with what is in it"
@@ -67,7 +68,7 @@ def moved(path: Path) -> StoreLostError:
 
 
 def _locked(path: Path) -> StoreAwayError:
-    holder = find_lock_holder(path.with_name(f"{path.name}-shm"), _WRITE_LOCK)
+    holder = find_lock_holder(beside(path, SHARED_MEMORY), _WRITE_LOCK)
     if holder is None:
         return StoreAwayError(f"the store {path} is locked by another process", locked=True)
     hint = f"kill -CONT {holder.pid}, or fg in its shell, lets it go on" if holder.stopped else ""

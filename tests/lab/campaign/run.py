@@ -134,6 +134,8 @@ def _lose(lab: Laboratory, deployment: Deployment) -> Run | None:
             return None  # it had ended before
         taker = lab.deploy(node, "-e", ENVIRONMENT, "--force")
         outcome = taker.outcome(END)
+        if ", which is stopped" in outcome.errors:
+            return None  # in the middle of a write: nobody can take anything
         if outcome.status != 0:
             deployment.problems.append(f"--force did not deploy it:\n{outcome}")
             return None

@@ -168,6 +168,14 @@ async def test_a_stopped_writer_is_named(store: Store) -> None:
     assert f"kill -CONT {writer.pid}" in caught.value.hint
 
 
+async def test_a_stopped_writer_is_named_behind_a_link_to_the_store(store: Store, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere.sqlite"
+    link.symlink_to(store.path)
+    async with Store.open(link) as linked:
+        with child(WRITER, store) as writer, pytest.raises(StoreAwayError, match=f"process {writer.pid} "):
+            await linked.write(add("n1"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU])
 async def test_no_terminal_stops_a_process_inside_a_transaction(store: Store, number: signal.Signals) -> None:
     await store.write(add("n1"))
