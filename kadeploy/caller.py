@@ -22,6 +22,16 @@ class Caller:
         groups = {os.getgid(), *os.getgroups()}
         return cls(_user_name(os.getuid()), frozenset(map(_group_name, groups)))
 
+    @classmethod
+    def of_user(cls, uid: int) -> Caller:
+        """User with this number, with the groups that the databases of users and groups give him."""
+        try:
+            entry = pwd.getpwuid(uid)
+        except KeyError:
+            return cls(str(uid))
+        numbers = os.getgrouplist(entry.pw_name, entry.pw_gid)
+        return cls(entry.pw_name, frozenset(map(_group_name, numbers)))
+
 
 def _user_name(number: int) -> str:
     try:

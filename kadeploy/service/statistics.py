@@ -26,11 +26,11 @@ class StatisticsService:
 
     store: Store
 
-    async def records(self, wanted: Filter, fields: Sequence[str] = FIELDS) -> RecordsView:
-        """Records of nodes with some of their fields, in this order; raises UsageError for others."""
+    async def records(self, wanted: Filter, fields: Sequence[str] = ()) -> RecordsView:
+        """Records of nodes with some of their fields, in this order, or all; raises UsageError for others."""
         if unknown := [name for name in fields if name not in FIELDS]:
             raise UsageError(f"unknown field: {', '.join(unknown)}", hint=f"there are {','.join(FIELDS)}")
-        return RecordsView.of(await statistics.list_records(self.store, wanted), fields)
+        return RecordsView.of(await statistics.list_records(self.store, wanted), fields or FIELDS)
 
     async def failure_rates(self, wanted: Filter, least: float = 0.0) -> FailureRatesView:
         """Failure rates of nodes, from ``least`` on."""

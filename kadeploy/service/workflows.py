@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from kadeploy.caller import Caller
@@ -11,7 +11,7 @@ from kadeploy.errors import RefusedError
 from kadeploy.operations import workflows as overviews
 from kadeploy.service.following import follow
 from kadeploy.service.rights import Action, Rights
-from kadeploy.service.views.workflows import WorkflowsView, WorkflowView
+from kadeploy.service.views.workflows import AbandonedView, WorkflowsView, WorkflowView
 from kadeploy.store import history, workflows
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
@@ -41,7 +41,7 @@ class WorkflowService:
     caller: Caller
     rights: Rights
 
-    async def list(self, limit: int | None) -> WorkflowsView:
+    async def list(self, limit: int | None = None) -> WorkflowsView:
         """All workflows that have not ended, and the latest ``limit`` others (None: all), newest first."""
         return WorkflowsView.of(await overviews.list_latest(self.store, limit))
 
@@ -55,8 +55,8 @@ class WorkflowService:
         async for event in follow(self.store, workflow.id, since):
             yield event
 
-    async def cancel(self, name: str) -> str:
-        """Ask the process that works on a workflow to end it; returns its identifier.
+    async def cancel(self, name: str) -> WorkflowView:
+        """Ask the process that works on a workflow to end it.
 
         Its nodes are aborted within seconds. Raises RefusedError where nobody works on it.
         """
@@ -69,15 +69,15 @@ class WorkflowService:
                 f"{workflow.id} does not run: it is {overview.state}", hint=hint if dead else ""
             )
         await workflows.request_cancel(self.store, workflow.id, self.caller.name)
-        return workflow.id
+        return WorkflowView.of(overview)
 
-    async def abandon(self, name: str) -> tuple[str, Sequence[str]]:
-        """Give up the held nodes of a workflow, and those of a killed one; returns its identifier and them.
+    async def abandon(self, name: str) -> AbandonedView:
+        """Give up the held nodes of a workflow, and those of a killed one.
 
         Raises RefusedError where it runs, or has no such node.
         """
         workflow = await self._find_own(name)
-        return workflow.id, await overviews.abandon(self.store, workflow)
+        return AbandonedView(wid=workflow.id, nodes=tuple(await overviews.abandon(self.store, workflow)))
 
     async def _find(self, name: str) -> Workflow:
         return await history.find(self.store, name, self.caller.name)

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from kadeploy.environments.description import to_mapping
-from kadeploy.environments.environment import Environment, System, Visibility
-from kadeploy.environments.recompression import RecompressedImage
+from kadeploy.environments.environment import System, Visibility
 from kadeploy.service.views.view import ListDocument, Maybe, View
+
+if TYPE_CHECKING:
+    from kadeploy.environments.environment import Environment
+    from kadeploy.environments.recompression import RecompressedImage
 
 
 class ImageView(View):
@@ -92,6 +94,8 @@ class EnvironmentView(View):
     @classmethod
     def of(cls, environment: Environment) -> EnvironmentView:
         """View of an environment."""
+        from kadeploy.environments.description import to_mapping  # a client needs no YAML
+
         return cls.model_validate({**to_mapping(environment), "user": environment.owner})
 
 

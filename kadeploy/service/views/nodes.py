@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from kadeploy.config.clusters import Node
 from kadeploy.service.views.view import Document, View
-from kadeploy.store.node_states import NodeRecord
+
+if TYPE_CHECKING:
+    from kadeploy.config.clusters import Node
+    from kadeploy.store.node_states import NodeRecord
 
 
 class NodeView(View):

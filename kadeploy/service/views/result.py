@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from kadeploy.operations.result import NodeResult, OperationResult
 from kadeploy.service.views.view import Document, Maybe, Number, View
-from kadeploy.store.receptions import Reception
 from kadeploy.workflow.phase import Phase
+
+if TYPE_CHECKING:
+    from kadeploy.operations.result import NodeResult, OperationResult
+    from kadeploy.store.receptions import Reception
 
 
 class ReceptionView(View):

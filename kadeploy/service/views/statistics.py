@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 
 from kadeploy.nodes import fold
 from kadeploy.service.views.view import ListDocument, Maybe, Number, View
-from kadeploy.store.receptions import BroadcastSummary
-from kadeploy.store.statistics import CauseSummary, Record, StepSummary
+
+if TYPE_CHECKING:
+    from kadeploy.store.receptions import BroadcastSummary
+    from kadeploy.store.statistics import CauseSummary, Record, StepSummary
 
 MEGABYTE = 1e6
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from kadeploy.operations.workflows import Overview
 from kadeploy.service.views.view import Document, Number, View
-from kadeploy.store.workflow_outcome import WorkflowOutcome
 from kadeploy.vocabulary.workflow import WorkflowKind
+
+if TYPE_CHECKING:  # a client has documents, and nothing of what they are made of
+    from kadeploy.operations.workflows import Overview
+    from kadeploy.store.workflow_outcome import WorkflowOutcome
 
 
 class CountsView(View):
@@ -67,6 +69,13 @@ class WorkflowView(View):
             message=overview.outcome.message,
             nodes={record.name: str(record.state) for record in overview.nodes},
         )
+
+
+class AbandonedView(View):
+    """Workflow that was abandoned, and its nodes that were given up."""
+
+    wid: str
+    nodes: tuple[str, ...]
 
 
 def _time(seconds: float) -> str:

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of what a stream of server-sent events has besides the kinds of events."""
+
+RESTED = "rested"  # nobody works on the workflow any more
+ERROR = "error"  # its data is the document of the error by which the stream ends
+LAST_EVENT_ID = "last-event-id"  # header with the number of the last event that the client has
