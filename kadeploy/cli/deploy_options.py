@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from kadeploy.cli.options import OperationOptions, declare, node_options, operation_options, result_options
+from kadeploy.cli.server_options import ServerOptions, server_options
 
 _FILE = click.Path(path_type=Path)
 
@@ -119,12 +120,13 @@ deploy_options = declare(
         help="With --simulate: as if there were N nodes like the chosen ones.",
     ),
     click.option("--seed", type=int, metavar="N", help="With --simulate: other luck (default 0)."),
+    server_options,
     operation_options,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeployOptions(OperationOptions):
+class DeployOptions(OperationOptions, ServerOptions):
     """Options of kadeploy; '' or None for an option that is absent, as each request has it."""
 
     env_name: str | None

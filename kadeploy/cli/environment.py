@@ -9,18 +9,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from kadeploy.caller import Caller
 from kadeploy.cli.environment_options import EnvironmentOptions
 from kadeploy.cli.fields import in_options
+from kadeploy.cli.server_options import open_contract
 from kadeploy.cli.standard_streams import draw_again, say, tell
 from kadeploy.cli.throughput import size
-from kadeploy.config import site as configuration
-from kadeploy.environments import source
-from kadeploy.environments.description import to_yaml
-from kadeploy.errors import ExitStatus
-from kadeploy.service.environments import EnvironmentService
+from kadeploy.contract.contract import Contract
+from kadeploy.errors import ExitStatus, RefusedError
 from kadeploy.service.named_environments import NamedEnvironments
-from kadeploy.service.service import Service
 from kadeploy.service.views.environments import EnvironmentsView
 from kadeploy.terminal import printable_line
 
@@ -54,45 +50,54 @@ def carry_out(options: EnvironmentOptions) -> ExitStatus:
 
 
 async def _act(action: EnvironmentAction) -> None:
-    site = configuration.load()
-    async with Service.open(site, Caller.of_process()) as service:
-        await _ACTIONS[action.kind](service.environments, action)
+    async with open_contract(action.options) as contract:
+        await _ACTIONS[action.kind](contract, action)
 
 
-async def _add(service: EnvironmentService, action: EnvironmentAction) -> None:
+async def _add(contract: Contract, action: EnvironmentAction) -> None:
+    from kadeploy.environments import source
+    from kadeploy.service.service import Service
+
+    if not isinstance(contract, Service):
+        raise RefusedError(
+            "environments cannot be recorded through kadeployd yet",
+            hint="ask an administrator, who records them with `embedded`",
+        )
     if action.name == "-":
         description = source.parse(action.text, "-")
     else:
         description = await source.load(action.name)
     for warning in description.warnings:
         tell(f"{warning} (warning)")
-    recorded = await service.record(description, action.options.env_user)
+    recorded = await contract.environments.record(description, action.options.env_user)
     if recorded.advice:
         tell(f"hint: {in_options(recorded.advice, 'kaenv')}")
 
 
-async def _list(service: EnvironmentService, action: EnvironmentAction) -> None:
-    _print_found(await service.list_visible(action.named), action, _print_table)
+async def _list(contract: Contract, action: EnvironmentAction) -> None:
+    _print_found(await contract.environments.list_visible(action.named), action, _print_table)
 
 
-async def _print(service: EnvironmentService, action: EnvironmentAction) -> None:
-    _print_found(await service.find(action.named), action, _print_yaml)
+async def _print(contract: Contract, action: EnvironmentAction) -> None:
+    _print_found(await contract.environments.find(action.named), action, _print_yaml)
 
 
-async def _delete(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.delete(action.named)
+async def _delete(contract: Contract, action: EnvironmentAction) -> None:
+    await contract.environments.delete(action.named)
 
 
-async def _set_visibility(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.change_visibility(action.named, action.options.visibility_tag or "")
+async def _set_visibility(contract: Contract, action: EnvironmentAction) -> None:
+    await contract.environments.change_visibility(action.named, action.options.visibility_tag or "")
 
 
-async def _toggle_destructive(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.toggle_destructive(action.named)
+async def _toggle_destructive(contract: Contract, action: EnvironmentAction) -> None:
+    await contract.environments.toggle_destructive(action.named)
 
 
-async def _recompress(service: EnvironmentService, action: EnvironmentAction) -> None:
-    made = await service.recompress(action.named, _progress() if sys.stderr.isatty() else _silence)
+async def _recompress(contract: Contract, action: EnvironmentAction) -> None:
+    made = await contract.environments.recompress(
+        action.named, _progress() if sys.stderr.isatty() else _silence
+    )
     sizes = f"{size(made.size)} instead of {size(made.former_size)}"
     tell(f"{made.environment} has now {made.file}, {sizes}; the old image is still there")
 
@@ -115,19 +120,19 @@ def _progress() -> Callable[[int, int | None], None]:
     return draw
 
 
-async def _update_image(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.update_digests(action.named, "image")
+async def _update_image(contract: Contract, action: EnvironmentAction) -> None:
+    await contract.environments.update_digests(action.named, "image")
 
 
-async def _update_preinstall(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.update_digests(action.named, "preinstall")
+async def _update_preinstall(contract: Contract, action: EnvironmentAction) -> None:
+    await contract.environments.update_digests(action.named, "preinstall")
 
 
-async def _update_postinstalls(service: EnvironmentService, action: EnvironmentAction) -> None:
-    await service.update_digests(action.named, "postinstalls")
+async def _update_postinstalls(contract: Contract, action: EnvironmentAction) -> None:
+    await contract.environments.update_digests(action.named, "postinstalls")
 
 
-_ACTIONS: dict[str, Callable[[EnvironmentService, EnvironmentAction], Coroutine[Any, Any, None]]] = {
+_ACTIONS: dict[str, Callable[[Contract, EnvironmentAction], Coroutine[Any, Any, None]]] = {
     "add": _add,
     "list": _list,
     "print": _print,
@@ -148,6 +153,8 @@ def _print_found(
 
 
 def _print_yaml(found: EnvironmentsView) -> None:
+    from kadeploy.environments.description import to_yaml
+
     for environment in found.environments:
         say(to_yaml(environment.to_description()).removesuffix("\n"))
 

@@ -9,6 +9,7 @@ import click
 
 from kadeploy.cli import program
 from kadeploy.cli.options import declare
+from kadeploy.cli.server_options import ServerOptions, server_options
 
 environment_options = declare(
     click.option("-a", "--add", metavar="FILE", help="Record the description in FILE (path, URL or '-')."),
@@ -47,13 +48,14 @@ environment_options = declare(
     click.option(
         "--recompress", metavar="NAME", help="Make a zstd image beside the present one, and use it."
     ),
+    server_options,
     program.json_option,
     program.version_option,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnvironmentOptions:
+class EnvironmentOptions(ServerOptions):
     """Options of kaenv."""
 
     add: str | None

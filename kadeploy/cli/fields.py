@@ -14,9 +14,11 @@ _PREFIX = "--"  # of an option whose name is a value
 
 _NODES = {"nodes": "-m", "force": "--force"}
 _ENVIRONMENT = {"environment": "-e", "owner": "-u", "version": "--env-version"}
+_SERVER = {"server": "--server", "embedded": "--embedded"}
 _DISK = {"keys": "-k", "block_device": "-b", "partition": "-p"}
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "kadeploy": {
+        **_SERVER,
         **_NODES,
         **_ENVIRONMENT,
         **_DISK,
@@ -49,7 +51,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
     "kapower": {**_NODES, "kind": _PREFIX, "level": "-l"},
     "kacast": {"min_ok": "--min-ok", "address": "--address ADDRESS"},
-    "kaenv": {**_ENVIRONMENT},
+    "kaenv": {**_SERVER, **_ENVIRONMENT},
+    "kastat": {**_SERVER},
     "kalab": {
         "name": "--name",
         "driver": "--driver",

@@ -10,14 +10,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kadeploy.caller import Caller
 from kadeploy.cli.node_lists import read_nodes
 from kadeploy.cli.report_options import FIELDS, KADEPLOY3_FIELDS, ReportOptions
+from kadeploy.cli.server_options import open_contract
 from kadeploy.cli.standard_streams import safe, say, tell
-from kadeploy.config import site as configuration
-from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
-from kadeploy.service.service import Service
 from kadeploy.service.views.statistics import (
     BroadcastsView,
     BroadcastView,
@@ -36,7 +33,7 @@ NO_INFORMATION = "No information is available"
 
 def report(options: ReportOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
-    view = asyncio.run(_ask(options, configuration.load()))
+    view = asyncio.run(_ask(options))
     if options.as_json:
         say(view.to_list_text())
     elif not view.entries:
@@ -69,11 +66,11 @@ def _filter(options: ReportOptions) -> Filter:
     )
 
 
-async def _ask(options: ReportOptions, site: Site) -> ListDocument:
+async def _ask(options: ReportOptions) -> ListDocument:
     """Document that is asked for."""
     wanted = _filter(options)
-    async with Service.open(site, Caller.of_process()) as service:
-        statistics = service.statistics
+    async with open_contract(options) as contract:
+        statistics = contract.statistics
         if options.causes:
             return await statistics.causes(wanted)
         if options.steps:

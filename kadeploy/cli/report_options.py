@@ -11,6 +11,7 @@ import click
 
 from kadeploy.cli import program
 from kadeploy.cli.options import NodeOptions, declare, node_options
+from kadeploy.cli.server_options import ServerOptions, server_options
 
 # The tutorial's form (Kadeploy 3.1), and that of Kadeploy 3.3.
 DATE_FORMATS = ("%Y:%m:%d:%H:%M:%S", "%Y-%m-%d %H:%M:%S")
@@ -106,13 +107,14 @@ report_options = declare(
         help="Print CSV: the default, and possible with --causes, --steps, --broadcasts and -b.",
     ),
     click.option("--header", is_flag=True, help="Begin CSV with a line of names."),
+    server_options,
     program.json_option,
     program.version_option,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportOptions(NodeOptions):
+class ReportOptions(NodeOptions, ServerOptions):
     """Options of kastat; dates in seconds since 1970, ``limit`` is offset and number."""
 
     list_all: bool

@@ -7,15 +7,12 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from kadeploy.caller import Caller
 from kadeploy.cli.deploy_options import DeployOptions
+from kadeploy.cli.server_options import open_contract
 from kadeploy.cli.short_names import shortest_unique
 from kadeploy.cli.standard_streams import say, tell
-from kadeploy.config import site as configuration
-from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus
 from kadeploy.nodes import fold
-from kadeploy.service.service import Service
 from kadeploy.service.views.workflows import CountsView, WorkflowsView, WorkflowView
 from kadeploy.terminal import printable_line
 
@@ -25,20 +22,20 @@ NONE = "-"
 
 def carry_out(options: DeployOptions) -> ExitStatus:
     """Do what --list, --cancel or --abandon asks for."""
-    asyncio.run(_carry_out(options, configuration.load()))
+    asyncio.run(_carry_out(options))
     return ExitStatus.OK
 
 
-async def _carry_out(options: DeployOptions, site: Site) -> None:
-    async with Service.open(site, Caller.of_process()) as service:
+async def _carry_out(options: DeployOptions) -> None:
+    async with open_contract(options) as contract:
         if options.cancel:
-            wid = await service.workflows.cancel(options.cancel)
+            wid = (await contract.workflows.cancel(options.cancel)).wid
             tell(f"{wid} ends; kadeploy --watch {wid} shows how")
         elif options.abandon:
-            wid, names = await service.workflows.abandon(options.abandon)
-            tell(f"{fold(names) if names else wid} abandoned")
+            abandoned = await contract.workflows.abandon(options.abandon)
+            tell(f"{fold(abandoned.nodes) if abandoned.nodes else abandoned.wid} abandoned")
         else:
-            _print_list(await service.workflows.list(options.listing or None), as_json=options.as_json)
+            _print_list(await contract.workflows.list(options.listing or None), as_json=options.as_json)
 
 
 def _print_list(view: WorkflowsView, *, as_json: bool) -> None:

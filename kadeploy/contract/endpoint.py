@@ -6,13 +6,15 @@
         async def list(self, names: Sequence[str] = ()) -> NodesView: ...
 
 A parameter that is a pydantic model is the body. The fields of one that is a dataclass, and all others, are
-in the path where that names them, else in the query.
+in the path where that names them, else in the query. A callable is not sent: only a service in the process of
+its caller calls it.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
+from collections import abc
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import StrEnum
@@ -24,6 +26,7 @@ from pydantic import BaseModel
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PREFIX = "/v1"
+SECONDS = 60.0  # within which the answer to a request begins
 REQUIRED: Any = inspect.Parameter.empty
 
 _ROUTE = "__route__"
@@ -39,7 +42,7 @@ class Method(StrEnum):
     DELETE = "DELETE"
 
 
-class Place(StrEnum):
+class RequestPart(StrEnum):
     """Part of a request in which a parameter is sent."""
 
     PATH = "path"
@@ -53,7 +56,7 @@ class Parameter:
 
     name: str
     type: Any
-    place: Place
+    place: RequestPart
     default: Any = REQUIRED
     part_of: str = ""
 
@@ -62,13 +65,16 @@ class Parameter:
 class Endpoint:
     """Method ``name`` of a part of the contract; ``types`` has the dataclasses whose fields are parameters.
 
-    ``result`` is a view, Event where ``streams``, or None. ``path`` has the number of the contract.
+    ``result`` is a view, or None; the events of a workflow where it ``streams``, from number ``since`` on.
+    ``path`` has the number of the contract; ``seconds`` is the time within which the answer begins.
     """
 
     name: str
     method: Method
     path: str
     doc: str
+    seconds: float
+    signature: inspect.Signature
     parameters: tuple[Parameter, ...]
     types: Mapping[str, type]
     result: Any
@@ -77,7 +83,7 @@ class Endpoint:
     @property
     def body(self) -> Parameter | None:
         """Parameter that is the body."""
-        return next((one for one in self.parameters if one.place is Place.BODY), None)
+        return next((one for one in self.parameters if one.place is RequestPart.BODY), None)
 
     def arguments(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the method, made of the values of the request's parameters."""
@@ -100,32 +106,32 @@ class Endpoint:
         }
 
 
-def _routed(method: Method, path: str) -> Callable[[Function], Function]:
+def _routed(method: Method, path: str, seconds: float) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
-        setattr(function, _ROUTE, (method, path))
+        setattr(function, _ROUTE, (method, path, seconds))
         return function
 
     return decorate
 
 
-def get(path: str) -> Callable[[Function], Function]:
+def get(path: str, seconds: float = SECONDS) -> Callable[[Function], Function]:
     """Declare a method that reads."""
-    return _routed(Method.GET, path)
+    return _routed(Method.GET, path, seconds)
 
 
-def post(path: str) -> Callable[[Function], Function]:
+def post(path: str, seconds: float = SECONDS) -> Callable[[Function], Function]:
     """Declare a method that makes or does something."""
-    return _routed(Method.POST, path)
+    return _routed(Method.POST, path, seconds)
 
 
-def put(path: str) -> Callable[[Function], Function]:
+def put(path: str, seconds: float = SECONDS) -> Callable[[Function], Function]:
     """Declare a method that replaces something."""
-    return _routed(Method.PUT, path)
+    return _routed(Method.PUT, path, seconds)
 
 
-def delete(path: str) -> Callable[[Function], Function]:
+def delete(path: str, seconds: float = SECONDS) -> Callable[[Function], Function]:
     """Declare a method that deletes something."""
-    return _routed(Method.DELETE, path)
+    return _routed(Method.DELETE, path, seconds)
 
 
 @cache
@@ -135,19 +141,21 @@ def endpoints_of(part: type) -> tuple[Endpoint, ...]:
 
 
 def _endpoint(function: Callable[..., Any]) -> Endpoint:
-    method, path = getattr(function, _ROUTE)
+    method, path, seconds = getattr(function, _ROUTE)
     hints = get_type_hints(function, include_extras=True)
     result = hints.pop("return")
     streams = get_origin(result) is AsyncIterator
     in_path = set(_NAME_IN_PATH.findall(path))
     parameters: list[Parameter] = []
     types: dict[str, type] = {}
-    for name, declared in inspect.signature(function).parameters.items():
-        if name == "self":
-            continue
+    signature = inspect.signature(function)
+    signature = signature.replace(parameters=[*signature.parameters.values()][1:])  # without self
+    for name, declared in signature.parameters.items():
         kind = hints[name]
+        if get_origin(kind) is abc.Callable:
+            continue
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            parameters.append(Parameter(name, kind, Place.BODY, declared.default))
+            parameters.append(Parameter(name, kind, RequestPart.BODY, declared.default))
         elif is_dataclass(kind) and isinstance(kind, type):
             types[name] = kind
             parameters.extend(_fields(name, kind, in_path))
@@ -158,6 +166,8 @@ def _endpoint(function: Callable[..., Any]) -> Endpoint:
         method=method,
         path=PREFIX + path,
         doc=inspect.getdoc(function) or "",
+        seconds=seconds,
+        signature=signature,
         parameters=tuple(parameters),
         types=types,
         result=result.__args__[0] if streams else None if result is type(None) else result,
@@ -179,5 +189,5 @@ def _default(field: Field[Any]) -> Any:
     return REQUIRED if field.default is MISSING else field.default
 
 
-def _place(name: str, in_path: set[str]) -> Place:
-    return Place.PATH if name in in_path else Place.QUERY
+def _place(name: str, in_path: set[str]) -> RequestPart:
+    return RequestPart.PATH if name in in_path else RequestPart.QUERY

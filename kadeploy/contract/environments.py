@@ -6,8 +6,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from kadeploy.contract.endpoint import delete, get, post, put
+from kadeploy.environments.progress import Progress, ignore_progress
 from kadeploy.service.named_environments import NamedEnvironments
 from kadeploy.service.views.environments import EnvironmentsView, RecompressedImageView
+
+READING = 4 * 3600.0  # seconds in which images are read
 
 
 class EnvironmentContract(Protocol):
@@ -33,10 +36,12 @@ class EnvironmentContract(Protocol):
     async def toggle_destructive(self, named: NamedEnvironments) -> None:
         """Invert the mark of each of these environments."""
 
-    @post("/environments/{name}/update-digests")
+    @post("/environments/{name}/update-digests", READING)
     async def update_digests(self, named: NamedEnvironments, part: str) -> None:
         """Record the present digests of ``image``, ``preinstall`` or ``postinstalls``."""
 
-    @post("/environments/{name}/recompress")
-    async def recompress(self, named: NamedEnvironments) -> RecompressedImageView:
+    @post("/environments/{name}/recompress", READING)
+    async def recompress(
+        self, named: NamedEnvironments, progress: Progress = ignore_progress
+    ) -> RecompressedImageView:
         """Recompress the image with zstd to a new file, and record that as the image."""

@@ -3,4 +3,3 @@
 
 RESTED = "rested"  # nobody works on the workflow any more
 ERROR = "error"  # its data is the document of the error by which the stream ends
-LAST_EVENT_ID = "last-event-id"  # header with the number of the last event that the client has

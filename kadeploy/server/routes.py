@@ -12,7 +12,7 @@ from fastapi import APIRouter, Body, Header, Path, Query, Request
 from starlette.responses import Response
 
 from kadeploy.contract.contract import PARTS, stubs_of
-from kadeploy.contract.endpoint import REQUIRED, Endpoint, Parameter, Place, endpoints_of
+from kadeploy.contract.endpoint import REQUIRED, Endpoint, Parameter, RequestPart, endpoints_of
 from kadeploy.contract.error_view import UNKNOWN_FIELD, ErrorView
 from kadeploy.errors import ExitStatus
 from kadeploy.server.answers import answer_to, document_answer, error_answer
@@ -22,7 +22,11 @@ from kadeploy.service.service import Service
 FindService = Callable[[Request], Awaitable[Service]]
 Handler = Callable[..., Awaitable[Response]]
 
-_PLACES: dict[Place, Any] = {Place.PATH: Path, Place.QUERY: Query, Place.BODY: Body}
+_DECLARATIONS: dict[RequestPart, Any] = {
+    RequestPart.PATH: Path,
+    RequestPart.QUERY: Query,
+    RequestPart.BODY: Body,
+}
 _ERRORS = {
     400: "the request is wrong",
     403: "refused",
@@ -70,7 +74,7 @@ class _Json(Response):
 
 
 def _handler(part: str, endpoint: Endpoint, find_service: FindService) -> Handler:
-    known = {one.name for one in endpoint.parameters if one.place is Place.QUERY}
+    known = {one.name for one in endpoint.parameters if one.place is RequestPart.QUERY}
 
     async def handle(request: Request, **values: Any) -> Response:
         if unknown := sorted(request.query_params.keys() - known):
@@ -79,7 +83,7 @@ def _handler(part: str, endpoint: Endpoint, find_service: FindService) -> Handle
         if last is not None:
             values["since"] = last + 1
         for one in endpoint.parameters:
-            if one.place is Place.PATH:
+            if one.place is RequestPart.PATH:
                 values[one.name] = unquote(values[one.name])
         try:
             service = await find_service(request)
@@ -118,11 +122,11 @@ def _signature(endpoint: Endpoint) -> inspect.Signature:
 
 
 def _declared(parameter: Parameter) -> inspect.Parameter:
-    kind = str if parameter.place is Place.PATH else parameter.type
-    default = REQUIRED if parameter.place is Place.PATH else parameter.default
+    kind = str if parameter.place is RequestPart.PATH else parameter.type
+    default = REQUIRED if parameter.place is RequestPart.PATH else parameter.default
     return inspect.Parameter(
         parameter.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[kind, _PLACES[parameter.place]()],
+        annotation=Annotated[kind, _DECLARATIONS[parameter.place]()],
     )

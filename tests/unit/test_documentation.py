@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from kadeploy.boot import answers, health, http, tftp_process
 from kadeploy.broadcast.interface import BroadcastOptions
 from kadeploy.cli import kacast, kadeploy, kadeploy_boot, kaenv, kalab, kapower, kareboot, kastat
+from kadeploy.client.client_file import ClientConfig
 from kadeploy.config import site
 from kadeploy.config.automata import InstanceSetting, MacroSteps
 from kadeploy.config.cluster import ClusterConfig
@@ -147,7 +148,7 @@ def rows(page: Path) -> list[list[str]]:
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
-@pytest.mark.parametrize("model", [ServerConfig, ClustersConfig, ClusterConfig])
+@pytest.mark.parametrize("model", [ServerConfig, ClustersConfig, ClusterConfig, ClientConfig])
 def test_every_key_is_documented_with_its_default(model: type[BaseModel]) -> None:
     documented = {row[0].strip("`"): row[1] for row in rows(ADMINISTRATORS / "configuration.md")}
     expected = {}
@@ -159,7 +160,11 @@ def test_every_key_is_documented_with_its_default(model: type[BaseModel]) -> Non
 
 
 def test_no_key_is_documented_that_does_not_exist() -> None:
-    known = {path for model in (ServerConfig, ClustersConfig, ClusterConfig) for path, _ in keys(model)}
+    known = {
+        path
+        for model in (ServerConfig, ClustersConfig, ClusterConfig, ClientConfig)
+        for path, _ in keys(model)
+    }
     for pattern, common in SAME.items():
         known |= {pattern.sub(common, path) for path in known}
     page = ADMINISTRATORS / "configuration.md"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of the documentation that are made of the vocabulary, and of the kinds of events.
+"""Tables of the documentation that are made of the vocabulary, of the kinds of events, and of the contract.
 
     python -m tests.unit.vocabulary_tables
 
@@ -20,6 +20,7 @@ from kadeploy.vocabulary.power import POWER
 from kadeploy.vocabulary.reboot import REBOOT
 from kadeploy.vocabulary.scope import Scope
 from kadeploy.workflow.event_kind import CONTENTS, EventValue
+from tests.unit.route_table import routes
 
 USERS = Path(__file__).parents[2] / "docs" / "users"
 END = "<!-- end -->"
@@ -111,6 +112,7 @@ TABLES: dict[str, tuple[Path, Callable[[], Iterator[str]]]] = {
     "durations": (USERS / "simulating.md", durations),
     "events": (USERS / "json.md", events),
     "instances": (USERS / "deploying.md", instances),
+    "routes": (USERS / "rest.md", routes),
 }
 
 

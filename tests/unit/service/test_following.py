@@ -23,6 +23,7 @@ from kadeploy.operations.continuation import Continuation, ContinuationKind
 from kadeploy.operations.run import events
 from kadeploy.service.following import follow
 from kadeploy.service.operations import OperationService
+from kadeploy.service.views.workflows import AbandonedView
 from kadeploy.service.workflows import WorkflowService
 from kadeploy.store import event_log, leases, workflows
 from kadeploy.store.store import Store
@@ -204,7 +205,7 @@ async def test_one_that_has_not_started_is_given_up(
     await process.wait()
     with pytest.raises(RefusedError, match="was not started"):
         await operations.begin(Continuation(wid=wid, kind=ContinuationKind.RETRY))
-    assert await workflows_of(ALICE).abandon(wid) == (wid, [])
+    assert await workflows_of(ALICE).abandon(wid) == AbandonedView(wid=wid, nodes=())
     assert (await workflows_of(ALICE).show(wid)).state == "aborted"
     with pytest.raises(RefusedError):
         await operations.begin(Continuation(wid=wid, kind=ContinuationKind.RESUME))

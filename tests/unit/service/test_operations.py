@@ -194,7 +194,7 @@ async def test_a_running_workflow_is_cancelled_from_elsewhere(
         await operations.begin(resume(running.wid))
     with pytest.raises(RefusedError, match="is running"):
         await workflows_of(ALICE).abandon(running.wid)
-    assert await workflows_of(ROOT).cancel(running.wid) == running.wid
+    assert (await workflows_of(ROOT).cancel(running.wid)).wid == running.wid
     async with asyncio.timeout(10):
         assert phases(await running.finish()) == {"red-1": "aborted", "red-2": "aborted"}
     with pytest.raises(RefusedError, match="does not run: it is aborted"):
