@@ -10,19 +10,17 @@ from kadeploy.cli import operation_command
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.cli.node_lists import node_names, read_nodes
 from kadeploy.cli.request import build_request, continuation, repetition
-from kadeploy.config import site as configuration
+from kadeploy.client.operations import Asked
 from kadeploy.errors import ExitStatus
-from kadeploy.service.operations import Asked
 
 
 def deploy(options: DeployOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
-    site = configuration.load()
     if options.resumed or options.again:  # they have their own nodes, which -m and -f choose or replace
         names = read_nodes(options.machines, options.files)
     else:
         names = node_names(options)
-    return operation_command.run(options, site, partial(_ask, options, names))
+    return operation_command.run(options, partial(_ask, options, names))
 
 
 async def _ask(options: DeployOptions, names: Sequence[str]) -> Asked:

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from kadeploy.cli.options import OperationOptions, declare, node_options, operation_options, result_options
-from kadeploy.cli.server_options import ServerOptions, server_options
 
 _FILE = click.Path(path_type=Path)
 
@@ -82,11 +81,12 @@ deploy_options = declare(
     click.option("--again", metavar="WID", help="Begin once more what a workflow was asked for."),
     click.option("--cancel", metavar="WID", help="End a running workflow; its nodes are aborted."),
     click.option("--watch", metavar="WID", help="Show what happens in a workflow, to its end."),
+    click.option("--log", metavar="WID", help="Show what has happened in a workflow until now."),
     click.option(
         "--since",
         type=click.IntRange(min=1),
         metavar="N",
-        help="With --watch: from event N on (default: from the first).",
+        help="With --watch and --log: from event N on (default: from the first).",
     ),
     click.option(
         "--list",
@@ -120,13 +120,12 @@ deploy_options = declare(
         help="With --simulate: as if there were N nodes like the chosen ones.",
     ),
     click.option("--seed", type=int, metavar="N", help="With --simulate: other luck (default 0)."),
-    server_options,
     operation_options,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeployOptions(OperationOptions, ServerOptions):
+class DeployOptions(OperationOptions):
     """Options of kadeploy; '' or None for an option that is absent, as each request has it."""
 
     env_name: str | None
@@ -150,6 +149,7 @@ class DeployOptions(OperationOptions, ServerOptions):
     again: str | None
     cancel: str | None
     watch: str | None
+    log: str | None
     since: int | None
     listing: int | None
     no_kexec: bool

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from kadeploy.cli import standard_streams
 from kadeploy.cli.debug_log import debug_log
 from kadeploy.cli.line_writer import LineWriter, writing_to
 from kadeploy.cli.options import OperationOptions
@@ -76,6 +77,14 @@ class Display:
     def write(self, line: str) -> None:
         """Write a line of the log, above the table if both are on the terminal."""
         self._writer.write(printable_line(line))
+
+    def tell(self, text: str) -> None:
+        """Tell the user on standard error, above the table."""
+        for line in text.splitlines():
+            if self._live is not None:
+                self._above.write(printable_line(line))
+            else:
+                standard_streams.tell(line)
 
     def take(self, event: Event) -> None:
         """Show an event."""

@@ -39,6 +39,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "simulation": "--simulate",
     },
     "kareboot": {
+        **_SERVER,
         **_NODES,
         **_ENVIRONMENT,
         **_DISK,
@@ -49,7 +50,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "check_destructive": "-c",
         "timeout": "--reboot-classical-timeout",
     },
-    "kapower": {**_NODES, "kind": _PREFIX, "level": "-l"},
+    "kapower": {**_SERVER, **_NODES, "kind": _PREFIX, "level": "-l"},
     "kacast": {"min_ok": "--min-ok", "address": "--address ADDRESS"},
     "kaenv": {**_SERVER, **_ENVIRONMENT},
     "kastat": {**_SERVER},

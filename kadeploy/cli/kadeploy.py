@@ -92,7 +92,7 @@ KEPT = (
 )
 
 # Options that look at workflows or end them, and plan nothing.
-NOT_PLANNED = ("watch", "cancel", "abandon", "listing")
+NOT_PLANNED = ("watch", "log", "cancel", "abandon", "listing")
 
 # Options that would touch nodes or files, or that do something else than deploy.
 NOT_SIMULATED = (
@@ -133,7 +133,7 @@ def command(**values: Any) -> ExitStatus:
         from kadeploy.cli import simulate
 
         return simulate.simulate(options)
-    if options.watch:
+    if options.watch or options.log:
         from kadeploy.cli import watch
 
         return watch.watch(options)
@@ -149,11 +149,11 @@ def command(**values: Any) -> ExitStatus:
 def _check(options: DeployOptions) -> None:
     """Raises UsageError for options that do not go together."""
     asked = [options.env_name, options.env_file, options.resume, options.retry, options.again]
-    asked += [options.watch, options.cancel, options.abandon]
+    asked += [options.watch, options.log, options.cancel, options.abandon]
     if sum(map(bool, asked)) + (options.listing is not None) != 1:
         raise UsageError(
-            "give what to do: one of -e NAME, -a FILE, --resume, --retry, --again, --watch, --cancel, "
-            "--abandon, --list",
+            "give what to do: one of -e NAME, -a FILE, --resume, --retry, --again, --watch, --log, "
+            "--cancel, --abandon, --list",
         )
     if (options.resumed or options.again) and (wrong := given(KEPT)):
         which, start = ("resumed", "--from, ") if options.resumed else ("repeated", "")
@@ -163,10 +163,10 @@ def _check(options: DeployOptions) -> None:
         )
     if options.start and not options.resumed:
         raise UsageError("--from belongs to --resume and --retry")
-    if options.since is not None and not options.watch:
-        raise UsageError("--since belongs to --watch")
-    if options.as_json and (wrong := given(("watch", "cancel", "abandon"))):
-        hint = "--json-lines prints its events" if options.watch else ""
+    if options.since is not None and not (options.watch or options.log):
+        raise UsageError("--since belongs to --watch and --log")
+    if options.as_json and (wrong := given(("watch", "log", "cancel", "abandon"))):
+        hint = "--json-lines prints its events" if options.watch or options.log else ""
         raise UsageError(f"--json cannot be had with {', '.join(wrong.values())}", hint=hint)
     if options.json_lines and (wrong := given(("listing", "cancel", "abandon"))):
         hint = "" if options.listing is None else "--json prints a document"

@@ -7,24 +7,25 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from kadeploy.caller import Caller
 from kadeploy.cli import dry_run, standard_streams, verdict
 from kadeploy.cli.descriptors import raise_descriptor_limit
 from kadeploy.cli.display import Display, shown
 from kadeploy.cli.line_writer import LineWriter, writing_to
 from kadeploy.cli.options import OperationOptions
+from kadeploy.cli.remote_end import remote_end
 from kadeploy.cli.result_files import ResultFiles
+from kadeploy.cli.server_options import open_operations
 from kadeploy.cli.signals import Signals
+from kadeploy.cli.transcript import LATENESS
+from kadeploy.client.operations import Asked, BegunWorkflow, ServedOperations, ServedWorkflow
 from kadeploy.config import namespace
 from kadeploy.config.site import Site
 from kadeploy.errors import ExitStatus, UsageError
-from kadeploy.service.operations import Asked
-from kadeploy.service.running import RunningWorkflow
-from kadeploy.service.service import Service
 from kadeploy.service.views.plan import DeploymentPlanView, PlanView
 from kadeploy.service.views.result import ResultView
 from kadeploy.service.watchers import Watchers
@@ -33,7 +34,7 @@ from kadeploy.terminal import printable_line
 Ask = Callable[[], Awaitable[Asked]]
 
 
-def run(options: OperationOptions, site: Site, ask: Ask) -> ExitStatus:
+def run(options: OperationOptions, ask: Ask) -> ExitStatus:
     """Run a command and return its exit status. ``ask`` makes what is asked for of the options.
 
     Raises KadeployError for what was refused. The status says what became of the nodes, whatever became of
@@ -46,7 +47,7 @@ def run(options: OperationOptions, site: Site, ask: Ask) -> ExitStatus:
         files = ResultFiles(options.written_files)
     raise_descriptor_limit()
     try:
-        result = asyncio.run(_carry_out(options, site, ask, files))
+        result = asyncio.run(_carry_out(options, ask, files))
     except asyncio.CancelledError:  # SIGTERM or SIGHUP; asyncio itself turns SIGINT into KeyboardInterrupt
         raise KeyboardInterrupt from None
     if result is None:
@@ -57,31 +58,44 @@ def run(options: OperationOptions, site: Site, ask: Ask) -> ExitStatus:
     return ExitStatus.SERVICE if files.problems and status is ExitStatus.OK else status
 
 
-async def _carry_out(
-    options: OperationOptions, site: Site, ask: Ask, files: ResultFiles
-) -> ResultView | None:
-    """Do what is asked for; the result is None after a dry run."""
+async def _carry_out(options: OperationOptions, ask: Ask, files: ResultFiles) -> ResultView | None:
+    """Do what is asked for; the result is None after a dry run, and where the operation goes on alone."""
     asked = await ask()
-    async with Service.open(site, Caller.of_process(), enter_namespace) as service, shown(options) as display:
-        if options.dry_run:
-            plan = await service.operations.plan(asked, display.watchers)
-            await display.close()
-            _print_plan(plan, as_json=options.as_json)
-            return None
-        signals = Signals()
-        watchers = Watchers((*display.watchers.subscribers, files.take), display.watchers.kept)
-        running = await service.operations.begin(asked, watchers)
-        signals.tell = lambda meaning: running.warn(f"{running.wid} ends: {meaning}")
-        files.replace(options.write_workflow_id, running.wid)
-        return await _finish(running, options, display, files)
+    async with open_operations(options, enter_namespace) as operations:
+        is_remote = isinstance(operations, ServedOperations)
+        if not options.wait and not is_remote:
+            raise UsageError("--no-wait needs a server, and none was found", hint="put '&' behind it")
+        # Events of a server come in batches, which mix moments.
+        async with shown(options, lateness=LATENESS if is_remote else 0.0) as display:
+            if options.dry_run:
+                plan = await operations.plan(asked, display.watchers)
+                await display.close()
+                _print_plan(plan, as_json=options.as_json)
+                return None
+            signals = Signals() if not is_remote else None
+            watchers = Watchers((*display.watchers.subscribers, files.take), display.watchers.kept)
+            running = await operations.begin(asked, watchers)
+            files.replace(options.write_workflow_id, running.wid)
+            if isinstance(running, ServedWorkflow):
+                if not options.wait:
+                    standard_streams.say(running.wid)
+                    return None
+                return await _finish(running, options, display, files, remote_end(running, display.tell))
+            assert signals is not None
+            signals.tell = lambda meaning: running.warn(f"{running.wid} ends: {meaning}")
+            return await _finish(running, options, display, files, running.finish())
 
 
 async def _finish(
-    running: RunningWorkflow, options: OperationOptions, display: Display, files: ResultFiles
+    running: BegunWorkflow,
+    options: OperationOptions,
+    display: Display,
+    files: ResultFiles,
+    end: Coroutine[Any, Any, ResultView],
 ) -> ResultView:
     """Wait for the end of an operation, and print its result, also when a signal ends it."""
     try:
-        return await running.finish()
+        return await end
     finally:
         try:
             await display.close()

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from kadeploy.cli import program
+from kadeploy.cli.server_options import ServerOptions, server_options
 from kadeploy.errors import UsageError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -88,7 +89,13 @@ class ResultOptions(NodeOptions):
 operation_options = declare(
     click.option("--force", is_flag=True, help="Take nodes that another operation uses."),
     click.option("--dry-run", is_flag=True, help="Check everything, print the plan, touch nothing."),
-    click.option("--wait/--no-wait", default=True, help="--no-wait needs a server."),
+    click.option(
+        "--wait/--no-wait",
+        " /--detach",
+        default=True,
+        help="With --no-wait a server goes on alone; the identifier is printed.",
+    ),
+    server_options,
     click.option("-s", "--script", type=_FILE, metavar="FILE", help="Run this at the end."),
     click.option("--write-workflow-id", type=_FILE, metavar="FILE", help="For scripts."),
     click.option(
@@ -101,8 +108,20 @@ operation_options = declare(
 )
 
 
+# Options for what is known when an operation has ended.
+WAITED_FOR = (
+    "output_ok_nodes",
+    "output_ko_nodes",
+    "output_known_hosts",
+    "script",
+    "as_json",
+    "json_lines",
+    "dry_run",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperationOptions(ResultOptions):
+class OperationOptions(ResultOptions, ServerOptions):
     """Options of every operation on nodes; only some commands have ``--output-known-hosts``."""
 
     force: bool
@@ -129,8 +148,8 @@ class OperationOptions(ResultOptions):
 
     def check(self) -> None:
         """Raises UsageError for options that no operation can obey."""
-        if not self.wait:
-            raise UsageError("--no-wait needs a server, and none is configured", hint="put '&' behind it")
+        if not self.wait and (wrong := given(WAITED_FOR)):
+            raise UsageError(f"--no-wait cannot be had with {', '.join(wrong.values())}")
         if self.as_json and self.json_lines:
             raise UsageError("--json and --json-lines exclude each other")
         ResultOptions.check(self)

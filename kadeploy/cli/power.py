@@ -10,15 +10,14 @@ from kadeploy.caller import Caller
 from kadeploy.cli import operation_command
 from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.power_options import PowerOptions
-from kadeploy.config import site as configuration
 from kadeploy.errors import ExitStatus
 from kadeploy.operations.power.request import PowerKind, PowerRequest
 
 
 def power(kind: str, options: PowerOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
-    site, names = configuration.load(), node_names(options)
-    return operation_command.run(options, site, partial(_request, kind, options, names))
+    names = node_names(options)
+    return operation_command.run(options, partial(_request, kind, options, names))
 
 
 async def _request(kind: str, options: PowerOptions, names: Sequence[str]) -> PowerRequest:

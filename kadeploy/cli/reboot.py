@@ -13,7 +13,6 @@ from kadeploy.cli.node_lists import node_names
 from kadeploy.cli.options import given
 from kadeploy.cli.reboot_options import RebootOptions
 from kadeploy.cli.request import read_keys
-from kadeploy.config import site as configuration
 from kadeploy.errors import ExitStatus, FileError, FileProblem, NotFoundError, UsageError
 from kadeploy.operations.reboot.request import (
     MAX_PROFILE,
@@ -43,8 +42,8 @@ def reboot(options: RebootOptions) -> ExitStatus:
     """Carry out the command; raises KadeployError for what was refused."""
     fields = dict.fromkeys(FIELDS[parameter] for parameter in given(FIELDS))
     check_fields(RebootKind(options.kind), fields)
-    site, names = configuration.load(), node_names(options)
-    return operation_command.run(options, site, partial(_request, options, names))
+    names = node_names(options)
+    return operation_command.run(options, partial(_request, options, names))
 
 
 async def _request(options: RebootOptions, names: Sequence[str]) -> RebootRequest:

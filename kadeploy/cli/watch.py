@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work of kadeploy --watch: what happens in a workflow, whoever carries it out."""
+"""Work of kadeploy --watch and --log: what happens in a workflow, or has, whoever carries it out."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def watch(options: DeployOptions) -> ExitStatus:
 
 async def _watch(options: DeployOptions) -> None:
     Signals()
-    ended, name = False, options.watch or ""
+    ended, name = False, options.watch or options.log or ""
     async with (
         open_contract(options) as contract,
         shown(options, lateness=LATENESS) as display,
     ):
-        async for event in contract.workflows.follow(name, options.since or 1):
+        async for event in contract.workflows.follow(name, options.since or 1, bool(options.log)):
             ended, name = event.kind is EventKind.ENDED, event.wid  # last may be another one meanwhile
             display.take(event)
             display.keep([event])
@@ -40,6 +40,6 @@ async def _watch(options: DeployOptions) -> None:
         await display.close()
         if display.problem:
             raise ServiceError(f"standard output cannot be written: {display.problem}")
-        if not ended:
+        if not ended and options.watch:
             workflow = await contract.workflows.show(name)
             standard_streams.tell(f"{workflow.wid} is {workflow.state}, and nobody works on it")

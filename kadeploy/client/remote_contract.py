@@ -14,6 +14,7 @@ from kadeploy.contract.endpoint import Endpoint, endpoints_of
 if TYPE_CHECKING:
     from kadeploy.contract.environments import EnvironmentContract
     from kadeploy.contract.nodes import NodeContract
+    from kadeploy.contract.requests import RequestContract
     from kadeploy.contract.statistics import StatisticsContract
     from kadeploy.contract.workflows import WorkflowContract
 
@@ -34,6 +35,12 @@ class RemoteContract:
     def nodes(self) -> NodeContract:
         """Nodes and their states."""
         part: NodeContract = self._part("nodes")
+        return part
+
+    @cached_property
+    def requests(self) -> RequestContract:
+        """Requests of operations."""
+        part: RequestContract = self._part("requests")
         return part
 
     @cached_property

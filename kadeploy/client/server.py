@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from kadeploy.client.http_connection import HttpAnswer, HttpConnection, LostConnectionError, NoConnectionError
 from kadeploy.client.server_events import ServerEvent, server_events
@@ -47,7 +47,7 @@ class Server:
         if endpoint.result is None:
             return None
         try:
-            return endpoint.result.model_validate_json(content)
+            return TypeAdapter(endpoint.result).validate_json(content)
         except ValidationError as error:
             raise ServiceError(
                 f"kadeployd answers what this version does not understand: {endpoint.method} {endpoint.path}",

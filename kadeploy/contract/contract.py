@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from kadeploy.contract.environments import EnvironmentContract
     from kadeploy.contract.nodes import NodeContract
+    from kadeploy.contract.requests import RequestContract
     from kadeploy.contract.statistics import StatisticsContract
     from kadeploy.contract.workflows import WorkflowContract
 
@@ -23,6 +24,7 @@ VERSION = 1  # in the path of each route; another one only for what clients of t
 PARTS = {
     "environments": "EnvironmentContract",
     "nodes": "NodeContract",
+    "requests": "RequestContract",
     "statistics": "StatisticsContract",
     "workflows": "WorkflowContract",
 }
@@ -38,6 +40,10 @@ class Contract(Protocol):
     @property
     def nodes(self) -> NodeContract:
         """Nodes and their states."""
+
+    @property
+    def requests(self) -> RequestContract:
+        """Requests of operations."""
 
     @property
     def statistics(self) -> StatisticsContract:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from kadeploy.contract.endpoint import get, post
+from kadeploy.service.views.result import ResultView
 from kadeploy.service.views.workflows import AbandonedView, WorkflowsView, WorkflowView
 from kadeploy.workflow.event import Event
 
@@ -23,8 +24,12 @@ class WorkflowContract(Protocol):
         """Show one workflow."""
 
     @get("/workflows/{name}/events")
-    def follow(self, name: str, since: int = 1) -> AsyncIterator[Event]:
-        """Follow the events from number ``since`` on, until nobody works on the workflow."""
+    def follow(self, name: str, since: int = 1, until_now: bool = False) -> AsyncIterator[Event]:
+        """Follow the events from number ``since`` on, until nobody works on the workflow, or until now."""
+
+    @get("/workflows/{name}/result")
+    async def result(self, name: str) -> ResultView:
+        """Give the result of a workflow on which nobody works."""
 
     @post("/workflows/{name}/cancel")
     async def cancel(self, name: str) -> WorkflowView:

@@ -24,12 +24,12 @@ BATCHES = 20  # of events that are read at once
 PATIENCE = 3.0  # seconds for which the last event of a workflow that has come to its end may be missing
 
 
-async def follow(store: Store, wid: str, since: int = 1) -> AsyncIterator[Event]:
+async def follow(store: Store, wid: str, since: int = 1, *, until_now: bool = False) -> AsyncIterator[Event]:
     """Events of a workflow from number ``since`` on, those of the past at once, until it rests.
 
     It rests when it has ended, is held, or its process was killed: then the events that its journal implies
-    come last. Raises NotFoundError, ServiceError where the store does not work, and RefusedError for an event
-    that this version does not know.
+    come last. ``until_now``: what there is now, and no more. Raises NotFoundError, ServiceError where the
+    store does not work, and RefusedError for an event that this version does not know.
     """
     number, ended, looked, rested = max(since, 1), False, 0.0, 0.0
     while True:
@@ -40,6 +40,8 @@ async def follow(store: Store, wid: str, since: int = 1) -> AsyncIterator[Event]
             number, ended = event.sequence + 1, event.kind is EventKind.ENDED
         if documents:
             continue
+        if until_now:
+            return
         now = time.monotonic()
         if ended or now - looked >= WORK_INTERVAL:
             looked = now

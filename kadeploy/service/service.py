@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kadeploy.service.environments import EnvironmentService
     from kadeploy.service.nodes import NodeService
     from kadeploy.service.operations import OperationService
+    from kadeploy.service.requests import RequestService
     from kadeploy.service.statistics import StatisticsService
     from kadeploy.service.workflows import WorkflowService
 
@@ -56,7 +57,7 @@ class Service:
         """Workflows that are kept."""
         from kadeploy.service.workflows import WorkflowService
 
-        return WorkflowService(self.store, self.caller, self.rights)
+        return WorkflowService(self.site, self.store, self.caller, self.rights)
 
     @cached_property
     def environments(self) -> EnvironmentService:
@@ -85,3 +86,10 @@ class Service:
         from kadeploy.service.operations import OperationService
 
         return OperationService(self.site, self.store, self.caller, self.rights, self._enter)
+
+    @cached_property
+    def requests(self) -> RequestService:
+        """Requests of operations as documents."""
+        from kadeploy.service.requests import RequestService
+
+        return RequestService(self.operations)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kadeploy.operations.run.feed import Feed, KeptSubscriber, Subscriber
+if TYPE_CHECKING:
+    from kadeploy.operations.run.feed import Feed, KeptSubscriber, Subscriber
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class Watchers:
 
     def feed(self) -> Feed:
         """Make the feed of an operation, to which they have subscribed."""
+        from kadeploy.operations.run.feed import Feed  # who asks a server has no feed
+
         feed = Feed()
         for subscriber in self.subscribers:
             feed.subscribe(subscriber)

@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from kadeploy.caller import Caller
-from kadeploy.errors import RefusedError
+from kadeploy.config.site import Site
+from kadeploy.errors import KadeployError, RefusedError, ServiceError
 from kadeploy.operations import workflows as overviews
+from kadeploy.operations.workflows import Overview
 from kadeploy.service.following import follow
 from kadeploy.service.rights import Action, Rights
+from kadeploy.service.views.result import ResultView
 from kadeploy.service.views.workflows import AbandonedView, WorkflowsView, WorkflowView
 from kadeploy.store import history, workflows
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State
 from kadeploy.workflow.event import Event
 
 
@@ -37,6 +41,7 @@ class WorkflowService:
     newest one. Each method raises NotFoundError or RefusedError for a name that none or several have.
     """
 
+    site: Site
     store: Store
     caller: Caller
     rights: Rights
@@ -49,11 +54,29 @@ class WorkflowService:
         """One workflow."""
         return WorkflowView.of(await overviews.look_at(self.store, await self._find(name)))
 
-    async def follow(self, name: str, since: int = 1) -> AsyncIterator[Event]:
-        """Events from number ``since`` on, those of the past at once, until nobody works on the workflow."""
+    async def follow(self, name: str, since: int = 1, until_now: bool = False) -> AsyncIterator[Event]:
+        """Events from number ``since`` on, those of the past at once, until nobody works on the workflow.
+
+        ``until_now``: those of the past only.
+        """
         workflow = await self._find(name)
-        async for event in follow(self.store, workflow.id, since):
+        async for event in follow(self.store, workflow.id, since, until_now=until_now):
             yield event
+
+    async def result(self, name: str) -> ResultView:
+        """Result of a workflow on which nobody works.
+
+        Raises RefusedError where somebody does, and what has ended it where no node of it has begun.
+        """
+        from kadeploy.operations.recorded_result import recorded_result  # who lists workflows needs no ssh
+
+        workflow = await self._find(name)
+        overview = await overviews.look_at(self.store, workflow)
+        if overview.running:
+            raise RefusedError(f"{workflow.id} is {overview.state}")
+        if not overviews.clusters_of(workflow):
+            raise _why_not_begun(workflow, overview)
+        return ResultView.of(await recorded_result(self.store, self.site, workflow))
 
     async def cancel(self, name: str) -> WorkflowView:
         """Ask the process that works on a workflow to end it.
@@ -84,3 +107,12 @@ class WorkflowService:
 
     async def _find_own(self, name: str) -> Workflow:
         return await find_controlled(self.store, name, self.caller, self.rights)
+
+
+def _why_not_begun(workflow: Workflow, overview: Overview) -> KadeployError:
+    """Error that ended a workflow before its nodes began, or is to be raised where it has not ended."""
+    if workflow.state is State.ERROR:
+        return ServiceError(overview.outcome.message or f"{workflow.id} has failed")
+    if workflow.cancelled_by:
+        return RefusedError(f"{workflow.cancelled_by} has cancelled {workflow.id}")
+    return RefusedError(overview.outcome.message or f"{workflow.id} is {overview.state}")

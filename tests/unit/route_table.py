@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from kadeploy.contract.contract import PARTS, stubs_of
 from kadeploy.contract.endpoint import Endpoint, RequestPart, endpoints_of
-from kadeploy.service.views.view import Document
+from kadeploy.service.views.view import Document, View
 
 
 def routes() -> Iterator[str]:
@@ -36,7 +37,11 @@ def _result(endpoint: Endpoint) -> str:
         return "[events](#events)"
     if endpoint.result is None:
         return "none"
-    if issubclass(endpoint.result, Document):
-        kind = endpoint.result.model_fields["kind"].default
+    return " or ".join(map(_view, get_args(endpoint.result) or (endpoint.result,)))
+
+
+def _view(view: type[View]) -> str:
+    if issubclass(view, Document):
+        kind = view.model_fields["kind"].default
         return f"[{kind}](json.md#{kind})"
-    return f"`{endpoint.result.__name__}`"
+    return f"`{view.__name__}`"

@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from kadeploy.config.server import Windows
-from kadeploy.disks.layout import partition_device
-from kadeploy.operations.deploy.plan import DeploymentClusterPlan, DeploymentPlan
-from kadeploy.operations.plan import ClusterPlan, Plan
-from kadeploy.operations.recipe import Recipe
 from kadeploy.service.views.view import Document, Number, View
-from kadeploy.steps.custom_operation import CustomOperation
-from kadeploy.steps.facts import ClusterFacts, DeploymentFacts
-from kadeploy.steps.step import Step
-from kadeploy.workflow.automaton import Instance, MicroStep
+
+if TYPE_CHECKING:
+    from kadeploy.operations.deploy.plan import DeploymentClusterPlan, DeploymentPlan
+    from kadeploy.operations.plan import ClusterPlan, Plan
+    from kadeploy.operations.recipe import Recipe
+    from kadeploy.steps.facts import ClusterFacts, DeploymentFacts
+    from kadeploy.steps.step import Step
+    from kadeploy.workflow.automaton import Instance, MicroStep
 
 
 class MicroStepView(View):
@@ -34,6 +34,8 @@ class MicroStepView(View):
     @classmethod
     def of(cls, micro: MicroStep, step: Step[Any], count: int) -> MicroStepView:
         """View of a micro-step that is run on so many nodes."""
+        from kadeploy.steps.custom_operation import CustomOperation
+
         function = step.function
         return cls(
             name=micro.name,
@@ -145,6 +147,8 @@ class DeploymentClusterPlanView(View):
     @classmethod
     def of(cls, plan: DeploymentClusterPlan) -> DeploymentClusterPlanView:
         """View of a cluster's plan."""
+        from kadeploy.disks.layout import partition_device
+
         layout = plan.facts.layout
         return cls(
             cluster=plan.cluster,
@@ -206,4 +210,6 @@ class DeploymentPlanView(Document):
 
 def view_of(plan: Plan[ClusterFacts]) -> DeploymentPlanView | PlanView:
     """View of a plan of any kind."""
+    from kadeploy.operations.deploy.plan import DeploymentPlan
+
     return DeploymentPlanView.of(plan) if isinstance(plan, DeploymentPlan) else PlanView.of(plan)

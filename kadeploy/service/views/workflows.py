@@ -71,6 +71,13 @@ class WorkflowView(View):
         )
 
 
+class BegunView(View):
+    """Workflow that was begun or goes on; ``since`` is the number of the first event of what happens now."""
+
+    wid: str
+    since: int
+
+
 class AbandonedView(View):
     """Workflow that was abandoned, and its nodes that were given up."""
 

@@ -47,11 +47,13 @@ def test_the_service_has_the_methods_of_the_stubs(part: str, endpoint: Endpoint)
 def _parts() -> dict[str, Any]:
     from kadeploy.service.environments import EnvironmentService
     from kadeploy.service.nodes import NodeService
+    from kadeploy.service.requests import RequestService
     from kadeploy.service.statistics import StatisticsService
     from kadeploy.service.workflows import WorkflowService
 
     return {
-        kind.__name__: kind for kind in (EnvironmentService, NodeService, StatisticsService, WorkflowService)
+        kind.__name__: kind
+        for kind in (EnvironmentService, NodeService, RequestService, StatisticsService, WorkflowService)
     }
 
 

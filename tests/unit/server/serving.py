@@ -10,13 +10,15 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kadeploy.caller import Caller
 from kadeploy.config.site import Site
+from kadeploy.operations.run.executor import StepExecutor
+from kadeploy.operations.run.operation import MakeExecutor
 from kadeploy.server.app import make_app
 from kadeploy.server.http_server import HttpServer
 from kadeploy.service.service import Service
@@ -24,20 +26,31 @@ from kadeploy.store.store import Store
 
 
 class OpenServices:
-    """Services over one store, which remembers who has called."""
+    """Services over one store, one for each caller; it remembers who has called."""
 
-    def __init__(self, site: Site, store: Store) -> None:
+    def __init__(self, site: Site, store: Store, make_executor: MakeExecutor) -> None:
         self.site = site
         self.store = store
         self.callers: list[Caller] = []
+        self._make_executor = make_executor
+        self._services: dict[Caller, Service] = {}
 
     def service_for(self, caller: Caller) -> Service:
         self.callers.append(caller)
-        return Service(self.site, self.store, caller, lambda _: None)
+        if caller not in self._services:
+            service = Service(self.site, self.store, caller, lambda _: None)
+            operations = replace(service.operations, make_executor=self._make_executor)
+            vars(service)["operations"] = operations
+            self._services[caller] = service
+        return self._services[caller]
+
+    async def close(self) -> None:
+        for service in self._services.values():
+            await service.operations.close()
 
 
 @contextmanager
-def serving(site: Site, path: Path) -> Iterator[OpenServices]:
+def serving(site: Site, path: Path, make_executor: MakeExecutor = StepExecutor) -> Iterator[OpenServices]:
     """Serve a site on a socket, which any user may connect to."""
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(path))
@@ -48,12 +61,13 @@ def serving(site: Site, path: Path) -> Iterator[OpenServices]:
 
     async def main() -> None:
         async with Store.open(site.path(site.server.database.name)) as store:
-            made.append(OpenServices(site, store))
+            made.append(OpenServices(site, store, make_executor))
             server = HttpServer(make_app(made[0]))
             loop = asyncio.get_running_loop()
             end.append(partial(loop.call_soon_threadsafe, server.end))
             ready.set()
             await server.serve(sockets=[listening])
+            await made[0].close()
 
     thread = threading.Thread(target=asyncio.run, args=(main(),), name="server")
     thread.start()

@@ -38,4 +38,4 @@ async def operations(site: Site, store: Store, script: type[Script]) -> AsyncIte
 @pytest.fixture
 def workflows_of(site: Site, store: Store) -> Callable[[Caller], WorkflowService]:  # noqa: F811
     """Workflows for a caller."""
-    return lambda caller: WorkflowService(store, caller, Rights.of(site))
+    return lambda caller: WorkflowService(site, store, caller, Rights.of(site))
