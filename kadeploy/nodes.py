@@ -18,6 +18,7 @@ MAX_NODES = 20_000
 MAX_TEXT = 1_000_000  # characters of one node set, before anything is parsed
 
 _ALLOWED = re.compile(r"[A-Za-z0-9.,_\[\]/-]+")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")  # the library would expand others, or refuse them
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
 
 
@@ -77,8 +78,11 @@ def expand_range(text: str) -> list[str]:
 
 
 def fold(names: Iterable[str]) -> str:
-    """Fold node-1, node-2, node-3 to ``node-[1-3]``."""
-    return str(NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP))
+    """Fold node-1, node-2, node-3 to ``node-[1-3]``; what cannot be a name comes behind, as it is."""
+    given = list(names)
+    good = [name for name in given if _NAME.fullmatch(name)]
+    folded = str(NodeSet.fromlist(good, resolver=RESOLVER_NOGROUP))
+    return ",".join(filter(None, [folded, *(name for name in given if not _NAME.fullmatch(name))]))
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from kadeploy.contract.contract import PARTS, stubs_of
 from kadeploy.contract.endpoint import REQUIRED, Endpoint, Parameter, RequestPart, endpoints_of
@@ -18,6 +18,8 @@ from kadeploy.errors import ExitStatus
 from kadeploy.server.answers import answer_to, document_answer, error_answer
 from kadeploy.server.event_stream import MEDIA_TYPE, stream
 from kadeploy.service.service import Service
+
+MAX_COUNT = 2**63 - 1
 
 FindService = Callable[[Request], Awaitable[Service]]
 Handler = Callable[..., Awaitable[Response]]
@@ -61,16 +63,12 @@ def _add(router: APIRouter, part: str, endpoint: Endpoint, find_service: FindSer
         tags=[part],
         status_code=204 if endpoint.result is None else 200,
         response_model=None if endpoint.streams else endpoint.result,
-        response_class=Response if endpoint.streams or endpoint.result is None else _Json,
+        response_class=Response if endpoint.streams or endpoint.result is None else JSONResponse,
         responses={
             **{status: {"model": ErrorView, "description": text} for status, text in _ERRORS.items()},
             **(events if endpoint.streams else {}),
         },
     )
-
-
-class _Json(Response):
-    media_type = "application/json"
 
 
 def _handler(part: str, endpoint: Endpoint, find_service: FindService) -> Handler:
@@ -128,5 +126,13 @@ def _declared(parameter: Parameter) -> inspect.Parameter:
         parameter.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[kind, _DECLARATIONS[parameter.place]()],
+        annotation=Annotated[kind, _DECLARATIONS[parameter.place](**_bounds(kind))],
     )
+
+
+def _bounds(kind: Any) -> dict[str, Any]:
+    """Bounds of a number: none that counts something is negative, or more than the store can have."""
+    kinds = {kind, *get_args(kind)}
+    if int in kinds and get_origin(kind) is not tuple:
+        return {"ge": 0, "le": MAX_COUNT}
+    return {"allow_inf_nan": False} if float in kinds else {}

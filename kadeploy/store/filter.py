@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
 
 from kadeploy.vocabulary.workflow import WorkflowKind
+
+MacroStepNumber = Annotated[int, Field(ge=1, le=3)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,7 @@ class Filter:
     kind: WorkflowKind | None = None
     workflow_id: str | None = None
     min_retries: int | None = None
-    retry_steps: tuple[int, ...] = ()
+    retry_steps: tuple[MacroStepNumber, ...] = ()
     sort: tuple[str, ...] = field(default=("start",))
     limit: int | None = None
     offset: int = 0

@@ -44,6 +44,11 @@ def test_ranges_pair_in_the_order_of_the_text() -> None:
     assert nodes.expand_range("b-[2-3],a-1") == ["b-2", "b-3", "a-1"]
 
 
+def test_what_is_no_name_is_neither_expanded_nor_refused() -> None:
+    names = ["node-2", "a[1-999999999]", "node-1", "b,c", "[", "", "@all", "x y"]
+    assert nodes.fold(names) == "node-[1-2],a[1-999999999],b,c,[,@all,x y"
+
+
 def test_folding_and_uniqueness() -> None:
     assert nodes.fold(["node-2", "node-1", "node-3"]) == "node-[1-3]"
     assert nodes.unique(["b", "a", "b"]) == ["b", "a"]

@@ -52,10 +52,22 @@ class OpenServices:
 @contextmanager
 def serving(site: Site, path: Path, make_executor: MakeExecutor = StepExecutor) -> Iterator[OpenServices]:
     """Serve a site on a socket, which any user may connect to."""
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(path))
-    path.chmod(0o666)
-    listening.listen(100)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        path.chmod(0o666)
+        listening.listen(100)
+        try:
+            with serving_on(listening, site, make_executor) as services:
+                yield services
+        finally:
+            path.unlink()
+
+
+@contextmanager
+def serving_on(
+    listening: socket.socket, site: Site, make_executor: MakeExecutor = StepExecutor
+) -> Iterator[OpenServices]:
+    """Serve a site on a socket that listens."""
     ready, made = threading.Event(), list[OpenServices]()
     end: list[Callable[[], object]] = []
 
@@ -77,8 +89,6 @@ def serving(site: Site, path: Path, make_executor: MakeExecutor = StepExecutor) 
     finally:
         end[0]()
         thread.join(20)
-        listening.close()
-        path.unlink()
     assert not thread.is_alive()
 
 
