@@ -17,15 +17,20 @@ Wanted = TypeVar("Wanted", bound=Request)
 
 
 class ContinuationKind(StrEnum):
-    """Kinds of going on: with held nodes and those of a killed process, or with those that failed."""
+    """Kinds of going on: with held nodes and those of a killed process, or with those that failed.
+
+    ``take-up`` is what a server does for the workflows of its predecessor: held nodes stay so.
+    """
 
     RESUME = "resume"
     RETRY = "retry"
+    TAKE_UP = "take-up"
 
 
 _PHASES = {
     ContinuationKind.RESUME: (Phase.HELD, Phase.RUNNING, Phase.WAITING),
     ContinuationKind.RETRY: (Phase.KO, Phase.ABORTED),
+    ContinuationKind.TAKE_UP: (Phase.RUNNING, Phase.WAITING),
 }
 
 

@@ -32,6 +32,7 @@ from kadeploy.operations.run.tools import find_ssh_key
 from kadeploy.service.forecasts import ForecastWish, PreparedForecast, prepare_forecast
 from kadeploy.service.rights import Action, Rights
 from kadeploy.service.running import RunningWorkflow, Work
+from kadeploy.service.running_workflows import RunningWorkflows
 from kadeploy.service.views.plan import DeploymentPlanView, PlanView, view_of
 from kadeploy.service.watchers import NO_WATCHERS, Watchers
 from kadeploy.service.workflows import find_controlled
@@ -69,7 +70,7 @@ class OperationService:
     rights: Rights
     enter: Callable[[Site], None] = stay
     make_executor: MakeExecutor = StepExecutor
-    _running: list[RunningWorkflow] = field(default_factory=list)
+    running: RunningWorkflows = field(default_factory=RunningWorkflows)
 
     async def begin(self, asked: Asked, watchers: Watchers = NO_WATCHERS) -> RunningWorkflow:
         """Begin an operation, or go on with one: it has its identifier at once, and is planned then.
@@ -77,6 +78,7 @@ class OperationService:
         Raises UsageError, RefusedError and FileError for what is refused before its planning has begun: then
         nothing is left of it.
         """
+        self.running.check_open()
         if isinstance(asked, Continuation):
             return await self._go_on(asked, watchers)
         request = await self._find_request(asked)
@@ -120,9 +122,7 @@ class OperationService:
 
     async def close(self) -> None:
         """Cancel all that still runs, and wait until it has cleaned up."""
-        async with asyncio.TaskGroup() as group:
-            for running in self._running:
-                group.create_task(running.close(), name=f"close-{running.wid}")
+        await self.running.close()
 
     # Workflows ------------------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class OperationService:
 
         work = Work(workflow, request, prepare, carry_out)
         running = RunningWorkflow(self.site, self.store, feed, work)
-        self._running[:] = [*(one for one in self._running if not one.ended), running]
+        self.running.add(running)
         return running
 
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from kadeploy.config.site import Site
 from kadeploy.errors import KadeployError, RefusedError, ServiceError, UsageError, first_of
@@ -18,6 +19,7 @@ from kadeploy.operations.run.attempt import attempt
 from kadeploy.operations.run.event_log import WorkflowEventLog
 from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.leasing import PATIENCE
+from kadeploy.operations.run.leaving import LeftError
 from kadeploy.operations.run.operation import Operation
 from kadeploy.service.views.result import ResultView
 from kadeploy.store import outage, pruning, workflows
@@ -52,6 +54,7 @@ class RunningWorkflow:
         self._work = work
         self._operation: Operation | None = None
         self._cancelled_by = ""
+        self._leaving = False
         self._task = asyncio.create_task(self._run(), name=self.wid)
 
     @property
@@ -73,6 +76,11 @@ class RunningWorkflow:
     def _has_begun(self) -> bool:
         return self._operation is not None and self._operation.begun
 
+    @property
+    def _prunes(self) -> bool:
+        begun = self._operation is not None and self._has_begun and not self._operation.trouble
+        return begun and not self._leaving
+
     def warn(self, message: str) -> None:
         """Tell those who watch it, now or later, of what happens to the program that works on it."""
         self._feed.publish(events.warning(message, "warning"))
@@ -83,6 +91,20 @@ class RunningWorkflow:
         Raises KadeployError where the operation is refused, or a service does not work.
         """
         return await self._task
+
+    async def leave(self, patience: asyncio.Future[None]) -> None:
+        """Leave it to another process, which goes on with it: nothing of it runs when this returns.
+
+        Micro-steps that run are waited for, until ``patience`` is done; then they are broken off, and the
+        other process begins them again. One that a user has cancelled comes to its end.
+        """
+        self._leaving = not self._cancelled_by
+        if self._operation and self._has_begun:
+            if self._leaving:
+                self._operation.leave()
+            awaited: list[asyncio.Future[Any]] = [self._task, patience]
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        await self.close()
 
     async def close(self) -> None:
         """End it where it has not ended: nothing of it runs when this returns."""
@@ -97,6 +119,8 @@ class RunningWorkflow:
             try:
                 return await self._carry_out()
             except asyncio.CancelledError:
+                if self._leaving:
+                    raise LeftError(self.wid) from None
                 if not self._cancelled_by or self._task.uncancel():
                     raise
                 if (result := self.result) is None:
@@ -105,7 +129,7 @@ class RunningWorkflow:
             finally:
                 watching.cancel()
                 await asyncio.wait([watching])
-                if self._operation and self._has_begun and not self._operation.trouble:
+                if self._prunes:
                     await attempt("workflows of long ago remain", self._prune())
 
     def _give_up(self, error: ServiceError) -> None:
@@ -127,7 +151,7 @@ class RunningWorkflow:
             return ResultView.of(await self._work.carry_out(self._operation))
         except BaseException as error:
             first = first_of(error)
-            if not self._has_begun:
+            if not self._has_begun and not self._leaving:
                 await self._record_no_beginning(first)
             if first is error:
                 raise

@@ -63,10 +63,12 @@ class Driver:
         self._journal = journal
         self._observe = observe
         self._now = now
-        self._transitions: asyncio.Queue[Transition] = asyncio.Queue()
+        self._transitions: asyncio.Queue[Transition | None] = asyncio.Queue()  # None: look again
         self._timers: set[asyncio.Task[None]] = set()
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._unadmitted: set[int] = set()
         self._active = False
+        self._leaving = False
         self._begun: float | None = None  # when the clock of the workflow goes on, in the loop's time
         self._former = 0.0  # what that clock showed then
         self._trouble: Failure | None = None
@@ -103,6 +105,22 @@ class Driver:
         """Abort some nodes; the others go on."""
         self._transitions.put_nowait(Aborted(self._now(), reason, tuple(nodes), self._clock))
 
+    def leave(self) -> None:
+        """Begin no more micro-steps, and end once those that run have ended; another engine takes it up.
+
+        The journal then has all that has happened, and no end of the nodes. A cancellation from now on breaks
+        off what still runs, and writes no end either.
+        """
+        self._leaving = True
+        for number in self._unadmitted:
+            self._running[number].cancel()
+        self._transitions.put_nowait(None)
+
+    @property
+    def left(self) -> bool:
+        """Report that nodes remain for another engine."""
+        return self._leaving and any(not node.phase.ended for node in self.state_machine.nodes.values())
+
     def give_up(self, failure: Failure, *, hold: bool) -> None:
         """Hold or abort all nodes that have not ended, for a service does not let the engine go on."""
         self._trouble, self._holds = failure, hold
@@ -131,15 +149,23 @@ class Driver:
                 while self._active:
                     for effect in await self._apply(await self._next_transitions()):
                         self._act(tasks, effect)
-                    self._active = not self.state_machine.finished or not self._transitions.empty()
+                    self._active = not self._has_ended
                 for timer in self._timers:
                     timer.cancel()
         except BaseException as error:
             self._active = False
+            if self._leaving:
+                raise
             # The tasks have ended by now: nothing of ours touches the nodes any more.
             interrupted = isinstance(error, asyncio.CancelledError)
             await self._end_all("aborted by the user" if interrupted else "the engine failed")
             raise
+
+    @property
+    def _has_ended(self) -> bool:
+        if not self._transitions.empty():
+            return False
+        return self.state_machine.finished or (self._leaving and not self._running)
 
     async def _end_all(self, reason: str) -> None:
         transition, last = self._last_transition(reason), 0
@@ -162,9 +188,11 @@ class Driver:
         transitions = [await self._transitions.get()]
         while not self._transitions.empty():
             transitions.append(self._transitions.get_nowait())
-        return transitions
+        return [transition for transition in transitions if transition is not None]
 
     async def _apply(self, transitions: Sequence[Transition]) -> list[Effect]:
+        if not transitions:
+            return []
         writing = asyncio.ensure_future(self._journal.append(transitions))
         try:
             last = await asyncio.shield(writing)
@@ -197,16 +225,25 @@ class Driver:
                 task.cancel()
 
     def _act(self, tasks: asyncio.TaskGroup, effect: Effect) -> None:
+        if self._leaving:
+            return
         match effect:
             case Run():
                 task = tasks.create_task(self._run_step(effect), name=f"task-{effect.task}")
                 number = effect.task
                 self._running[number] = task
-                task.add_done_callback(lambda _: self._running.pop(number))
+                self._unadmitted.add(number)
+                task.add_done_callback(lambda _: self._forget(number))
             case StartGrace():
                 timer = tasks.create_task(self._wait_grace(effect), name=f"grace-{effect.grace}")
                 self._timers.add(timer)
                 timer.add_done_callback(self._timers.discard)
+
+    def _forget(self, number: int) -> None:
+        del self._running[number]
+        self._unadmitted.discard(number)
+        if self._leaving:
+            self._transitions.put_nowait(None)
 
     async def _wait_grace(self, effect: StartGrace) -> None:
         await asyncio.sleep(effect.seconds)
@@ -220,6 +257,7 @@ class Driver:
 
         def admitted() -> None:
             nonlocal queued
+            self._unadmitted.discard(run.task)
             queued = self._clock - run.ordered
 
         def end(node: str, failure: Failure | None, *, over: bool) -> None:

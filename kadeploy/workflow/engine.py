@@ -61,6 +61,7 @@ class Engine:
         self._spare_begins = spare_begins
         self._now = now
         self._stopped = False
+        self._leaving = False
         self._tasks = asyncio.TaskGroup()
 
     def add_cluster(
@@ -119,6 +120,19 @@ class Engine:
         for engine in self.clusters:
             if members := [name for name in engine.driver.state_machine.nodes if name in nodes]:
                 engine.driver.abort(members, reason)
+
+    def leave(self) -> None:
+        """Begin no more micro-steps, and end once those that run have ended, see Driver.leave."""
+        self._stopped = self._leaving = True
+        for engine in self.clusters:
+            engine.driver.leave()
+
+    @property
+    def left(self) -> bool:
+        """Report that nodes remain for another engine: all of them where none has begun."""
+        if not any(engine.driver.state_machine.nodes for engine in self.clusters):
+            return self._leaving
+        return any(engine.driver.left for engine in self.clusters)
 
     def give_up(self, failure: Failure, *, hold: bool) -> None:
         """Hold or abort all nodes that have not ended, for a service does not let the engine go on."""

@@ -29,6 +29,7 @@ from kadeploy.operations.run.executor import StepExecutor
 from kadeploy.operations.run.feed import Feed
 from kadeploy.operations.run.journal import WorkflowJournal
 from kadeploy.operations.run.leasing import NodeLeases
+from kadeploy.operations.run.leaving import LeftError
 from kadeploy.operations.run.outcome import Outcome
 from kadeploy.operations.run.recorder import Recorder
 from kadeploy.operations.run.records import OperationRecords
@@ -137,7 +138,7 @@ class Operation:
         known = await self._replay()
         starts = {plan.cluster: find_position(plan.automaton, start) for plan in self.plan.clusters}
         resumption = Resumption(self.store, self.wid, self._started, self._engine, self._runs)
-        chosen = resumption.choose(phases, names)
+        chosen = resumption.choose(phases, names, unended=workflow.state is State.RUNNING)
         await self._lease_again(chosen)
         try:
             await resumption.check_ownership(chosen, starts)
@@ -166,6 +167,14 @@ class Operation:
             self.trouble = error
             failure = Failure(error.message, f"hint: {error.hint}" if error.hint else "", str(Cause.SERVICE))
             self._engine.give_up(failure, hold=isinstance(error, StoreAwayError))
+
+    def leave(self) -> None:
+        """Begin no more micro-steps, and end when those that run have ended: another process goes on.
+
+        It raises LeftError then, and neither records an end nor frees a node; where this is cancelled
+        meanwhile, what still runs is broken off and the same holds.
+        """
+        self._engine.leave()
 
     # Clusters -------------------------------------------------------------------------------------
 
@@ -277,23 +286,29 @@ class Operation:
                 await records.begin(names, content)
                 async with self._windows.opened(self._tell_queue):
                     await work()
+            if self._engine.left:
+                raise LeftError(self.wid)
             state = State.HELD if self._engine.in_phase(Phase.HELD) else State.DONE
         except asyncio.CancelledError:
             state = State.ABORTED
             raise
         finally:
-            if self.trouble:
-                state = State.HELD if self._engine.in_phase(Phase.HELD) else State.ERROR
-            try:
-                await finish(records, self._engine, state, troubled=self.trouble is not None)
-            except BaseException:
-                state = State.ERROR
-                raise
-            finally:
-                self._tell_end(state)
+            if not self._engine.left:
+                await self._end(state)
         if self.trouble:
             raise self.trouble
         return self.result()
+
+    async def _end(self, state: State) -> None:
+        if self.trouble:
+            state = State.HELD if self._engine.in_phase(Phase.HELD) else State.ERROR
+        try:
+            await finish(self._records, self._engine, state, troubled=self.trouble is not None)
+        except BaseException:
+            state = State.ERROR
+            raise
+        finally:
+            self._tell_end(state)
 
     def _tell_queue(self, window: str, nodes: Sequence[str], size: int) -> None:
         self.feed.publish(events.queued(window, nodes, size))

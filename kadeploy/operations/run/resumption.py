@@ -29,14 +29,18 @@ class Resumption:
     engine: Engine
     runs: Sequence[ClusterRun]
 
-    def choose(self, phases: Collection[Phase], names: Sequence[str]) -> list[str]:
-        """Nodes in some phases, in order; raises RefusedError where a named one is not among them."""
+    def choose(self, phases: Collection[Phase], names: Sequence[str], *, unended: bool = False) -> list[str]:
+        """Nodes in some phases, in order; raises RefusedError where a named one is not among them.
+
+        There may be none where the workflow is ``unended``: its process was killed when all nodes had come to
+        their ends, and its own end is still to be recorded.
+        """
         fit = [name for phase in phases for name in self.engine.in_phase(phase)]
         if Phase.WAITING in phases:
             fit += self._unknown()
         if unfit := sorted(set(names) - set(fit)):
             raise RefusedError(f"{fold(unfit)} cannot go on in {self.wid}", hint=HINT)
-        if not fit:
+        if not fit and not unended:
             raise RefusedError(f"no node of {self.wid} can go on", hint=HINT)
         return list(names or fit)
 

@@ -214,7 +214,7 @@ def test_what_is_not_given_stays_as_it_was(deployment: DeploymentRequest) -> Non
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"kind": "abandon"}, "`kind`: Input should be 'resume' or 'retry'"),
+        ({"kind": "abandon"}, "`kind`: Input should be 'resume', 'retry' or 'take-up'"),
         ({"nodes": ["a", "a"]}, "`nodes`: a named more than once"),
         ({"limits": {"min_ok": "half"}}, "`min_ok`: 'half' is neither"),
         ({"limits": {"hold_seconds": 1}}, "`hold_seconds`: Input should be greater than or equal to 60"),
