@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kadeploy.caller import Caller
 from kadeploy.config.site import Site
 from kadeploy.service.rights import Rights
+from kadeploy.store import server_lock
 from kadeploy.store.store import Store
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from kadeploy.service.nodes import NodeService
     from kadeploy.service.operations import OperationService
     from kadeploy.service.requests import RequestService
+    from kadeploy.service.running_workflows import RunningWorkflows
     from kadeploy.service.statistics import StatisticsService
     from kadeploy.service.workflows import WorkflowService
 
@@ -28,12 +31,20 @@ class Service:
     Its parts are imported when they are asked for: who lists environments needs no ssh and no engine.
     """
 
-    def __init__(self, site: Site, store: Store, caller: Caller, enter: Callable[[Site], None]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        store: Store,
+        caller: Caller,
+        enter: Callable[[Site], None],
+        running: RunningWorkflows | None = None,
+    ) -> None:
         self.site = site
         self.store = store
         self.caller = caller
         self.rights = Rights.of(site)
         self._enter = enter
+        self._running = running
 
     @classmethod
     @asynccontextmanager
@@ -42,9 +53,12 @@ class Service:
     ) -> AsyncIterator[Service]:
         """Open a site's store for a caller; what runs when the block ends is cancelled.
 
-        ``enter`` is called before nodes are worked on, see OperationService.
+        ``enter`` is called before nodes are worked on, see OperationService. Raises RefusedError where a
+        server uses the store.
         """
-        async with Store.open(site.path(site.server.database.name)) as store:
+        path = site.path(site.server.database.name)
+        server_lock.check_unserved(path)
+        async with Store.open(path) as store:
             service = cls(site, store, caller, enter)
             try:
                 yield service
@@ -85,7 +99,8 @@ class Service:
         """Operations on nodes."""
         from kadeploy.service.operations import OperationService
 
-        return OperationService(self.site, self.store, self.caller, self.rights, self._enter)
+        service = OperationService(self.site, self.store, self.caller, self.rights, self._enter)
+        return service if self._running is None else replace(service, running=self._running)
 
     @cached_property
     def requests(self) -> RequestService:
