@@ -23,6 +23,14 @@ class Caller:
         return cls(_user_name(os.getuid()), frozenset(map(_group_name, groups)))
 
     @classmethod
+    def of_name(cls, name: str) -> Caller:
+        """User of this name, without groups where the databases do not know him any more."""
+        try:
+            return cls.of_user(pwd.getpwnam(name).pw_uid)
+        except KeyError:
+            return cls(name)
+
+    @classmethod
     def of_user(cls, uid: int) -> Caller:
         """User with this number, with the groups that the databases of users and groups give him."""
         try:

@@ -186,6 +186,24 @@ class Environments(FileModel):
     max_postinstall_size: int = Field(default=20, ge=1)
 
 
+class LogFormat(StrEnum):
+    """Form of the lines of kadeployd's log."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class DaemonSettings(FileModel):
+    """Settings of kadeployd: the socket where it answers, and how it ends.
+
+    ``stop_seconds``: for which micro-steps that run are waited for when it ends.
+    """
+
+    socket: Path = Path("/run/kadeploy/kadeploy.sock")
+    stop_seconds: float = Field(default=60, ge=0, le=3600)
+    log: LogFormat = LogFormat.TEXT
+
+
 class ServerConfig(FileModel):
     """Content of server.conf; relative paths are below the configuration directory.
 
@@ -204,3 +222,4 @@ class ServerConfig(FileModel):
     verify: Verification = Verification()
     deadline: TimeoutExpression = Expression("0")
     environments: Environments = Environments()
+    kadeployd: DaemonSettings = DaemonSettings()

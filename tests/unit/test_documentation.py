@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from kadeploy.boot import answers, health, http, tftp_process
 from kadeploy.broadcast.interface import BroadcastOptions
-from kadeploy.cli import kacast, kadeploy, kadeploy_boot, kaenv, kalab, kapower, kareboot, kastat
+from kadeploy.cli import kacast, kadeploy, kadeploy_boot, kadeployd, kaenv, kalab, kapower, kareboot, kastat
 from kadeploy.client.client_file import ClientConfig
 from kadeploy.config import site
 from kadeploy.config.automata import InstanceSetting, MacroSteps
@@ -320,6 +320,7 @@ COMMANDS: dict[str, tuple[click.Command, Path]] = {
     "kastat": (kastat.command, USERS / "statistics.md"),
     "kalab": (kalab.kalab, USERS / "lab.md"),
     "kadeploy-boot": (kadeploy_boot.main, ADMINISTRATORS / "boot.md"),
+    "kadeployd": (kadeployd.main, ADMINISTRATORS / "server.md"),
 }
 
 

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Supervisor: one store, the site as it is configured now, and all operations of all callers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from kadeploy.caller import Caller
+from kadeploy.config.site import Site
+from kadeploy.errors import KadeployError
+from kadeploy.operations import workflows as overviews
+from kadeploy.operations.continuation import Continuation, ContinuationKind
+from kadeploy.service.running_workflows import RunningWorkflows
+from kadeploy.service.service import Service
+from kadeploy.store import workflows
+from kadeploy.store.store import Store
+from kadeploy.store.workflows import Workflow
+from kadeploy.vocabulary.workflow import State
+
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Supervisor of the operations of one store."""
+
+    def __init__(self, site: Site, store: Store) -> None:
+        self.site = site
+        self.store = store
+        self.running = RunningWorkflows()
+
+    def service_for(self, caller: Caller) -> Service:
+        """Service of a caller, of the site as it is configured now."""
+        return Service(self.site, self.store, caller, _stay, self.running)
+
+    async def take_up(self) -> list[str]:
+        """Go on with what a former process was killed at, or has left; returns the workflows that do.
+
+        Held nodes stay held. A workflow that its user had cancelled is given up; one that cannot go on stays
+        interrupted, and the log says why.
+        """
+        found = await workflows.list_states(self.store, *(state for state in State if state.active))
+        taken = [workflow.id for workflow in found if await self._take_up(workflow)]
+        if taken:
+            log.warning("goes on with %s", ", ".join(taken))
+        return taken
+
+    async def _take_up(self, workflow: Workflow) -> bool:
+        try:
+            if (await overviews.look_at(self.store, workflow)).running:
+                return False
+            caller = await asyncio.to_thread(Caller.of_name, workflow.user)
+            service = self.service_for(caller)
+            if workflow.cancelled_by:
+                await service.workflows.abandon(workflow.id)
+                log.warning("%s had been cancelled by %s", workflow.id, workflow.cancelled_by)
+                return False
+            await service.operations.begin(Continuation(wid=workflow.id, kind=ContinuationKind.TAKE_UP))
+        except KadeployError as error:
+            log.error("%s of %s cannot go on: %s", workflow.id, workflow.user, error)
+            return False
+        return True
+
+    async def leave(self, patience: asyncio.Future[None]) -> None:
+        """Leave all operations to the next process: nothing of them runs when this returns.
+
+        Micro-steps that run are waited for, until ``patience`` is done.
+        """
+        for running in self.running.running:
+            running.warn("kadeployd ends: the workflow goes on when it is back")
+        await self.running.leave(patience)
+
+
+def _stay(_: Site) -> None:
+    """Stay in the network namespace that the process has entered when it began."""
