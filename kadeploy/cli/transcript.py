@@ -52,6 +52,8 @@ class Transcript:
         if event.wid:
             self._label = label(event.wid)
         match event.kind:
+            case EventKind.IN_QUEUE:
+                self._line(0, f"Nodes are in use: {event_data.place_of(event)}")
             case EventKind.FILE:
                 self._file(event)
             case EventKind.STARTED:

@@ -13,7 +13,7 @@ from kadeploy.cli.short_names import shortest_unique
 from kadeploy.cli.standard_streams import say, tell
 from kadeploy.errors import ExitStatus
 from kadeploy.nodes import fold
-from kadeploy.service.views.workflows import CountsView, WorkflowsView, WorkflowView
+from kadeploy.service.views.workflows import CountsView, QueuePlaceView, WorkflowsView, WorkflowView
 from kadeploy.terminal import printable_line
 
 UNKNOWN = "?"
@@ -88,10 +88,18 @@ def _outcome(workflow: WorkflowView) -> str:
         return workflow.message
     if workflow.finished is not None:
         return _counts(workflow.counts)
+    if workflow.queue is not None:
+        return _place(workflow.queue)
     states: dict[str, list[str]] = {}
     for node, state in workflow.nodes.items():
         states.setdefault(state, []).append(node)
     return ", ".join(f"{state} {fold(nodes)}" for state, nodes in states.items()) or NONE
+
+
+def _place(place: QueuePlaceView) -> str:
+    """``position 2, begins in about 5:00``."""
+    begins = "" if place.seconds is None else f", begins in about {_duration(place.seconds)}"
+    return f"position {place.position}{begins}"
 
 
 def _counts(counts: CountsView) -> str:

@@ -25,7 +25,7 @@ from kadeploy.operations.request import Request
 from kadeploy.operations.run.outcome import Outcome
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
-from kadeploy.vocabulary.workflow import State, WorkflowKind
+from kadeploy.vocabulary.workflow import WorkflowKind
 
 AnyPlan = Plan[Any]
 AnyOutcome = Outcome[Any]
@@ -107,7 +107,7 @@ def kind_of(request: Request) -> OperationKind:
 def continued(workflow: Workflow, continuation: Continuation) -> Request:
     """Request of a recorded workflow as it goes on; raises RefusedError for one that cannot."""
     request = continuation.apply(recorded(workflow))
-    if "fingerprint" not in workflow.request and workflow.state is not State.PLANNING:
+    if "fingerprint" not in workflow.request and not workflow.state.before_nodes:
         raise RefusedError(f"{workflow.id} has not begun", hint=f"`again` {workflow.id} begins a new one")
     if not request.takes_nodes:
         raise RefusedError(f"{workflow.id} has only asked, and can do so no further", hint="ask again")

@@ -25,7 +25,7 @@ from kadeploy.workflow.phase import Phase
 from kadeploy.workflow.transitions import Abandoned
 
 UNFINISHED = (NodeState.HELD, NodeState.DEPLOYING, NodeState.REBOOTING, NodeState.POWERING)
-_DEAD = {State.RUNNING: "interrupted", State.PLANNING: "not started"}
+_DEAD = {State.RUNNING: "interrupted", State.PLANNING: "not started", State.QUEUED: "not started"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _runs(workflow: WorkflowSummary, leased: bool) -> bool:
     that is held or has ended has an owner while it is planned how it goes on.
     """
     lives = workflow.owner_lives
-    return leased or (workflow.state is State.PLANNING if lives is None else lives)
+    return leased or (workflow.state.before_nodes if lives is None else lives)
 
 
 async def abandon(store: Store, workflow: Workflow) -> Sequence[str]:

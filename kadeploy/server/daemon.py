@@ -90,6 +90,7 @@ class Daemon:
                     ("watchdog", self._give_signs()),
                     ("lock", self._watch(lock)),
                     ("reload", self._read_again(supervisor)),
+                    ("queue", supervisor.queue.run()),
                 )
             ]
             await supervisor.take_up()

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from kadeploy.caller import Caller
 from kadeploy.config.site import Site
 from kadeploy.errors import KadeployError
 from kadeploy.operations import workflows as overviews
 from kadeploy.operations.continuation import Continuation, ContinuationKind
+from kadeploy.service.queue import OperationQueue
 from kadeploy.service.running_workflows import RunningWorkflows
 from kadeploy.service.service import Service
-from kadeploy.store import workflows
+from kadeploy.store import leases, workflows
 from kadeploy.store.store import Store
 from kadeploy.store.workflows import Workflow
 from kadeploy.vocabulary.workflow import State
@@ -27,7 +29,8 @@ class Supervisor:
     def __init__(self, site: Site, store: Store) -> None:
         self.site = site
         self.store = store
-        self.running = RunningWorkflows()
+        self.queue = OperationQueue(partial(leases.busy, store))
+        self.running = RunningWorkflows(self.queue)
 
     def service_for(self, caller: Caller) -> Service:
         """Service of a caller, of the site as it is configured now."""
@@ -40,6 +43,7 @@ class Supervisor:
         interrupted, and the log says why.
         """
         found = await workflows.list_states(self.store, *(state for state in State if state.active))
+        found.sort(key=lambda workflow: workflow.state is State.QUEUED)  # the nodes of the others are taken
         taken = [workflow.id for workflow in found if await self._take_up(workflow)]
         if taken:
             log.warning("goes on with %s", ", ".join(taken))
@@ -66,7 +70,7 @@ class Supervisor:
 
         Micro-steps that run are waited for, until ``patience`` is done.
         """
-        for running in self.running.running:
+        for running in self.running.unended:
             running.warn("kadeployd ends: the workflow goes on when it is back")
         await self.running.leave(patience)
 

@@ -30,6 +30,7 @@ from kadeploy.operations.run.operation import MakeExecutor, Operation
 from kadeploy.operations.run.sampler import FileSampler
 from kadeploy.operations.run.tools import find_ssh_key
 from kadeploy.service.forecasts import ForecastWish, PreparedForecast, prepare_forecast
+from kadeploy.service.queue import QueueEntry
 from kadeploy.service.rights import Action, Rights
 from kadeploy.service.running import RunningWorkflow, Work
 from kadeploy.service.running_workflows import RunningWorkflows
@@ -38,6 +39,7 @@ from kadeploy.service.watchers import NO_WATCHERS, Watchers
 from kadeploy.service.workflows import find_controlled
 from kadeploy.store import leases, workflows
 from kadeploy.store.store import Store
+from kadeploy.store.usual_durations import usual_seconds
 from kadeploy.store.workflow_outcome import WorkflowOutcome
 from kadeploy.store.workflows import Workflow
 from kadeploy.vocabulary.workflow import State, WorkflowKind
@@ -83,15 +85,17 @@ class OperationService:
             return await self._go_on(asked, watchers)
         request = await self._find_request(asked)
         find_ssh_key(self.site)
-        await self._check_free(request)
+        waits = self.running.queue is not None and request.takes_nodes and not request.force
+        if not waits:
+            await self._check_free(request)
         kind = kinds.kind_of(request)
         checked = await kind.check(self.site, self.store, request)
         content = {"request": checked.to_json()}
         outcome = WorkflowOutcome(environment=checked.environment_label)
-        workflow = await workflows.create(
-            self.store, kind.name, self.caller.name, content, State.PLANNING, outcome
-        )
-        return self._work_on(workflow, checked, partial(_run, workflow), watchers)
+        state = State.QUEUED if waits else State.PLANNING
+        seconds = await self._usual_seconds(checked)
+        workflow = await workflows.create(self.store, kind.name, self.caller.name, content, state, outcome)
+        return self._work_on(workflow, checked, partial(_run, workflow), watchers, seconds)
 
     async def plan(self, asked: Asked, watchers: Watchers = NO_WATCHERS) -> DeploymentPlanView | PlanView:
         """Plan what ``begin`` would do, and leave nothing of it but copies of files.
@@ -104,7 +108,7 @@ class OperationService:
         workflow = await self._find_own(asked.wid)
         request = self._continued(workflow, asked)
         await self._check_rest(workflow)
-        if workflow.state is State.PLANNING:
+        if workflow.state.before_nodes:
             _check_beginning(workflow, asked)
             await self._check_free(request)
             return view_of(await self._plan_only(asked, watchers))
@@ -163,15 +167,16 @@ class OperationService:
         workflow = await self._find_own(continuation.wid)
         request = self._continued(workflow, continuation)
         await self._check_rest(workflow)
-        if workflow.state is State.PLANNING:
+        if workflow.state.before_nodes:
             _check_beginning(workflow, continuation)
+        seconds = await self._usual_seconds(request)
         await self._take_over(workflow)
         carry_out = (
             partial(_run, workflow)
-            if workflow.state is State.PLANNING
+            if workflow.state.before_nodes
             else partial(_resume, workflow, continuation)
         )
-        return self._work_on(workflow, request, carry_out, watchers)
+        return self._work_on(workflow, request, carry_out, watchers, seconds)
 
     async def _find_own(self, name: str) -> Workflow:
         return await find_controlled(self.store, name, self.caller, self.rights)
@@ -206,21 +211,48 @@ class OperationService:
         request: Request,
         carry_out: Callable[[Operation], Awaitable[OperationResult]],
         watchers: Watchers,
+        seconds: float | None,
     ) -> RunningWorkflow:
         feed = watchers.feed()
+        entry = QueueEntry(
+            workflow.id,
+            workflow.user,
+            frozenset(request.claimed_nodes if request.takes_nodes else ()),
+            workflow.started,
+            seconds,
+            tell=lambda place: feed.publish(
+                events.in_queue(request.claimed_nodes, place.position, place.seconds)
+            ),
+        )
 
         async def prepare() -> Operation:
             # Whoever goes on may do so days later: what became of the files meanwhile, only they tell.
-            again = workflow.state is not State.PLANNING
+            again = not workflow.state.before_nodes
             plan = await self._plan(request, feed, digest_again=again)
             self.enter(self.site)
             outcome = kinds.kind_of(request).outcome(plan)
             return Operation(plan, outcome, self.store, feed, self.make_executor)
 
-        work = Work(workflow, request, prepare, carry_out)
+        async def take_turn() -> None:
+            if self.running.queue is not None:
+                await entry.wait()
+                if workflow.state is State.QUEUED:
+                    outcome = WorkflowOutcome(environment=request.environment_label)
+                    await workflows.change_state(self.store, workflow.id, State.PLANNING, outcome=outcome)
+
+        work = Work(workflow, request, take_turn, prepare, carry_out)
         running = RunningWorkflow(self.site, self.store, feed, work)
         self.running.add(running)
+        if (queue := self.running.queue) is not None:
+            queue.enter(entry, at_once=workflow.state is not State.QUEUED)
+            running.call_at_end(lambda: queue.leave(entry))
         return running
+
+    async def _usual_seconds(self, request: Request) -> float | None:
+        """Seconds that an operation like this takes, for those who wait for its nodes."""
+        if self.running.queue is None:
+            return None
+        return await usual_seconds(self.store, kinds.kind_of(request).name, request.environment_label)
 
 
 def _check_beginning(workflow: Workflow, continuation: Continuation) -> None:

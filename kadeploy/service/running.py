@@ -36,10 +36,14 @@ CANCEL_INTERVAL = 1.0  # seconds between two looks whether a user wants the work
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Work on a workflow: ``prepare`` plans it, ``carry_out`` runs what was planned, or goes on with it."""
+    """Work on a workflow: ``prepare`` plans it, ``carry_out`` runs what was planned, or goes on with it.
+
+    Before that ``turn`` is waited for.
+    """
 
     workflow: Workflow
     request: Request
+    turn: Callable[[], Awaitable[None]]
     prepare: Callable[[], Awaitable[Operation]]
     carry_out: Callable[[Operation], Awaitable[OperationResult]]
 
@@ -80,6 +84,10 @@ class RunningWorkflow:
     def _prunes(self) -> bool:
         begun = self._operation is not None and self._has_begun and not self._operation.trouble
         return begun and not self._leaving
+
+    def call_at_end(self, function: Callable[[], None]) -> None:
+        """Call a function once nothing of it runs any more."""
+        self._task.add_done_callback(lambda _: function())
 
     def warn(self, message: str) -> None:
         """Tell those who watch it, now or later, of what happens to the program that works on it."""
@@ -138,15 +146,16 @@ class RunningWorkflow:
 
     async def _carry_out(self) -> ResultView:
         """Plan and run it. The log of one that goes on is its former process's until its nodes are leased."""
-        if self._work.workflow.state is not State.PLANNING:
+        if not self._work.workflow.state.before_nodes:
             return await self._plan_and_run()
         event_log = WorkflowEventLog(self._store, self.wid)
         async with self._feed.kept(event_log, await event_log.last()):
             return await self._plan_and_run()
 
     async def _plan_and_run(self) -> ResultView:
-        self._feed.publish(events.planning(self._work.request.nodes))
         try:
+            await self._work.turn()
+            self._feed.publish(events.planning(self._work.request.nodes))
             self._operation = await self._work.prepare()
             return ResultView.of(await self._work.carry_out(self._operation))
         except BaseException as error:
@@ -161,7 +170,7 @@ class RunningWorkflow:
         """Record the end of a workflow that has touched no node; one that should go on stays as it was."""
         state, message = _describe(error)
         workflow = self._work.workflow
-        if workflow.state is State.PLANNING:
+        if workflow.state.before_nodes:
             outcome = WorkflowOutcome(0, 0, 0, 0, self._work.request.environment_label, message)
             change = workflows.change_state(self._store, self.wid, state, outcome=outcome)
             told = isinstance(error, StoreAwayError | StoreLostError)

@@ -8,19 +8,24 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from kadeploy.errors import ServiceError
+from kadeploy.service.queue import OperationQueue
 from kadeploy.service.running import RunningWorkflow
 
 
 class RunningWorkflows:
-    """Workflows that this process works on; those that have ended are forgotten."""
+    """Workflows that this process works on; those that have ended are forgotten.
 
-    def __init__(self) -> None:
+    With a ``queue`` those whose nodes are in use wait in it, which is kept going by who has made it.
+    """
+
+    def __init__(self, queue: OperationQueue | None = None) -> None:
+        self.queue = queue
         self._running: list[RunningWorkflow] = []
         self._leaving = False
 
     @property
-    def running(self) -> tuple[RunningWorkflow, ...]:
-        """Those that have not ended."""
+    def unended(self) -> tuple[RunningWorkflow, ...]:
+        """Workflows that have not ended."""
         return tuple(one for one in self._running if not one.ended)
 
     def check_open(self) -> None:
@@ -30,7 +35,7 @@ class RunningWorkflows:
 
     def add(self, running: RunningWorkflow) -> None:
         """Keep one, which is referred to by nobody else perhaps."""
-        self._running[:] = [*self.running, running]
+        self._running[:] = [*self.unended, running]
 
     async def close(self) -> None:
         """Cancel all that still run, and wait until they have cleaned up."""

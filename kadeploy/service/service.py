@@ -71,7 +71,8 @@ class Service:
         """Workflows that are kept."""
         from kadeploy.service.workflows import WorkflowService
 
-        return WorkflowService(self.site, self.store, self.caller, self.rights)
+        queue = self._running.queue if self._running else None
+        return WorkflowService(self.site, self.store, self.caller, self.rights, queue)
 
     @cached_property
     def environments(self) -> EnvironmentService:

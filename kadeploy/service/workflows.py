@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from kadeploy.caller import Caller
@@ -12,6 +12,7 @@ from kadeploy.errors import KadeployError, RefusedError, ServiceError
 from kadeploy.operations import workflows as overviews
 from kadeploy.operations.workflows import Overview
 from kadeploy.service.following import follow
+from kadeploy.service.queue import OperationQueue, QueuePlace
 from kadeploy.service.rights import Action, Rights
 from kadeploy.service.views.result import ResultView
 from kadeploy.service.views.workflows import AbandonedView, WorkflowsView, WorkflowView
@@ -45,14 +46,16 @@ class WorkflowService:
     store: Store
     caller: Caller
     rights: Rights
+    queue: OperationQueue | None = None
 
     async def list(self, limit: int | None = None) -> WorkflowsView:
         """All workflows that have not ended, and the latest ``limit`` others (None: all), newest first."""
-        return WorkflowsView.of(await overviews.list_latest(self.store, limit))
+        return WorkflowsView.of(await overviews.list_latest(self.store, limit), self._places)
 
     async def show(self, name: str) -> WorkflowView:
         """One workflow."""
-        return WorkflowView.of(await overviews.look_at(self.store, await self._find(name)))
+        overview = await overviews.look_at(self.store, await self._find(name))
+        return WorkflowView.of(overview, self._places)
 
     async def follow(self, name: str, since: int = 1, until_now: bool = False) -> AsyncIterator[Event]:
         """Events from number ``since`` on, those of the past at once, until nobody works on the workflow.
@@ -101,6 +104,10 @@ class WorkflowService:
         """
         workflow = await self._find_own(name)
         return AbandonedView(wid=workflow.id, nodes=tuple(await overviews.abandon(self.store, workflow)))
+
+    @property
+    def _places(self) -> Mapping[str, QueuePlace]:
+        return self.queue.places() if self.queue else {}
 
     async def _find(self, name: str) -> Workflow:
         return await history.find(self.store, name, self.caller.name)

@@ -195,6 +195,12 @@ async def held(store: Store, nodes: Sequence[str], *, now: Callable[[], float] =
     return {row.node: row.workflow_id for row in rows}
 
 
+async def busy(store: Store, nodes: Sequence[str], *, now: Callable[[], float] = time.time) -> set[str]:
+    """Nodes of some that no other workflow gets now, as ``check_free`` sees it."""
+    rows = await store.read(lambda connection: _held(connection, nodes, now()))
+    return {row.node for row in rows if not is_elsewhere(row.owner)}
+
+
 async def find_working(
     store: Store, workflow_ids: Sequence[str], *, now: Callable[[], float] = time.time
 ) -> set[str]:

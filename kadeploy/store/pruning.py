@@ -49,8 +49,9 @@ def _choose(before: float, connection: Connection) -> list[str]:
 
 
 def _is_old(before: float) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Conditions for workflows that have ended, and for those whose planning began so long ago."""
-    return (table.c.finished < before, (table.c.state == str(State.PLANNING)) & (table.c.started < before))
+    """Conditions for workflows that have ended, and for those without nodes that began so long ago."""
+    nodeless = table.c.state.in_([str(state) for state in State if state.before_nodes])
+    return (table.c.finished < before, nodeless & (table.c.started < before))
 
 
 def _select(connection: Connection, wanted: ColumnElement[bool]) -> list[WorkflowSummary]:

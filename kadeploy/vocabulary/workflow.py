@@ -26,10 +26,11 @@ class WorkflowKind(StrEnum):
 class State(StrEnum):
     """State of a workflow.
 
-    ``planning``: it has no lease and has touched nothing; ``refused``: it ended there. ``error`` is a failure
-    of the engine, not of nodes.
+    ``queued``: it waits until other operations have left its nodes; ``planning``: it has no lease and has
+    touched nothing; ``refused``: it ended there. ``error`` is a failure of the engine, not of nodes.
     """
 
+    QUEUED = "queued"
     PLANNING = "planning"
     REFUSED = "refused"
     RUNNING = "running"
@@ -41,7 +42,12 @@ class State(StrEnum):
     @property
     def active(self) -> bool:
         """Report that a process works on the workflow, unless that has died."""
-        return self in (State.PLANNING, State.RUNNING)
+        return self in (State.QUEUED, State.PLANNING, State.RUNNING)
+
+    @property
+    def before_nodes(self) -> bool:
+        """Report that no node has begun, and none is leased."""
+        return self in (State.QUEUED, State.PLANNING)
 
     @property
     def ended(self) -> bool:

@@ -88,6 +88,13 @@ def queue_of(event: Event) -> str:
     return f"{who} for the {event.data['window']} window (size {event.data['size']})" if count else ""
 
 
+def place_of(event: Event) -> str:
+    """Text of the place of an operation in the queue: ``position 2 in the queue, begins in about 5 min``."""
+    text = f"position {event.data['position']} in the queue"
+    seconds = event.data.get("seconds")
+    return text if seconds is None else f"{text}, begins in about {max(round(seconds / 60), 1)} min"
+
+
 def warning_of(event: Event) -> str:
     """Message of a warning."""
     return str(event.data["message"])

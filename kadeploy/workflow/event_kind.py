@@ -11,6 +11,7 @@ from enum import StrEnum
 class EventKind(StrEnum):
     """Kind of an event: what has happened."""
 
+    IN_QUEUE = "in-queue"
     PLANNING = "planning"
     FILE = "file"
     STARTED = "started"
@@ -68,6 +69,14 @@ _FAILURE = EventValue(
 _SECONDS = EventValue("seconds", "number", "how long it took")
 
 CONTENTS: Mapping[EventKind, EventContent] = {
+    EventKind.IN_QUEUE: EventContent(
+        "the operation waits until others have left its nodes",
+        "all nodes that it wants",
+        (
+            EventValue("position", "integer", "1 for the next one of those that want the same nodes"),
+            EventValue("seconds", "number", "until it may begin, by what operations take", optional=True),
+        ),
+    ),
     EventKind.PLANNING: EventContent(
         "the request is checked", "the nodes of the request, none for all of a workflow that goes on"
     ),

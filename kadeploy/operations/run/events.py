@@ -58,6 +58,12 @@ def queued(window: str, nodes: Sequence[str], size: int) -> Event:
     return _event(EventKind.QUEUED, nodes, window=window, size=size)
 
 
+def in_queue(nodes: Sequence[str], position: int, seconds: float | None) -> Event:
+    """Make the event of an operation that waits for its nodes, for so many seconds if that is known."""
+    known = {} if seconds is None else {"seconds": seconds}
+    return _event(EventKind.IN_QUEUE, nodes, position=position, **known)
+
+
 def warning(message: str, level: str, traceback: str = "") -> Event:
     """Make the event of something that does not work and does not stop the operation."""
     where = {"traceback": traceback} if traceback else {}

@@ -54,6 +54,13 @@ class FileEventView(EventView):
     data: event_data.FileDataView
 
 
+class InQueueEventView(EventView):
+    """Wait of the operation until others have left its nodes."""
+
+    kind: Literal[EventKind.IN_QUEUE]
+    data: event_data.InQueueDataView
+
+
 class StartedEventView(EventView):
     """Beginning of the nodes of all clusters, without spares."""
 
@@ -153,7 +160,8 @@ class EndedEventView(EventView):
 
 
 AnyEventView = Annotated[
-    PlanningEventView
+    InQueueEventView
+    | PlanningEventView
     | FileEventView
     | StartedEventView
     | InstanceStartedEventView

@@ -143,6 +143,13 @@ class ReceivedDataView(View):
     receptions: dict[str, NodeReceptionView]
 
 
+class InQueueDataView(View):
+    """Position, 1 for the next one; ``seconds`` until it may begin are only there where that is known."""
+
+    position: int
+    seconds: Maybe[Number] = None
+
+
 class QueuedDataView(View):
     """Window, and the number of its slots."""
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,10 @@ from kadeploy.vocabulary.workflow import WorkflowKind
 
 if TYPE_CHECKING:  # a client has documents, and nothing of what they are made of
     from kadeploy.operations.workflows import Overview
+    from kadeploy.service.queue import QueuePlace
     from kadeploy.store.workflow_outcome import WorkflowOutcome
+
+NO_PLACES: Mapping[str, QueuePlace] = {}
 
 
 class CountsView(View):
@@ -31,13 +34,25 @@ class CountsView(View):
         return cls(ok=outcome.ok, ko=outcome.ko, held=outcome.held, aborted=outcome.aborted)
 
 
+class QueuePlaceView(View):
+    """Place in the queue: 1 for the next one; ``seconds`` until it may begin, null where unknown."""
+
+    position: int
+    seconds: Number | None
+
+    @classmethod
+    def of(cls, place: QueuePlace) -> QueuePlaceView:
+        """View of a place."""
+        return cls(position=place.position, seconds=_rounded(place.seconds))
+
+
 class WorkflowView(View):
     """Workflow of a ``kind``: deploy, reboot or power.
 
     ``started`` and ``finished`` are times of UTC, the latter null before the end; ``seconds`` are those until
     the end, or until now while it runs, and null otherwise. ``environment`` is name:version, '' where there
     is none or it is unknown; ``message`` tells why the workflow was refused or has failed. ``nodes`` has the
-    states of its nodes that nobody else has had since.
+    states of its nodes that nobody else has had since. ``queue`` is null unless it waits for its nodes.
     """
 
     wid: str
@@ -51,11 +66,13 @@ class WorkflowView(View):
     counts: CountsView
     message: str
     nodes: dict[str, str]
+    queue: QueuePlaceView | None = None
 
     @classmethod
-    def of(cls, overview: Overview) -> WorkflowView:
-        """View of a workflow."""
+    def of(cls, overview: Overview, places: Mapping[str, QueuePlace] = NO_PLACES) -> WorkflowView:
+        """View of a workflow, with its place among those that wait."""
         workflow, duration = overview.workflow, overview.duration
+        place = places.get(workflow.id)
         return cls(
             wid=workflow.id,
             kind=workflow.kind,
@@ -63,11 +80,12 @@ class WorkflowView(View):
             state=overview.state,
             started=_time(workflow.started),
             finished=None if workflow.finished is None else _time(workflow.finished),
-            seconds=None if duration is None else round(duration, 3),
+            seconds=_rounded(duration),
             environment=overview.environment,
             counts=CountsView.of(overview.outcome),
             message=overview.outcome.message,
             nodes={record.name: str(record.state) for record in overview.nodes},
+            queue=QueuePlaceView.of(place) if place else None,
         )
 
 
@@ -85,6 +103,10 @@ class AbandonedView(View):
     nodes: tuple[str, ...]
 
 
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
@@ -97,6 +119,6 @@ class WorkflowsView(Document):
     workflows: tuple[WorkflowView, ...]
 
     @classmethod
-    def of(cls, overviews: Sequence[Overview]) -> WorkflowsView:
+    def of(cls, overviews: Sequence[Overview], places: Mapping[str, QueuePlace] = NO_PLACES) -> WorkflowsView:
         """View of workflows."""
-        return cls(workflows=tuple(map(WorkflowView.of, overviews)))
+        return cls(workflows=tuple(WorkflowView.of(overview, places) for overview in overviews))

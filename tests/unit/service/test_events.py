@@ -40,6 +40,8 @@ BY_KIND = {
 }
 # What only machines, late nodes, files and defects bring about.
 MADE = (
+    events.in_queue(["node-1"], 2, 300.0),
+    events.in_queue(["node-1"], 1, None),
     events.planning(["node-1"]),
     Event(EventKind.WAITING, 1.0, ("node-1",), data={"present": 1, "seconds": 2.0}),
     events.file("image", "/srv/image.tar.zst", 5, 10),
