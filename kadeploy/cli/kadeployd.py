@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
 
 import click
 
 from kadeploy.cli.descriptors import raise_descriptor_limit
-from kadeploy.cli.standard_streams import SafeFormatter, mention, open_missing, tell
+from kadeploy.cli.standard_streams import mention, open_missing, tell
 from kadeploy.config import namespace, site
 from kadeploy.errors import KadeployError, first_of
 
@@ -30,7 +29,6 @@ def main(config_dir: Path | None) -> None:
     SIGHUP has it read its configuration again.
     """
     open_missing()
-    _log_to_stderr()
     try:
         configuration = site.load(config_dir)
         namespace.enter(configuration.server.network.namespace)
@@ -45,17 +43,13 @@ def main(config_dir: Path | None) -> None:
         sys.exit(error.status)
 
 
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(SafeFormatter("kadeployd: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-
-
 async def _serve(configuration: site.Site) -> None:
+    from kadeploy.server import log
     from kadeploy.server.daemon import Daemon
     from kadeploy.server.service_manager import ServiceManager
 
     def ready(place: str) -> None:
         mention(f"kadeployd answers at {place}")
 
+    log.begin(configuration.server.kadeployd.log)
     await Daemon(configuration, ServiceManager(), ready).run()

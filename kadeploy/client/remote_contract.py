@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kadeploy.contract.environments import EnvironmentContract
     from kadeploy.contract.nodes import NodeContract
     from kadeploy.contract.requests import RequestContract
+    from kadeploy.contract.server import ServerContract
     from kadeploy.contract.statistics import StatisticsContract
     from kadeploy.contract.workflows import WorkflowContract
 
@@ -41,6 +42,12 @@ class RemoteContract:
     def requests(self) -> RequestContract:
         """Requests of operations."""
         part: RequestContract = self._part("requests")
+        return part
+
+    @cached_property
+    def server(self) -> ServerContract:
+        """The server itself."""
+        part: ServerContract = self._part("server")
         return part
 
     @cached_property

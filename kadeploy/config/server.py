@@ -196,12 +196,14 @@ class LogFormat(StrEnum):
 class DaemonSettings(FileModel):
     """Settings of kadeployd: the socket where it answers, and how it ends.
 
-    ``stop_seconds``: for which micro-steps that run are waited for when it ends.
+    ``stop_seconds``: for which micro-steps that run are waited for when it ends. ``monitoring_port``: of
+    127.0.0.1, for those who watch over it and cannot use the socket, 0 for none.
     """
 
     socket: Path = Path("/run/kadeploy/kadeploy.sock")
     stop_seconds: float = Field(default=60, ge=0, le=3600)
     log: LogFormat = LogFormat.TEXT
+    monitoring_port: int = Field(default=0, ge=0, le=65535)
 
 
 class ServerConfig(FileModel):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kadeploy.contract.environments import EnvironmentContract
     from kadeploy.contract.nodes import NodeContract
     from kadeploy.contract.requests import RequestContract
+    from kadeploy.contract.server import ServerContract
     from kadeploy.contract.statistics import StatisticsContract
     from kadeploy.contract.workflows import WorkflowContract
 
@@ -25,6 +26,7 @@ PARTS = {
     "environments": "EnvironmentContract",
     "nodes": "NodeContract",
     "requests": "RequestContract",
+    "server": "ServerContract",
     "statistics": "StatisticsContract",
     "workflows": "WorkflowContract",
 }
@@ -44,6 +46,10 @@ class Contract(Protocol):
     @property
     def requests(self) -> RequestContract:
         """Requests of operations."""
+
+    @property
+    def server(self) -> ServerContract:
+        """The server itself."""
 
     @property
     def statistics(self) -> StatisticsContract:

@@ -15,6 +15,8 @@ from kadeploy.errors import FileError, KadeployError, ServiceError
 from kadeploy.server.app import make_app
 from kadeploy.server.http_server import HttpServer
 from kadeploy.server.listening import listening
+from kadeploy.server.monitoring import Monitoring
+from kadeploy.server.monitoring_server import MonitoringServer, open_port
 from kadeploy.server.reload import read_again
 from kadeploy.server.service_manager import ServiceManager
 from kadeploy.server.supervisor import Supervisor
@@ -82,7 +84,9 @@ class Daemon:
     async def _serve(
         self, supervisor: Supervisor, lock: ServerLock, sockets: Sequence[socket.socket]
     ) -> None:
-        http = HttpServer(make_app(supervisor))
+        http = HttpServer(Monitoring(make_app(supervisor), supervisor))
+        monitoring = MonitoringServer(Monitoring(None, supervisor))
+        ports = open_port(self._site.server.kadeployd.monitoring_port)
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(work, name=name)
@@ -94,14 +98,17 @@ class Daemon:
                 )
             ]
             await supervisor.take_up()
-            answering = group.create_task(http.serve(list(sockets)), name="http")
+            answering = [group.create_task(http.serve(list(sockets)), name="http")]
+            if ports:
+                answering.append(group.create_task(monitoring.serve(ports), name="monitoring"))
             self._manager.ready()
             self._tell(str(sockets[0].getsockname()))
             await self._stop.wait()
             self._manager.stopping()
             await supervisor.leave(self._patience)
             http.end()
-            await answering
+            monitoring.end()
+            await asyncio.wait(answering)
             for task in background:
                 task.cancel()
 
@@ -132,12 +139,11 @@ class Daemon:
             self._reload.clear()
             self._manager.reloading()
             try:
-                supervisor.site = await asyncio.to_thread(read_again, supervisor.site)
+                supervisor.take_site(await asyncio.to_thread(read_again, supervisor.site))
                 log.warning("the configuration was read again")
-            except FileError as error:
-                for problem in error.problems:
-                    log.error("%s", problem)
-                log.error("the configuration stays as it was: %d problems", len(error.problems))
             except KadeployError as error:
-                log.error("the configuration stays as it was: %s", error)
+                for problem in error.problems if isinstance(error, FileError) else ():
+                    log.error("%s", problem)
+                supervisor.configuration_problem = f"it stays as it was: {error.message}"
+                log.error("the configuration stays as it was: %s", error.message.partition("\n")[0])
             self._manager.ready()

@@ -27,4 +27,6 @@ def _fixed(site: Site) -> dict[str, object]:
         "database.name": site.path(server.database.name),
         "network.namespace": server.network.namespace,
         "kadeployd.socket": site.path(server.kadeployd.socket),
+        "kadeployd.log": server.kadeployd.log,
+        "kadeployd.monitoring_port": server.kadeployd.monitoring_port,
     }

@@ -80,12 +80,13 @@ class OperationService:
         Raises UsageError, RefusedError and FileError for what is refused before its planning has begun: then
         nothing is left of it.
         """
-        self.running.check_open()
         if isinstance(asked, Continuation):
             return await self._go_on(asked, watchers)
         request = await self._find_request(asked)
-        find_ssh_key(self.site)
         waits = self.running.queue is not None and request.takes_nodes and not request.force
+        if request.takes_nodes:
+            self.running.check_open(waits=waits)
+        find_ssh_key(self.site)
         if not waits:
             await self._check_free(request)
         kind = kinds.kind_of(request)
@@ -95,7 +96,7 @@ class OperationService:
         state = State.QUEUED if waits else State.PLANNING
         seconds = await self._usual_seconds(checked)
         workflow = await workflows.create(self.store, kind.name, self.caller.name, content, state, outcome)
-        return self._work_on(workflow, checked, partial(_run, workflow), watchers, seconds)
+        return self._work_on(workflow, checked, partial(_run, workflow), watchers, seconds, waits=waits)
 
     async def plan(self, asked: Asked, watchers: Watchers = NO_WATCHERS) -> DeploymentPlanView | PlanView:
         """Plan what ``begin`` would do, and leave nothing of it but copies of files.
@@ -164,6 +165,8 @@ class OperationService:
 
     async def _go_on(self, continuation: Continuation, watchers: Watchers) -> RunningWorkflow:
         """Let a workflow go on by the same plan; one that died in its planning begins."""
+        if continuation.kind is not ContinuationKind.TAKE_UP:
+            self.running.check_open(waits=False)
         workflow = await self._find_own(continuation.wid)
         request = self._continued(workflow, continuation)
         await self._check_rest(workflow)
@@ -176,7 +179,8 @@ class OperationService:
             if workflow.state.before_nodes
             else partial(_resume, workflow, continuation)
         )
-        return self._work_on(workflow, request, carry_out, watchers, seconds)
+        waits = workflow.state.before_nodes and not request.force
+        return self._work_on(workflow, request, carry_out, watchers, seconds, waits=waits)
 
     async def _find_own(self, name: str) -> Workflow:
         return await find_controlled(self.store, name, self.caller, self.rights)
@@ -212,8 +216,12 @@ class OperationService:
         carry_out: Callable[[Operation], Awaitable[OperationResult]],
         watchers: Watchers,
         seconds: float | None,
+        *,
+        waits: bool,
     ) -> RunningWorkflow:
         feed = watchers.feed()
+        for subscriber in self.running.subscribers:
+            feed.subscribe(subscriber)
         entry = QueueEntry(
             workflow.id,
             workflow.user,
@@ -244,7 +252,7 @@ class OperationService:
         running = RunningWorkflow(self.site, self.store, feed, work)
         self.running.add(running)
         if (queue := self.running.queue) is not None:
-            queue.enter(entry, at_once=workflow.state is not State.QUEUED)
+            queue.enter(entry, at_once=not waits)
             running.call_at_end(lambda: queue.leave(entry))
         return running
 

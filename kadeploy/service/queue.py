@@ -88,6 +88,12 @@ class OperationQueue:
         self._leased: frozenset[str] = frozenset()
         self._served: dict[str, float] = {}  # when the last operation of a user began, as a stamp
         self._changed = asyncio.Event()
+        self._paused = False
+
+    def pause(self, *, paused: bool) -> None:
+        """Let no operation begin whose turn has come, or let them begin again."""
+        self._paused = paused
+        self._changed.set()
 
     def enter(self, entry: QueueEntry, *, at_once: bool = False) -> None:
         """Take an operation in, until it leaves; it may begin when its turn comes, or ``at_once``."""
@@ -129,12 +135,12 @@ class OperationQueue:
         return len(self._waiting())
 
     async def _admit(self) -> None:
-        if not (candidates := self._next()):
+        if self._paused or not (candidates := self._next()):
             return
         wanted = sorted({node for entry in candidates for node in entry.nodes})
         self._leased = frozenset(await self._busy(wanted))
         for entry in self._next():  # others may have come meanwhile, and gone
-            if entry in candidates and not entry.nodes & self._leased:
+            if entry in candidates and not entry.nodes & self._leased and not self._paused:
                 self._begin(entry)
 
     def _begin(self, entry: QueueEntry) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from kadeploy.config.site import Site
 from kadeploy.errors import KadeployError, RefusedError, ServiceError, UsageError, first_of
+from kadeploy.log_context import logging_of
 from kadeploy.operations.request import Request
 from kadeploy.operations.result import OperationResult
 from kadeploy.operations.run import events
@@ -122,7 +123,11 @@ class RunningWorkflow:
             self._task.exception()  # recorded, and told to who has waited
 
     async def _run(self) -> ResultView:
-        with self._feed.opened(self.wid), outage.patient(PATIENCE, self._give_up):
+        with (
+            logging_of(workflow=self.wid),
+            self._feed.opened(self.wid),
+            outage.patient(PATIENCE, self._give_up),
+        ):
             watching = asyncio.create_task(self._watch_for_cancel(), name=f"cancel-{self.wid}")
             try:
                 return await self._carry_out()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kadeploy.service.operations import OperationService
     from kadeploy.service.requests import RequestService
     from kadeploy.service.running_workflows import RunningWorkflows
+    from kadeploy.service.server import ServerService
     from kadeploy.service.statistics import StatisticsService
     from kadeploy.service.workflows import WorkflowService
 
@@ -94,6 +95,13 @@ class Service:
         from kadeploy.service.nodes import NodeService
 
         return NodeService(self.site, self.store)
+
+    @cached_property
+    def server(self) -> ServerService:
+        """The server itself."""
+        from kadeploy.service.server import ServerService
+
+        return ServerService(self.caller, self.rights, self._running)
 
     @cached_property
     def operations(self) -> OperationService:

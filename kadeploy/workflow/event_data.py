@@ -105,6 +105,12 @@ def state_of(event: Event) -> State:
     return State(event.data["state"])
 
 
+def counts_of(event: Event) -> Mapping[str, int]:
+    """Numbers of nodes by their phases at the end."""
+    counts: Mapping[str, int] = event.data["counts"]
+    return counts
+
+
 def refusal_of(event: Event) -> str:
     """Sentence that says why no node has begun, '' where nodes have."""
     return str(event.data.get("message", ""))

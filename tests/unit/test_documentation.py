@@ -16,7 +16,6 @@ from pydantic.fields import FieldInfo
 
 from kadeploy.boot import answers, health, http, tftp_process
 from kadeploy.broadcast.interface import BroadcastOptions
-from kadeploy.cli import kacast, kadeploy, kadeploy_boot, kadeployd, kaenv, kalab, kapower, kareboot, kastat
 from kadeploy.client.client_file import ClientConfig
 from kadeploy.config import site
 from kadeploy.config.automata import InstanceSetting, MacroSteps
@@ -59,10 +58,9 @@ from kadeploy.vocabulary.micro_step import ClusterTimeout, MicroStepEntry
 from kadeploy.vocabulary.names import INSTANCES
 from kadeploy.workflow import window
 from tests.unit import vocabulary_tables, worked_examples
+from tests.unit.documented_commands import ADMINISTRATORS, COMMANDS, DOCS, USERS
 
 CHECKOUT = Path(__file__).parents[2]
-DOCS = CHECKOUT / "docs"
-USERS, ADMINISTRATORS = DOCS / "users", DOCS / "administrators"
 PAGES = sorted([*DOCS.rglob("*.md"), *CHECKOUT.glob("*.md")])
 MAX_COLUMNS = 110  # of prose; tables and code are as long as they are
 
@@ -310,18 +308,6 @@ def test_every_field_of_kastat_is_documented() -> None:
 
 
 # What a user types -------------------------------------------------------------------------------------
-
-COMMANDS: dict[str, tuple[click.Command, Path]] = {
-    "kadeploy": (kadeploy.command, USERS / "deploying.md"),
-    "kareboot": (kareboot.command, USERS / "rebooting.md"),
-    "kapower": (kapower.command, USERS / "power.md"),
-    "kaenv": (kaenv.command, USERS / "environments.md"),
-    "kacast": (kacast.command, USERS / "kacast.md"),
-    "kastat": (kastat.command, USERS / "statistics.md"),
-    "kalab": (kalab.kalab, USERS / "lab.md"),
-    "kadeploy-boot": (kadeploy_boot.main, ADMINISTRATORS / "boot.md"),
-    "kadeployd": (kadeployd.main, ADMINISTRATORS / "server.md"),
-}
 
 
 def options(command: click.Command) -> Iterator[str]:

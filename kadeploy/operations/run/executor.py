@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from kadeploy.errors import KadeployError, NodeError
+from kadeploy.log_context import logging_of
 from kadeploy.operations.recipe import Recipes
 from kadeploy.operations.run.failures import failure_of, interruption_of
 from kadeploy.steps.node_run import NodeRun
@@ -40,11 +41,12 @@ class StepExecutor:
         """Run one micro-step on its nodes and report each."""
         step = self._recipes.step(run.position)
         runs = [NodeRun(self._workbench.facts.nodes[name], run.attempt) for name in run.nodes]
-        match step:
-            case NodeStep():
-                await self._run_alone(step, runs[0], report)
-            case SetStep():
-                await self._run_together(step, runs, report)
+        with logging_of(nodes=run.nodes, step=step.name):
+            match step:
+                case NodeStep():
+                    await self._run_alone(step, runs[0], report)
+                case SetStep():
+                    await self._run_together(step, runs, report)
 
     async def _run_alone(self, step: NodeStep[Any], run: NodeRun, report: Report) -> None:
         try:

@@ -48,13 +48,15 @@ def _parts() -> dict[str, Any]:
     from kadeploy.service.environments import EnvironmentService
     from kadeploy.service.nodes import NodeService
     from kadeploy.service.requests import RequestService
+    from kadeploy.service.server import ServerService
     from kadeploy.service.statistics import StatisticsService
     from kadeploy.service.workflows import WorkflowService
 
-    return {
-        kind.__name__: kind
-        for kind in (EnvironmentService, NodeService, RequestService, StatisticsService, WorkflowService)
-    }
+    kinds = (
+        *(EnvironmentService, NodeService, RequestService),
+        *(ServerService, StatisticsService, WorkflowService),
+    )
+    return {kind.__name__: kind for kind in kinds}
 
 
 @pytest.mark.parametrize(("part", "endpoint"), ENDPOINTS, ids=lambda value: getattr(value, "path", value))

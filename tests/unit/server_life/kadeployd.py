@@ -6,8 +6,10 @@ What the script does it writes down: ``begin NODE`` and ``end NODE``.
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -152,6 +154,16 @@ class Kadeployd:
         self.process.stdout.close()
         self._errors.close()
         return status
+
+    def get(self, site: PowerSite, path: str) -> tuple[int, str]:
+        """Status and text of the answer to a request."""
+        with closing(http.client.HTTPConnection("localhost")) as connection:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(PATIENCE)
+            connection.sock.connect(str(site.socket))
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
 
     def close(self) -> None:
         if self.process.poll() is None:
