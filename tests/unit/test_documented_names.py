@@ -20,7 +20,8 @@ from kadeploy.environments.image_kind import IMAGE_KINDS
 from kadeploy.families import Family
 from kadeploy.vocabulary.deployment import BROADCAST_ENV
 from kadeploy.vocabulary.names import INSTANCES
-from tests.unit.test_documentation import ADMINISTRATORS, CHECKOUT, DOCS, rows
+from tests.unit.documented_commands import ADMINISTRATORS, DOCS
+from tests.unit.test_documentation import CHECKOUT, rows
 
 NOT_OURS = {"CancelledError"}  # of asyncio
 
