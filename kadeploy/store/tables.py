@@ -238,3 +238,15 @@ minios_boots = Table(
     Column("proof", String, nullable=False),
     Column("proven", Float, nullable=False),
 )
+
+# A right that was withdrawn, or whose time is over, stays until what was begun by it has been ended.
+rights = Table(
+    "rights",
+    metadata,
+    Column("user", String, primary_key=True),
+    Column("node", String, primary_key=True),
+    Column("device", String, primary_key=True),
+    Column("until", Float),
+    Index(None, "node"),
+    Index(None, "until"),
+)

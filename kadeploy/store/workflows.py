@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -225,6 +225,13 @@ async def list_states(store: Store, *states: State) -> list[Workflow]:
     """List the workflows in any of these states (in any state without them), oldest first."""
     wanted = table.c.state.in_([str(state) for state in states or State])
     return await store.read(lambda connection: select_whole(connection, wanted))
+
+
+async def list_open(store: Store, users: Collection[str]) -> list[Workflow]:
+    """List the workflows of users that have not ended, or that a process lets go on, oldest first."""
+    wanted = table.c.finished.is_(None) | (table.c.owner != NOBODY)
+    found = await store.read(lambda connection: select_whole(connection, wanted))
+    return [workflow for workflow in found if workflow.user in users]
 
 
 def select_whole(connection: Connection, wanted: ColumnElement[bool]) -> list[Workflow]:
