@@ -58,9 +58,17 @@ class Database(FileModel):
     keep_days: int = Field(default=90, ge=1)
 
 
-class RightsSettings(FileModel):
-    """Users who may do everything, as a comma list (Kadeploy3's format)."""
+class RightsKind(StrEnum):
+    """Way in which rights on nodes are given: by a table, or to everybody (Kadeploy3's names)."""
 
+    DB = "db"
+    DUMMY = "dummy"
+
+
+class RightsSettings(FileModel):
+    """Rights: who may use nodes, and ``almighty_users`` as a comma list (Kadeploy3's format)."""
+
+    kind: RightsKind = RightsKind.DUMMY
     almighty_users: str = "root"
 
     @property

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, StringConstraints, field_validator
 
+from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.expression import Expression
 from kadeploy.errors import RequestError, RequestProblem
 from kadeploy.nodes import MAX_NODES, fold
@@ -82,10 +83,9 @@ class Request(RequestModel):
         """Nodes for which the caller needs the right."""
         return self.nodes
 
-    @property
-    def claimed_partition(self) -> int | None:
-        """Partition of these nodes that is written, None where it is not named, or none is."""
-        return None
+    def claimed_devices(self, cluster: ClusterConfig) -> tuple[str, ...]:
+        """Devices of nodes of a cluster for which the caller needs the right, too."""
+        return ()
 
     @property
     def given_keys(self) -> str:

@@ -11,7 +11,6 @@ from functools import partial
 from kadeploy.caller import Caller
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
-from kadeploy.nodes import fold
 from kadeploy.operations import kinds, public_keys
 from kadeploy.operations import workflows as overviews
 from kadeploy.operations.continuation import Continuation, ContinuationKind
@@ -31,7 +30,7 @@ from kadeploy.operations.run.sampler import FileSampler
 from kadeploy.operations.run.tools import find_ssh_key
 from kadeploy.service.forecasts import ForecastWish, PreparedForecast, prepare_forecast
 from kadeploy.service.queue import QueueEntry
-from kadeploy.service.rights import Action, Rights
+from kadeploy.service.rights import Rights, Use
 from kadeploy.service.running import RunningWorkflow, Work
 from kadeploy.service.running_workflows import RunningWorkflows
 from kadeploy.service.views.plan import DeploymentPlanView, PlanView, view_of
@@ -44,11 +43,7 @@ from kadeploy.store.workflow_outcome import WorkflowOutcome
 from kadeploy.store.workflows import Workflow
 from kadeploy.vocabulary.workflow import State, WorkflowKind
 
-_ACTIONS = {
-    WorkflowKind.DEPLOY: Action.DEPLOY,
-    WorkflowKind.REBOOT: Action.REBOOT,
-    WorkflowKind.POWER: Action.POWER,
-}
+_USES = {WorkflowKind.DEPLOY: Use.DEPLOY, WorkflowKind.REBOOT: Use.REBOOT, WorkflowKind.POWER: Use.POWER}
 
 
 Asked = Request | Continuation | Repetition
@@ -107,7 +102,7 @@ class OperationService:
             await self._check_free(await self._find_request(asked))
             return view_of(await self._plan_only(asked, watchers))
         workflow = await self._find_own(asked.wid)
-        request = self._continued(workflow, asked)
+        request = await self._continued(workflow, asked)
         await self._check_rest(workflow)
         if workflow.state.before_nodes:
             _check_beginning(workflow, asked)
@@ -133,7 +128,7 @@ class OperationService:
 
     async def _plan_only(self, asked: Asked, watchers: Watchers) -> AnyPlan:
         if isinstance(asked, Continuation):
-            request = self._continued(await self._find_own(asked.wid), asked)
+            request = await self._continued(await self._find_own(asked.wid), asked)
         else:
             request = await self._find_request(asked)
         feed = watchers.feed()
@@ -145,22 +140,20 @@ class OperationService:
         if isinstance(asked, Repetition):
             asked = asked.apply(kinds.recorded(await self._find_own(asked.wid)))
         public_keys.check(asked.given_keys)
-        return self._permitted(asked.changed({"user": self.caller.name}))
+        return await self._permitted(asked.changed({"user": self.caller.name}))
 
     async def _check_free(self, request: Request) -> None:
         """Raises RefusedError for nodes in use; they are leased behind the planning, minutes later."""
         if request.takes_nodes and not request.force:
             await leases.check_free(self.store, request.claimed_nodes)
 
-    def _continued(self, workflow: Workflow, continuation: Continuation) -> Request:
+    async def _continued(self, workflow: Workflow, continuation: Continuation) -> Request:
         """Request of a workflow, still of its own user, as it goes on."""
-        return self._permitted(kinds.continued(workflow, continuation))
+        return await self._permitted(kinds.continued(workflow, continuation))
 
-    def _permitted(self, request: Request) -> Request:
-        """The request itself; raises RefusedError unless the caller may do this to its nodes."""
-        action, nodes = _action(request), request.claimed_nodes
-        if not self.rights.may(self.caller, action, nodes=nodes, partition=request.claimed_partition):
-            raise RefusedError(f"{self.caller.name} may not {action} {fold(nodes)}")
+    async def _permitted(self, request: Request) -> Request:
+        """The request itself; raises RefusedError unless its user may do this to its nodes."""
+        await self.rights.check_use(self.site, self.store, _use(request), request)
         return request
 
     async def _go_on(self, continuation: Continuation, watchers: Watchers) -> RunningWorkflow:
@@ -168,7 +161,7 @@ class OperationService:
         if continuation.kind is not ContinuationKind.TAKE_UP:
             self.running.check_open(waits=False)
         workflow = await self._find_own(continuation.wid)
-        request = self._continued(workflow, continuation)
+        request = await self._continued(workflow, continuation)
         await self._check_rest(workflow)
         if workflow.state.before_nodes:
             _check_beginning(workflow, continuation)
@@ -237,6 +230,9 @@ class OperationService:
             # Whoever goes on may do so days later: what became of the files meanwhile, only they tell.
             again = not workflow.state.before_nodes
             plan = await self._plan(request, feed, digest_again=again)
+            # Those that ended meanwhile, also between the first look and the row by which who ends what was
+            # begun with a lost right finds this.
+            await self._permitted(request)
             self.enter(self.site)
             outcome = kinds.kind_of(request).outcome(plan)
             return Operation(plan, outcome, self.store, feed, self.make_executor)
@@ -276,10 +272,10 @@ def _check_beginning(workflow: Workflow, continuation: Continuation) -> None:
     raise RefusedError(refusal, hint=f"`resume` {workflow.id} begins it")
 
 
-def _action(request: Request) -> Action:
+def _use(request: Request) -> Use:
     if isinstance(request, PowerRequest) and request.kind is PowerKind.STATUS:
-        return Action.SEE_STATUS
-    return _ACTIONS[kinds.kind_of(request).name]
+        return Use.SEE_STATUS
+    return _USES[kinds.kind_of(request).name]
 
 
 async def _run(workflow: Workflow, operation: Operation) -> OperationResult:

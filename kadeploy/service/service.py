@@ -17,6 +17,7 @@ from kadeploy.store.store import Store
 
 if TYPE_CHECKING:
     from kadeploy.service.environments import EnvironmentService
+    from kadeploy.service.granting import RightService
     from kadeploy.service.nodes import NodeService
     from kadeploy.service.operations import OperationService
     from kadeploy.service.requests import RequestService
@@ -102,6 +103,13 @@ class Service:
         from kadeploy.service.server import ServerService
 
         return ServerService(self.caller, self.rights, self._running)
+
+    @cached_property
+    def granting(self) -> RightService:
+        """Rights on nodes."""
+        from kadeploy.service.granting import RightService
+
+        return RightService(self.site, self.store, self.caller, self.rights)
 
     @cached_property
     def operations(self) -> OperationService:

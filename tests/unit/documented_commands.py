@@ -17,6 +17,7 @@ from kadeploy.cli import (
     kalab,
     kapower,
     kareboot,
+    karights,
     kastat,
 )
 
@@ -29,6 +30,7 @@ COMMANDS: dict[str, tuple[click.Command, Path]] = {
     "kapower": (kapower.command, USERS / "power.md"),
     "kaenv": (kaenv.command, USERS / "environments.md"),
     "kacast": (kacast.command, USERS / "kacast.md"),
+    "karights": (karights.command, ADMINISTRATORS / "rights.md"),
     "kastat": (kastat.command, USERS / "statistics.md"),
     "kalab": (kalab.kalab, USERS / "lab.md"),
     "kadeploy-boot": (kadeploy_boot.main, ADMINISTRATORS / "boot.md"),

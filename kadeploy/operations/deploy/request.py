@@ -19,8 +19,10 @@ from pydantic import (
 )
 
 from kadeploy.config.automata import MacroSteps
+from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.custom_steps import CustomSteps
 from kadeploy.config.expression import Expression, TimeoutExpression
+from kadeploy.disks.layout import Role, layout_of, partition_device
 from kadeploy.environments import description
 from kadeploy.environments.environment import Environment
 from kadeploy.environments.model import DescriptionModel
@@ -138,9 +140,14 @@ class DeploymentRequest(Request):
     def claimed_nodes(self) -> tuple[str, ...]:
         return (*self.nodes, *self.spares)
 
-    @property
-    def claimed_partition(self) -> int | None:
-        return self.partition
+    def claimed_devices(self, cluster: ClusterConfig) -> tuple[str, ...]:
+        """Device that gets the image, as ``disk.target`` has it; images for several are refused."""
+        disk = self.block_device or cluster.partitioning.block_device
+        if self.partition is not None:
+            return (partition_device(disk, self.partition),)
+        if self.block_device:
+            return (disk,)
+        return (layout_of(cluster.partitioning).device(Role.DEPLOY) or disk,)
 
     @property
     def environment_label(self) -> str:

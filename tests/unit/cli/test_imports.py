@@ -24,7 +24,9 @@ finally:
 SLOW = {"asyncssh", "httpx2", "kadeploy.broadcast.interface", "kadeploy.local.program"}
 
 
-@pytest.mark.parametrize("line", ["kaenv -l", "kastat", "kadeploy --list"])
+@pytest.mark.parametrize(
+    "line", ["kaenv -l", "kastat", "karights -l", "karights -d -u alice", "kadeploy --list"]
+)
 def test_readers_import_nothing_slow(configuration: Path, line: str) -> None:
     """They load all members of families, which check the files; what members work with comes later."""
     name, *arguments = line.split()
@@ -42,7 +44,7 @@ def test_readers_import_nothing_slow(configuration: Path, line: str) -> None:
     assert SLOW & imported == set()
 
 
-@pytest.mark.parametrize("name", ["kadeploy", "kareboot", "kapower", "kaenv", "kastat", "kacast"])
+@pytest.mark.parametrize("name", ["kadeploy", "kareboot", "kapower", "kaenv", "karights", "kastat", "kacast"])
 def test_help_imports_no_models(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(name=name, arguments=["--help"])],

@@ -285,7 +285,7 @@ def test_no_configuration(command: Command, configuration: Path) -> None:
     assert result.stderr.endswith("/server.conf cannot be read: File name too long\n")
 
 
-@pytest.mark.parametrize("name", ["kacast", "kaenv", "kastat"])
+@pytest.mark.parametrize("name", ["kacast", "kaenv", "karights", "kastat"])
 def test_help_tells_all(process: Command, name: str) -> None:
     result = process(name, "--help")
 
@@ -294,7 +294,7 @@ def test_help_tells_all(process: Command, name: str) -> None:
         assert f"\n{title}\n" in result.stdout
 
 
-@pytest.mark.parametrize("name", ["kacast", "kadeploy", "kaenv", "kapower", "kareboot", "kastat"])
+@pytest.mark.parametrize("name", ["kacast", "kadeploy", "kaenv", "kapower", "kareboot", "karights", "kastat"])
 def test_help_imports_nothing_slow(name: str) -> None:
     """A limit on the time itself would fail on a busy machine; these imports are what takes it."""
     program = f"import sys, kadeploy.cli.{name} as module\nprint(*sys.modules)"

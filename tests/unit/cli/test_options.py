@@ -11,7 +11,7 @@ import click
 import pytest
 from pydantic import TypeAdapter
 
-from kadeploy.cli import kacast, kadeploy, kaenv, kalab, kapower, kareboot, kastat, reboot
+from kadeploy.cli import kacast, kadeploy, kaenv, kalab, kapower, kareboot, karights, kastat, reboot
 from kadeploy.cli.cast_options import CastOptions
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.cli.environment_options import EnvironmentOptions
@@ -19,6 +19,7 @@ from kadeploy.cli.lab_options import UpOptions
 from kadeploy.cli.power_options import PowerOptions
 from kadeploy.cli.reboot_options import RebootOptions
 from kadeploy.cli.report_options import ReportOptions
+from kadeploy.cli.rights_options import RightsOptions
 from kadeploy.config.remote_operations import Level
 from kadeploy.lab import plan
 
@@ -29,11 +30,17 @@ COMMANDS: dict[type[Any], click.Command] = {
     CastOptions: kacast.command,
     ReportOptions: kastat.command,
     EnvironmentOptions: kaenv.command,
+    RightsOptions: karights.command,
     UpOptions: kalab.up,
 }
 ABSENT: dict[type[Any], set[str]] = {PowerOptions: {"output_known_hosts"}}  # nothing is proved by a host key
 NEEDED = {CastOptions: ("file",)}  # arguments without which a command cannot be parsed
-VALUES = {"date": "2026-01-31 00:00:00", "numbers": "1,3", "limit": "5,7"}  # of types of our own
+VALUES = {
+    "date": "2026-01-31 00:00:00",
+    "numbers": "1,3",
+    "limit": "5,7",
+    "end": "12h",
+}  # of types of our own
 each_command = pytest.mark.parametrize("options", COMMANDS)
 
 
