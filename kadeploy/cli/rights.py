@@ -7,15 +7,13 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from kadeploy.caller import Caller
 from kadeploy.cli.node_lists import read_nodes
 from kadeploy.cli.rights_options import RightsOptions
+from kadeploy.cli.server_options import open_contract
 from kadeploy.cli.standard_streams import say, tell
-from kadeploy.config import site as configuration
+from kadeploy.contract.granting import RightContract
 from kadeploy.errors import ExitStatus, UsageError
-from kadeploy.service.granting import RightService
-from kadeploy.service.right_requests import RightsGrant, RightsSelection, RightsWithdrawal
-from kadeploy.service.service import Service
+from kadeploy.service.right_requests import RightsGrant, RightsWithdrawal
 from kadeploy.service.views.rights import RightsChangeView, RightsView, RightView
 from kadeploy.terminal import printable_line
 
@@ -40,26 +38,33 @@ def _nodes(options: RightsOptions) -> tuple[str, ...] | None:
 
 
 async def _carry_out(options: RightsOptions, nodes: tuple[str, ...] | None) -> None:
-    async with Service.open(configuration.load(), Caller.of_process()) as service:
+    async with open_contract(options) as contract:
         if options.listing:
-            wanted = RightsSelection(user=options.user, nodes=nodes)
-            _print(await service.granting.list(wanted), as_json=options.as_json)
+            _print(_on(nodes, await contract.granting.list(options.user)), as_json=options.as_json)
         else:
-            _tell_change(options, await _change(options, nodes, service.granting))
+            _tell_change(options, await _change(options, nodes, contract.granting))
+
+
+def _on(nodes: tuple[str, ...] | None, view: RightsView) -> RightsView:
+    """Rights that have any of these nodes, None for all."""
+    if nodes is None:
+        return view
+    wanted = {ALL, *nodes}
+    return RightsView(rights=tuple(right for right in view.rights if right.node in wanted))
 
 
 async def _change(
-    options: RightsOptions, nodes: tuple[str, ...] | None, service: RightService
+    options: RightsOptions, nodes: tuple[str, ...] | None, part: RightContract
 ) -> RightsChangeView:
     devices = None if ALL in options.devices or not options.devices else options.devices
     user = options.user or ""
     if options.delete:
-        return await service.withdraw(RightsWithdrawal(user=user, nodes=nodes, devices=devices))
+        return await part.withdraw(RightsWithdrawal(user=user, nodes=nodes, devices=devices))
     until = None if options.until is None else datetime.fromtimestamp(options.until, UTC)
     grant = RightsGrant(
         user=user, nodes=nodes, devices=devices, until=until, overwrite=options.overwrite_rights
     )
-    return await service.add(grant)
+    return await part.add(grant)
 
 
 def _tell_change(options: RightsOptions, change: RightsChangeView) -> None:

@@ -12,6 +12,7 @@ import click
 from kadeploy.cli import program
 from kadeploy.cli.options import NodeOptions, declare, node_options
 from kadeploy.cli.report_options import Date
+from kadeploy.cli.server_options import ServerOptions, server_options
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MAX_DIGITS = 10
@@ -76,13 +77,14 @@ rights_options = declare(
         metavar="END",
         help="With -a: when the rights end, as 3600, 90m, 12h, 7d, @SECONDS or a time (default: never).",
     ),
+    server_options,
     program.json_option,
     program.version_option,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RightsOptions(NodeOptions):
+class RightsOptions(NodeOptions, ServerOptions):
     """Options of karights."""
 
     add: bool

@@ -13,6 +13,7 @@ from kadeploy.contract.endpoint import Endpoint, endpoints_of
 
 if TYPE_CHECKING:
     from kadeploy.contract.environments import EnvironmentContract
+    from kadeploy.contract.granting import RightContract
     from kadeploy.contract.nodes import NodeContract
     from kadeploy.contract.requests import RequestContract
     from kadeploy.contract.server import ServerContract
@@ -30,6 +31,12 @@ class RemoteContract:
     def environments(self) -> EnvironmentContract:
         """Recorded environments."""
         part: EnvironmentContract = self._part("environments")
+        return part
+
+    @cached_property
+    def granting(self) -> RightContract:
+        """Rights on nodes."""
+        part: RightContract = self._part("granting")
         return part
 
     @cached_property

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from kadeploy.contract.environments import EnvironmentContract
+    from kadeploy.contract.granting import RightContract
     from kadeploy.contract.nodes import NodeContract
     from kadeploy.contract.requests import RequestContract
     from kadeploy.contract.server import ServerContract
@@ -24,6 +25,7 @@ VERSION = 1  # in the path of each route; another one only for what clients of t
 # Parts by their names, each with the class of its stubs.
 PARTS = {
     "environments": "EnvironmentContract",
+    "granting": "RightContract",
     "nodes": "NodeContract",
     "requests": "RequestContract",
     "server": "ServerContract",
@@ -38,6 +40,10 @@ class Contract(Protocol):
     @property
     def environments(self) -> EnvironmentContract:
         """Recorded environments."""
+
+    @property
+    def granting(self) -> RightContract:
+        """Rights on nodes."""
 
     @property
     def nodes(self) -> NodeContract:

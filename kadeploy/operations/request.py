@@ -6,16 +6,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, StringConstraints, field_validator
 
-from kadeploy.config.cluster import ClusterConfig
 from kadeploy.config.expression import Expression
 from kadeploy.errors import RequestError, RequestProblem
 from kadeploy.nodes import MAX_NODES, fold
 from kadeploy.operations.public_keys import MAX_KEYS, private_line
 from kadeploy.operations.request_model import RequestModel, problem
+
+if TYPE_CHECKING:
+    from kadeploy.config.cluster import ClusterConfig
 
 DAY = 24 * 3600.0
 MIN_HOLD = 60.0  # seconds; a shorter time is over before anybody has looked

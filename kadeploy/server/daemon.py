@@ -18,6 +18,7 @@ from kadeploy.server.listening import listening
 from kadeploy.server.monitoring import Monitoring
 from kadeploy.server.monitoring_server import MonitoringServer, open_port
 from kadeploy.server.reload import read_again
+from kadeploy.server.rights_watch import watch_rights
 from kadeploy.server.service_manager import ServiceManager
 from kadeploy.server.supervisor import Supervisor
 from kadeploy.store.server_lock import ServerLock, serving
@@ -95,6 +96,7 @@ class Daemon:
                     ("lock", self._watch(lock)),
                     ("reload", self._read_again(supervisor)),
                     ("queue", supervisor.queue.run()),
+                    ("rights", watch_rights(supervisor)),
                 )
             ]
             await supervisor.take_up()

@@ -9,12 +9,13 @@ from kadeploy.caller import Caller
 from kadeploy.config.site import Site
 from kadeploy.errors import RefusedError
 from kadeploy.service.lost_rights import end_lost
-from kadeploy.service.right_requests import RightsGrant, RightsSelection, RightsWithdrawal
+from kadeploy.service.right_requests import RightsGrant, RightsWithdrawal
 from kadeploy.service.rights import Action, Rights
 from kadeploy.service.views.rights import RightsChangeView, RightsView
 from kadeploy.store import rights as table
 from kadeploy.store.rights import ANY, Area
 from kadeploy.store.store import Store
+from kadeploy.terminal import printable_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,14 @@ class RightService:
     caller: Caller
     rights: Rights
 
-    async def list(self, wanted: RightsSelection) -> RightsView:
+    async def list(self, user: str | None = None) -> RightsView:
         """Rights of now: those of a user, else all of them for an almighty caller, his own for another."""
         almighty = self.rights.is_almighty(self.caller)
-        user = wanted.user or (None if almighty else self.caller.name)
+        if user is None and not almighty:
+            user = self.caller.name
         if user is not None and not self.rights.may(self.caller, Action.SEE_RIGHTS, owner=user):
-            raise RefusedError(f"{self.caller.name} may not see the rights of {user}")
-        return RightsView.of(await table.find(self.store, user, wanted.nodes or ()))
+            raise RefusedError(f"{self.caller.name} may not see the rights of {printable_line(user)}")
+        return RightsView.of(await table.find(self.store, user))
 
     async def add(self, asked: RightsGrant) -> RightsChangeView:
         """Give rights; what was begun by those of others that are withdrawn ends.
@@ -75,4 +77,4 @@ class RightService:
 
 
 def _area(asked: RightsWithdrawal) -> Area:
-    return Area(asked.nodes or (ANY,), tuple(dict.fromkeys(asked.devices or (ANY,))))
+    return Area(*(tuple(dict.fromkeys(names or (ANY,))) for names in (asked.nodes, asked.devices)))

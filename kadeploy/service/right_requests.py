@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests about rights: which are shown, given or withdrawn."""
+"""Requests to give rights, and to withdraw them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Field,
+    Strict,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
-from kadeploy.operations.request import Flag, NodeNames
+from kadeploy.nodes import MAX_NODES
 from kadeploy.operations.request_model import RequestModel, problem
 
 MAX_DEVICES = 128
@@ -31,22 +39,16 @@ def _check_device(path: str) -> str:
     return path
 
 
+NodeName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 UserName = Annotated[str, StringConstraints(max_length=255), AfterValidator(_check_user)]
 Device = Annotated[str, AfterValidator(_check_device)]
-
-
-class RightsSelection(RequestModel):
-    """Request to show rights: of a user, None for all that the caller may see; on some nodes, or all."""
-
-    user: UserName | None = None
-    nodes: NodeNames | None = None
 
 
 class RightsWithdrawal(RequestModel):
     """Request to withdraw rights of a user; ``nodes`` and ``devices`` are None for all."""
 
     user: UserName
-    nodes: Annotated[NodeNames, Field(min_length=1)] | None = None
+    nodes: Annotated[tuple[NodeName, ...], Field(min_length=1, max_length=MAX_NODES)] | None = None
     devices: Annotated[tuple[Device, ...], Field(min_length=1, max_length=MAX_DEVICES)] | None = None
 
     @field_validator("devices")
@@ -61,7 +63,7 @@ class RightsGrant(RightsWithdrawal):
     """Request to give rights: until a time, None for no end; ``overwrite``: withdraw those of others."""
 
     until: AwareDatetime | None = None
-    overwrite: Flag = False
+    overwrite: Annotated[bool, Strict()] = False
 
     @field_validator("until")
     @classmethod

@@ -92,16 +92,12 @@ async def of_user(store: Store, user: str, *, now: Callable[[], float] = time.ti
     return await store.read(lambda connection: _select(connection, wanted))
 
 
-async def find(
-    store: Store, user: str | None = None, nodes: Sequence[str] = (), *, now: Callable[[], float] = time.time
-) -> list[Right]:
-    """Rights of now, of a user, None for all users, that have any of these nodes; sorted."""
+async def find(store: Store, user: str | None = None, *, now: Callable[[], float] = time.time) -> list[Right]:
+    """Rights of now, of a user, or None for all users; sorted."""
     wanted = _valid(now()) & (true() if user is None else table.c.user == user)
-    found = await store.read(lambda connection: _select_on(connection, wanted, nodes))
-    position = {
-        name: number
-        for number, name in enumerate([ANY, *node_sets.in_order({r.node for r in found} - {ANY})])
-    }
+    found = await store.read(lambda connection: _select(connection, wanted))
+    names = [ANY, *node_sets.in_order({right.node for right in found} - {ANY})]
+    position = {name: number for number, name in enumerate(names)}
     return sorted(found, key=lambda right: (right.user, position[right.node], right.device))
 
 

@@ -46,6 +46,7 @@ def test_the_service_has_the_methods_of_the_stubs(part: str, endpoint: Endpoint)
 
 def _parts() -> dict[str, Any]:
     from kadeploy.service.environments import EnvironmentService
+    from kadeploy.service.granting import RightService
     from kadeploy.service.nodes import NodeService
     from kadeploy.service.requests import RequestService
     from kadeploy.service.server import ServerService
@@ -53,7 +54,7 @@ def _parts() -> dict[str, Any]:
     from kadeploy.service.workflows import WorkflowService
 
     kinds = (
-        *(EnvironmentService, NodeService, RequestService),
+        *(EnvironmentService, NodeService, RequestService, RightService),
         *(ServerService, StatisticsService, WorkflowService),
     )
     return {kind.__name__: kind for kind in kinds}

@@ -35,7 +35,7 @@ from kadeploy.operations.kinds import kind_of
 from kadeploy.operations.reboot.request import RebootRequest
 from kadeploy.operations.request import Request
 from kadeploy.service.lost_rights import LOSS, end_lost
-from kadeploy.service.right_requests import RightsGrant, RightsSelection, RightsWithdrawal
+from kadeploy.service.right_requests import RightsGrant, RightsWithdrawal
 from kadeploy.service.rights import Rights, Use
 from kadeploy.store import tables, workflows
 from kadeploy.store.rights import ANY
@@ -252,7 +252,7 @@ class RightsMachine(RuleBasedStateMachine):
     @invariant()
     def everybody_sees_what_the_model_has(self) -> None:
         for user in USERS if hasattr(self, "store") else ():
-            shown = self.run(granting(self.site, self.store, user).list(RightsSelection())).rights
+            shown = self.run(granting(self.site, self.store, user).list()).rights
             seen = sorted((right.user, right.node, right.device) for right in shown)
             assert seen == sorted(
                 (right.user, right.node, right.device)

@@ -215,14 +215,6 @@ async def test_a_right_that_was_given_again_is_not_forgotten(table: Table) -> No
     assert len(await table.over()) == 1, "what was begun by it meanwhile is still to be ended"
 
 
-async def test_rights_of_nodes_are_found(table: Table) -> None:
-    await table.add("root")
-    await table.add("alice", ("n-1", "n-3"))
-    await table.add("bob", N2, SDA3)
-    found = await rights.find(table.store, nodes=["n-2", "n-3"], now=table.time)
-    assert [(right.user, right.node) for right in found] == [("alice", "n-3"), ("bob", "n-2"), ("root", ANY)]
-
-
 async def test_a_whole_site_is_given_at_once(table: Table) -> None:
     names = [f"n-{number}" for number in range(20_000)]
     assert await table.add("alice", names, SDA3)
