@@ -62,6 +62,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "until": "--until",
         "overwrite": "-o",
     },
+    "kanodes": {**_SERVER, **_NODES},
     "kalab": {
         "name": "--name",
         "driver": "--driver",

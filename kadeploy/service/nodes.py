@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kadeploy import nodes as node_sets
 from kadeploy.config.site import Site
-from kadeploy.service.views.nodes import NodesView
-from kadeploy.store import leases, node_states
+from kadeploy.service.views.nodes import NodesView, NodeView
+from kadeploy.store import leases, minios_boots, node_states
 from kadeploy.store.store import Store
 
 
@@ -20,8 +21,28 @@ class NodeService:
     store: Store
 
     async def list(self, names: Sequence[str] = ()) -> NodesView:
-        """States of some nodes, or of all, in the order of the configuration; raises NotFoundError."""
-        nodes = self.site.find(names or self.site.nodes)
+        """States of some nodes, in their order, or of all, in the order of the configuration.
+
+        Names may be node sets. Raises NotFoundError, UsageError for what is no node set.
+        """
+        expanded = [name for text in names for name in node_sets.parse(text)]
+        nodes = self.site.find(expanded or self.site.nodes)
         chosen = [node.name for node in nodes]
-        records, leased = await node_states.read(self.store, chosen), await leases.held(self.store, chosen)
-        return NodesView.of(nodes, records, leased)
+        # Both before and after: the lease of an operation begins before the states that it writes, and ends
+        # behind them, so that no node looks as if its operation were gone.
+        before = await leases.held(self.store, chosen)
+        records = await node_states.read(self.store, chosen)
+        boots = await minios_boots.read(self.store, chosen)
+        leased = before | await leases.held(self.store, chosen)
+        ends = await leases.read_ends(self.store, chosen)
+        views = (
+            NodeView.of(
+                node,
+                records.get(node.name),
+                boots.get(node.name),
+                leased_by=leased.get(node.name, ""),
+                leased_until=ends.get(node.name),
+            )
+            for node in nodes
+        )
+        return NodesView(nodes=tuple(views))

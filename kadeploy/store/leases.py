@@ -201,6 +201,14 @@ async def busy(store: Store, nodes: Sequence[str], *, now: Callable[[], float] =
     return {row.node for row in rows if not is_elsewhere(row.owner)}
 
 
+async def read_ends(
+    store: Store, nodes: Sequence[str], *, now: Callable[[], float] = time.time
+) -> dict[str, float]:
+    """Map the nodes that are held at a breakpoint to the ends of their leases, in seconds since the epoch."""
+    rows = await store.read(lambda connection: _held(connection, nodes, now()))
+    return {row.node: row.expires_at for row in rows if row.owner == NOBODY}
+
+
 async def find_working(
     store: Store, workflow_ids: Sequence[str], *, now: Callable[[], float] = time.time
 ) -> set[str]:

@@ -23,6 +23,7 @@ COMMANDS = {
     "kapower": ["--dry-run"],
     "kaenv": [],
     "kastat": [],
+    "kanodes": [],
     "kacast": ["nothing-to-send"],
 }
 # Arguments without which most others are not looked at.
@@ -32,6 +33,7 @@ BEGINNINGS = {
     "kapower": [[], ["-m", "node-1", "--status"], ["-m", "node-1", "--on"]],
     "kaenv": [[], ["-a", "good.yaml"], ["-l"], ["-p", "x"], ["-d", "x"]],
     "kastat": [[], ["-d"], ["--steps"]],
+    "kanodes": [[], ["-m", "node-1"], ["-a"], ["-w", "last"]],
 }
 MOST = 500  # examples of a command by night: some minutes of all
 FILES = {

@@ -25,7 +25,7 @@ SLOW = {"asyncssh", "httpx2", "kadeploy.broadcast.interface", "kadeploy.local.pr
 
 
 @pytest.mark.parametrize(
-    "line", ["kaenv -l", "kastat", "karights -l", "karights -d -u alice", "kadeploy --list"]
+    "line", ["kaenv -l", "kastat", "kanodes", "karights -l", "karights -d -u alice", "kadeploy --list"]
 )
 def test_readers_import_nothing_slow(configuration: Path, line: str) -> None:
     """They load all members of families, which check the files; what members work with comes later."""
@@ -44,7 +44,7 @@ def test_readers_import_nothing_slow(configuration: Path, line: str) -> None:
     assert SLOW & imported == set()
 
 
-@pytest.mark.parametrize("name", ["kadeploy", "kareboot", "kapower", "kaenv", "karights", "kastat", "kacast"])
+@pytest.mark.parametrize("name", ["kadeploy", "kareboot", "kapower", "kaenv", "karights", "kastat", "kanodes", "kacast"])
 def test_help_imports_no_models(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(name=name, arguments=["--help"])],

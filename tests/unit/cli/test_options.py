@@ -11,11 +11,12 @@ import click
 import pytest
 from pydantic import TypeAdapter
 
-from kadeploy.cli import kacast, kadeploy, kaenv, kalab, kapower, kareboot, karights, kastat, reboot
+from kadeploy.cli import kacast, kadeploy, kaenv, kalab, kanodes, kapower, kareboot, karights, kastat, reboot
 from kadeploy.cli.cast_options import CastOptions
 from kadeploy.cli.deploy_options import DeployOptions
 from kadeploy.cli.environment_options import EnvironmentOptions
 from kadeploy.cli.lab_options import UpOptions
+from kadeploy.cli.node_options import ListingOptions
 from kadeploy.cli.power_options import PowerOptions
 from kadeploy.cli.reboot_options import RebootOptions
 from kadeploy.cli.report_options import ReportOptions
@@ -29,6 +30,7 @@ COMMANDS: dict[type[Any], click.Command] = {
     PowerOptions: kapower.command,
     CastOptions: kacast.command,
     ReportOptions: kastat.command,
+    ListingOptions: kanodes.command,
     EnvironmentOptions: kaenv.command,
     RightsOptions: karights.command,
     UpOptions: kalab.up,

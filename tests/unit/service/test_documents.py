@@ -28,6 +28,8 @@ DEPLOYMENT = ["kadeploy", "-m", "red-[5-6]", "-e", "debian", "-u", "root"]
 
 COMMANDS = [
     ("workflows", ["kadeploy", "--list"]),
+    ("workflows", ["kanodes", "-a"]),
+    ("nodes", ["kanodes"]),
     ("environments", ["kaenv", "-l", "-u", "root"]),
     ("environments", ["kaenv", "-p", "debian", "-u", "root"]),
     ("statistics-records", ["kastat"]),
