@@ -63,6 +63,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "overwrite": "-o",
     },
     "kanodes": {**_SERVER, **_NODES},
+    "kasite": {"user": "--user"},
     "kalab": {
         "name": "--name",
         "driver": "--driver",

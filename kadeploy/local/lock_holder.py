@@ -45,7 +45,7 @@ def find_lock_holder(path: Path, offset: int) -> LockHolder | None:
             continue
         if fields[5].rpartition(":")[2] != str(inode) or not _covers(fields[6], fields[7], offset):
             continue
-        return _describe(int(fields[4]))
+        return describe(int(fields[4]))
     return None
 
 
@@ -53,11 +53,12 @@ def _covers(first: str, last: str, offset: int) -> bool:
     return int(first) <= offset and (last == "EOF" or offset <= int(last))
 
 
-def _describe(pid: int) -> LockHolder | None:
+def describe(pid: int) -> LockHolder | None:
+    """Process of a pid, None where it has ended or is of another pid namespace."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
         stopped = read_stat(pid).state in _STOPPED
-    except OSError:  # it has ended meanwhile, or is of another pid namespace
+    except OSError:
         return None
     return LockHolder(pid, printable_line(_program(words)), stopped)
 

@@ -19,6 +19,7 @@ from kadeploy.cli import (
     kapower,
     kareboot,
     karights,
+    kasite,
     kastat,
 )
 
@@ -34,6 +35,7 @@ COMMANDS: dict[str, tuple[click.Command, Path]] = {
     "karights": (karights.command, ADMINISTRATORS / "rights.md"),
     "kastat": (kastat.command, USERS / "statistics.md"),
     "kanodes": (kanodes.command, USERS / "nodes.md"),
+    "kasite": (kasite.kasite, ADMINISTRATORS / "store.md"),
     "kalab": (kalab.kalab, USERS / "lab.md"),
     "kadeploy-boot": (kadeploy_boot.main, ADMINISTRATORS / "boot.md"),
     "kadeployd": (kadeployd.main, ADMINISTRATORS / "server.md"),

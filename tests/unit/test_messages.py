@@ -13,7 +13,7 @@ import pytest
 from kadeploy.cli import fields
 
 KADEPLOY = Path(__file__).parents[2] / "kadeploy"
-COMMANDS = "kadeploy|kareboot|kapower|kaenv|kastat|kanodes|kacast|karights|kalab"
+COMMANDS = "kadeploy|kareboot|kapower|kaenv|kastat|kanodes|kacast|karights|kasite|kalab"
 # An option behind a blank or a quote, or one of our commands with a word that is no English behind it.
 OPTION = re.compile(
     rf"(?:^|[\s'\"(])(--[a-z][a-z-]*|-[a-z])(?![\w-])|\b({COMMANDS})3? (-|up\b|down\b|console\b)"
