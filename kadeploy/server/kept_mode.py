@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from kadeploy.errors import ServiceError
+from kadeploy.store.files import beside
 from kadeploy.vocabulary.mode import Mode
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ SUFFIX = ".mode"
 
 def read_mode(store: Path) -> Mode:
     """Mode that the last server of a store was in."""
-    path = _path(store)
+    path = beside(store, SUFFIX)
     try:
         return Mode(path.read_text().strip())
     except FileNotFoundError:
@@ -33,7 +34,7 @@ def read_mode(store: Path) -> Mode:
 
 def write_mode(store: Path, mode: Mode) -> None:
     """Keep the mode for the next server; raises ServiceError where it cannot be written."""
-    path = _path(store)
+    path = beside(store, SUFFIX)
     new = path.with_name(path.name + ".new")
     try:
         with new.open("w") as file:
@@ -45,7 +46,3 @@ def write_mode(store: Path, mode: Mode) -> None:
         raise ServiceError(
             f"{path} cannot be written: {error.strerror}", hint="the mode is what it was"
         ) from error
-
-
-def _path(store: Path) -> Path:
-    return store.with_name(store.name + SUFFIX)

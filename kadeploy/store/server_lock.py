@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kadeploy.errors import RefusedError, ServiceError
+from kadeploy.store.files import beside
 from kadeploy.terminal import printable_line
 
 SUFFIX = ".server"
@@ -47,7 +48,7 @@ def serving(store: Path, socket: str) -> Iterator[ServerLock]:
 
     Raises ServiceError where another server has it, RefusedError where its directory may not be written.
     """
-    path = _path(store)
+    path = beside(store, SUFFIX)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
@@ -81,7 +82,7 @@ def _take(descriptor: int, store: Path) -> None:
 def check_unserved(store: Path) -> None:
     """Check that no server uses a store; raises RefusedError that names the socket of the server."""
     try:
-        descriptor = os.open(_path(store), os.O_RDONLY)
+        descriptor = os.open(beside(store, SUFFIX), os.O_RDONLY)
     except OSError:  # no server has ever used it, or the store may not be read either
         return
     try:
@@ -93,7 +94,3 @@ def check_unserved(store: Path) -> None:
         ) from None
     finally:
         os.close(descriptor)
-
-
-def _path(store: Path) -> Path:
-    return store.with_name(store.name + SUFFIX)

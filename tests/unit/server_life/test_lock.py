@@ -63,6 +63,14 @@ def test_who_looks_for_the_lock_does_not_keep_a_server_from_it(tmp_path: Path) -
         server_lock.check_unserved(store)
 
 
+def test_a_link_to_a_store_leads_to_its_lock(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "store.sqlite"
+    link.symlink_to(tmp_path / "real/kadeploy.sqlite")
+    with server_lock.serving(tmp_path / "real/kadeploy.sqlite", ""), pytest.raises(RefusedError):
+        server_lock.check_unserved(link)
+
+
 def test_two_servers_of_one_process_have_one_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_lock, "ATTEMPTS_SECONDS", 0.1)
     store = tmp_path / "store.sqlite"
