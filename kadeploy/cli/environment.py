@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kadeploy.cli.environment_options import EnvironmentOptions
 from kadeploy.cli.fields import in_options
@@ -15,10 +15,13 @@ from kadeploy.cli.server_options import open_contract
 from kadeploy.cli.standard_streams import draw_again, say, tell
 from kadeploy.cli.throughput import size
 from kadeploy.contract.contract import Contract
-from kadeploy.errors import ExitStatus, RefusedError
+from kadeploy.errors import ExitStatus
 from kadeploy.service.named_environments import NamedEnvironments
-from kadeploy.service.views.environments import EnvironmentsView
+from kadeploy.service.views.environments import EnvironmentsView, RecordedEnvironmentView
 from kadeploy.terminal import printable_line
+
+if TYPE_CHECKING:
+    from kadeploy.environments.description import Description
 
 MAX_INPUT = 2 * 1024 * 1024  # bytes; more than any description may have
 NO_ENVIRONMENT = "No environment has been found"
@@ -56,22 +59,29 @@ async def _act(action: EnvironmentAction) -> None:
 
 async def _add(contract: Contract, action: EnvironmentAction) -> None:
     from kadeploy.environments import source
-    from kadeploy.service.service import Service
 
-    if not isinstance(contract, Service):
-        raise RefusedError(
-            "environments cannot be recorded through kadeployd yet",
-            hint="ask an administrator, who records them with `embedded`",
-        )
     if action.name == "-":
         description = source.parse(action.text, "-")
     else:
         description = await source.load(action.name)
     for warning in description.warnings:
         tell(f"{warning} (warning)")
-    recorded = await contract.environments.record(description, action.options.env_user)
+    recorded = await _record(contract, description, action.options.env_user)
     if recorded.advice:
         tell(f"hint: {in_options(recorded.advice, 'kaenv')}")
+
+
+async def _record(contract: Contract, description: Description, owner: str | None) -> RecordedEnvironmentView:
+    """Record a description; a server is given its document."""
+    from kadeploy.environments.description import to_mapping
+    from kadeploy.service.description_document import DescriptionDocument
+    from kadeploy.service.service import Service
+
+    if isinstance(contract, Service):
+        return await contract.environments.record(description, owner)
+    fields = to_mapping(description.environment(""))
+    document = DescriptionDocument(description=fields, owner=description.owner or owner)
+    return await contract.environments.record_document(document)
 
 
 async def _list(contract: Contract, action: EnvironmentAction) -> None:

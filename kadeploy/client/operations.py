@@ -23,7 +23,7 @@ Asked = Request | Continuation | Repetition
 PATIENCE = 120.0  # seconds for which a server may leave a workflow alone that its former process worked on
 PAUSE = 1.0
 _LEFT = ("interrupted", "not started")  # states of workflows that a server takes up when it is back
-_FAILED = "error"
+_FAILED, _HELD = "error", "held"
 
 
 class BegunWorkflow(Protocol):
@@ -113,10 +113,11 @@ class ServedWorkflow:
                 for kept in self._watchers.kept:
                     kept([event])
             workflow = await self._contract.workflows.show(self.wid)
-            if workflow.state not in _LEFT:
+            if workflow.finished is not None or workflow.state == _HELD:
                 return
+            # One that is not left has been taken up meanwhile, or is in the queue of its server.
             left_at = left_at or loop.time()
-            if loop.time() - left_at > PATIENCE:
+            if workflow.state in _LEFT and loop.time() - left_at > PATIENCE:
                 hint = f"`resume` {self.wid} goes on with it, `abandon` gives it up"
                 raise ServiceError(f"{self.wid} is {workflow.state}, and nobody works on it", hint=hint)
             await asyncio.sleep(PAUSE)

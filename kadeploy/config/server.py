@@ -187,9 +187,13 @@ class DeploymentPaths(FileModel):
 
 
 class Environments(FileModel):
-    """Directories of archives in the miniOS, and limits of archives in MB."""
+    """Directories of archives in the miniOS, and limits of archives in MB.
+
+    ``directories``: those of this machine below which callers of a server may name files.
+    """
 
     deployment: DeploymentPaths = DeploymentPaths()
+    directories: tuple[Path, ...] = ()
     max_preinstall_size: int = Field(default=20, ge=1)
     max_postinstall_size: int = Field(default=20, ge=1)
 

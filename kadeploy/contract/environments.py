@@ -7,8 +7,13 @@ from typing import Protocol
 
 from kadeploy.contract.endpoint import delete, get, post, put
 from kadeploy.environments.progress import Progress, ignore_progress
+from kadeploy.service.description_document import DescriptionDocument
 from kadeploy.service.named_environments import NamedEnvironments
-from kadeploy.service.views.environments import EnvironmentsView, RecompressedImageView
+from kadeploy.service.views.environments import (
+    EnvironmentsView,
+    RecompressedImageView,
+    RecordedEnvironmentView,
+)
 
 READING = 4 * 3600.0  # seconds in which images are read
 
@@ -23,6 +28,10 @@ class EnvironmentContract(Protocol):
     @get("/environments/{name}")
     async def find(self, named: NamedEnvironments) -> EnvironmentsView:
         """Find environments: the last version, one, or all."""
+
+    @post("/environments", READING)
+    async def record_document(self, document: DescriptionDocument) -> RecordedEnvironmentView:
+        """Record the environment of a description with the digests of its files."""
 
     @delete("/environments/{name}")
     async def delete(self, named: NamedEnvironments) -> None:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kadeploy.caller import Caller
 from kadeploy.config.site import Site
-from kadeploy.environments import registry
+from kadeploy.environments import description, registry
 from kadeploy.environments.cache import FileCache
 from kadeploy.environments.compression import Compression
 from kadeploy.environments.description import Description
@@ -19,8 +20,10 @@ from kadeploy.environments.progress import Progress, ignore_progress
 from kadeploy.environments.recompression import advice, recompress_in_thread
 from kadeploy.environments.registry import Viewer
 from kadeploy.errors import RefusedError
+from kadeploy.service.description_document import DescriptionDocument
 from kadeploy.service.named_environments import NamedEnvironments
 from kadeploy.service.rights import Action, Rights
+from kadeploy.service.served_files import check_served, files_of
 from kadeploy.service.views.environments import (
     EnvironmentsView,
     RecompressedImageView,
@@ -37,19 +40,30 @@ class EnvironmentService:
     caller: Caller
     site: Site
 
-    async def record(self, description: Description, owner: str | None = None) -> RecordedEnvironmentView:
+    async def record(self, described: Description, owner: str | None = None) -> RecordedEnvironmentView:
         """Record the environment of a description with the digests of its files.
 
         Raises NotFoundError and RefusedError: a file is missing, is not what the description says, the caller
         may not, or the environment exists already.
         """
-        environment = description.environment(description.owner or owner or self.caller.name)
+        environment = described.environment(described.owner or owner or self.caller.name)
         self._check_rights([environment])
         await registry.check_new(self.store, environment)
         found = await self._examination.examine(environment, complete=False)
         examined = found.environment
         await registry.add(self.store, examined)
         return RecordedEnvironmentView.of(examined, _advice_of(found))
+
+    async def record_document(self, document: DescriptionDocument) -> RecordedEnvironmentView:
+        """Record the environment of a description that comes from another program.
+
+        Raises as ``record``, FileError for a wrong description, RefusedError for files of other places, see
+        served_files.
+        """
+        # JSON is YAML: all checks of a description are those of its file.
+        described = description.parse(json.dumps(document.description, ensure_ascii=False), "description")
+        await check_served(self.site, files_of(described.environment("")))
+        return await self.record(described, document.owner)
 
     async def find(self, named: NamedEnvironments) -> EnvironmentsView:
         """Find environments; raises NotFoundError, and RefusedError where several owners have one."""

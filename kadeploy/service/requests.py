@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 from kadeploy.config.custom_operations import LISTS
 from kadeploy.environments.environment import Environment
-from kadeploy.environments.location import is_http
-from kadeploy.errors import RefusedError
 from kadeploy.operations.continuation import Continuation
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.kinds import KINDS
 from kadeploy.operations.repetition import Repetition
 from kadeploy.service.operations import Asked, OperationService
 from kadeploy.service.request_document import RequestDocument, RequestKind
+from kadeploy.service.served_files import check_served, files_of
 from kadeploy.service.views.plan import DeploymentPlanView, PlanView
 from kadeploy.service.views.workflows import BegunView
 from kadeploy.service.workflows import find_controlled
@@ -26,7 +25,7 @@ from kadeploy.vocabulary.workflow import WorkflowKind
 class RequestService:
     """Service by which one caller has operations of one site begun, which go on without him.
 
-    Files are not those of the machine on which the request was made, so a request may name none but by URLs.
+    Files are not those of the machine on which the request was made, see served_files.
     """
 
     operations: OperationService
@@ -36,7 +35,7 @@ class RequestService:
 
         Raises as OperationService.begin.
         """
-        asked = self._read(document)
+        asked = await self._read(document)
         since = 1
         if isinstance(asked, Continuation):
             operations = self.operations
@@ -49,9 +48,9 @@ class RequestService:
 
     async def plan(self, document: RequestDocument) -> DeploymentPlanView | PlanView:
         """Plan what ``begin`` would do; raises as OperationService.plan."""
-        return await self.operations.plan(self._read(document))
+        return await self.operations.plan(await self._read(document))
 
-    def _read(self, document: RequestDocument) -> Asked:
+    async def _read(self, document: RequestDocument) -> Asked:
         """Request of the caller; raises RequestError with all that is wrong."""
         match document.kind:
             case RequestKind.CONTINUE:
@@ -61,20 +60,14 @@ class RequestService:
         kind = KINDS[WorkflowKind(document.kind)]
         request = kind.request.from_json(document.request, self.operations.caller.name)
         if isinstance(request, DeploymentRequest):
-            _check_files(request)
+            await check_served(self.operations.site, _files(request))
         return request
 
 
-def _check_files(request: DeploymentRequest) -> None:
-    """Raises RefusedError for files of this machine, which are read with the rights of this process."""
+def _files(request: DeploymentRequest) -> list[str]:
+    """Locations of the files that a request names itself."""
     entries = request.custom_steps.entries()
     named = [one.file for _, _, lists in entries for name in LISTS for one in lists.operations(name)]
     if isinstance(request.environment, Environment):
-        environment = request.environment
-        archives = (environment.preinstall, *environment.postinstalls)
-        named += [environment.image.file, *(one.archive for one in archives if one)]
-    if local := [file for file in named if file and not is_http(file)]:
-        raise RefusedError(
-            f"{local[0]} is a file, and kadeployd takes URLs only",
-            hint="have the environment recorded, or put its files on a web server",
-        )
+        named += files_of(request.environment)
+    return [file for file in named if file]

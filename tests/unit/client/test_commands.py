@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,17 +149,48 @@ def test_files_of_the_user_are_not_read_by_the_server(
     done = process("kadeploy", "-a", "debian12.yaml", "-m", "node-1", variables=elsewhere)
     assert (done.returncode, done.stderr.splitlines()[0]) == (
         3,
-        f"kadeploy: {tmp_path}/image.tgz is a file, and kadeployd takes URLs only",
+        f"kadeploy: {tmp_path}/image.tgz is a file of yours, which kadeployd does not read",
     )
     steps = (
         "SetDeploymentEnv: {create_partition_table: {pre-ops: [{name: a, action: run, file: /etc/shadow}]}}"
+    )
+    recorded = process("kaenv", "-a", "debian12.yaml", variables=elsewhere)
+    assert (recorded.returncode, recorded.stderr.splitlines()[0]) == (
+        3,
+        f"kaenv: {tmp_path}/image.tgz is a file of yours, which kadeployd does not read",
     )
     (tmp_path / "steps").write_text(steps)
     done = process("kadeploy", "-e", "x", "-m", "node-1", "--custom-steps", "steps", variables=elsewhere)
     assert (done.returncode, done.stderr.splitlines()[0]) == (
         3,
-        "kadeploy: /etc/shadow is a file, and kadeployd takes URLs only",
+        "kadeploy: /etc/shadow is a file of yours, which kadeployd does not read",
     )
+
+
+@pytest.mark.root
+def test_a_description_is_recorded(
+    served: OpenServices,
+    process: Command,  # noqa: F811
+    elsewhere: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    environments = served.site.server.environments.model_copy(update={"directories": (tmp_path,)})
+    server = served.site.server.model_copy(update={"environments": environments})
+    served.site = replace(served.site, server=server)
+    write_image(tmp_path / "image.tgz")
+    write_archive(tmp_path / "post.tgz", {"run.sh": SCRIPT})
+    text = DESCRIPTION.replace("image.tgz", f"server://{tmp_path}/image.tgz")
+    text = text.replace("post.tgz", f"server://{tmp_path}/post.tgz") + "colour: red\n"
+    (tmp_path / "debian12.yaml").write_text(text)
+    added = process("kaenv", "-a", "debian12.yaml", variables=elsewhere)
+    assert (added.returncode, added.stderr) == (
+        0,
+        "debian12.yaml:9:1: 'colour' is not known and ignored (warning)\n",
+    )
+    printed = process("kaenv", "-p", "debian12", variables=elsewhere)
+    assert printed.stdout == process("kaenv", "-p", "debian12").stdout
+    assert "sha256: " in printed.stdout
+    assert process("kaenv", "-a", "-", text=text, variables=elsewhere).returncode == 3  # it is there already
 
 
 PROGRAM = """\

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two users of one machine: what one records the other sees and changes as far as he may, and no further."""
+
+from __future__ import annotations
+
+import json
+import pwd
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kadeploy.config.site import Site
+from tests.unit.server.serving import OpenServices, Plain, ask, serving
+
+pytestmark = pytest.mark.root
+
+ALICE, BOB = pwd.getpwnam("nobody"), pwd.getpwnam("daemon")
+NAME = "/v1/environments/mine"
+
+
+@pytest.fixture
+def images(directory: Path, tmp_path: Path) -> Path:
+    """Directory of the server for the files of environments, with an image."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "image.tar.gz").write_bytes((directory / "image.tar.gz").read_bytes())
+    (folder / "link").symlink_to(directory / "image.tar.gz")
+    (folder / "loop").symlink_to(folder / "loop")
+    return folder
+
+
+@pytest.fixture
+def services(site: Site, images: Path, address: Path) -> Iterator[OpenServices]:
+    environments = site.server.environments.model_copy(update={"directories": (images,)})
+    server = site.server.model_copy(update={"environments": environments})
+    with serving(replace(site, server=server), address) as found:
+        yield found
+
+
+def record(address: Path, file: str, uid: int, **more: Any) -> Plain:
+    description = {
+        "name": "mine",
+        "os": "linux",
+        "image": {"file": file, "kind": "tar", "compression": "gzip"},
+        "filesystem": "ext4",
+        "boot": {"kernel": "/vmlinuz"},
+        **more,
+    }
+    body = json.dumps({"description": description}).encode()
+    headers = {"content-type": "application/json"}
+    return ask(address, "/v1/environments", "POST", headers=headers, body=body, uid=uid)
+
+
+def test_an_environment_is_private_then_shared_and_never_public(
+    services: OpenServices, address: Path, images: Path
+) -> None:
+    recorded = record(address, f"server://{images}/image.tar.gz", ALICE.pw_uid)
+    assert (recorded.status, recorded.document["environment"]["user"]) == (200, "nobody")
+
+    def seen(by: int, query: str = "") -> int:
+        return ask(address, f"{NAME}{query}", uid=by).status
+
+    assert [seen(ALICE.pw_uid), seen(BOB.pw_uid), seen(BOB.pw_uid, "?owner=nobody")] == [200, 404, 404]
+    assert ask(address, f"{NAME}/visibility?visibility=shared", "PUT", uid=ALICE.pw_uid).status == 204
+    assert [seen(BOB.pw_uid), seen(BOB.pw_uid, "?owner=nobody")] == [404, 200]
+    public = ask(address, f"{NAME}/visibility?visibility=public", "PUT", uid=ALICE.pw_uid)
+    assert (public.status, public.document["status"]) == (403, 3)
+    for method, target in (
+        ("DELETE", f"{NAME}?owner=nobody"),
+        ("PUT", f"{NAME}/visibility?visibility=private&owner=nobody"),
+        ("POST", f"{NAME}/toggle-destructive?owner=nobody"),
+        ("POST", f"{NAME}/update-digests?part=image&owner=nobody"),
+        ("POST", f"{NAME}/recompress?owner=nobody"),
+    ):
+        assert ask(address, target, method, uid=BOB.pw_uid).status == 403, target
+    assert seen(ALICE.pw_uid) == 200
+    theirs = record(address, f"server://{images}/image.tar.gz", BOB.pw_uid, user="nobody", version=2)
+    assert theirs.status == 403
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "{images}/image.tar.gz",
+        "local://{images}/image.tar.gz",
+        "server://{images}/link",
+        "server://{images}/loop",
+        "server://{images}/../images/../../etc/shadow",
+        "server:///etc/shadow",
+        "ftp://x/y",
+        "image.tar.gz",
+    ],
+)
+def test_files_of_other_places_are_not_read(
+    services: OpenServices, address: Path, images: Path, file: str
+) -> None:
+    refused = record(address, file.format(images=images), BOB.pw_uid)
+    assert (refused.status, refused.document["code"]) == (403, "refused"), refused.document
+
+
+def test_a_description_that_is_wrong_is_told_with_all_problems(services: OpenServices, address: Path) -> None:
+    refused = record(address, "http://x/y", BOB.pw_uid, os="minix", version="one")
+    assert (refused.status, refused.document["code"], len(refused.document["problems"])) == (422, "file", 2)
