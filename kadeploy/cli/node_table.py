@@ -24,7 +24,7 @@ def state_lines(nodes: Sequence[NodeView]) -> Iterator[str]:
 
 
 def _key(node: NodeView) -> tuple[str, ...]:
-    """Values that the nodes of a line share; since when each is so differs by seconds, and is none of them."""
+    """Values that the nodes of a line share; since when each is so is none of them: it differs by seconds."""
     until = node.leased_until and node.leased_until[: len("2026-12-01T02:05")]
     return (_state(node), node.user, node.environment, until or "", node.proof)
 

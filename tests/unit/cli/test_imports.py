@@ -44,7 +44,9 @@ def test_readers_import_nothing_slow(configuration: Path, line: str) -> None:
     assert SLOW & imported == set()
 
 
-@pytest.mark.parametrize("name", ["kadeploy", "kareboot", "kapower", "kaenv", "karights", "kastat", "kanodes", "kacast"])
+@pytest.mark.parametrize(
+    "name", ["kadeploy", "kareboot", "kapower", "kaenv", "karights", "kastat", "kanodes", "kacast"]
+)
 def test_help_imports_no_models(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(name=name, arguments=["--help"])],

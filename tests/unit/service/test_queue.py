@@ -256,7 +256,7 @@ async def test_an_operation_whose_nodes_are_in_use_waits_is_shown_and_begins(
 ) -> None:
     first, second, told = await begin_two(serving, deployment, script)
     assert (told[0].kind, told[0].data["position"]) == (EventKind.IN_QUEUE, 1)
-    shown = WorkflowService(store, BOB, Rights.of(site), running.queue)
+    shown = WorkflowService(site, store, BOB, Rights.of(site), running.queue)
     [waiting, _] = (await shown.list()).workflows
     assert (waiting.wid, waiting.state) == (second.wid, "queued")
     assert waiting.queue and waiting.queue.position == 1
