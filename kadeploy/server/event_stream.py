@@ -8,13 +8,13 @@ comment comes now and then where nothing happens: so either end notices that the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from starlette.responses import Response, StreamingResponse
 
 from kadeploy.contract.event_stream import ERROR, RESTED
 from kadeploy.server.answers import told
-from kadeploy.service.views.event import EventView
+from kadeploy.server.event_channels import encode
 from kadeploy.workflow.event import Event
 
 PING = 15.0  # seconds
@@ -22,9 +22,9 @@ EARLY = 0.5  # seconds for which an error may come as an answer of its own
 MEDIA_TYPE = "text/event-stream"
 
 
-async def stream(events: AsyncIterator[Event]) -> Response:
-    """Answer with the events; raises KadeployError for what is refused at once."""
-    first = asyncio.ensure_future(anext(events, None))
+async def stream(lines: AsyncGenerator[bytes, None]) -> Response:
+    """Answer with encoded events; raises KadeployError for what is refused at once."""
+    first = asyncio.ensure_future(anext(lines, None))
     try:
         await asyncio.wait([first], timeout=EARLY)
         if first.done() and not first.cancelled() and (error := first.exception()):
@@ -33,26 +33,34 @@ async def stream(events: AsyncIterator[Event]) -> Response:
         first.cancel()
         raise
     return StreamingResponse(
-        _lines(events, first), media_type=MEDIA_TYPE, headers={"cache-control": "no-store"}
+        _sent(lines, first), media_type=MEDIA_TYPE, headers={"cache-control": "no-store"}
     )
 
 
-async def _lines(events: AsyncIterator[Event], coming: asyncio.Future[Event | None]) -> AsyncIterator[bytes]:
+async def encoded(events: AsyncIterator[Event]) -> AsyncGenerator[bytes, None]:
+    """Events that have an end, encoded; then RESTED."""
+    async for event in events:
+        yield encode(event)
+    yield f"event: {RESTED}\ndata: {{}}\n\n".encode()
+
+
+async def _sent(
+    lines: AsyncGenerator[bytes, None], coming: asyncio.Future[bytes | None]
+) -> AsyncIterator[bytes]:
     try:
         while True:
             await asyncio.wait([coming], timeout=PING)
             if not coming.done():
                 yield b":\n\n"
                 continue
-            event = coming.result()
-            if event is None:
-                yield f"event: {RESTED}\ndata: {{}}\n\n".encode()
+            found = coming.result()
+            if found is None:
                 return
-            document = EventView.of(event).to_json_text()
-            yield f"id: {event.sequence}\nevent: {event.kind}\ndata: {document}\n\n".encode()
-            coming = asyncio.ensure_future(anext(events, None))
+            yield found
+            coming = asyncio.ensure_future(anext(lines, None))
     except Exception as error:
         yield f"event: {ERROR}\ndata: {told(error).to_json_text()}\n\n".encode()
     finally:
         coming.cancel()
         await asyncio.wait([coming])
+        await lines.aclose()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import unquote
 
@@ -16,7 +16,8 @@ from kadeploy.contract.endpoint import REQUIRED, Endpoint, Parameter, RequestPar
 from kadeploy.contract.error_view import UNKNOWN_FIELD, ErrorView
 from kadeploy.errors import ExitStatus
 from kadeploy.server.answers import answer_to, document_answer, error_answer
-from kadeploy.server.event_stream import MEDIA_TYPE, stream
+from kadeploy.server.event_channels import EventChannels
+from kadeploy.server.event_stream import MEDIA_TYPE, encoded, stream
 from kadeploy.service.service import Service
 
 MAX_COUNT = 2**63 - 1
@@ -44,18 +45,18 @@ _ERRORS = {
 
 def make_router(find_service: FindService) -> APIRouter:
     """Routes of all parts; ``find_service`` gives the service of the caller of a request."""
-    router = APIRouter()
+    router, channels = APIRouter(), EventChannels()
     for part in PARTS:
         for endpoint in endpoints_of(stubs_of(part)):
-            _add(router, part, endpoint, find_service)
+            _add(router, part, endpoint, _handler(part, endpoint, find_service, channels))
     return router
 
 
-def _add(router: APIRouter, part: str, endpoint: Endpoint, find_service: FindService) -> None:
+def _add(router: APIRouter, part: str, endpoint: Endpoint, handler: Handler) -> None:
     events: dict[int | str, dict[str, Any]] = {200: {"content": {MEDIA_TYPE: {}}, "description": "Events"}}
     router.add_api_route(
         endpoint.path,
-        _handler(part, endpoint, find_service),
+        handler,
         methods=[endpoint.method.value],
         name=f"{part}.{endpoint.name}",
         operation_id=f"{part}.{endpoint.name}",
@@ -71,7 +72,7 @@ def _add(router: APIRouter, part: str, endpoint: Endpoint, find_service: FindSer
     )
 
 
-def _handler(part: str, endpoint: Endpoint, find_service: FindService) -> Handler:
+def _handler(part: str, endpoint: Endpoint, find_service: FindService, channels: EventChannels) -> Handler:
     known = {one.name for one in endpoint.parameters if one.place is RequestPart.QUERY}
 
     async def handle(request: Request, **values: Any) -> Response:
@@ -88,13 +89,21 @@ def _handler(part: str, endpoint: Endpoint, find_service: FindService) -> Handle
             method = getattr(getattr(service, part), endpoint.name)
             arguments = endpoint.arguments(values)
             if endpoint.streams:
-                return await stream(method(**arguments))
+                return await stream(_lines(channels, service, **arguments))
             return document_answer(await method(**arguments))
         except Exception as error:
             return answer_to(error)
 
     handle.__signature__ = _signature(endpoint)  # type: ignore[attr-defined]
     return handle
+
+
+def _lines(
+    channels: EventChannels, service: Service, name: str, since: int, until_now: bool
+) -> AsyncGenerator[bytes, None]:
+    if until_now:
+        return encoded(service.workflows.follow(name, since, until_now))
+    return channels.lines(service.workflows, name, since)
 
 
 def _unknown(endpoint: Endpoint, names: list[str]) -> ErrorView:
