@@ -56,8 +56,12 @@ class Daemon:
         with serving(path, str(socket_path)) as lock:
             async with Store.open(path) as store:
                 supervisor = Supervisor(self._site, store)
-                with self._sockets() as sockets:
-                    await self._serve(supervisor, lock, sockets)
+                try:
+                    with self._sockets() as sockets:
+                        await self._serve(supervisor, lock, sockets)
+                finally:  # what a late request has begun; all of them where a defect has ended the server
+                    self._hurry()
+                    await supervisor.leave(self._patience)
         if self._trouble:
             raise self._trouble
 
@@ -101,6 +105,7 @@ class Daemon:
             ]
             await supervisor.take_up()
             answering = [group.create_task(http.serve(list(sockets)), name="http")]
+            answering[0].add_done_callback(lambda _: self.stop())
             if ports:
                 answering.append(group.create_task(monitoring.serve(ports), name="monitoring"))
             self._manager.ready()

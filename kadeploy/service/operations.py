@@ -99,7 +99,9 @@ class OperationService:
         Raises whatever that does before it touches a node, but for a missing ssh key: a plan needs none.
         """
         if not isinstance(asked, Continuation):
-            await self._check_free(await self._find_request(asked))
+            request = await self._find_request(asked)
+            if self.running.queue is None:  # else it would wait for them
+                await self._check_free(request)
             return view_of(await self._plan_only(asked, watchers))
         workflow = await self._find_own(asked.wid)
         request = await self._continued(workflow, asked)

@@ -82,5 +82,5 @@ class RunningWorkflows:
 
     async def _each(self, end: Callable[[RunningWorkflow], Coroutine[Any, Any, None]]) -> None:
         async with asyncio.TaskGroup() as group:
-            for running in self._running:
+            for running in self.unended:
                 group.create_task(end(running), name=f"close-{running.wid}")
