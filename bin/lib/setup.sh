@@ -29,6 +29,7 @@ declare -A packages_for=(
 	[shellcheck]=shellcheck
 	[ssh-keygen]=openssh-client
 	[sshd]=openssh-server
+	[systemd-analyze]=systemd
 	[unshare]=util-linux
 	[wget]=wget
 	[xz]=xz-utils
