@@ -61,9 +61,15 @@ def test_unfinished_workflows_are_listed(command: Command) -> None:
     assert "interrupted: deploying blue-[4-5],red-[5-6]\n" in command("kadeploy", "--list")
 
 
+def test_nobody_has_a_right_yet(former: FormerStore) -> None:
+    """And nobody needs one: the site's file of then does not limit its nodes, so that its workflows go on."""
+    done = former.command("karights", "-l")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "No right has been found\n")
+
+
 def test_the_history_has_what_is_known(former: FormerStore) -> None:
     """Before b03c619 outcomes of an interrupted deployment and of a query of power were not recorded."""
-    recorded = former.commit in ("b03c619", "08b5531")
+    recorded = former.commit in ("b03c619", "08b5531", "b30c403")
     shown = [
         (one.state, one.workflow.kind, counts(one.outcome), one.environment, one.duration is not None)
         for one in former.overviews()
