@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,39 +41,36 @@ Begin = Callable[..., subprocess.Popen[str]]
 @pytest.fixture
 async def begin(
     hanging: OpenServices, store: Store, environment: Environment, address: Path, tmp_path: Path
-) -> Begin:
+) -> AsyncIterator[Begin]:
     """Runs kadeploy, on a terminal if one is given, until the operation has begun."""
     await registry.add(store, replace(environment, owner=ME))
+    files = ["--write-workflow-id", "wid", "-o", "ok", "-n", "ko"]
 
     def run(terminal: int | None = None) -> subprocess.Popen[str]:
-        command = Path(sys.executable).with_name("kadeploy")
-        process = subprocess.Popen(
-            [
-                command,
-                "-e",
-                "debian",
-                "-m",
-                "red-[1-2]",
-                "--write-workflow-id",
-                "wid",
-                "-o",
-                "ok",
-                "-n",
-                "ko",
-            ],
-            cwd=tmp_path,
-            env={"KADEPLOY_SERVER": str(address), "PYTHONPATH": str(Path(__file__).parents[3])},
-            stdin=subprocess.DEVNULL if terminal is None else terminal,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
+        command = [str(Path(sys.executable).with_name("kadeploy")), "-e", "debian", "-m", "red-[1-2]", *files]
+        process = processes.enter_context(
+            subprocess.Popen(
+                ["env", "--default-signal=HUP", *command],  # the tests may have been started by nohup
+                cwd=tmp_path,
+                env={
+                    "PATH": "/usr/bin:/bin",
+                    "KADEPLOY_SERVER": str(address),
+                    "PYTHONPATH": str(Path(__file__).parents[3]),
+                },
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
         )
+        processes.callback(process.kill)
         wait(lambda: (tmp_path / "wid").exists() and bool((tmp_path / "wid").read_text()))
         wait(lambda: state(address) == "running" and (tmp_path / "ko").exists())
         return process
 
-    return run
+    with ExitStack() as processes:
+        yield run
 
 
 def wait(until: Callable[[], bool]) -> None:
