@@ -25,7 +25,7 @@ ENVIRONMENT = "fleet-min"
 END = 150.0  # seconds in which a command has ended, whatever happens
 AFTERWARDS = 3.0  # seconds for an order of who should give none to show
 FAKETIME = "*/faketime/libfaketimeMT.so.1"
-BROKEN_OFF = ("interrupted", "held")
+BROKEN_OFF = ("interrupted", "held", "not started")  # the last one was killed while it planned
 UNTRUE = re.compile(r"Traceback|unexpected error|Error:")  # what nobody may read
 
 
