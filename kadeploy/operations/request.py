@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from kadeploy.config.cluster import ClusterConfig
 
 DAY = 24 * 3600.0
+MAX_HOLD = 366 * DAY  # the end must be a date
 MIN_HOLD = 60.0  # seconds; a shorter time is over before anybody has looked
 MAX_TEXT = 4096  # characters of any other text of one line
 
 Flag = Annotated[bool, Strict()]
 Line = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=r"^[^\x00-\x1f\x7f]*$")]
 PartitionNumber = Annotated[int, Field(strict=True, ge=1, le=128)]
-HoldSeconds = Annotated[float, Field(strict=True, ge=MIN_HOLD, allow_inf_nan=False)]
+HoldSeconds = Annotated[float, Field(strict=True, ge=MIN_HOLD, le=MAX_HOLD, allow_inf_nan=False)]
 
 
 def _check_once(names: tuple[str, ...]) -> tuple[str, ...]:

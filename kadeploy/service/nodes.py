@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kadeploy import nodes as node_sets
 from kadeploy.config.site import Site
+from kadeploy.errors import UsageError
 from kadeploy.service.views.nodes import NodesView, NodeView
 from kadeploy.store import leases, minios_boots, node_states
 from kadeploy.store.store import Store
@@ -25,7 +26,7 @@ class NodeService:
 
         Names may be node sets. Raises NotFoundError, UsageError for what is no node set.
         """
-        expanded = [name for text in names for name in node_sets.parse(text)]
+        expanded = _expand(names)
         nodes = self.site.find(expanded or self.site.nodes)
         chosen = [node.name for node in nodes]
         # Both before and after: the lease of an operation begins before the states that it writes, and ends
@@ -46,3 +47,15 @@ class NodeService:
             for node in nodes
         )
         return NodesView(nodes=tuple(views))
+
+
+def _expand(texts: Sequence[str]) -> dict[str, None]:
+    """Names in node sets; raises UsageError before there are more than any site has."""
+    found: dict[str, None] = {}
+    for text in texts:
+        found.update(dict.fromkeys(node_sets.parse(text)))
+        if len(found) > node_sets.MAX_NODES:
+            raise UsageError(
+                f"more than {node_sets.MAX_NODES} nodes are named", hint="ask for some of them, or for all"
+            )
+    return found

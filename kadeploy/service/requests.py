@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kadeploy.config.custom_operations import LISTS
 from kadeploy.environments.environment import Environment
+from kadeploy.operations import customization
 from kadeploy.operations.continuation import Continuation
 from kadeploy.operations.deploy.request import DeploymentRequest
 from kadeploy.operations.kinds import KINDS
@@ -65,9 +65,9 @@ class RequestService:
 
 
 def _files(request: DeploymentRequest) -> list[str]:
-    """Locations of the files that a request names itself."""
-    entries = request.custom_steps.entries()
-    named = [one.file for _, _, lists in entries for name in LISTS for one in lists.operations(name)]
+    """Locations of the files that a request names itself, wherever it does."""
+    own = [request.automaton] if request.automaton else []
+    named = [operation.file for operation in customization.operations(request.custom_steps, own)]
     if isinstance(request.environment, Environment):
         named += files_of(request.environment)
     return [file for file in named if file]

@@ -147,6 +147,12 @@ async def test_a_remote_file_is_copied_once(server: Server, cache: FileCache) ->
     assert partial_files(cache) == []
 
 
+async def test_a_digest_alone_gives_nobody_what_others_have_fetched(server: Server, cache: FileCache) -> None:
+    await local_file.fetch(server.url, cache)
+    with pytest.raises(ServiceError):
+        await local_file.fetch("http://127.0.0.1:9/image", cache, expected_sha256=SHA256)
+
+
 async def test_a_remote_file_that_changed_is_fetched_again(server: Server, cache: FileCache) -> None:
     await local_file.fetch(server.url, cache)
     server.file.write_bytes(b"new")

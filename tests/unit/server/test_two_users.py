@@ -104,3 +104,43 @@ def test_files_of_other_places_are_not_read(
 def test_a_description_that_is_wrong_is_told_with_all_problems(services: OpenServices, address: Path) -> None:
     refused = record(address, "http://x/y", BOB.pw_uid, os="minix", version="one")
     assert (refused.status, refused.document["code"], len(refused.document["problems"])) == (422, "file", 2)
+
+
+SECRET_FILE = {"action": "send", "name": "take", "file": "/etc/shadow", "destination": "/tmp"}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {
+            "automaton": {
+                "BroadcastEnv": [
+                    {
+                        "type": "Chain",
+                        "microsteps": [{"name": "manage_user_post_install", "post-ops": [SECRET_FILE]}],
+                    }
+                ]
+            }
+        },
+        {"custom_steps": {"BroadcastEnvChain": {"manage_user_post_install": {"post-ops": [SECRET_FILE]}}}},
+    ],
+    ids=lambda field: next(iter(field)),
+)
+@pytest.mark.parametrize("route", ["plans", "operations"])
+def test_no_field_of_a_request_makes_the_server_read_its_own_files(
+    services: OpenServices, address: Path, field: dict[str, Any], route: str
+) -> None:
+    request = {"nodes": ["red-1"], "environment": {"name": "mine"}, **field}
+    body = json.dumps({"kind": "deploy", "request": request}).encode()
+    headers = {"content-type": "application/json"}
+    refused = ask(address, f"/v1/{route}", "POST", headers=headers, body=body, uid=BOB.pw_uid)
+    assert (refused.status, refused.document["code"]) == (403, "refused"), refused.document
+    assert refused.document["message"].startswith("/etc/shadow is a file of yours"), refused.document
+
+
+def test_who_names_too_many_nodes_is_refused_before_they_are_made(
+    services: OpenServices, address: Path
+) -> None:
+    query = "&".join(f"names=n{number}-[1-19999]" for number in range(500))
+    refused = ask(address, f"/v1/nodes?{query}", uid=BOB.pw_uid)
+    assert refused.document["message"] == "more than 20000 nodes are named", refused.document
