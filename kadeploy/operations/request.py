@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kadeploy.config.cluster import ClusterConfig
 
 DAY = 24 * 3600.0
-MAX_HOLD = 366 * DAY  # the end must be a date
+MAX_HOLD = 36_525 * DAY  # a hundred years: the end must be a date
 MIN_HOLD = 60.0  # seconds; a shorter time is over before anybody has looked
 MAX_TEXT = 4096  # characters of any other text of one line
 

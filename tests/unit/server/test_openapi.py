@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.core.result import Ok
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from kadeploy.config import site as configuration
 from kadeploy.server.event_stream import MEDIA_TYPE
@@ -70,5 +70,5 @@ def test_answers_are_those_of_the_document(
 ) -> None:
     case = data.draw(cases)
     response = case.call(base_url=url, timeout=SECONDS)
-    # There are more rules than a schema can tell.
-    case.validate_response(response, excluded_checks=[positive_data_acceptance])
+    # There are more rules than a schema can tell; and texts of a query have no types: 0.0 is a whole number.
+    case.validate_response(response, excluded_checks=[positive_data_acceptance, negative_data_rejection])
